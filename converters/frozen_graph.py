@@ -1,0 +1,32 @@
+"""One inference graph without variables, from which TFLite and ONNX are converted."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from converters.serving import INPUT_NAME
+
+
+def freeze(serving: keras.Model, batch: int | None) -> tf.types.experimental.ConcreteFunction:
+    """Trace a model and turn its variables into constants.
+
+    Freezing is not optional: converting the bare concrete function of a Keras 3 model gives a file
+    without weights.
+
+    Args:
+        serving: What ``converters.serving.serving_model`` returned.
+        batch: Fixed batch size, or None to leave it free.
+
+    Returns:
+        A concrete function ``image (batch, height, width, 3) float32 -> probabilities``.
+    """
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((batch, *serving.input_shape[1:]), tf.float32, INPUT_NAME)]
+    )
+    def serve(image: tf.Tensor) -> tf.Tensor:
+        return serving(image, training=False)
+
+    return convert_variables_to_constants_v2(serve.get_concrete_function())

@@ -1,0 +1,112 @@
+"""ONNX: one float32 model by tf2onnx, and the float16 model derived from it."""
+
+from __future__ import annotations
+
+import keras
+import onnx
+import tf2onnx
+from onnx import TensorProto, helper
+
+from converters.errors import ConversionError
+from converters.frozen_graph import freeze
+from converters.serving import INPUT_NAME, OUTPUT_NAME
+
+OPSET = 17
+"""The newest opset that runtimes of 2022 and later take, and that QDQ per-channel needs (13)."""
+
+
+def convert_float32(serving: keras.Model) -> onnx.ModelProto:
+    """Convert to a float32 ONNX model with a free batch size.
+
+    Args:
+        serving: What ``converters.serving.serving_model`` returned.
+
+    Returns:
+        A checked model: ``image`` float32 in, ``probabilities`` float32 out.
+
+    Raises:
+        ConversionError: The model has an operator that tf2onnx cannot express.
+    """
+    function = freeze(serving, batch=None)
+    try:
+        model, _ = tf2onnx.convert.from_graph_def(
+            function.graph.as_graph_def(),
+            input_names=[function.inputs[0].name],
+            output_names=[function.outputs[0].name],
+            opset=OPSET,
+        )
+    except Exception as problem:  # tf2onnx raises whatever comes up
+        raise ConversionError(
+            f"ONNX cannot express this model: {problem}; replace the layer or leave the .onnx "
+            "formats out with --formats"
+        ) from problem
+    _rename(model.graph, function.inputs[0].name, INPUT_NAME)
+    _rename(model.graph, function.outputs[0].name, OUTPUT_NAME)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del model.graph.value_info[:]  # holds generated names of the batch dimension
+    model.graph.name = serving.name
+    onnx.checker.check_model(model)
+    return model
+
+
+def convert_float16(float32: onnx.ModelProto) -> onnx.ModelProto:
+    """Turn weights and computation into float16, with float32 input, output and softmax.
+
+    Raw levels up to 255 and a softmax over many classes lose nothing this way.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(float32)
+    model = convert_float_to_float16(copy, keep_io_types=True, op_block_list=["Softmax"])
+    _sort_topologically(model.graph)
+    onnx.checker.check_model(model)
+    return model
+
+
+def use_uint8_input(model: onnx.ModelProto) -> None:
+    """Let a graph take uint8 pixels: a Cast in front."""
+    image = model.graph.input[0]
+    image.type.tensor_type.elem_type = TensorProto.UINT8
+    inner = f"{image.name}_float32"
+    for node in model.graph.node:
+        node.input[:] = [inner if name == image.name else name for name in node.input]
+    cast = helper.make_node("Cast", [image.name], [inner], f"{image.name}_cast", to=TensorProto.FLOAT)
+    model.graph.node.insert(0, cast)
+
+
+def add_metadata(model: onnx.ModelProto, properties: dict[str, str]) -> None:
+    """Write ``metadata_props``, replacing what is there."""
+    del model.metadata_props[:]
+    helper.set_model_props(model, properties)
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """Serialize so that the same model gives the same bytes."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename one tensor wherever it is read, written or declared."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.name == old:
+            value.name = new
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _sort_topologically(graph: onnx.GraphProto) -> None:
+    """The float16 converter appends its casts at the end; the ONNX spec wants them in order."""
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        ready = [node for node in waiting if known.issuperset(node.input)]
+        if not ready:
+            raise ConversionError("ONNX graph has a cycle after the float16 conversion")
+        ordered += ready
+        known.update(name for node in ready for name in node.output)
+        waiting = [node for node in waiting if not known.issuperset(node.output)]
+    del graph.node[:]
+    graph.node.extend(ordered)

@@ -1,0 +1,66 @@
+"""What a network expects of its input, put inside the graph so that no user can get it wrong.
+
+A network sees ``(x' - offset) * scale``, where ``x'`` is raw RGB in [0, 255] or, with
+``reverse_channels``, BGR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """One of the field's input normalizations."""
+
+    name: str
+    reverse_channels: bool
+    """Whether the network wants BGR."""
+    offset: tuple[float, float, float]
+    """Subtracted from each channel, in levels of [0, 255], in the network's channel order."""
+    scale: tuple[float, float, float]
+    """Multiplied afterwards, in the network's channel order."""
+
+    def apply(self, pictures: Any) -> Any:  # noqa: ANN401 - any backend's array or a KerasTensor
+        """Normalize pictures.
+
+        Args:
+            pictures: Raw RGB in [0, 255], float32, ``(..., 3)``; an array of NumPy or of any Keras
+                backend, or a symbolic tensor.
+
+        Returns:
+            What the network expects, float32, of the same shape.
+        """
+        if self.reverse_channels:
+            pictures = pictures[..., ::-1]
+        if any(self.offset):
+            pictures = pictures - np.asarray(self.offset, np.float32)
+        if any(factor != 1.0 for factor in self.scale):
+            pictures = pictures * np.asarray(self.scale, np.float32)
+        return pictures
+
+
+_IMAGENET_RGB_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_IMAGENET_RGB_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+_ONE = (1.0, 1.0, 1.0)
+
+PREPROCESSINGS = {
+    p.name: p
+    for p in (
+        # Modes and constants as in keras.applications.imagenet_utils.preprocess_input.
+        Preprocessing("caffe", True, (103.939, 116.779, 123.68), _ONE),
+        Preprocessing(
+            "torch",
+            False,
+            _IMAGENET_RGB_MEAN,
+            (1 / _IMAGENET_RGB_STD[0], 1 / _IMAGENET_RGB_STD[1], 1 / _IMAGENET_RGB_STD[2]),
+        ),
+        Preprocessing("tf", False, (127.5, 127.5, 127.5), (1 / 127.5, 1 / 127.5, 1 / 127.5)),
+        Preprocessing("unit", False, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+        Preprocessing("none", False, (0.0, 0.0, 0.0), _ONE),
+    )
+}
+"""The normalizations by the name that ``--preprocessing`` takes."""

@@ -1,0 +1,35 @@
+"""TensorFlow SavedModel: a signature from pictures to probabilities, labels as an asset."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from converters.serving import INPUT_NAME, OUTPUT_NAME
+
+
+def export_saved_model(serving: keras.Model, folder: Path, labels: tuple[str, ...]) -> None:
+    """Write a SavedModel whose batch size is free.
+
+    Args:
+        serving: What ``converters.serving.serving_model`` returned.
+        folder: A folder that is empty or does not exist yet.
+        labels: Class names in output order; they become the asset ``assets/labels.txt``.
+    """
+    module = tf.Module()
+    module.variables_ = [variable.value for variable in serving.variables]
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *serving.input_shape[1:]), tf.float32, INPUT_NAME)]
+    )
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {OUTPUT_NAME: serving(image, training=False)}
+
+    with tempfile.TemporaryDirectory() as scratch:
+        names = Path(scratch) / "labels.txt"
+        names.write_text("\n".join(labels) + "\n", encoding="utf-8")
+        module.labels = tf.saved_model.Asset(str(names))
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})

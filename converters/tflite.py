@@ -1,0 +1,34 @@
+"""TFLite: the one float32 file that every other TFLite precision is derived from."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from converters.errors import ConversionError
+from converters.frozen_graph import freeze
+
+
+def convert_float32(serving: keras.Model) -> bytes:
+    """Convert to a float32 TFLite flatbuffer with batch 1.
+
+    The converter leaks memory on every call; call it in a process of its own.
+
+    Args:
+        serving: What ``converters.serving.serving_model`` returned.
+
+    Returns:
+        The file's bytes, built-in operators only, without metadata.
+
+    Raises:
+        ConversionError: The model has an operator that TFLite lacks.
+    """
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([freeze(serving, batch=1)], serving)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    try:
+        return bytes(converter.convert())
+    except Exception as problem:  # the converter has no error type of its own that it keeps to
+        raise ConversionError(
+            f"TFLite cannot express this model: {problem}; replace the layer or leave the .tflite "
+            "formats out with --formats"
+        ) from problem

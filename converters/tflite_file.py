@@ -1,0 +1,101 @@
+"""Read and write a TFLite flatbuffer: what its schema leaves to the caller.
+
+The generated schema (``ai_edge_litert.schema_py_generated``) does the parsing; this module knows what
+has to be changed: names, integer input and output, metadata.
+"""
+
+from __future__ import annotations
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.serving import INPUT_NAME, OUTPUT_NAME
+
+FILE_IDENTIFIER = b"TFL3"
+
+
+def read_flatbuffer(data: bytes) -> schema.ModelT:
+    """Parse a TFLite file into the schema's object tree, weights included.
+
+    litert-quantizer may put weights behind the flatbuffer and refer to them by offset; an offset would be
+    wrong as soon as anything is changed, so they are brought in.
+    """
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 mean "no offset" in the schema
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    for graph in model.subgraphs:
+        graph.inputs, graph.outputs = np.array(graph.inputs), np.array(graph.outputs)
+    return model
+
+
+def write_flatbuffer(model: schema.ModelT) -> bytes:
+    """Serialize an object tree; the same tree gives the same bytes."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def name_endpoints(model: schema.ModelT) -> None:
+    """Call the input ``image`` and the output ``probabilities``, as in every other format."""
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].name = INPUT_NAME.encode()
+    graph.tensors[graph.outputs[0]].name = OUTPUT_NAME.encode()
+
+
+def use_uint8_input(model: schema.ModelT) -> None:
+    """Let a quantized graph take uint8 pixels instead of int8.
+
+    A QUANTIZE operator in front shifts the zero point; scale stays, so no level is lost.
+    """
+    graph = model.subgraphs[0]
+    inner = int(graph.inputs[0])
+    outer = _add_uint8_twin(model, inner)
+    graph.operators.insert(0, _quantize_operator(model, outer, inner))
+    graph.inputs[0] = outer
+
+
+def use_uint8_output(model: schema.ModelT) -> None:
+    """Let an integer-only graph answer in uint8 instead of int8."""
+    graph = model.subgraphs[0]
+    inner = int(graph.outputs[0])
+    outer = _add_uint8_twin(model, inner)
+    graph.operators.append(_quantize_operator(model, inner, outer))
+    graph.outputs[0] = outer
+
+
+def _add_uint8_twin(model: schema.ModelT, index: int) -> int:
+    """Add a uint8 tensor with the same scale as int8 tensor ``index``; return its index."""
+    graph = model.subgraphs[0]
+    original = graph.tensors[index]
+    if original.type != schema.TensorType.INT8:
+        raise ValueError(f"tensor {index} has type {original.type}; expected INT8")
+    model.buffers.append(schema.BufferT())
+    twin = schema.TensorT()
+    twin.shape = original.shape
+    twin.shapeSignature = original.shapeSignature
+    twin.type = schema.TensorType.UINT8
+    twin.buffer = len(model.buffers) - 1
+    twin.name = original.name + b"_uint8"
+    twin.quantization = schema.QuantizationParametersT()
+    twin.quantization.scale = np.asarray(original.quantization.scale, np.float32)
+    twin.quantization.zeroPoint = np.asarray(original.quantization.zeroPoint, np.int64) + 128
+    graph.tensors.append(twin)
+    return len(graph.tensors) - 1
+
+
+def _quantize_operator(model: schema.ModelT, source: int, target: int) -> schema.OperatorT:
+    code = schema.OperatorCodeT()
+    code.builtinCode = schema.BuiltinOperator.QUANTIZE
+    code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
+    code.version = 1
+    model.operatorCodes.append(code)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs = np.array([source], np.int32)
+    operator.outputs = np.array([target], np.int32)
+    operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+    operator.builtinOptions = schema.QuantizeOptionsT()
+    return operator

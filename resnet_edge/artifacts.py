@@ -1,0 +1,228 @@
+"""The exported files: what each is called, what it is, and the sidecar that says where it comes from.
+
+Runs on the device too: standard library only.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.errors import ArtifactError
+from resnet_edge.records import read_record, write_record
+
+SIDECAR_VERSION = 1
+
+
+class Format(enum.Enum):
+    """File format."""
+
+    SAVED_MODEL = "saved_model"
+    TFLITE = "tflite"
+    ONNX = "onnx"
+
+
+class Precision(enum.Enum):
+    """Precision of weights and, for integer artifacts, of the computation."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    INT16X8 = "int16x8"
+
+
+class Quantization(enum.Enum):
+    """Which kind of quantization an artifact has."""
+
+    NONE = "none"
+    FLOAT16_WEIGHTS = "float16 weights"
+    DYNAMIC = "dynamic range: int8 weights, activations quantized at run time"
+    STATIC = "static: int8 weights and activations, float softmax"
+    INTEGER_ONLY = "integer only: int8 weights, activations and softmax"
+
+
+@dataclass(frozen=True)
+class ArtifactKind:
+    """One of the files that ``export`` can make."""
+
+    name: str
+    format: Format
+    precision: Precision
+    quantization: Quantization
+    input_dtype: str
+    output_dtype: str
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether making it needs calibration pictures."""
+        return self.quantization in (Quantization.STATIC, Quantization.INTEGER_ONLY)
+
+
+_F, _P, _Q = Format, Precision, Quantization
+ARTIFACT_KINDS = (
+    ArtifactKind("saved_model", _F.SAVED_MODEL, _P.FLOAT32, _Q.NONE, "float32", "float32"),
+    ArtifactKind("fp32.tflite", _F.TFLITE, _P.FLOAT32, _Q.NONE, "float32", "float32"),
+    ArtifactKind("fp16.tflite", _F.TFLITE, _P.FLOAT16, _Q.FLOAT16_WEIGHTS, "float32", "float32"),
+    ArtifactKind("dynamic.tflite", _F.TFLITE, _P.INT8, _Q.DYNAMIC, "float32", "float32"),
+    ArtifactKind("int8.tflite", _F.TFLITE, _P.INT8, _Q.STATIC, "uint8", "float32"),
+    ArtifactKind("int8_full.tflite", _F.TFLITE, _P.INT8, _Q.INTEGER_ONLY, "uint8", "uint8"),
+    ArtifactKind("fp32.onnx", _F.ONNX, _P.FLOAT32, _Q.NONE, "float32", "float32"),
+    ArtifactKind("fp16.onnx", _F.ONNX, _P.FLOAT16, _Q.FLOAT16_WEIGHTS, "float32", "float32"),
+    ArtifactKind("int8.onnx", _F.ONNX, _P.INT8, _Q.STATIC, "uint8", "float32"),
+)
+"""Every artifact in the order of the tables."""
+
+ARTIFACT_NAMES = tuple(kind.name for kind in ARTIFACT_KINDS)
+
+
+@dataclass(frozen=True)
+class CalibrationRecord:
+    """Which pictures the ranges of a quantized artifact were measured on."""
+
+    sha256: str
+    """Of ``calibration.json``, which lists the pictures and their hashes."""
+    pictures: int
+    seed: int
+    source: str
+    """Where they come from: a split of the data set, or a folder."""
+    method: str
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """``NAME.json`` beside an artifact."""
+
+    name: str
+    format: Format
+    precision: Precision
+    quantization: Quantization
+    input_name: str
+    input_dtype: str
+    input_shape: tuple[int | None, ...]
+    """Batch, height, width, channels; None where the batch size is free."""
+    output_name: str
+    output_dtype: str
+    output_shape: tuple[int | None, ...]
+    preprocessing: str
+    """What the graph does itself to raw RGB in [0, 255]; the caller does nothing."""
+    fit: str
+    """How a picture is brought to the input size (``resnet_edge.pictures.Fit``)."""
+    labels: tuple[str, ...]
+    bytes: int
+    sha256: str
+    model_name: str
+    model_sha256: str
+    multiply_adds: int
+    rewrites: tuple[str, ...]
+    calibration: CalibrationRecord | None
+    tools: dict[str, str]
+    options: dict[str, str]
+    schema: int = SIDECAR_VERSION
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        height, width = self.input_shape[1], self.input_shape[2]
+        if height is None or width is None:
+            raise ArtifactError(f"{self.name}: input size is free; expected a fixed one")
+        return height, width
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An exported file together with its sidecar."""
+
+    path: Path
+    sidecar: Sidecar
+
+    @property
+    def name(self) -> str:
+        """The artifact's name, for instance ``int8.tflite``."""
+        return self.sidecar.name
+
+
+def artifact_kind(name: str) -> ArtifactKind:
+    """Return the kind called ``name``.
+
+    Raises:
+        ArtifactError: There is no artifact of that name.
+    """
+    for kind in ARTIFACT_KINDS:
+        if kind.name == name:
+            return kind
+    raise ArtifactError(f"{name}: no such artifact; expected one of {', '.join(ARTIFACT_NAMES)}")
+
+
+def sidecar_path(artifact: Path) -> Path:
+    """Return where the sidecar of ``artifact`` lies."""
+    return artifact.parent / f"{artifact.name}.json"
+
+
+def hash_path(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their relative names, in hexadecimal."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            digest.update(bytes.fromhex(hash_path(file)))
+        return digest.hexdigest()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def size_path(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size
+
+
+def write_sidecar(artifact: Path, sidecar: Sidecar) -> None:
+    """Write ``sidecar`` beside ``artifact``.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_record(sidecar_path(artifact), sidecar)
+
+
+def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
+    """Read an artifact's sidecar and check the file against it.
+
+    Args:
+        path: The exported file or SavedModel folder.
+        verify: Whether to compare the file's SHA-256 with the sidecar's.
+
+    Raises:
+        ArtifactError: File or sidecar is missing or damaged, or they do not belong together.
+    """
+    if not path.exists():
+        raise ArtifactError(f"{path}: no such artifact; make it with `resnet-edge export`")
+    sidecar = read_record(Sidecar, sidecar_path(path), ArtifactError)
+    if verify and (actual := hash_path(path)) != sidecar.sha256:
+        raise ArtifactError(
+            f"{path}: sha256 is {actual[:16]}…, its sidecar says {sidecar.sha256[:16]}…; "
+            "the file was changed or damaged after export; export it again"
+        )
+    return Artifact(path, sidecar)
+
+
+def load_artifacts(folder: Path, names: tuple[str, ...] | None = None) -> tuple[Artifact, ...]:
+    """Read every artifact of a folder, in the order of the tables.
+
+    Args:
+        folder: ``OUT/artifacts``.
+        names: Only these; each must be there. None takes all that have a sidecar.
+
+    Raises:
+        ArtifactError: None found, one of ``names`` is missing, or one does not match its sidecar.
+    """
+    if names is None:
+        names = tuple(n for n in ARTIFACT_NAMES if sidecar_path(folder / n).exists())
+    if not names:
+        raise ArtifactError(f"{folder}: no artifacts here; make them with `resnet-edge export`")
+    return tuple(load_artifact(folder / name) for name in names)

@@ -1,0 +1,68 @@
+"""``model.keras``: a Keras model that knows its labels and what it expects of a picture.
+
+What Keras does not keep travels as one more member, ``resnet_edge.json``, inside the ``.keras`` zip, so
+the file stays a plain Keras model for everyone else.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from resnet_edge.errors import ModelError
+from resnet_edge.records import from_json, to_json, write_bytes
+
+MEMBER = "resnet_edge.json"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of itself beyond the network."""
+
+    name: str
+    labels: tuple[str, ...]
+    preprocessing: str
+    """A name in ``converters.preprocessing.PREPROCESSINGS``: what the network expects of its input."""
+    fit: str
+    """How pictures are brought to the input size: a value of ``resnet_edge.pictures.Fit``."""
+    weights: str
+    """Where the weights come from, in words."""
+
+
+def write_model(path: Path, model: keras.Model, info: ModelInfo) -> None:
+    """Write a model and its description into one ``.keras`` file: all of it or nothing.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        temporary = Path(scratch) / "model.keras"
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(MEMBER, json.dumps(to_json(info), ensure_ascii=False))
+        write_bytes(path, temporary.read_bytes())
+
+
+def read_model_info(path: Path) -> ModelInfo | None:
+    """Return what a ``.keras`` file says of itself, or None for a plain Keras file.
+
+    Raises:
+        ModelError: The file is missing, is not a ``.keras`` zip, or its description is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist():
+                return None
+            data = json.loads(archive.read(MEMBER))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file; expected a .keras model") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as problem:
+        raise ModelError(
+            f"{path}: not a .keras file ({problem}); expected what `model.save('x.keras')` writes"
+        ) from problem
+    return from_json(ModelInfo, data, f"{path}: {MEMBER}", ModelError)

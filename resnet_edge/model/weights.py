@@ -1,0 +1,261 @@
+"""Models to start from: random, ImageNet's, or whatever a user's file holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, regularizers
+
+from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.model.classifiers import (
+    at_shape,
+    check_classifier,
+    load_classifier,
+    shape_words,
+)
+from resnet_edge.model.head import (
+    add_softmax,
+    ends_in_logits,
+    find_head,
+    replace_head,
+    strip_head,
+)
+from resnet_edge.model.imagenet import fetch_imagenet, is_imagenet_file
+from resnet_edge.model.keras_files import check_file, read_keras_file
+from resnet_edge.model.layer_names import APPLICATION_NAMES
+from resnet_edge.model.matching import (
+    ResnetWeights,
+    assign_weights,
+    head_note,
+    layers_of,
+    sort_layers,
+)
+from resnet_edge.model.resnet50 import Padding, resnet50
+from resnet_edge.model.weight_files import read_weight_file
+
+__all__ = [
+    "LoadedModel",
+    "build_model",
+    "find_head",
+    "load_classifier",
+    "replace_head",
+    "strip_head",
+]
+
+_RESNET_LAYERS = (
+    layers.InputLayer,
+    layers.ZeroPadding2D,
+    layers.Conv2D,
+    layers.BatchNormalization,
+    layers.Activation,
+    layers.ReLU,
+    layers.MaxPooling2D,
+    layers.Add,
+    layers.GlobalAveragePooling2D,
+    layers.Dropout,
+    layers.Dense,
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model to start from and what is known of it.
+
+    Attributes:
+        model: Normalized float32 pictures ``(batch, height, width, channels)`` in, probabilities
+            ``(batch, classes)`` in [0, 1] out; not compiled.
+        weights: Where the weights come from, in words for the report.
+        preprocessing: Name of the preprocessing the weights expect outside the model, such as
+            ``caffe``; None where nothing tells.
+        notes: What was replaced or taken differently than asked, a sentence each.
+    """
+
+    model: keras.Model
+    weights: str
+    preprocessing: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller of ``build_model`` asks for."""
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    padding: Padding
+    width: float
+    dropout: float
+    weight_decay: float
+
+    def resnet50(self, padding: Padding | None = None, width: float | None = None) -> keras.Model:
+        """Random ResNet50 of these settings."""
+        try:
+            return resnet50(
+                self.input_shape,
+                self.classes,
+                padding=padding or self.padding,
+                width=width or self.width,
+                weight_decay=self.weight_decay,
+                dropout=self.dropout,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+
+def build_model(
+    weights: str | Path,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    padding: Padding = "pretrained",
+    width: float = 1.0,
+    dropout: float = 0.0,
+    weight_decay: float = 0.0,
+) -> LoadedModel:
+    """Build a classifier with the weights asked for.
+
+    Args:
+        weights: ``none``, ``imagenet``, or a file. Weight files (``.weights.h5``, legacy ``.h5``,
+            in classic or keras.applications' names, with or without top) give a ResNet50 of the
+            file's width. A ``.keras`` file that is a ResNet50 gives the same at the size asked
+            for; any other ``.keras`` classifier is kept as it is, but for its head.
+        input_shape: Height, width and channels of one picture.
+        classes: Number of classes. A head of another number is replaced and noted.
+        padding: Padding of a ResNet50 (see ``resnet50``); a ``.keras`` file's own one wins.
+        width: Width factor of a random ResNet50; a file's own one wins.
+        dropout: Share of the features dropped before a new head, or a ResNet50's, in training.
+        weight_decay: L2 factor on the convolution kernels.
+
+    Returns:
+        The model, its origin in words, and notes.
+
+    Raises:
+        UsageError: No such file, or settings that make no network.
+        ModelError: ImageNet's weights cannot be had, or a file is damaged, carries code, has
+            weights that are not finite, or does not fit; layers and shapes are listed.
+    """
+    wanted = _Wanted(input_shape, classes, padding, width, dropout, weight_decay)
+    if weights == "none":
+        return LoadedModel(wanted.resnet50(), "random (no pretrained weights)", None, ())
+    if weights == "imagenet":
+        if width != 1 or input_shape[2] != 3:
+            raise UsageError(
+                f"imagenet: got width {width} and {input_shape[2]} channels; expected width 1 and "
+                "3 channels, which the weights have; pass --weights none"
+            )
+        return _from_weight_file(fetch_imagenet(classes), wanted)
+    path = Path(weights)
+    check_file(path)
+    if path.suffix == ".keras":
+        return _from_keras_file(path, wanted)
+    if path.suffix in (".h5", ".hdf5"):
+        return _from_weight_file(path, wanted)
+    raise UsageError(
+        f"{path}: unknown kind of weights {path.suffix or 'without a suffix'}; "
+        "expected none, imagenet, or a .keras, .weights.h5 or .h5 file"
+    )
+
+
+def _from_weight_file(path: Path, wanted: _Wanted) -> LoadedModel:
+    stored = sort_layers(read_weight_file(path))
+    model = wanted.resnet50(width=stored.width)
+    note = assign_weights(model, stored, path.name)
+    notes = [note] if note else []
+    if stored.width not in (None, wanted.width):
+        notes.append(f"{path.name} is a ResNet50 of width {stored.width:g}; built so")
+    if not is_imagenet_file(path):
+        return LoadedModel(model, path.name, None, tuple(notes))
+    if wanted.padding != "pretrained":
+        notes.append("ImageNet weights were trained with padding 'pretrained'; built with another")
+    return LoadedModel(model, "ImageNet (keras.applications)", "caffe", tuple(notes))
+
+
+def _from_keras_file(path: Path, wanted: _Wanted) -> LoadedModel:
+    model = read_keras_file(path)
+    recognised = _as_resnet50(model, wanted)
+    if recognised is None:
+        return _keep_network(model, path, wanted)
+    stored, padding = recognised
+    rebuilt = wanted.resnet50(padding, stored.width)
+    note = assign_weights(rebuilt, stored, path.name)
+    notes = [note] if note else []
+    size = tuple(model.inputs[0].shape[1:])
+    if None not in size and size != wanted.input_shape:
+        notes.append(f"{path.name} is of input {size}; built with {wanted.input_shape}")
+    if padding != wanted.padding:
+        notes.append(f"{path.name} has padding {padding!r}; built so")
+    return LoadedModel(rebuilt, path.name, None, tuple(notes))
+
+
+def _as_resnet50(model: keras.Model, wanted: _Wanted) -> tuple[ResnetWeights, Padding] | None:
+    """A network's weights and padding if it is a ResNet50: by its layers, then by its answers.
+
+    The answers tell what names do not: other strides, epsilons, activations or connections.
+    """
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        return None
+    stored = sort_layers(layers_of(model))
+    plain = all(isinstance(layer, _RESNET_LAYERS) for layer in model.layers)
+    if not plain or stored.unknown or set(stored.backbone) != set(APPLICATION_NAMES):
+        return None
+    own = model.inputs[0].shape[1:]
+    height, width, channels = (a or b for a, b in zip(own, wanted.input_shape, strict=True))
+    shape = (height, width, channels)
+    first = next(layer for layer in model.layers if layer.name in ("conv1", "conv1_conv"))
+    padding: Padding = "textbook" if first.padding == "same" else "pretrained"
+    classes = stored.head.shapes[1][0] if stored.head else 1
+    try:
+        probe = resnet50(shape, classes, padding=padding, width=stored.width or 1.0)
+        assign_weights(probe, stored, model.name)
+    except (ValueError, ModelError):
+        return None
+    theirs = strip_head(model) if stored.head else model
+    return (stored, padding) if _same_features(theirs, strip_head(probe), shape) else None
+
+
+def _same_features(theirs: keras.Model, ours: keras.Model, shape: tuple[int, ...]) -> bool:
+    picture = np.random.default_rng(0).uniform(-128, 128, (1, *shape)).astype(np.float32)
+    got = keras.ops.convert_to_numpy(theirs(picture, training=False))
+    got = got.mean((1, 2)) if got.ndim == 4 else got
+    expected = keras.ops.convert_to_numpy(ours(picture, training=False))
+    return got.shape == expected.shape and np.allclose(
+        got, expected, rtol=1e-3, atol=1e-4 * max(1e-6, float(np.abs(expected).max()))
+    )
+
+
+def _keep_network(model: keras.Model, path: Path, wanted: _Wanted) -> LoadedModel:
+    """A user's network as it is, with a head of the classes asked for."""
+    check_classifier(model, path)
+    shape = tuple(model.inputs[0].shape[1:])
+    fits = all(
+        given in (None, asked) for given, asked in zip(shape, wanted.input_shape, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"{path}: input is {shape_words(model.inputs[0].shape)}; expected pictures of "
+            f"{wanted.input_shape}; pass --image-size {shape[0] or shape[1]}, or save the network "
+            "with the size asked for"
+        )
+    model = at_shape(model, wanted.input_shape)
+    notes = [f"{path.name} is a network of its own ({model.name}); kept as it is"]
+    old_classes = model.outputs[0].shape[-1]
+    if old_classes != wanted.classes:
+        notes.append(head_note(find_head(model).name, old_classes, wanted.classes))
+        model = replace_head(model, wanted.classes, wanted.dropout)
+    elif ends_in_logits(model):
+        notes.append("it answered logits; a softmax was put behind them")
+        model = add_softmax(model)
+    if wanted.weight_decay:
+        _decay_kernels(model, wanted.weight_decay)
+    return LoadedModel(model, path.name, None, tuple(notes))
+
+
+def _decay_kernels(model: keras.Model, weight_decay: float) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _decay_kernels(layer, weight_decay)
+        elif isinstance(layer, layers.Conv2D):
+            layer.kernel.regularizer = regularizers.L2(weight_decay)

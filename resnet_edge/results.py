@@ -1,0 +1,200 @@
+"""What the measuring steps find out: the records between ``parity``, ``bench`` and ``report``.
+
+Leaf module: standard library only, also on the device. Times are seconds, sizes bytes, shares in [0, 1].
+"""
+
+from __future__ import annotations
+
+import enum
+import statistics
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+
+class Verdict(enum.Enum):
+    """A gate's answer."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval of a difference of accuracies, as shares."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate's verdict with the sentence that explains it."""
+
+    verdict: Verdict
+    reason: str
+    interval: Interval | None = None
+    images_needed: int | None = None
+    """How many more pictures an inconclusive verdict needs, as far as can be told."""
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class's share of the answers."""
+
+    label: str
+    images: int
+    top1: float
+    reference_top1: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class ChangedPicture:
+    """A picture that the artifact answers otherwise than the reference."""
+
+    picture: str
+    sha256: str
+    label: str
+    reference_answer: str
+    artifact_answer: str
+    reference_probability: float
+    artifact_probability: float
+
+
+@dataclass(frozen=True)
+class ArtifactParity:
+    """One artifact against the reference, over the whole test split."""
+
+    name: str
+    sha256: str
+    runtime: str
+    images: int
+    top1: float
+    top5: float
+    agreement: float
+    max_abs_logit: float
+    mean_abs_logit: float
+    logit_range: float
+    """Largest minus smallest reference logit: what ``max_abs_logit`` is relative to."""
+    cosine: float
+    sqnr_db: float
+    kl: float
+    classes: tuple[ClassResult, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows are true classes, columns are answers; empty where there are more than 100 classes."""
+    changed: tuple[ChangedPicture, ...]
+    collapse: str | None
+    """What is wrong where the answers are worthless (NaN, one class, chance level), else None."""
+    gate: GateResult
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """``results/parity.json``."""
+
+    model_sha256: str
+    reference_sha256: str
+    images: int
+    labels: tuple[str, ...]
+    reference_top1: float
+    reference_top5: float
+    artifacts: tuple[ArtifactParity, ...]
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latency of one artifact in one runtime with one thread count, batch 1.
+
+    It keeps its raw samples; every figure is a property.
+    """
+
+    runtime: str
+    threads: int
+    samples_s: tuple[float, ...]
+    first_s: float
+    """The first inference, before any warm-up."""
+    load_s: float
+    """From the file to a runtime that is ready."""
+    peak_memory_bytes: int
+    """Peak resident memory of the measuring process."""
+    warmup: int
+
+    def __post_init__(self) -> None:
+        if not self.samples_s:
+            raise ValueError("latency without samples: expected at least one")
+
+    def quantile_s(self, share: float) -> float:
+        """The sample at ``share`` of the sorted samples, by the nearest-rank method."""
+        ordered = sorted(self.samples_s)
+        return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+
+    @property
+    def p50_s(self) -> float:
+        """Median."""
+        return statistics.median(self.samples_s)
+
+    @property
+    def p90_s(self) -> float:
+        """90th percentile."""
+        return self.quantile_s(0.90)
+
+    @property
+    def p99_s(self) -> float:
+        """99th percentile."""
+        return self.quantile_s(0.99)
+
+    @property
+    def mean_s(self) -> float:
+        """Mean."""
+        return statistics.fmean(self.samples_s)
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range over the median."""
+        return (self.quantile_s(0.75) - self.quantile_s(0.25)) / self.p50_s
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the spread is over 10 %: the host did something else as well."""
+        return self.spread > 0.10
+
+
+@dataclass(frozen=True)
+class ArtifactBench:
+    """One artifact's latencies on this machine."""
+
+    name: str
+    sha256: str
+    bytes: int
+    latencies: tuple[Latency, ...]
+    gate: GateResult
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a measurement was made."""
+
+    host: str
+    system: str
+    processor: str
+    cpu_features: tuple[str, ...]
+    cores: int
+    python: str
+    runtimes: dict[str, str]
+    """Name and version of every runtime that was used."""
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """``results/bench-HOST.json``."""
+
+    machine: Machine
+    artifacts: tuple[ArtifactBench, ...]
+    reference_p50_s: float | None
+    """Median latency of the reference, where it was measured."""
+    schema: int = SCHEMA_VERSION

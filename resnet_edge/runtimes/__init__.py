@@ -1,0 +1,38 @@
+"""The runtimes that artifacts are made for, behind one small interface.
+
+Device-safe: the standard library, NumPy and the one runtime that the artifact needs.
+"""
+
+from __future__ import annotations
+
+from resnet_edge.artifacts import Artifact, Format
+from resnet_edge.runtimes.base import Runtime
+
+__all__ = ["Runtime", "open_runtime"]
+
+
+def open_runtime(artifact: Artifact, threads: int) -> Runtime:
+    """Load an artifact into its runtime.
+
+    Args:
+        artifact: From ``resnet_edge.artifacts.load_artifact``.
+        threads: Threads for one inference, at least 1.
+
+    Returns:
+        A runtime that is ready to answer.
+
+    Raises:
+        RuntimeMissingError: The runtime is not installed; the message has the install line.
+        InferenceError: The runtime refuses the file, or the file is not what its sidecar says.
+    """
+    if artifact.sidecar.format is Format.TFLITE:
+        from resnet_edge.runtimes.tflite import TFLiteRuntime
+
+        return TFLiteRuntime(artifact, threads)
+    if artifact.sidecar.format is Format.ONNX:
+        from resnet_edge.runtimes.onnx import OnnxRuntime
+
+        return OnnxRuntime(artifact, threads)
+    from resnet_edge.runtimes.saved_model import SavedModelRuntime
+
+    return SavedModelRuntime(artifact, threads)

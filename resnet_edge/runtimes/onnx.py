@@ -1,0 +1,44 @@
+"""ONNX files in onnxruntime, on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resnet_edge.artifacts import Artifact
+from resnet_edge.errors import InferenceError, RuntimeMissingError
+from resnet_edge.runtimes.base import Runtime
+
+
+class OnnxRuntime(Runtime):
+    """An onnxruntime session with the CPU execution provider."""
+
+    name = "onnxruntime"
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        super().__init__(artifact)
+        try:
+            import onnxruntime
+        except ImportError as problem:
+            raise RuntimeMissingError(
+                "onnxruntime is not installed; expected it for .onnx files; "
+                "run `pip install onnxruntime`"
+            ) from problem
+        self.version = onnxruntime.__version__
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; its warnings are about its own optimizer
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(artifact.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as problem:  # its exceptions share no public base class
+            raise InferenceError(
+                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or needs a "
+                "newer runtime; export it again or update the runtime"
+            ) from problem
+        self._image = self._session.get_inputs()[0].name
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        answer: np.ndarray = self._session.run(None, {self._image: batch})[0]
+        return answer
