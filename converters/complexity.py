@@ -5,28 +5,37 @@ from __future__ import annotations
 import math
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 
 def count_multiply_adds(model: keras.Model) -> int:
     """Count the multiply-adds of one picture through convolutions and dense layers.
 
     Args:
-        model: A built model with a fixed input size; models inside it are counted too.
+        model: A functional or Sequential model with a fixed input size; models inside it are
+            counted too, and a layer that is called twice counts twice.
 
     Returns:
         Multiply-adds for batch 1. Padding counts as computed, as the literature does.
     """
-    return sum(_layer_multiply_adds(layer) for layer in model.layers)
+    functional = keras.Model(model.inputs, model.outputs)  # a Sequential model shows no nodes
+    return sum(
+        _call_multiply_adds(node.operation, node.output_tensors[0])
+        for nodes in functional._nodes_by_depth.values()
+        for node in nodes
+    )
 
 
-def _layer_multiply_adds(layer: layers.Layer) -> int:
+def _call_multiply_adds(layer: keras.Operation, output: KerasTensor) -> int:
     if isinstance(layer, keras.Model):
         return count_multiply_adds(layer)
-    if isinstance(layer, layers.DepthwiseConv2D):
-        # Kernel (height, width, channels, multiplier): every weight is used once per output pixel.
-        return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
-    if isinstance(layer, (layers.Conv2D, layers.Dense)):
-        outputs = layer.output.shape[1:-1]
-        return math.prod(layer.kernel.shape) * math.prod(outputs)
-    return 0
+    # Every weight of a kernel is used once per output position; the kernel of a DepthwiseConv2D is
+    # (height, width, channels, multiplier), that of a grouped Conv2D has a group's channels only.
+    positions = math.prod(output.shape[1:-1])
+    if isinstance(layer, layers.SeparableConv2D):
+        kernels = [layer.depthwise_kernel, layer.pointwise_kernel]
+    elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+        kernels = [layer.kernel]
+    else:
+        return 0
+    return int(positions * sum(math.prod(kernel.shape) for kernel in kernels))

@@ -23,10 +23,9 @@ def freeze(serving: keras.Model, batch: int | None) -> tf.types.experimental.Con
         A concrete function ``image (batch, height, width, 3) float32 -> probabilities``.
     """
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((batch, *serving.input_shape[1:]), tf.float32, INPUT_NAME)]
-    )
     def serve(image: tf.Tensor) -> tf.Tensor:
         return serving(image, training=False)
 
-    return convert_variables_to_constants_v2(serve.get_concrete_function())
+    image = tf.TensorSpec((batch, *serving.input_shape[1:]), tf.float32, INPUT_NAME)
+    function = tf.function(serve, input_signature=[image])
+    return convert_variables_to_constants_v2(function.get_concrete_function())

@@ -35,9 +35,11 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
             output_names=[function.outputs[0].name],
             opset=OPSET,
         )
+        onnx.checker.check_model(model)  # tf2onnx leaves operators in that ONNX does not have
     except Exception as problem:  # tf2onnx raises whatever comes up
+        reason = str(problem).strip().partition("\n")[0]
         raise ConversionError(
-            f"ONNX cannot express this model: {problem}; replace the layer or leave the .onnx "
+            f"ONNX cannot express this model: {reason}; replace the layer or leave the .onnx "
             "formats out with --formats"
         ) from problem
     _rename(model.graph, function.inputs[0].name, INPUT_NAME)
@@ -72,7 +74,9 @@ def use_uint8_input(model: onnx.ModelProto) -> None:
     inner = f"{image.name}_float32"
     for node in model.graph.node:
         node.input[:] = [inner if name == image.name else name for name in node.input]
-    cast = helper.make_node("Cast", [image.name], [inner], f"{image.name}_cast", to=TensorProto.FLOAT)
+    cast = helper.make_node(
+        "Cast", [image.name], [inner], f"{image.name}_cast", to=TensorProto.FLOAT
+    )
     model.graph.node.insert(0, cast)
 
 
@@ -99,7 +103,9 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 def _sort_topologically(graph: onnx.GraphProto) -> None:
     """The float16 converter appends its casts at the end; the ONNX spec wants them in order."""
-    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    known = (
+        {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    )
     waiting, ordered = list(graph.node), []
     while waiting:
         ready = [node for node in waiting if known.issuperset(node.input)]

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from converters.serving import INPUT_NAME, OUTPUT_NAME
+from converters.tflite_metadata import label_lines
 
 
 def export_saved_model(serving: keras.Model, folder: Path, labels: tuple[str, ...]) -> None:
@@ -22,14 +23,14 @@ def export_saved_model(serving: keras.Model, folder: Path, labels: tuple[str, ..
     module = tf.Module()
     module.variables_ = [variable.value for variable in serving.variables]
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, *serving.input_shape[1:]), tf.float32, INPUT_NAME)]
-    )
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {OUTPUT_NAME: serving(image, training=False)}
 
+    image = tf.TensorSpec((None, *serving.input_shape[1:]), tf.float32, INPUT_NAME)
+    signature = tf.function(serve, input_signature=[image])
+
     with tempfile.TemporaryDirectory() as scratch:
         names = Path(scratch) / "labels.txt"
-        names.write_text("\n".join(labels) + "\n", encoding="utf-8")
+        names.write_text(label_lines(labels), encoding="utf-8")
         module.labels = tf.saved_model.Asset(str(names))
-        tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers
 
 from converters.errors import ConversionError
@@ -13,15 +14,15 @@ OUTPUT_NAME = "probabilities"
 
 
 def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
-    """Put the preprocessing in front of a classifier and, where it ends in logits, a softmax behind.
+    """Put the preprocessing in front of a classifier and, where it ends in logits, a softmax.
 
     Args:
         model: A classifier ``(batch, height, width, 3) -> (batch, classes)``.
         preprocessing: What ``model`` expects and does not do itself.
 
     Returns:
-        A functional model: raw RGB in [0, 255], float32 ``(batch, height, width, 3)`` in, probabilities
-        float32 ``(batch, classes)`` out.
+        A functional model: raw RGB in [0, 255], float32 ``(batch, height, width, 3)`` in,
+        probabilities float32 ``(batch, classes)`` out.
 
     Raises:
         ConversionError: The model is no classifier of RGB pictures of a fixed size.
@@ -31,6 +32,8 @@ def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Mod
     answer = model(preprocessing.apply(image))
     match final_activation(model):
         case "softmax":
+            pass
+        case "linear" if _answers_probabilities(model, shape):
             pass
         case "linear":
             answer = layers.Softmax(name=OUTPUT_NAME, dtype="float32")(answer)
@@ -43,20 +46,49 @@ def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Mod
 
 
 def final_activation(model: keras.Model) -> str:
-    """Return the name of the activation the model's output comes from, for instance ``softmax``."""
-    layer = model
-    while isinstance(layer, keras.Model):
-        layer = (
-            layer.layers[-1]
-            if isinstance(layer, keras.Sequential)
-            else layer.output._keras_history.operation
-        )
-    if isinstance(layer, layers.Softmax):
-        return "softmax"
-    if isinstance(layer, layers.Dropout):
-        raise ConversionError(f"{model.name}: ends in Dropout layer {layer.name!r}; end it in a softmax")
-    activation = getattr(layer, "activation", None)
-    return "linear" if activation is None else str(activation.__name__)
+    """Return the name of the activation the model's output comes from, for instance ``softmax``.
+
+    Layers that change no value are looked through. ``linear`` where no activation is found.
+    """
+    tensor = model.outputs[0]
+    while True:
+        history = tensor._keras_history
+        layer = history.operation
+        if isinstance(layer, keras.Model):
+            tensor = layer.outputs[history.tensor_index]
+            continue
+        name = _activation_name(layer)
+        if name != "linear" or not isinstance(layer, _WITHOUT_EFFECT):
+            return name
+        tensor = layer._inbound_nodes[history.node_index].input_tensors[0]
+
+
+_WITHOUT_EFFECT = (
+    layers.Activation,  # a linear one
+    layers.Dropout,
+    layers.Flatten,
+    layers.Identity,
+    layers.Reshape,
+)
+
+
+def _activation_name(layer: keras.Operation) -> str:
+    if activation := getattr(layer, "activation", None):
+        return str(activation.__name__)
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):  # a layer, or a function of keras.ops
+        return type(layer).__name__.lower()
+    return "linear"
+
+
+def _answers_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> bool:
+    """Whether two pictures of noise get answers that each sum to 1 and are not negative.
+
+    A graph does not say so in every case: an average of two softmax answers ends in no activation,
+    and a second softmax over probabilities would flatten them without any error.
+    """
+    noise = np.random.default_rng(0).uniform(-100, 100, (2, *shape)).astype(np.float32)
+    answers = np.asarray(keras.ops.convert_to_numpy(model(noise, training=False)), np.float64)
+    return bool((answers >= 0).all() and np.allclose(answers.sum(axis=1), 1, rtol=0, atol=1e-3))
 
 
 def _check_classifier(model: keras.Model) -> tuple[tuple[int, int, int], int]:
@@ -68,10 +100,12 @@ def _check_classifier(model: keras.Model) -> tuple[tuple[int, int, int], int]:
     picture, answer = model.inputs[0].shape, model.outputs[0].shape
     if len(picture) != 4 or None in picture[1:] or picture[-1] != 3:
         raise ConversionError(
-            f"{model.name}: input shape {picture}; expected (batch, height, width, 3) of a fixed size"
+            f"{model.name}: input shape {picture}; expected (batch, height, width, 3) "
+            "of a fixed size"
         )
     if len(answer) != 2 or answer[1] is None or answer[1] < 2:
         raise ConversionError(
-            f"{model.name}: output shape {answer}; expected (batch, classes) with at least 2 classes"
+            f"{model.name}: output shape {answer}; expected (batch, classes) "
+            "with at least 2 classes"
         )
     return (int(picture[1]), int(picture[2]), 3), int(answer[1])

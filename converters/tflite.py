@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import tensorflow as tf
 
@@ -29,6 +31,14 @@ def convert_float32(serving: keras.Model) -> bytes:
         return bytes(converter.convert())
     except Exception as problem:  # the converter has no error type of its own that it keeps to
         raise ConversionError(
-            f"TFLite cannot express this model: {problem}; replace the layer or leave the .tflite "
-            "formats out with --formats"
+            f"TFLite cannot express this model: {_reason(str(problem))}; replace the layer or "
+            "leave the .tflite formats out with --formats"
         ) from problem
+
+
+def _reason(message: str) -> str:
+    """The operators that a message of the converter names, else its first line of many."""
+    operators = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", message)))
+    if operators:
+        return f"it has no operator for {', '.join(operators)}"
+    return message.strip().partition("\n")[0]

@@ -1,7 +1,7 @@
 """Read and write a TFLite flatbuffer: what its schema leaves to the caller.
 
-The generated schema (``ai_edge_litert.schema_py_generated``) does the parsing; this module knows what
-has to be changed: names, integer input and output, metadata.
+The generated schema (``ai_edge_litert.schema_py_generated``) does the parsing; this module knows
+what has to be changed: names, integer input and output, metadata.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ FILE_IDENTIFIER = b"TFL3"
 def read_flatbuffer(data: bytes) -> schema.ModelT:
     """Parse a TFLite file into the schema's object tree, weights included.
 
-    litert-quantizer may put weights behind the flatbuffer and refer to them by offset; an offset would be
-    wrong as soon as anything is changed, so they are brought in.
+    litert-quantizer may put weights behind the flatbuffer and refer to them by offset; an offset
+    would be wrong as soon as anything is changed, so they are brought in.
     """
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for buffer in model.buffers:
@@ -39,10 +39,17 @@ def write_flatbuffer(model: schema.ModelT) -> bytes:
 
 
 def name_endpoints(model: schema.ModelT) -> None:
-    """Call the input ``image`` and the output ``probabilities``, as in every other format."""
+    """Call the input ``image`` and the output ``probabilities``, as in every other format.
+
+    The signature (what ``get_signature_runner`` goes by) is made to say the same.
+    """
     graph = model.subgraphs[0]
-    graph.tensors[graph.inputs[0]].name = INPUT_NAME.encode()
-    graph.tensors[graph.outputs[0]].name = OUTPUT_NAME.encode()
+    image, answer = int(graph.inputs[0]), int(graph.outputs[0])
+    graph.tensors[image].name = INPUT_NAME.encode()
+    graph.tensors[answer].name = OUTPUT_NAME.encode()
+    for signature in model.signatureDefs or []:
+        signature.inputs = [_tensor_map(INPUT_NAME, image)]
+        signature.outputs = [_tensor_map(OUTPUT_NAME, answer)]
 
 
 def use_uint8_input(model: schema.ModelT) -> None:
@@ -64,6 +71,12 @@ def use_uint8_output(model: schema.ModelT) -> None:
     outer = _add_uint8_twin(model, inner)
     graph.operators.append(_quantize_operator(model, inner, outer))
     graph.outputs[0] = outer
+
+
+def _tensor_map(name: str, index: int) -> schema.TensorMapT:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), index
+    return entry
 
 
 def _add_uint8_twin(model: schema.ModelT, index: int) -> int:

@@ -1,9 +1,9 @@
 """TFLite metadata: labels, preprocessing and the model's name inside the file.
 
-The format is TensorFlow Lite's ``metadata_schema.fbs`` (file identifier ``M001``): a flatbuffer in a
-model buffer named ``TFLITE_METADATA``, with associated files appended to the model as a zip. No
-maintained package writes it, so the few tables an image classifier needs are built here; slot numbers
-are the positions of the fields in that schema.
+The format is TensorFlow Lite's ``metadata_schema.fbs`` (file identifier ``M001``): a flatbuffer in
+a model buffer named ``TFLITE_METADATA``, with associated files appended to the model as a zip. No
+maintained package writes it, so the few tables an image classifier needs are built here; slot
+numbers are the positions of the fields in that schema.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def add_metadata_buffer(model: schema.ModelT, metadata: ClassifierMetadata) -> N
     model.metadata = [m for m in model.metadata or [] if m.name != METADATA_NAME] + [entry]
 
 
+def label_lines(labels: tuple[str, ...]) -> str:
+    """Labels as a text file, one a line; a line break inside a label becomes a space."""
+    return "".join(label.replace("\n", " ") + "\n" for label in labels)
+
+
 def append_labels(data: bytes, labels: tuple[str, ...]) -> bytes:
     """Append ``labels.txt`` as a zip, the way MediaPipe and Task libraries look for it.
 
@@ -61,8 +66,7 @@ def append_labels(data: bytes, labels: tuple[str, ...]) -> bytes:
     """
     stream = io.BytesIO(data)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
-        text = "\n".join(label.replace("\n", " ") for label in labels) + "\n"
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE, _ZIP_EPOCH), text.encode())
+        archive.writestr(zipfile.ZipInfo(LABELS_FILE, _ZIP_EPOCH), label_lines(labels).encode())
     return stream.getvalue()
 
 
@@ -70,7 +74,8 @@ def read_labels(data: bytes) -> tuple[str, ...] | None:
     """Return the labels a TFLite file carries, or None."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return tuple(archive.read(LABELS_FILE).decode().splitlines())
+            # Not splitlines: it also splits at characters that a label may hold.
+            return tuple(archive.read(LABELS_FILE).decode().removesuffix("\n").split("\n"))
     except (zipfile.BadZipFile, KeyError):
         return None
 

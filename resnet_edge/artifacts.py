@@ -1,4 +1,4 @@
-"""The exported files: what each is called, what it is, and the sidecar that says where it comes from.
+"""The exported files: what each is called and is, and the sidecar that says where it is from.
 
 Runs on the device too: standard library only.
 """
@@ -114,6 +114,7 @@ class Sidecar:
     sha256: str
     model_name: str
     model_sha256: str
+    parameters: int
     multiply_adds: int
     rewrites: tuple[str, ...]
     calibration: CalibrationRecord | None

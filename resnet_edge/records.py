@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON files and back, checked on the way in.
 
-The dataclass is the schema: a key that is missing, unknown or of another type is an error that names
-the file and the key. Runs on the device too: standard library only.
+The dataclass is the schema: a key that is missing, unknown or of another type is an error that
+names the file and the key. Runs on the device too: standard library only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ T = TypeVar("T")
 def to_json(record: object) -> Any:  # noqa: ANN401 - JSON is any
     """Turn a dataclass, and all it holds, into JSON's types.
 
-    Infinite and NaN floats become the strings ``"inf"``, ``"-inf"`` and ``"nan"``, because JSON has no
-    such numbers.
+    Infinite and NaN floats become the strings ``"inf"``, ``"-inf"`` and ``"nan"``, because JSON
+    has no such numbers.
     """
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
@@ -48,8 +48,8 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
     """Build ``kind`` from JSON's types.
 
     Args:
-        kind: A dataclass whose fields are str, int, float, bool, Path, enums, tuples, dicts with str keys,
-            optional values, or dataclasses of these.
+        kind: A dataclass whose fields are str, int, float, bool, Path, enums, tuples, dicts with
+            str keys, optional values, or dataclasses of these.
         data: What ``json.load`` gave.
         where: Named in errors: a file and, further in, the key.
         error: The error to raise.
@@ -104,7 +104,11 @@ def _decode_plain(hint: Any, value: object, where: str, error: type[ResnetEdgeEr
         return float(typing.cast(str, value))
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if isinstance(hint, type) and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and isinstance(value, bool) == (hint is bool)
+    ):
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise error(f"{where}: got {value!r}; expected {expected}")
@@ -124,7 +128,8 @@ def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
     """Read a dataclass from a JSON file.
 
     Raises:
-        ResnetEdgeError: As ``error``, where the file is missing, is not JSON, or does not fit ``kind``.
+        ResnetEdgeError: As ``error``, where the file is missing, is not JSON, or does not fit
+        ``kind``.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -138,26 +143,27 @@ def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then rename it: after a crash there is the old file or the new.
+    """Write a file beside its place, then rename it: a crash leaves the old file or the new.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
     """
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
     except BaseException as problem:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError):
             raise OutputError(
                 f"{path}: cannot be written ({problem.strerror}); "

@@ -1,11 +1,13 @@
 """What the measuring steps find out: the records between ``parity``, ``bench`` and ``report``.
 
-Leaf module: standard library only, also on the device. Times are seconds, sizes bytes, shares in [0, 1].
+Leaf module: standard library only, also on the device. Times are seconds, sizes bytes, shares in
+[0, 1].
 """
 
 from __future__ import annotations
 
 import enum
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -119,14 +121,19 @@ class Latency:
     first_s: float
     """The first inference, before any warm-up."""
     load_s: float
-    """From the file to a runtime that is ready."""
+    """From the file to a runtime that is ready, in a fresh process."""
     peak_memory_bytes: int
     """Peak resident memory of the measuring process."""
     warmup: int
+    """Inferences between the first one and the samples."""
+    settled: bool = True
+    """Whether the warm-up had become stable when it ended."""
 
     def __post_init__(self) -> None:
         if not self.samples_s:
             raise ValueError("latency without samples: expected at least one")
+        if not all(0 < sample < math.inf for sample in self.samples_s):
+            raise ValueError("latency with a sample that is not positive; expected seconds")
 
     def quantile_s(self, share: float) -> float:
         """The sample at ``share`` of the sorted samples, by the nearest-rank method."""

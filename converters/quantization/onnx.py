@@ -56,8 +56,8 @@ def quantize_int8(
     """Quantize weights to 7 bits per channel and activations to uint8, as QDQ pairs.
 
     7-bit weights (``reduce_range``): on x86 without VNNI onnxruntime multiplies uint8 by int8 into
-    saturating 16-bit sums, and full 8-bit weights lose every twelfth answer of a ResNet50 there. With 7
-    bits the file is right on every processor.
+    saturating 16-bit sums, and full 8-bit weights lose every twelfth answer of a ResNet50 there.
+    With 7 bits the file is right on every processor.
 
     Args:
         float32: What ``converters.onnx.convert_float32`` returned.

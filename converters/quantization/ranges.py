@@ -1,7 +1,7 @@
 """Activation ranges: what each tensor of a float32 TFLite graph spans on calibration pictures.
 
-Minimum and maximum over all pictures (Jacob et al. 2018, arXiv:1712.05877). The order of the pictures
-does not matter, and memory does not grow with their number.
+Minimum and maximum over all pictures (Jacob et al. 2018, arXiv:1712.05877). The order of the
+pictures does not matter, and memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def measure_ranges(
     for done, picture in enumerate(pictures, start=1):
         interpreter.set_tensor(image["index"], picture[np.newaxis].astype(np.float32))
         interpreter.invoke()
-        for name, index in activations.items():
+        for name, index in activations:
             seen = _range_of(name, interpreter.get_tensor(index))
             ranges[name] = ranges[name].union(seen) if name in ranges else seen
         if progress is not None:
@@ -84,26 +84,26 @@ def _debug_interpreter(float32: bytes, threads: int) -> Interpreter:
     return interpreter
 
 
-def _activations(interpreter: Interpreter) -> dict[str, int]:
-    """Name and index of every float tensor that an operator computes."""
+def _activations(interpreter: Interpreter) -> list[tuple[str, int]]:
+    """Name and index of every float tensor that an operator computes; a name may come twice."""
     computed = {
         int(index)
         for operator in interpreter._get_ops_details()
         if operator["op_name"] != "DELEGATE"
         for index in operator["outputs"]
     }
-    return {
-        detail["name"]: detail["index"]
+    return [
+        (detail["name"], detail["index"])
         for detail in interpreter.get_tensor_details()
         if detail["index"] in computed and detail["dtype"] == np.float32
-    }
+    ]
 
 
 def _range_of(name: str, values: np.ndarray) -> Range:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ConversionError(
-            f"calibration: tensor {name!r} holds NaN or infinite values; the model's weights or the "
-            "--preprocessing do not fit; check the float artifacts first"
+            f"calibration: tensor {name!r} holds NaN or infinite values; the model's weights or "
+            "the --preprocessing do not fit; check the float artifacts first"
         )
     return Range(low, high)

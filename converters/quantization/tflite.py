@@ -10,13 +10,22 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from litert_quantizer import qtyping, recipe_manager
 from litert_quantizer.algorithm_manager import AlgorithmName
 from litert_quantizer.quantizer import Quantizer
 
+from converters.errors import ConversionError
 from converters.quantization.ranges import Range
+from converters.tflite_file import read_flatbuffer
 
 _Operator = qtyping.TFLOperationName
+_FLOAT_TYPES = (
+    schema.TensorType.FLOAT16,
+    schema.TensorType.FLOAT32,
+    schema.TensorType.FLOAT64,
+    schema.TensorType.BFLOAT16,
+)
 _ANY = ".*"
 
 
@@ -66,6 +75,10 @@ def quantize_static(float32: bytes, ranges: Mapping[str, Range], *, integer_only
 
     Returns:
         A file that takes int8 pixels (level minus 128).
+
+    Raises:
+        ConversionError: The ranges are not those of this file, or ``integer_only`` is wanted and
+            the quantizer leaves operators in float, which it does without a word.
     """
     recipe = recipe_manager.RecipeManager()
     recipe.add_static_config(
@@ -79,7 +92,27 @@ def quantize_static(float32: bytes, ranges: Mapping[str, Range], *, integer_only
             recipe.add_quantization_config(
                 regex=_ANY, operation_name=operator, algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-    return _quantize(float32, recipe, ranges)
+    data = _quantize(float32, recipe, ranges)
+    if integer_only and (left := float_operators(data)):
+        raise ConversionError(
+            f"int8_full.tflite: operators {', '.join(left)} stay in float; expected integers only; "
+            "replace the layers or leave int8_full.tflite out with --formats (int8.tflite may hold "
+            "float operators)"
+        )
+    return data
+
+
+def float_operators(data: bytes) -> tuple[str, ...]:
+    """Name the operators of a TFLite file that read or write float tensors, sorted, each once."""
+    model = read_flatbuffer(data)
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
+    found = set()
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
+            if any(tensor.type in _FLOAT_TYPES for tensor in tensors):
+                found.add(names[model.operatorCodes[operator.opcodeIndex].builtinCode])
+    return tuple(sorted(found))
 
 
 def _quantize(
@@ -94,5 +127,11 @@ def _quantize(
     }
     # The package prints its progress; a caller's standard output belongs to the caller.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        result = quantizer.quantize(statistics or None)
+        try:
+            result = quantizer.quantize(statistics or None)
+        except Exception as problem:  # it raises whatever comes up
+            raise ConversionError(
+                f"litert-quantizer cannot quantize this model: {problem}; "
+                "leave this format out with --formats"
+            ) from problem
     return bytes(result.quantized_model)

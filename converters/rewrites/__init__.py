@@ -1,1 +1,1 @@
-"""Exact graph rewrites: the same function, fewer operations. Each applies to any Keras functional model."""
+"""Exact graph rewrites: the same function, fewer operations. Each takes any functional model."""

@@ -1,7 +1,7 @@
 """Fold batch normalization into the convolution it follows.
 
-In inference ``gamma * (conv(x) + b - mean) / sqrt(variance + epsilon) + beta`` is a convolution with
-other weights. Folding once, before any converter, gives every format the same convolutions.
+In inference ``gamma * (conv(x) + b - mean) / sqrt(variance + epsilon) + beta`` is a convolution
+with other weights. Folding once, before any converter, gives every format the same convolutions.
 """
 
 from __future__ import annotations
@@ -31,11 +31,16 @@ def fold_batch_norm(model: keras.Model) -> Rewritten:
 
     Returns:
         A new model with the same function in inference, or the model itself where nothing can be
-        folded. Layers keep their names; the folded batch normalizations are gone.
+        folded. Layers keep their names; the folded batch normalizations are gone; all layers but
+        the folded convolutions are shared with ``model``.
     """
+    if not _has_graph(model):
+        return Rewritten(model, 0)
     pairs = _find_pairs(model)
     inner = {
-        layer.name: fold_batch_norm(layer) for layer in model.layers if isinstance(layer, keras.Model)
+        layer.name: fold_batch_norm(layer)
+        for layer in model.layers
+        if isinstance(layer, keras.Model)
     }
     count = len(pairs) + sum(rewritten.count for rewritten in inner.values())
     if not count:
@@ -45,10 +50,9 @@ def fold_batch_norm(model: keras.Model) -> Rewritten:
     def clone(layer: layers.Layer) -> layers.Layer:
         if layer.name in inner:
             return inner[layer.name].model
-        config = layer.get_config()
         if layer.name in convolutions:
-            config["use_bias"] = True
-        return type(layer).from_config(config)
+            return type(layer).from_config({**layer.get_config(), "use_bias": True})
+        return layer  # shared: some layers have state beyond weights, which a copy would lose
 
     def call(layer: layers.Layer, *args: object, **kwargs: object) -> object:
         return args[0] if layer.name in pairs else layer(*args, **kwargs)
@@ -56,20 +60,20 @@ def fold_batch_norm(model: keras.Model) -> Rewritten:
     folded = keras.models.clone_model(
         _as_functional(model), clone_function=clone, call_function=call, recursive=False
     )
-    normalizations = {conv.name: norm for conv, norm in pairs.values()}
-    for layer in folded.layers:
-        original = model.get_layer(layer.name)
-        if norm := normalizations.get(layer.name):
-            layer.set_weights(_fold(original, norm))
-        elif layer.weights and layer.name not in inner:
-            layer.set_weights(original.get_weights())
+    for conv, norm in pairs.values():
+        folded.get_layer(conv.name).set_weights(_fold(conv, norm))
     return Rewritten(folded, count)
+
+
+def _has_graph(model: keras.Model) -> bool:
+    """Whether the model is functional or Sequential; a subclassed one has no graph to read."""
+    return isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
 
 
 def _as_functional(model: keras.Model) -> keras.Model:
     """``clone_model`` takes a call function for functional models only."""
     if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     return model
 
 
@@ -78,12 +82,10 @@ def _find_pairs(
 ) -> dict[str, tuple[layers.Layer, layers.BatchNormalization]]:
     """Map each foldable batch normalization's name to its convolution and itself."""
     functional = _as_functional(model)
-    if not hasattr(functional, "_nodes_by_depth"):  # a subclassed model has no graph to read
-        return {}
     nodes = [node for depth in functional._nodes_by_depth.values() for node in depth]
     readers: dict[int, list[layers.Layer]] = {}
     calls: dict[str, int] = {}
-    # A functional model's own nodes: a layer's outbound nodes would also name other models' readers.
+    # The model's own nodes: a layer's outbound nodes would also name other models' readers.
     for node in nodes:
         calls[node.operation.name] = calls.get(node.operation.name, 0) + 1
         for tensor in node.input_tensors:
@@ -96,7 +98,9 @@ def _find_pairs(
             continue
         source = node.input_tensors[0]
         conv = source._keras_history.operation
-        alone = len(readers[id(source)]) == 1 and id(source) not in outputs and calls[conv.name] == 1
+        alone = (
+            len(readers[id(source)]) == 1 and id(source) not in outputs and calls[conv.name] == 1
+        )
         if alone and _is_linear_convolution(conv) and _is_last_axis(norm):
             pairs[norm.name] = (conv, norm)
     return pairs

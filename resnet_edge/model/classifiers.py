@@ -40,6 +40,22 @@ def load_classifier(path: Path) -> keras.Model:
     return add_softmax(model) if ends_in_logits(model) else model
 
 
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Height and width in pixels that a ``.keras`` network is fixed to, None where it takes any.
+
+    Args:
+        path: A ``.keras`` file, with a head or without.
+
+    Raises:
+        UsageError: No such file.
+        ModelError: It cannot be loaded (see ``read_keras_file``).
+    """
+    shape = read_keras_file(path).inputs[0].shape
+    if len(shape) != 4 or None in shape[1:3]:
+        return None
+    return int(shape[1]), int(shape[2])
+
+
 def at_shape(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
     """Give a network a free batch and fixed picture sides.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
+import sys
 from pathlib import Path
 
 import keras
@@ -47,9 +49,12 @@ def fetch_imagenet(classes: int) -> Path:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)
     try:
-        return Path(
-            keras.utils.get_file(name, BASE_URL + name, cache_subdir="models", file_hash=_MD5[name])
-        )
+        # Keras prints its progress to stdout, which belongs to results.
+        with contextlib.redirect_stdout(sys.stderr):
+            path = keras.utils.get_file(
+                name, BASE_URL + name, cache_subdir="models", file_hash=_MD5[name]
+            )
+        return Path(path)
     except Exception as error:  # Keras raises a bare Exception where the server is not reached
         raise ModelError(
             f"imagenet: the weights cannot be downloaded ({error}); expected to reach "

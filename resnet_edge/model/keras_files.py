@@ -61,7 +61,8 @@ def read_keras_file(path: Path) -> keras.Model:
     Raises:
         UsageError: No such file.
         ModelError: Not a ``.keras`` file, truncated, with code or custom layers in it, of layers
-            that this Keras does not know, without a fixed graph, or with weights that are not finite.
+            that this Keras does not know, without a fixed graph, or with weights that are not
+            finite.
     """
     check_file(path)
     _check_config(path)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from resnet_edge.model.resnet50 import STAGE_BLOCKS
 
-# In the order of `model.layers`, which sorts by distance from the output: the shortcut stands as
-# far from it as branch2c, and before it because it was created first.
+# In the order of keras.applications' `model.layers`, which is by distance from the output: the
+# shortcut stands as far from it as branch2c, and before it because `Add` names it first.
 _BRANCHES = {"branch2a": "1", "branch2b": "2", "branch1": "0", "branch2c": "3"}
 
 _BLOCK_LETTERS = "abcdef"
@@ -31,11 +31,11 @@ def _classic_names() -> dict[str, str]:
 CLASSIC_NAMES: dict[str, str] = _classic_names()
 """keras.applications' name of every convolution and batch normalization -> its classic name.
 
-In the order of ``model.layers``.
+In the order of keras.applications' ``model.layers``.
 """
 
 CONVOLUTIONS: tuple[str, ...] = tuple(n for n in CLASSIC_NAMES.values() if not n.startswith("bn"))
-"""Classic names of the convolutions in the order of ``model.layers``."""
+"""Classic names of the convolutions in the order of keras.applications' ``model.layers``."""
 
 APPLICATION_NAMES: dict[str, str] = {ours: theirs for theirs, ours in CLASSIC_NAMES.items()}
 """Classic name of every convolution and batch normalization -> keras.applications' name."""
@@ -62,8 +62,8 @@ def batch_norm_of(convolution: str) -> str:
 def shortcut_last(names: tuple[str, ...]) -> tuple[str, ...]:
     """Reorder classic names so that a block's ``branch1`` follows its ``branch2c``.
 
-    ``model.layers`` has the two side by side, the one that was created first in front: here and
-    in keras.applications that is the shortcut, in Keras' original ``resnet50.py`` it is not.
+    ``model.layers`` has the two side by side, the one that ``Add`` names first in front: in
+    keras.applications that is the shortcut, here and in Keras' original ``resnet50.py`` it is not.
 
     Args:
         names: Classic names of one kind of layer, each ``branch1`` right before its ``branch2c``.

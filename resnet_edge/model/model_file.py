@@ -1,7 +1,7 @@
 """``model.keras``: a Keras model that knows its labels and what it expects of a picture.
 
-What Keras does not keep travels as one more member, ``resnet_edge.json``, inside the ``.keras`` zip, so
-the file stays a plain Keras model for everyone else.
+What Keras does not keep travels as one more member, ``resnet_edge.json``, inside the ``.keras``
+zip, so the file stays a plain Keras model for everyone else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ModelInfo:
     name: str
     labels: tuple[str, ...]
     preprocessing: str
-    """A name in ``converters.preprocessing.PREPROCESSINGS``: what the network expects of its input."""
+    """What the network expects: a name in ``converters.preprocessing.PREPROCESSINGS``."""
     fit: str
     """How pictures are brought to the input size: a value of ``resnet_edge.pictures.Fit``."""
     weights: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from resnet_edge.model.matching import (
     layers_of,
     sort_layers,
 )
+from resnet_edge.model.model_file import read_model_info
 from resnet_edge.model.resnet50 import Padding, resnet50
 from resnet_edge.model.weight_files import read_weight_file
 
@@ -150,7 +152,9 @@ def build_model(
     path = Path(weights)
     check_file(path)
     if path.suffix == ".keras":
-        return _from_keras_file(path, wanted)
+        loaded = _from_keras_file(path, wanted)
+        info = read_model_info(path)
+        return dataclasses.replace(loaded, preprocessing=info.preprocessing) if info else loaded
     if path.suffix in (".h5", ".hdf5"):
         return _from_weight_file(path, wanted)
     raise UsageError(

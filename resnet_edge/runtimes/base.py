@@ -90,4 +90,4 @@ class Runtime(abc.ABC):
 
     @abc.abstractmethod
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        """Answer one input ``(1, height, width, 3)`` with ``(1, classes)``, in the file's dtypes."""
+        """Answer one input ``(1, height, width, 3)`` with ``(1, classes)``, in the file's types."""

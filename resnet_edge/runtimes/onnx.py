@@ -34,7 +34,8 @@ class OnnxRuntime(Runtime):
             )
         except Exception as problem:  # its exceptions share no public base class
             raise InferenceError(
-                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or needs a "
+                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or "
+                "needs a "
                 "newer runtime; export it again or update the runtime"
             ) from problem
         self._image = self._session.get_inputs()[0].name

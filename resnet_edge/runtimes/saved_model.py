@@ -20,7 +20,8 @@ class SavedModelRuntime(Runtime):
             import tensorflow as tf
         except ImportError as problem:
             raise RuntimeMissingError(
-                "TensorFlow is not installed; expected it for SavedModel; run `pip install tensorflow`"
+                "TensorFlow is not installed; expected it for SavedModel; run `pip install "
+                "tensorflow`"
             ) from problem
         self.version = tf.__version__
         # TensorFlow takes thread counts once per process; artifacts are measured in their own.

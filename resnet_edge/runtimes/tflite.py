@@ -32,7 +32,8 @@ class TFLiteRuntime(Runtime):
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as problem:
             raise InferenceError(
-                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or needs a "
+                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or "
+                "needs a "
                 "newer runtime; export it again or update the runtime"
             ) from problem
         image = self._interpreter.get_input_details()[0]

@@ -1,0 +1,98 @@
+# resnet-edge: photos to proven files on edge devices. `make help` lists what there is.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+# What `make export` and the stages below are told. Empty means the command's own default.
+DATA ?=
+WEIGHTS ?=
+OUT ?= build
+IMAGE_SIZE ?=
+FORMATS ?=
+EPOCHS ?=
+CALIBRATION ?=
+CONFIG ?=
+
+option = $(if $(strip $(2)),--$(1) "$(strip $(2))")
+COMMAND := $(BIN)/resnet-edge $(call option,config,$(CONFIG))
+INTO := --out "$(OUT)"
+TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
+	$(call option,image-size,$(IMAGE_SIZE)) $(call option,epochs,$(EPOCHS)) \
+	$(call option,calibration,$(CALIBRATION))
+# The embedded default is there to be seen quickly: shorter latency runs than one would publish.
+LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 2)
+TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite
+ONNX := fp32.onnx,fp16.onnx,int8.onnx
+
+.DEFAULT_GOAL := help
+.PHONY: help export finetune saved_model tflite onnx parity bench report \
+	install check format test test-all lock wheel clean
+
+help: ## List the targets
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo '  Variables: DATA WEIGHTS OUT IMAGE_SIZE FORMATS EPOCHS CALIBRATION CONFIG'
+	@echo '  Example:   make export DATA=photos WEIGHTS=imagenet OUT=build'
+
+export: $(READY) ## Photos to proven files: all steps (embedded digits without DATA)
+	$(COMMAND) run $(INTO) $(TRAINING) $(call option,formats,$(FORMATS)) $(LATENCY)
+
+finetune: $(READY) ## Train: OUT/model.keras
+	$(COMMAND) finetune $(INTO) $(TRAINING)
+
+saved_model: $(READY) ## Export OUT/artifacts/saved_model
+	$(COMMAND) export $(INTO) --formats saved_model
+
+tflite: $(READY) ## Export the .tflite files
+	$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(TFLITE)
+
+onnx: $(READY) ## Export the .onnx files
+	$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(ONNX)
+
+parity: $(READY) ## Reference answers, then every artifact against them
+	$(COMMAND) reference $(INTO)
+	$(COMMAND) parity $(INTO)
+
+bench: $(READY) ## Latency of every artifact on this machine
+	$(COMMAND) bench $(INTO)
+
+report: $(READY) ## OUT/report.html, report.md, report.json
+	$(COMMAND) report $(INTO)
+
+install: $(READY) ## Make .venv with the locked packages
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python {v.major}.{v.minor} found; 3.11 to 3.13 is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+check: $(READY) ## Format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: check ## Checks and tests: offline, no GPU, under 15 minutes on 2 cores
+	$(BIN)/pytest -n 2
+
+test-all: check ## All tests, also the slow ones at real size and in real runtimes
+	$(BIN)/pytest -m ''
+
+lock: $(READY) ## Pin all packages anew in requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+		--output-file requirements.lock
+
+wheel: $(READY) ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## Remove what was built, .venv included
+	rm -rf "$(OUT)" dist $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,162 @@
+"""Latency of every artifact on this machine, each alone in its own process.
+
+Runs on the device too: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_edge.artifacts import Artifact
+from resnet_edge.bench_worker import Job, JobResult
+from resnet_edge.errors import InferenceError, UsageError
+from resnet_edge.latency import LatencySpec
+from resnet_edge.machine import available_cores, describe_machine
+from resnet_edge.parity.gates import Gates, judge_latency
+from resnet_edge.records import from_json, to_json
+from resnet_edge.results import ArtifactBench, BenchResult, Latency
+from resnet_edge.workers import WorkerError, module_command, run_worker
+
+WORKER = module_command("resnet_edge.bench_worker")
+"""The command that measures; the job follows as its last argument."""
+
+TIMEOUT_S = 1800.0
+"""Longest time for one measurement: 64 queries of a model at 5 s each take 320 s."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with the measurements done, all of them, and the one that begins now."""
+
+
+def default_threads() -> tuple[int, ...]:
+    """One thread and all cores that this process may use."""
+    return tuple(dict.fromkeys((1, available_cores())))
+
+
+def _thread_counts(threads: tuple[int, ...] | None) -> tuple[int, ...]:
+    if threads is None:
+        return default_threads()
+    if not threads or min(threads) < 1:
+        raise UsageError(f"thread counts {threads}: expected numbers from 1, for instance (1, 4)")
+    return tuple(dict.fromkeys(threads))
+
+
+def bench_path(results: Path, host: str) -> Path:
+    """Where the record of a machine belongs: ``bench-HOST.json``.
+
+    Args:
+        results: The folder ``OUT/results``.
+        host: The machine's name; what cannot stand in a file name becomes ``-``.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", host)[:64].strip("-.")
+    return results / f"bench-{name or 'unknown'}.json"
+
+
+def bench_artifacts(
+    artifacts: Sequence[Artifact],
+    spec: LatencySpec,
+    gates: Gates,
+    *,
+    threads: tuple[int, ...] | None = None,
+    reference_p50_s: float | None = None,
+    picture: npt.NDArray[np.uint8] | None = None,
+    progress: Progress | None = None,
+    timeout_s: float = TIMEOUT_S,
+    worker: Sequence[str] = WORKER,
+) -> BenchResult:
+    """Measure artifacts one after another, batch 1.
+
+    Args:
+        artifacts: Already compared with their sidecars.
+        spec: How long to measure.
+        gates: Limits of the latency, if any.
+        threads: Thread counts, each once; None takes ``default_threads``.
+        reference_p50_s: Median latency of the reference, for relative limits.
+        picture: uint8 (height, width, 3); None takes random pixels, the same everywhere.
+        progress: Is told how far it is.
+        timeout_s: Of one measurement.
+        worker: The command that measures one job.
+
+    Raises:
+        UsageError: A thread count is below 1.
+        InferenceError: A measurement failed, crashed or took too long.
+    """
+    counts = _thread_counts(threads)
+    total, done = len(artifacts) * len(counts), 0
+    benches: list[ArtifactBench] = []
+    versions: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        pixels = _save_picture(Path(folder), picture)
+        for artifact in artifacts:
+            latencies: list[Latency] = []
+            for count in counts:
+                if progress is not None:
+                    progress(done, total, _job_words(artifact.name, count))
+                job = Job(artifact.path.resolve(), count, spec, pixels)
+                result = run_bench_worker(artifact.name, job, timeout_s, worker)
+                versions[result.latency.runtime] = result.runtime_version
+                latencies.append(result.latency)
+                done += 1
+            benches.append(_judged(artifact, latencies, reference_p50_s, gates))
+    if progress is not None:
+        progress(total, total, "")
+    return BenchResult(describe_machine(versions), tuple(benches), reference_p50_s)
+
+
+def _judged(
+    artifact: Artifact, latencies: list[Latency], reference_p50_s: float | None, gates: Gates
+) -> ArtifactBench:
+    return ArtifactBench(
+        name=artifact.name,
+        sha256=artifact.sidecar.sha256,
+        bytes=artifact.sidecar.bytes,
+        latencies=tuple(latencies),
+        gate=judge_latency(latencies, reference_p50_s, gates),
+    )
+
+
+def _save_picture(folder: Path, picture: npt.NDArray[np.uint8] | None) -> Path | None:
+    if picture is None:
+        return None
+    path = folder / "picture.npy"
+    np.save(path, picture, allow_pickle=False)
+    return path
+
+
+def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[str]) -> JobResult:
+    """Let another process do a job.
+
+    Args:
+        name: The artifact's, for errors.
+        job: What to measure.
+        timeout_s: The process is killed after so long.
+        command: Gets the job as JSON in its last argument, answers as JSON on stdout.
+
+    Raises:
+        InferenceError: The process failed, was killed by a signal, took too long or answered
+            something else.
+    """
+    what = _job_words(name, job.threads)
+    try:
+        answer = "".join(
+            run_worker([*command, json.dumps(to_json(job))], what, timeout_s=timeout_s)
+        )
+    except WorkerError as problem:
+        raise InferenceError(str(problem)) from problem
+    try:
+        data = json.loads(answer)
+    except ValueError as problem:
+        raise InferenceError(
+            f"{what}: the process answered {answer[:80]!r}; expected a JSON record"
+        ) from problem
+    return from_json(JobResult, data, what, InferenceError)
+
+
+def _job_words(name: str, threads: int) -> str:
+    return f"{name}, {threads} thread{'' if threads == 1 else 's'}"

@@ -1,0 +1,133 @@
+"""Measures one artifact in a process of its own: ``python -m resnet_edge.bench_worker JOB``.
+
+A process of its own, because a runtime that was loaded before takes memory, threads and caches from
+the next one. ``resnet_edge.bench`` starts it. Runs on the device too: standard library, numpy and
+one runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_edge.artifacts import Artifact, load_artifact
+from resnet_edge.errors import InferenceError, ResnetEdgeError
+from resnet_edge.latency import LatencySpec, measure
+from resnet_edge.records import from_json, to_json
+from resnet_edge.results import Latency
+from resnet_edge.runtimes import Runtime, open_runtime
+
+PICTURE_SEED = 0
+"""Of the random picture: the same pixels for every artifact and every machine."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to measure; it travels as JSON on the command line."""
+
+    artifact: Path
+    threads: int
+    spec: LatencySpec
+    picture: Path | None
+    """A ``.npy`` file, uint8 (height, width, 3); None stands for random pixels."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The answer, as JSON on stdout."""
+
+    latency: Latency
+    runtime_version: str
+
+
+def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult:
+    """Load the artifact and time it.
+
+    Args:
+        job: What to measure.
+        load: Loads an artifact for a number of threads.
+
+    Raises:
+        ResnetEdgeError: The artifact cannot be loaded or run, the picture does not fit, or the
+        clock is
+            unsound.
+    """
+    # The parent has compared the hash; reading the whole file here would add to the peak memory.
+    artifact = load_artifact(job.artifact, verify=False)
+    picture = _load_picture(job.picture, artifact.sidecar.image_size)
+    start = time.perf_counter()
+    runtime = load(artifact, job.threads)
+    load_s = time.perf_counter() - start
+    query = runtime.prepare(picture)
+    timing = measure(lambda _: query(), picture, job.spec)
+    latency = timing.latency(runtime.name, job.threads, load_s, peak_memory_bytes())
+    return JobResult(latency, runtime.version)
+
+
+def _load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    shape = (*size, 3)
+    if path is None:
+        generator = np.random.default_rng(PICTURE_SEED)
+        return generator.integers(0, 256, shape, np.uint8)
+    picture: npt.NDArray[np.uint8] = np.load(path, allow_pickle=False)
+    if picture.shape != shape or picture.dtype != np.uint8:
+        raise InferenceError(
+            f"the picture to measure with is {picture.dtype} {picture.shape}; "
+            f"expected uint8 {shape}"
+        )
+    return picture
+
+
+def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Peak resident memory of this process.
+
+    Linux' own high-water mark comes first: ``getrusage`` there counts what the parent held when it
+    started this process, which after a training is gigabytes.
+
+    Returns:
+        Bytes; 0 where the system does not tell (Windows).
+    """
+    try:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job that ``arguments`` holds as JSON; print the answer as JSON on stdout.
+
+    Returns:
+        Exit code: 0, or 1 with a message on stderr.
+    """
+    # Runtimes greet on stdout, also from C: give them stderr and keep the real one for the answer.
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        job = from_json(Job, json.loads(arguments[0]), "bench job", InferenceError)
+        result = measure_job(job, open_runtime)
+    except ResnetEdgeError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    with answer:
+        json.dump(to_json(result), answer)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""The command line. It turns every error into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; None takes ``sys.argv``.
+
+    Returns:
+        0 done and gates hold, 1 a gate fell or a step failed, 2 wrong usage, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        return _dispatch([word for word in words if word != "--debug"])
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, `| head` for instance
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as problem:
+        if debug:
+            traceback.print_exc()
+        return _explain(problem)
+
+
+def _dispatch(words: list[str]) -> int:
+    """Let typer run the command; its own usage errors exit with 2."""
+    from resnet_edge.training.onednn import switch_on_onednn
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    switch_on_onednn()
+    from resnet_edge.cli.app import app
+
+    try:
+        app(words, prog_name="resnet-edge")
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+def _explain(problem: Exception) -> int:
+    """Print one message for an error; return the exit code."""
+    from converters.errors import ConversionError
+    from resnet_edge.errors import ResnetEdgeError
+
+    match problem:
+        case ResnetEdgeError():
+            message, code = str(problem), problem.exit_code
+        case ConversionError():
+            message, code = str(problem), 1
+        case OSError():
+            place = f"{problem.filename}: " if problem.filename else ""
+            message = (
+                f"{place}{problem.strerror}; free some space or choose another folder with --out"
+            )
+            code = 1
+        case MemoryError():
+            message, code = "memory ran out; use a smaller --image-size or --batch-size", 1
+        case _:
+            message = (
+                f"internal error: {type(problem).__name__}: {problem}; "
+                "run again with --debug and report the traceback"
+            )
+            code = 1
+    print(f"error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,423 @@
+"""The commands. Each turns its options into records, calls one step and prints the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_edge.artifacts import ARTIFACT_NAMES
+from resnet_edge.cli import parameters as p
+from resnet_edge.cli.config import find_config, read_config
+from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
+from resnet_edge.data.split import parse_shares
+from resnet_edge.errors import UsageError
+from resnet_edge.latency import LatencySpec
+from resnet_edge.options import (
+    EMBEDDED_DATA,
+    BenchOptions,
+    CalibrationOptions,
+    DataOptions,
+    ModelOptions,
+    Options,
+    parse_formats,
+)
+from resnet_edge.parity.gates import Gates
+from resnet_edge.pictures import Fit
+from resnet_edge.results import Verdict
+from resnet_edge.training.settings import TrainingSettings
+
+_TRAINING, _GATES, _LATENCY = TrainingSettings(), Gates(), LatencySpec()
+ALL = ",".join(ARTIFACT_NAMES)
+BUILD = Path("build")
+SPLIT = "0.6,0.1,0.3"
+
+app = typer.Typer(
+    help="ResNet50 from photos to edge devices: fine-tune, export, and proof for every file.\n\n"
+    "[bold]resnet-edge run --data PHOTOS[/] does it all; the other commands are its steps.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file of options. Default: resnet-edge.toml where there is one."),
+    ] = None,
+    debug: Annotated[  # main() takes it out of the arguments; it is declared for --help
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Read the configuration file; its values become the commands' defaults."""
+    if (path := find_config(config)) is None:
+        return
+    commands = context.command.commands  # type: ignore[attr-defined]
+    known = {name: {o.name for o in command.params} for name, command in commands.items()}
+    everything = frozenset(str(name) for names in known.values() for name in names)
+    values = read_config(path, everything - {"file", "model_file", "as_json"})
+    context.default_map = {
+        command: {name: value for name, value in values.items() if name in names}
+        for command, names in known.items()
+    }
+
+
+@app.command()
+def run(
+    out: p.Out = BUILD,
+    formats: p.Formats = ALL,
+    data: p.Data = None,
+    test: p.Test = None,
+    split: p.Split = SPLIT,
+    image_size: p.ImageSize = None,
+    fit: p.FitOption = Fit.CROP,
+    skip_unreadable: p.SkipUnreadable = False,
+    weights: p.Weights = "none",
+    preprocessing: p.PreprocessingOption = None,
+    epochs: p.Epochs = None,
+    batch_size: p.BatchSize = _TRAINING.batch_size,
+    learning_rate: p.LearningRate = _TRAINING.learning_rate,
+    weight_decay: p.WeightDecay = _TRAINING.weight_decay,
+    label_smoothing: p.LabelSmoothing = _TRAINING.label_smoothing,
+    dropout: p.Dropout = _TRAINING.dropout,
+    patience: p.Patience = _TRAINING.patience,
+    views: p.Views = _TRAINING.views,
+    augment: p.Augment = True,
+    unfreeze: p.Unfreeze = 0,
+    mixed_precision: p.MixedPrecision = False,
+    class_weights: p.ClassWeights = False,
+    seed: p.Seed = 0,
+    calibration: p.Calibration = None,
+    calibration_count: p.CalibrationCount = 200,
+    fp32_agreement: p.Fp32Agreement = _GATES.fp32_agreement,
+    fp32_max_logit: p.Fp32MaxLogit = _GATES.fp32_max_logit,
+    fp16_agreement: p.Fp16Agreement = _GATES.fp16_agreement,
+    int8_accuracy: p.Int8Accuracy = _GATES.int8_accuracy,
+    confidence: p.Confidence = _GATES.confidence,
+    max_p90_ms: p.MaxP90Ms = None,
+    max_latency_ratio: p.MaxLatencyRatio = None,
+    allow_inconclusive: p.AllowInconclusive = False,
+    min_seconds: p.MinSeconds = _LATENCY.min_seconds,
+    min_queries: p.MinQueries = _LATENCY.min_queries,
+    threads: p.Threads = None,
+    as_json: p.Json = False,
+) -> None:
+    """Photos to proven files: finetune, export, reference, parity, bench and report, in this order.
+
+    Steps whose inputs have not changed are not run again; an interrupted run continues.
+    """
+    from resnet_edge.report.contract import report_json
+    from resnet_edge.steps.run import run as run_steps
+
+    options = Options(
+        out=out,
+        data=DataOptions(
+            data or EMBEDDED_DATA, test, parse_shares(split), image_size, fit, skip_unreadable
+        ),
+        model=ModelOptions(weights, preprocessing),
+        training=TrainingSettings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            dropout=dropout,
+            patience=patience,
+            views=views,
+            augment=augment,
+            unfreeze=unfreeze,
+            seed=seed,
+            mixed_precision=mixed_precision,
+            class_weights=class_weights,
+        ),
+        calibration=CalibrationOptions(calibration, calibration_count, seed),
+        formats=parse_formats(formats),
+        gates=Gates(
+            fp32_agreement,
+            fp32_max_logit,
+            fp16_agreement,
+            int8_accuracy,
+            confidence,
+            max_p90_ms,
+            max_latency_ratio,
+        ),
+        bench=BenchOptions(_latency_spec(min_seconds, min_queries), _parse_threads(threads)),
+    )
+    content = run_steps(options, _terminal(as_json)).report.content
+    if as_json:
+        print_json(report_json(content))
+    else:
+        print_summary(content)
+        print(f"report: {options.out / 'report.html'}")
+    _exit_with(content.verdict, allow_inconclusive)
+
+
+@app.command()
+def finetune(
+    out: p.Out = BUILD,
+    data: p.Data = None,
+    test: p.Test = None,
+    split: p.Split = SPLIT,
+    image_size: p.ImageSize = None,
+    fit: p.FitOption = Fit.CROP,
+    skip_unreadable: p.SkipUnreadable = False,
+    weights: p.Weights = "none",
+    preprocessing: p.PreprocessingOption = None,
+    epochs: p.Epochs = None,
+    batch_size: p.BatchSize = _TRAINING.batch_size,
+    learning_rate: p.LearningRate = _TRAINING.learning_rate,
+    weight_decay: p.WeightDecay = _TRAINING.weight_decay,
+    label_smoothing: p.LabelSmoothing = _TRAINING.label_smoothing,
+    dropout: p.Dropout = _TRAINING.dropout,
+    patience: p.Patience = _TRAINING.patience,
+    views: p.Views = _TRAINING.views,
+    augment: p.Augment = True,
+    unfreeze: p.Unfreeze = 0,
+    mixed_precision: p.MixedPrecision = False,
+    class_weights: p.ClassWeights = False,
+    seed: p.Seed = 0,
+    calibration: p.Calibration = None,
+    calibration_count: p.CalibrationCount = 200,
+    as_json: p.Json = False,
+) -> None:
+    """Train a new head (or, without weights, the whole network) on photos: OUT/model.keras."""
+    from resnet_edge.steps.finetune import finetune as train
+
+    options = Options(
+        out=out,
+        data=DataOptions(
+            data or EMBEDDED_DATA, test, parse_shares(split), image_size, fit, skip_unreadable
+        ),
+        model=ModelOptions(weights, preprocessing),
+        training=TrainingSettings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            dropout=dropout,
+            patience=patience,
+            views=views,
+            augment=augment,
+            unfreeze=unfreeze,
+            seed=seed,
+            mixed_precision=mixed_precision,
+            class_weights=class_weights,
+        ),
+        calibration=CalibrationOptions(calibration, calibration_count, seed),
+    )
+    result = train(options, _terminal(as_json))
+    if as_json:
+        print_json(result.record)
+    else:
+        print(f"{result.model}: {result.record.validation_accuracy:.1%} of the validation pictures")
+
+
+@app.command()
+def export(
+    model: p.ModelArgument = None,
+    out: p.Out = BUILD,
+    formats: p.Formats = ALL,
+    labels: p.Labels = None,
+    preprocessing: p.PreprocessingOption = None,
+    fit: p.FitOption = Fit.CROP,
+    calibration: p.Calibration = None,
+    calibration_count: p.CalibrationCount = 200,
+    seed: p.Seed = 0,
+    as_json: p.Json = False,
+) -> None:
+    """Convert a .keras classifier into every format: OUT/artifacts, each file with its sidecar."""
+    from resnet_edge.steps.export import export as convert
+
+    options = Options(
+        out=out,
+        data=DataOptions(fit=fit),
+        model=ModelOptions(preprocessing=preprocessing, labels=labels),
+        calibration=CalibrationOptions(calibration, calibration_count, seed),
+        formats=parse_formats(formats),
+    )
+    artifacts = convert(options, model, _terminal(as_json)).artifacts
+    if as_json:
+        print_json(tuple(artifact.sidecar for artifact in artifacts))
+    else:
+        print_rows([(a.name, f"{a.sidecar.bytes / 1e6:.1f} MB  {a.path}") for a in artifacts])
+
+
+@app.command()
+def reference(
+    model: p.ModelArgument = None,
+    out: p.Out = BUILD,
+    test: p.Test = None,
+    skip_unreadable: p.SkipUnreadable = False,
+    labels: p.Labels = None,
+    preprocessing: p.PreprocessingOption = None,
+    fit: p.FitOption = Fit.CROP,
+    min_seconds: p.MinSeconds = _LATENCY.min_seconds,
+    min_queries: p.MinQueries = _LATENCY.min_queries,
+    as_json: p.Json = False,
+) -> None:
+    """The full-precision model's answers on this machine's best device: OUT/reference.npz."""
+    from resnet_edge.steps.reference import make_reference
+
+    options = Options(
+        out=out,
+        data=DataOptions(test=test, fit=fit, skip_unreadable=skip_unreadable),
+        model=ModelOptions(preprocessing=preprocessing, labels=labels),
+        bench=BenchOptions(_latency_spec(min_seconds, min_queries)),
+    )
+    info = make_reference(options, model, _terminal(as_json)).reference.info
+    if as_json:
+        print_json(info)
+    else:
+        print(
+            f"{options.layout.reference}: {len(info.hashes)} pictures, {info.device}, "
+            f"{info.backend}, "
+            f"p50 {info.latency.p50_s * 1e3:.1f} ms"
+        )
+
+
+@app.command()
+def parity(
+    out: p.Out = BUILD,
+    formats: p.Formats = "",
+    fp32_agreement: p.Fp32Agreement = _GATES.fp32_agreement,
+    fp32_max_logit: p.Fp32MaxLogit = _GATES.fp32_max_logit,
+    fp16_agreement: p.Fp16Agreement = _GATES.fp16_agreement,
+    int8_accuracy: p.Int8Accuracy = _GATES.int8_accuracy,
+    confidence: p.Confidence = _GATES.confidence,
+    allow_inconclusive: p.AllowInconclusive = False,
+    as_json: p.Json = False,
+) -> None:
+    """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
+    from resnet_edge.report.content import worst_verdict
+    from resnet_edge.steps.parity import check_parity
+
+    gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
+    options = Options(out=out, formats=_present(out, formats), gates=gates)
+    result = check_parity(options, _terminal(as_json)).result
+    if as_json:
+        print_json(result)
+    else:
+        print_rows([(a.name, f"{a.gate.verdict.value}: {a.gate.reason}") for a in result.artifacts])
+    _exit_with(worst_verdict(a.gate.verdict for a in result.artifacts), allow_inconclusive)
+
+
+@app.command()
+def bench(
+    out: p.Out = BUILD,
+    formats: p.Formats = "",
+    min_seconds: p.MinSeconds = _LATENCY.min_seconds,
+    min_queries: p.MinQueries = _LATENCY.min_queries,
+    threads: p.Threads = None,
+    max_p90_ms: p.MaxP90Ms = None,
+    max_latency_ratio: p.MaxLatencyRatio = None,
+    as_json: p.Json = False,
+) -> None:
+    """Measure every artifact's latency on this machine: OUT/results/bench-HOST.json."""
+    from resnet_edge.report.content import worst_verdict
+    from resnet_edge.steps.bench import bench as measure
+
+    options = Options(
+        out=out,
+        formats=_present(out, formats),
+        gates=Gates(max_p90_ms=max_p90_ms, max_latency_ratio=max_latency_ratio),
+        bench=BenchOptions(_latency_spec(min_seconds, min_queries), _parse_threads(threads)),
+    )
+    benched = measure(options, _terminal(as_json))
+    if as_json:
+        print_json(benched.result)
+    else:
+        print_rows(
+            [
+                (
+                    a.name,
+                    f"{x.threads} threads: p50 {x.p50_s * 1e3:.2f} ms, p90 {x.p90_s * 1e3:.2f} ms",
+                )
+                for a in benched.result.artifacts
+                for x in a.latencies
+            ]
+        )
+    gates = [a.gate.verdict for a in benched.result.artifacts]
+    _exit_with(worst_verdict(v for v in gates if v is not Verdict.NOT_CHECKED), allowed=False)
+
+
+@app.command()
+def report(
+    out: p.Out = BUILD,
+    formats: p.Formats = "",
+    as_json: p.Json = False,
+) -> None:
+    """Merge all results: OUT/report.html, report.md, report.json."""
+    from resnet_edge.report.contract import report_json
+    from resnet_edge.steps.report import report as write
+
+    options = Options(out=out, formats=_present(out, formats))
+    written = write(options, _terminal(as_json))
+    if as_json:
+        print_json(report_json(written.content))
+    else:
+        print_summary(written.content)
+        print(f"report: {written.html}")
+
+
+@app.command()
+def inspect(file: p.FileArgument, as_json: p.Json = False) -> None:
+    """Show what is in a file: input and output, operators, quantization, labels, hashes."""
+    from resnet_edge.inspection.contents import inspect_file, inspection_rows
+
+    inspection = inspect_file(file)
+    print_json(inspection) if as_json else print_rows(inspection_rows(inspection))
+
+
+@app.command()
+def doctor(as_json: p.Json = False) -> None:
+    """Show what this machine has: processor, GPU, runtimes and versions, and what is missing."""
+    from resnet_edge.doctor import diagnose, diagnosis_rows
+
+    diagnosis = diagnose()
+    print_json(diagnosis) if as_json else print_rows(diagnosis_rows(diagnosis))
+
+
+def _terminal(as_json: bool) -> Terminal:
+    return Terminal(quiet=as_json)
+
+
+def _present(out: Path, formats: str) -> tuple[str, ...]:
+    """The artifacts asked for; by default those that are there."""
+    if formats:
+        return parse_formats(formats)
+    from resnet_edge.artifacts import load_artifacts
+    from resnet_edge.layout import Layout
+
+    return tuple(artifact.name for artifact in load_artifacts(Layout(out).artifacts))
+
+
+def _latency_spec(min_seconds: float, min_queries: int) -> LatencySpec:
+    return LatencySpec(min_seconds, min_queries)
+
+
+def _parse_threads(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise UsageError(f"--threads: got {text!r}; expected numbers from 1, for instance 1,4")
+    return counts
+
+
+def _exit_with(verdict: Verdict, allowed: bool) -> None:
+    """Exit 1 where a gate fell, or could not be decided and that was not allowed."""
+    if verdict is Verdict.FAIL:
+        raise typer.Exit(1)
+    if verdict is Verdict.INCONCLUSIVE and not allowed:
+        Terminal(quiet=False).warn(
+            "some gates are inconclusive: add test pictures, or pass --allow-inconclusive"
+        )
+        raise typer.Exit(1)

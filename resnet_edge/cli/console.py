@@ -1,0 +1,78 @@
+"""What a person sees: rich tables and bars on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from resnet_edge.display import Advance
+from resnet_edge.records import to_json
+from resnet_edge.report.content import ReportContent
+from resnet_edge.report.tables import SUMMARY_HEADINGS, summary_rows
+
+_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+
+
+class Terminal:
+    """Shows progress on standard error: bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a line that stands out."""
+        self.console.print(text, markup=False, style="yellow", soft_wrap=True)
+
+    @contextlib.contextmanager
+    def bar(self, title: str) -> Iterator[Advance]:
+        """Draw a bar while the context lasts; without a terminal draw none."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def print_json(record: object) -> None:
+    """Print a record as JSON on standard output."""
+    print(json.dumps(to_json(record), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Print label and text, one pair a line."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in rows:
+        table.add_row(label, text)
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def print_summary(content: ReportContent) -> None:
+    """Print the table of the artifacts on standard output."""
+    table = Table(header_style="bold")
+    for index, title in enumerate(SUMMARY_HEADINGS):
+        last = index == len(SUMMARY_HEADINGS) - 1
+        table.add_column(title, justify="left" if index == 0 or last else "right", no_wrap=not last)
+    for row in summary_rows(content):
+        *cells, verdict = (escape(cell) for cell in row.cells)
+        style = _STYLES.get(verdict.split(":")[0].split()[0] if verdict else "")
+        table.add_row(*cells, f"[{style}]{verdict}[/]" if style else verdict)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)

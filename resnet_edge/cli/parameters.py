@@ -1,0 +1,238 @@
+"""Every option of the command line, once: name, default and help. Commands pick from these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_edge.artifacts import ARTIFACT_NAMES
+from resnet_edge.pictures import Fit
+
+_BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _GATES, _LATENCY = (
+    "Build",
+    "Pictures",
+    "Model",
+    "Training",
+    "Calibration",
+    "Gates",
+    "Latency",
+)
+
+Out = Annotated[
+    Path, typer.Option(help="Folder for everything that is made.", rich_help_panel=_BUILD)
+]
+Formats = Annotated[
+    str,
+    typer.Option(
+        help=f"Artifacts, separated by commas: {', '.join(ARTIFACT_NAMES)}.",
+        rich_help_panel=_BUILD,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_BUILD)
+]
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder per class, or a zip of that. Default: the embedded handwritten digits.",
+        rich_help_panel=_DATA,
+    ),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        help="Test pictures of their own, a folder per class. Default: a share of --data.",
+        rich_help_panel=_DATA,
+    ),
+]
+Split = Annotated[
+    str,
+    typer.Option(help="Shares of training, validation and test.", rich_help_panel=_DATA),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Side of the input in pixels. Default: 64 without weights, 224 with ImageNet's, a "
+        ".keras file's own.",
+        rich_help_panel=_DATA,
+    ),
+]
+FitOption = Annotated[
+    Fit,
+    typer.Option(
+        "--fit",
+        help="How a picture gets to the input size: crop (short side, then centre), stretch, pad.",
+        rich_help_panel=_DATA,
+    ),
+]
+SkipUnreadable = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreadable",
+        help="Leave out pictures that cannot be decoded, and list them.",
+        rich_help_panel=_DATA,
+    ),
+]
+
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="none, imagenet, or a file: .keras, .weights.h5, .h5.", rich_help_panel=_MODEL
+    ),
+]
+PreprocessingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocessing",
+        help="What the network expects of its input and does not do itself: caffe, torch, tf, "
+        "unit, none. It goes into the graph.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="Class names of a model that does not carry them, one a line.", rich_help_panel=_MODEL
+    ),
+]
+
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        help="Epochs of each phase. Default: what fits the kind of training.",
+        rich_help_panel=_TRAIN,
+    ),
+]
+BatchSize = Annotated[int, typer.Option(help="Pictures a step.", rich_help_panel=_TRAIN)]
+LearningRate = Annotated[float, typer.Option(help="AdamW's peak rate.", rich_help_panel=_TRAIN)]
+WeightDecay = Annotated[
+    float, typer.Option(help="AdamW's decoupled weight decay.", rich_help_panel=_TRAIN)
+]
+LabelSmoothing = Annotated[
+    float, typer.Option(help="Share of the target spread over all classes.", rich_help_panel=_TRAIN)
+]
+Dropout = Annotated[
+    float, typer.Option(help="Share of the features dropped.", rich_help_panel=_TRAIN)
+]
+Patience = Annotated[
+    int,
+    typer.Option(
+        help="Epochs without a better validation loss before a phase stops.", rich_help_panel=_TRAIN
+    ),
+]
+Views = Annotated[
+    int,
+    typer.Option(
+        help="Variants of each picture whose features are cached: 1 is the picture itself.",
+        rich_help_panel=_TRAIN,
+    ),
+]
+Augment = Annotated[
+    bool,
+    typer.Option("--augment/--no-augment", help="Vary pictures at random.", rich_help_panel=_TRAIN),
+]
+Unfreeze = Annotated[
+    int,
+    typer.Option(
+        help="Last stages (0 to 4) to train as well, at a lower rate.", rich_help_panel=_TRAIN
+    ),
+]
+MixedPrecision = Annotated[
+    bool,
+    typer.Option("--mixed-precision", help="Compute in float16 on a GPU.", rich_help_panel=_TRAIN),
+]
+ClassWeights = Annotated[
+    bool,
+    typer.Option(
+        "--class-weights",
+        help="Let every class count alike, however many pictures it has.",
+        rich_help_panel=_TRAIN,
+    ),
+]
+Seed = Annotated[
+    int, typer.Option(help="Seed of training and calibration.", rich_help_panel=_TRAIN)
+]
+
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of calibration pictures. Default: from the training split.",
+        rich_help_panel=_CALIBRATION,
+    ),
+]
+CalibrationCount = Annotated[
+    int, typer.Option(help="How many calibration pictures.", rich_help_panel=_CALIBRATION)
+]
+
+Fp32Agreement = Annotated[
+    float,
+    typer.Option(help="Least agreement of float32 artifacts.", rich_help_panel=_GATES),
+]
+Fp32MaxLogit = Annotated[
+    float,
+    typer.Option(
+        help="Largest logit difference of float32 artifacts, as a share of the logits' range.",
+        rich_help_panel=_GATES,
+    ),
+]
+Fp16Agreement = Annotated[
+    float,
+    typer.Option(help="Least agreement of float16 artifacts.", rich_help_panel=_GATES),
+]
+Int8Accuracy = Annotated[
+    float,
+    typer.Option(
+        help="Least top-1 of quantized artifacts, as a share of the reference's.",
+        rich_help_panel=_GATES,
+    ),
+]
+Confidence = Annotated[
+    float,
+    typer.Option(help="Two-sided confidence of the paired interval.", rich_help_panel=_GATES),
+]
+MaxP90Ms = Annotated[
+    float | None,
+    typer.Option(help="Largest 90th percentile of the latency, ms.", rich_help_panel=_GATES),
+]
+MaxLatencyRatio = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest median latency as a multiple of the reference's.", rich_help_panel=_GATES
+    ),
+]
+AllowInconclusive = Annotated[
+    bool,
+    typer.Option(
+        "--allow-inconclusive",
+        help="Exit 0 also where a gate needs more pictures to decide.",
+        rich_help_panel=_GATES,
+    ),
+]
+
+MinSeconds = Annotated[
+    float, typer.Option(help="Shortest measurement, s.", rich_help_panel=_LATENCY)
+]
+MinQueries = Annotated[
+    int, typer.Option(help="Fewest queries of a measurement.", rich_help_panel=_LATENCY)
+]
+Threads = Annotated[
+    str | None,
+    typer.Option(
+        help="Thread counts, separated by commas. Default: 1 and all cores.",
+        rich_help_panel=_LATENCY,
+    ),
+]
+
+ModelArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A .keras classifier. Default: OUT/model.keras.", metavar="[MODEL]", show_default=False
+    ),
+]
+FileArgument = Annotated[
+    Path,
+    typer.Argument(help="A .tflite, .onnx or .keras file, or a SavedModel folder.", metavar="FILE"),
+]

@@ -1,0 +1,1 @@
+"""Pictures in: folders and archives, splits, calibration sets, manifests, the cache of pixels."""

@@ -1,0 +1,175 @@
+"""Zip files from strangers, unpacked safely: no path leaves its folder, sizes are bounded."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import tempfile
+import time
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from resnet_edge.artifacts import hash_path
+from resnet_edge.errors import DataError, OutputError
+
+MAX_ENTRIES = 500_000
+"""Most files and folders in one archive."""
+
+MAX_UNPACKED_BYTES = 64 << 30
+"""Most bytes that an archive may unpack to."""
+
+MAX_RATIO = 100
+"""Most unpacked bytes per byte of the archive. Pictures are compressed already: their archives stay
+near 1, a bomb of deflate reaches 1,032 and one of overlapping entries millions."""
+
+RATIO_FREE_BYTES = 256 << 20
+"""Below this an archive's ratio is not judged: flat drawings in BMP do compress well."""
+
+_STALE_S = 24 * 3600.0
+_REGULAR_TYPES = (0, stat.S_IFREG, stat.S_IFDIR)
+
+
+def unpack_zip(archive: Path, unpack_to: Path) -> Path:
+    """Unpack an archive into a folder named by its content; reuse the folder where it is there.
+
+    It is unpacked beside its place, then renamed: after a crash there is the whole folder or none.
+
+    Args:
+        archive: A zip file.
+        unpack_to: Parent of the folder.
+
+    Returns:
+        ``unpack_to`` / the first 16 digits of the archive's SHA-256.
+
+    Raises:
+        DataError: It is no zip, is damaged, or its list of files is not one of honest pictures.
+        OutputError: There is no room or no permission to unpack it.
+    """
+    try:
+        digest = hash_path(archive)
+        target = unpack_to / digest[:16]
+        if target.is_dir():
+            return target
+        with zipfile.ZipFile(archive) as opened:
+            members = _checked_members(opened, archive)
+            return _unpack_beside(opened, members, archive, target)
+    except zipfile.BadZipFile as problem:
+        raise DataError(
+            f"{archive}: not a zip file, or a damaged one ({problem}); "
+            "expected a zip with a folder per class; make or copy it again"
+        ) from problem
+    except OSError as problem:
+        raise DataError(f"{archive}: cannot be read ({problem.strerror}); check it") from problem
+
+
+def _checked_members(
+    opened: zipfile.ZipFile, archive: Path
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Judge the whole list before a single byte is unpacked."""
+    infos = opened.infolist()
+    if len(infos) > MAX_ENTRIES:
+        raise DataError(
+            f"{archive}: {len(infos):,} entries; expected at most {MAX_ENTRIES:,}; "
+            "unpack it yourself and pass the folder"
+        )
+    total_bytes = sum(info.file_size for info in infos)
+    if total_bytes > MAX_UNPACKED_BYTES:
+        raise DataError(
+            f"{archive}: unpacks to {total_bytes:,} bytes; expected at most "
+            f"{MAX_UNPACKED_BYTES:,}; unpack it yourself and pass the folder"
+        )
+    ratio = total_bytes / max(1, archive.stat().st_size)
+    if total_bytes > RATIO_FREE_BYTES and ratio > MAX_RATIO:
+        raise DataError(
+            f"{archive}: unpacks to {ratio:,.0f} times its size ({total_bytes:,} bytes), as a zip "
+            f"bomb does; expected at most {MAX_RATIO} times; unpack it yourself and pass the folder"
+        )
+    members: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for info in infos:
+        path = _safe_path(info, archive)
+        if path in members and not info.is_dir():
+            raise DataError(f"{archive}: {path} is in it twice; expected each once; make it again")
+        if path.parts:
+            members[path] = info
+    return members
+
+
+def _safe_path(info: zipfile.ZipInfo, archive: Path) -> PurePosixPath:
+    name = info.filename.replace("\\", "/")  # some tools on Windows write backslashes
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
+        raise DataError(
+            f"{archive}: entry {info.filename!r} points outside the archive; expected plain "
+            "relative paths; do not trust this file, or make it again"
+        )
+    if stat.S_IFMT(info.external_attr >> 16) not in _REGULAR_TYPES:
+        raise DataError(
+            f"{archive}: entry {info.filename!r} is a symbolic link or a special file; expected "
+            "files and folders only; make it again with the pictures themselves"
+        )
+    if info.flag_bits & 1:
+        raise DataError(
+            f"{archive}: entry {info.filename!r} is encrypted; expected a zip without a password"
+        )
+    return path
+
+
+def _unpack_beside(
+    opened: zipfile.ZipFile,
+    members: dict[PurePosixPath, zipfile.ZipInfo],
+    archive: Path,
+    target: Path,
+) -> Path:
+    total_bytes = sum(info.file_size for info in members.values())
+    beside: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(target)
+        free_bytes = shutil.disk_usage(target.parent).free
+        if total_bytes > free_bytes:
+            raise OutputError(
+                f"{target.parent}: {free_bytes:,} bytes free; {archive} unpacks to "
+                f"{total_bytes:,}; free some space or choose another folder with --out"
+            )
+        beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        for path, info in members.items():
+            _unpack_one(opened, info, beside / path, archive)
+        beside.chmod(0o755)
+        if not target.is_dir():  # else another process was faster, with the same bytes
+            beside.rename(target)
+    except OSError as problem:
+        raise OutputError(
+            f"{target}: {archive} cannot be unpacked there ({problem.strerror}); "
+            "free some space or choose another folder with --out"
+        ) from problem
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+    return target
+
+
+def _unpack_one(
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, archive: Path
+) -> None:
+    if info.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # zipfile reads no more than the size that was declared, and checks the CRC at the end.
+        with opened.open(info) as source, target.open("xb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
+        raise DataError(
+            f"{archive}: entry {info.filename!r} cannot be unpacked ({problem}); "
+            "the file is damaged or uses a rare compression; make or copy it again"
+        ) from problem
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what a killed process left of the same archive a day ago or earlier."""
+    for left in target.parent.glob(f".{target.name}-*"):
+        if time.time() - left.stat().st_mtime > _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)

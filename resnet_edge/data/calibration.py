@@ -1,0 +1,139 @@
+"""The pictures that ranges of quantized files are measured on: chosen, and written down by hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.data.dataset import Picture
+from resnet_edge.errors import DataError, UsageError
+from resnet_edge.records import read_record, write_record
+
+CALIBRATION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Pictures for calibration and how they were chosen."""
+
+    pictures: tuple[Picture, ...]
+    """By rank within the class, then by class: any first part of it is balanced as well."""
+    labels: tuple[str, ...]
+    requested: int
+    seed: int
+    source: str
+    """Where they come from: ``training split`` or a folder."""
+
+    @property
+    def summary(self) -> str:
+        """One sentence for people, which says so when there were fewer than requested."""
+        fewer = (
+            f" (all there are; {self.requested} were requested)"
+            if len(self.pictures) < self.requested
+            else ""
+        )
+        return f"{len(self.pictures)} pictures from {self.source}, seed {self.seed}{fewer}"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    label: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _CalibrationFile:
+    source: str
+    seed: int
+    requested: int
+    labels: tuple[str, ...]
+    pictures: tuple[_Entry, ...]
+    schema: int = CALIBRATION_VERSION
+
+
+def choose_calibration(
+    pictures: Sequence[Picture],
+    labels: tuple[str, ...],
+    count: int = 200,
+    seed: int = 0,
+    source: str = "training split",
+) -> CalibrationSet:
+    """Choose pictures in equal numbers from every class.
+
+    Within a class they are ranked by the SHA-256 of seed and content: random to the eye, the same
+    for the same pictures in whatever order, and little changed when pictures are added. A class
+    that runs out leaves its places to the others.
+
+    Args:
+        pictures: What to choose from: the training split, never the test split.
+        labels: Names of the classes.
+        count: How many. 200 lies in the 100 to 500 that TensorFlow's post-training quantization
+            guide asks for.
+        seed: Another seed chooses other pictures.
+        source: Written down with them.
+
+    Returns:
+        ``count`` pictures without copies, or all where there are fewer.
+
+    Raises:
+        UsageError: ``count`` is below 1.
+        DataError: There are no pictures.
+    """
+    if count < 1:
+        raise UsageError(f"{count} calibration pictures requested; expected at least 1")
+    if not pictures:
+        raise DataError(f"no calibration pictures in {source}; expected at least one")
+    originals: dict[str, Picture] = {}
+    for picture in sorted(pictures, key=lambda p: (p.label, p.name)):
+        originals.setdefault(picture.sha256, picture)
+    ranked: dict[int, list[Picture]] = {}
+    for picture in sorted(originals.values(), key=lambda p: _rank(p, seed)):
+        ranked.setdefault(picture.label, []).append(picture)
+    in_turn = sorted(
+        (rank, label) for label, members in ranked.items() for rank in range(len(members))
+    )
+    chosen = tuple(ranked[label][rank] for rank, label in in_turn[:count])
+    return CalibrationSet(chosen, labels, count, seed, source)
+
+
+def _rank(picture: Picture, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{picture.sha256}".encode()).hexdigest()
+
+
+def write_calibration(path: Path, calibration: CalibrationSet) -> None:
+    """Write ``calibration.json``: names, labels and hashes, no place on this machine.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    entries = tuple(_Entry(p.name, p.label, p.sha256) for p in calibration.pictures)
+    c = calibration
+    write_record(path, _CalibrationFile(c.source, c.seed, c.requested, c.labels, entries))
+
+
+def read_calibration(path: Path, root: Path) -> CalibrationSet:
+    """Read ``calibration.json``.
+
+    Args:
+        path: The file.
+        root: The folder that the pictures' names are relative to.
+
+    Returns:
+        The set as it was written; whether the files are still the same is checked when they are
+        decoded.
+
+    Raises:
+        DataError: The file is missing, damaged or of another version.
+    """
+    record = read_record(_CalibrationFile, path, DataError)
+    if record.schema != CALIBRATION_VERSION:
+        raise DataError(
+            f"{path}: version {record.schema}; expected {CALIBRATION_VERSION}; run finetune again"
+        )
+    if not all(0 <= entry.label < len(record.labels) for entry in record.pictures):
+        raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
+    pictures = tuple(Picture(root / e.name, e.name, e.label, e.sha256) for e in record.pictures)
+    return CalibrationSet(pictures, record.labels, record.requested, record.seed, record.source)

@@ -1,0 +1,157 @@
+"""Pixels of many pictures, decoded once and kept on disk for every step that needs them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import PIL
+
+from resnet_edge.data.dataset import WORKERS, Picture, Progress, read_verified
+from resnet_edge.errors import DataError, OutputError
+from resnet_edge.pictures import Fit, Pixels, decode_bytes
+
+_BATCH = 64
+"""Pictures in memory at once."""
+
+_METHOD = 1
+"""Raise it when `resnet_edge.pictures` begins to give other pixels."""
+
+
+def decode_pictures(
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    fit: Fit,
+    cache: Path,
+    progress: Progress | None = None,
+) -> Pixels:
+    """Decode pictures, or take the pixels from the cache.
+
+    The cache file is named by the pictures' hashes in their order, size, fit and Pillow's version.
+    It is written beside its place, then renamed: after ``kill -9`` there is the whole file or none.
+
+    Args:
+        pictures: In the order of the result.
+        size: Height and width in pixels.
+        fit: How pictures are brought to that size.
+        cache: Folder for ``decoded-KEY.npy``; made where it is missing.
+        progress: Called after each picture with done and total; not at all where nothing is to do.
+
+    Returns:
+        uint8 array (pictures, height, width, 3), RGB, range [0, 255], read-only, mapped from disk.
+
+    Raises:
+        DataError: A picture is gone or is another than was hashed.
+        OutputError: The cache cannot be written.
+    """
+    shape = (len(pictures), *size, 3)
+    if not pictures:
+        return np.zeros(shape, np.uint8)
+    path = decoded_path(pictures, size, fit, cache)
+    if (pixels := _load(path, shape)) is not None:
+        _check_unchanged(pictures, path)
+        return pixels
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _write(path, pictures, size, fit, progress)
+    except OSError as problem:
+        raise OutputError(
+            f"{path}: cannot be written ({problem.strerror}); "
+            "free some space or choose another folder with --out"
+        ) from problem
+    written = _load(path, shape)
+    if written is None:
+        raise OutputError(f"{path}: not as it was just written; check the disk, then run again")
+    return written
+
+
+def decoded_path(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit, cache: Path) -> Path:
+    """Return the file that `decode_pictures` keeps these pixels in, for other processes."""
+    return cache / f"decoded-{_key(pictures, size, fit)}.npy"
+
+
+def _key(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit) -> str:
+    digest = hashlib.sha256(f"{_METHOD} {PIL.__version__} {size} {fit.value}".encode())
+    for picture in pictures:
+        digest.update(bytes.fromhex(picture.sha256))
+    return digest.hexdigest()[:16]
+
+
+def _load(path: Path, shape: tuple[int, ...]) -> Pixels | None:
+    try:
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # missing or damaged: it is written again
+        return None
+    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
+
+
+def _check_unchanged(pictures: Sequence[Picture], cached: Path) -> None:
+    """Hash again what was written after the cache, as ``make`` would."""
+    cached_ns = cached.stat().st_mtime_ns
+    for picture in pictures:
+        try:
+            newer = picture.path.stat().st_mtime_ns >= cached_ns
+        except OSError:
+            newer = True
+        if newer:
+            read_verified(picture)
+
+
+def _write(
+    path: Path,
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    fit: Fit,
+    progress: Progress | None,
+) -> None:
+    # Opened without truncation: whoever writes this name, now or before it was killed, writes the
+    # same bytes at the same places. So two processes do not disturb each other, and nothing stays.
+    part = path.with_name(f".{path.name}.part")
+    handle = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_header((len(pictures), *size, 3)))
+            _write_pixels(file, pictures, size, fit, progress)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except FileNotFoundError:
+        if not path.exists():  # else another process was faster, with the same bytes
+            raise
+    except (OSError, DataError):
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+def _write_pixels(
+    file: BinaryIO,
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    fit: Fit,
+    progress: Progress | None,
+) -> None:
+    def decode(picture: Picture) -> bytes:
+        return decode_bytes(read_verified(picture), picture.name, size, fit).tobytes()
+
+    done = 0
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for start in range(0, len(pictures), _BATCH):
+            for pixels in pool.map(decode, pictures[start : start + _BATCH]):
+                file.write(pixels)
+                done += 1
+                if progress is not None:
+                    progress(done, len(pictures))

@@ -1,0 +1,40 @@
+"""How a step tells a person what it does: words and bars. The command line draws them; the API is
+silent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+Advance = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
+
+
+class Display(Protocol):
+    """What a step may show."""
+
+    def say(self, text: str) -> None:
+        """Show a line of progress."""
+
+    def warn(self, text: str) -> None:
+        """Show a line that a person should not miss."""
+
+    def bar(self, title: str) -> contextlib.AbstractContextManager[Advance]:
+        """Show a progress bar while the context lasts."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def say(self, text: str) -> None:
+        """Show nothing."""
+
+    def warn(self, text: str) -> None:
+        """Show nothing."""
+
+    @contextlib.contextmanager
+    def bar(self, title: str) -> Iterator[Advance]:
+        """Show nothing."""
+        yield lambda done, total: None

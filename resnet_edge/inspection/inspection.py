@@ -1,0 +1,188 @@
+"""``inspect_file``: what a model file is, takes and answers, and whether its sidecar fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.artifacts import (
+    CalibrationRecord,
+    Sidecar,
+    hash_path,
+    sidecar_path,
+    size_path,
+)
+from resnet_edge.errors import ArtifactError, RuntimeMissingError, UsageError
+from resnet_edge.inspection.contents import Contents, Count, Endpoint, FileKind, WeightGroup
+from resnet_edge.records import read_record
+
+MATCHES = "matches"
+MISSING = "missing"
+NOT_EXPECTED = "not expected: this is a model, not an exported file"
+
+_EXPECTED = "expected a .tflite, .onnx or .keras file, or a SavedModel folder"
+
+
+@dataclass(frozen=True)
+class QuantizationReport:
+    """Which quantization a file has, and how that is known."""
+
+    kind: str
+    """A value of ``Quantization`` where one fits."""
+    source: str
+    """``sidecar``, or ``graph`` where it had to be deduced."""
+    graph: str
+    """What the graph alone says."""
+    computations: tuple[Count, ...]
+    """Operators with weights by how they compute: one that stayed float shows here."""
+    weights: tuple[WeightGroup, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that ``inspect`` shows; ``records.to_json`` makes JSON of it."""
+
+    path: Path
+    kind: FileKind
+    bytes: int
+    sha256: str
+    sidecar: str
+    """``matches``, ``missing``, ``not expected: …`` or ``does not match: …``."""
+    model_name: str | None
+    parameters: int | None
+    """Of the model before export; None where neither sidecar nor file says."""
+    inputs: tuple[Endpoint, ...]
+    outputs: tuple[Endpoint, ...]
+    operators: tuple[Count, ...]
+    quantization: QuantizationReport
+    calibration: CalibrationRecord | None
+    labels: tuple[str, ...] | None
+    """In output order; None where neither the file nor a matching sidecar has any."""
+    metadata: dict[str, str]
+    notes: tuple[str, ...]
+    """What could not be found out, and why."""
+
+
+def inspect_file(path: Path) -> Inspection:
+    """Read a model file, without running it.
+
+    A sidecar is believed only where its SHA-256 is the file's; otherwise all that is said comes
+    from the file alone.
+
+    Args:
+        path: A ``.tflite``, ``.onnx`` or ``.keras`` file, or a SavedModel folder; anybody's, not
+            only those that ``export`` made.
+
+    Returns:
+        What the file is. A sidecar that does not match is told, not raised.
+
+    Raises:
+        UsageError: There is no such file, or it is of another kind.
+        ArtifactError: The file is empty, truncated, garbage, or cannot be read.
+        RuntimeMissingError: The package that reads the format is not installed.
+    """
+    kind = _recognise(path)
+    try:
+        contents = _read(path, kind)
+        sha256, size_bytes = hash_path(path), size_path(path)
+    except OSError as problem:
+        raise ArtifactError(
+            f"{path}: cannot be read ({problem.strerror or problem}); check its permissions"
+        ) from problem
+    sidecar, state = _read_sidecar(path, kind, sha256)
+    return Inspection(
+        path=path,
+        kind=kind,
+        bytes=size_bytes,
+        sha256=sha256,
+        sidecar=state,
+        model_name=contents.model_name if sidecar is None else sidecar.model_name,
+        parameters=contents.parameters if sidecar is None else sidecar.parameters,
+        inputs=contents.inputs,
+        outputs=contents.outputs,
+        operators=contents.operators,
+        quantization=_quantization(contents, sidecar),
+        calibration=None if sidecar is None else sidecar.calibration,
+        labels=sidecar.labels if contents.labels is None and sidecar else contents.labels,
+        metadata=contents.metadata,
+        notes=contents.notes,
+    )
+
+
+def _recognise(path: Path) -> FileKind:
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; {_EXPECTED}; check the path")
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return FileKind.SAVED_MODEL
+        raise UsageError(f"{path}: a folder without saved_model.pb; {_EXPECTED}")
+    suffixes = {".tflite": FileKind.TFLITE, ".onnx": FileKind.ONNX, ".keras": FileKind.KERAS}
+    kind = suffixes.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{path}: unknown kind of file {path.suffix or path.name!r}; {_EXPECTED}")
+    if path.stat().st_size == 0:
+        raise ArtifactError(
+            f"{path}: 0 bytes; expected a whole {kind.value} file; export or copy it again"
+        )
+    return kind
+
+
+def _read(path: Path, kind: FileKind) -> Contents:
+    try:
+        return _reader(kind)(path)
+    except ImportError as problem:
+        package = {FileKind.TFLITE: "ai-edge-litert", FileKind.ONNX: "onnx"}.get(kind, "keras h5py")
+        raise RuntimeMissingError(
+            f"{path}: reading {kind.value} needs a package that is not installed ({problem}); "
+            f"run `pip install {package}`"
+        ) from problem
+
+
+def _reader(kind: FileKind) -> Callable[[Path], Contents]:
+    # Imported when needed: each reader depends on the package of its own format alone.
+    match kind:
+        case FileKind.TFLITE:
+            from resnet_edge.inspection.tflite import read_tflite
+
+            return read_tflite
+        case FileKind.ONNX:
+            from resnet_edge.inspection.onnx import read_onnx
+
+            return read_onnx
+        case FileKind.SAVED_MODEL:
+            from resnet_edge.inspection.saved_model import read_saved_model
+
+            return read_saved_model
+        case FileKind.KERAS:
+            from resnet_edge.inspection.keras_model import read_keras_model
+
+            return read_keras_model
+
+
+def _read_sidecar(path: Path, kind: FileKind, sha256: str) -> tuple[Sidecar | None, str]:
+    if kind is FileKind.KERAS:
+        return None, NOT_EXPECTED
+    beside = sidecar_path(path)
+    if not beside.exists():
+        return None, MISSING
+    try:
+        sidecar = read_record(Sidecar, beside, ArtifactError)
+    except ArtifactError as problem:
+        return None, f"does not match: {problem}"
+    if sidecar.sha256 != sha256:
+        return None, (
+            f"does not match: sha256 is {sha256[:16]}…, the sidecar says {sidecar.sha256[:16]}…; "
+            "the file was changed or damaged after export; export it again"
+        )
+    return sidecar, MATCHES
+
+
+def _quantization(contents: Contents, sidecar: Sidecar | None) -> QuantizationReport:
+    return QuantizationReport(
+        kind=contents.quantization if sidecar is None else sidecar.quantization.value,
+        source="graph" if sidecar is None else "sidecar",
+        graph=contents.quantization,
+        computations=contents.computations,
+        weights=contents.weights,
+    )

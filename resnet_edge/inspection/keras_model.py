@@ -1,0 +1,168 @@
+"""Reads ``.keras`` files as the zip they are: no layer is built and no code from the file runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from resnet_edge.errors import ArtifactError, ModelError
+from resnet_edge.inspection.contents import (
+    Computation,
+    Contents,
+    Endpoint,
+    StoredTensor,
+    count_names,
+    deduce_quantization,
+    group_weights,
+    text_metadata,
+)
+
+CONFIG_FILE = "config.json"
+KERAS_FILE = "metadata.json"
+WEIGHTS_FILE = "model.weights.h5"
+
+MAX_CONFIG_BYTES = 64 << 20
+"""Most bytes of the network's description; ResNet50's has 0.2 MB."""
+
+_COMPUTATIONS = {
+    "float16": Computation.FLOAT16,
+    "bfloat16": Computation.FLOAT16,
+    "int8": Computation.WEIGHT_ONLY,
+}
+_SHAPE_KEEPING = frozenset(("Activation", "Softmax", "ReLU", "Dropout", "BatchNormalization"))
+
+Json = Any  # what json.loads gives
+
+
+def read_keras_model(path: Path) -> Contents:
+    """Read what a ``.keras`` file holds.
+
+    Args:
+        path: What ``model.save("x.keras")`` or ``resnet-edge finetune`` wrote.
+
+    Raises:
+        ArtifactError: It is empty, truncated, or no ``.keras`` file.
+    """
+    from resnet_edge.model.model_file import read_model_info
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES:
+                raise ValueError(f"{CONFIG_FILE} unpacks to more than {MAX_CONFIG_BYTES:,} bytes")
+            config = json.loads(archive.read(CONFIG_FILE))
+            about = json.loads(archive.read(KERAS_FILE))
+            whole = WEIGHTS_FILE in archive.namelist()
+            weights = tuple(_weights(archive)) if whole else ()
+        info = read_model_info(path)
+        return Contents(
+            inputs=_endpoints(config, "input_layers"),
+            outputs=_endpoints(config, "output_layers"),
+            operators=count_names(_layer_names(config)),
+            weights=group_weights(weights),
+            computations=(),
+            quantization=deduce_quantization(
+                (_COMPUTATIONS.get(w.dtype, Computation.FLOAT32) for w in weights),
+                integer_only=False,
+            ),
+            labels=None if info is None else info.labels,
+            model_name=config["config"]["name"] if info is None else info.name,
+            parameters=sum(w.values for w in weights) if whole else None,
+            metadata=text_metadata(
+                {
+                    "keras": about.get("keras_version"),
+                    "saved": about.get("date_saved"),
+                    "preprocessing": None if info is None else info.preprocessing,
+                    "fit": None if info is None else info.fit,
+                    "weights": None if info is None else info.weights,
+                }
+            ),
+            notes=() if whole else (f"it has no {WEIGHTS_FILE}: weights are not shown",),
+        )
+    except ModelError as problem:  # our own member is damaged; the message names it
+        raise ArtifactError(str(problem)) from problem
+    except (PermissionError, ImportError):
+        raise
+    except Exception as problem:  # zipfile, json, h5py, and a configuration of another shape
+        raise ArtifactError(
+            f"{path}: truncated, damaged or no .keras file ({_words(problem)}); "
+            "expected the zip that model.save('NAME.keras') writes; save or copy it again"
+        ) from problem
+
+
+def _words(problem: Exception) -> str:
+    lines = str(problem).strip().splitlines()
+    return lines[0][:200] if lines else type(problem).__name__
+
+
+def _weights(archive: zipfile.ZipFile) -> Iterator[StoredTensor]:
+    """Shapes of the layers' weights: without the optimizer's and the random generators' state."""
+    import h5py
+
+    found: list[StoredTensor] = []
+
+    def add(name: str, item: object) -> None:
+        own = not name.startswith("optimizer/") and "seed_generator" not in name
+        if own and isinstance(item, h5py.Dataset):
+            found.append(StoredTensor(str(item.dtype), math.prod(item.shape), 0))
+
+    with archive.open(WEIGHTS_FILE) as stream, h5py.File(stream, "r") as file:
+        file.visititems(add)
+    yield from found
+
+
+def _layer_names(model: Json) -> Iterator[str]:
+    for layer in model["config"].get("layers", ()):
+        if "layers" in layer["config"]:
+            yield from _layer_names(layer)
+        elif layer["class_name"] != "InputLayer":
+            yield layer["class_name"]
+
+
+def _endpoints(model: Json, key: str) -> tuple[Endpoint, ...]:
+    config = model["config"]
+    layers = {layer["config"]["name"]: layer for layer in config.get("layers", ())}
+    if key in config:
+        names = _endpoint_names(config[key])
+    else:  # Sequential
+        names = [list(layers)[0 if key == "input_layers" else -1]] if layers else []
+    return tuple(_endpoint(layers[name], key) for name in names)
+
+
+def _endpoint_names(value: Json) -> list[str]:
+    """Keras writes ``[name, 0, 0]`` for one endpoint, a list or dict of these for several."""
+    if isinstance(value, dict):
+        return [name for inner in value.values() for name in _endpoint_names(inner)]
+    if value and isinstance(value[0], str):
+        return [value[0]]
+    return [name for inner in value for name in _endpoint_names(inner)]
+
+
+def _endpoint(layer: Json, key: str) -> Endpoint:
+    config, name = layer["config"], layer["config"]["name"]
+    if "layers" in config:
+        inner = _endpoints(layer, key)
+        return (
+            Endpoint(name, inner[0].dtype, inner[0].shape) if inner else Endpoint(name, "?", None)
+        )
+    return Endpoint(name, _dtype(config.get("dtype")), _shape(layer))
+
+
+def _dtype(value: Json) -> str:
+    if isinstance(value, dict):
+        value = value.get("config", {}).get("name")
+    return str(value) if value else "float32"
+
+
+def _shape(layer: Json) -> tuple[int | None, ...] | None:
+    """A layer's output shape as far as its configuration says it: Keras computes the rest."""
+    config = layer["config"]
+    built = (layer.get("build_config") or {}).get("input_shape")
+    if "batch_shape" in config:
+        return tuple(config["batch_shape"])
+    if layer["class_name"] == "Dense" and built:
+        return (*built[:-1], config["units"])
+    return tuple(built) if layer["class_name"] in _SHAPE_KEEPING and built else None

@@ -1,0 +1,58 @@
+"""Where the files of a build lie. Each arrow between two steps is one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of the build folder ``out``."""
+
+    out: Path
+
+    @property
+    def model(self) -> Path:
+        """The fine-tuned model."""
+        return self.out / "model.keras"
+
+    @property
+    def training(self) -> Path:
+        """Settings and curves of the training."""
+        return self.out / "training.json"
+
+    @property
+    def dataset(self) -> Path:
+        """Which picture is in which split."""
+        return self.out / "dataset.json"
+
+    @property
+    def calibration(self) -> Path:
+        """Which pictures calibrate."""
+        return self.out / "calibration.json"
+
+    @property
+    def artifacts(self) -> Path:
+        """The exported files with their sidecars."""
+        return self.out / "artifacts"
+
+    @property
+    def reference(self) -> Path:
+        """The full-precision answers."""
+        return self.out / "reference.npz"
+
+    @property
+    def results(self) -> Path:
+        """What was measured."""
+        return self.out / "results"
+
+    @property
+    def parity(self) -> Path:
+        """Accuracy of every artifact against the reference."""
+        return self.results / "parity.json"
+
+    @property
+    def cache(self) -> Path:
+        """What can be computed again."""
+        return self.out / "cache"

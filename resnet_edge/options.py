@@ -1,0 +1,128 @@
+"""What a run can be told: one frozen record behind the command line, the configuration file and the
+API.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnet_edge.artifacts import ARTIFACT_NAMES
+from resnet_edge.data.split import SplitShares
+from resnet_edge.errors import UsageError
+from resnet_edge.latency import LatencySpec
+from resnet_edge.layout import Layout
+from resnet_edge.parity.gates import Gates
+from resnet_edge.pictures import Fit
+from resnet_edge.training.settings import TrainingSettings
+
+EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
+"""The embedded default: handwritten digits (see ``calibration_data/README.md``)."""
+
+SMALL_IMAGE_SIZE = 64
+"""Default side without pretrained weights: a whole network trains on a laptop in minutes."""
+
+PRETRAINED_IMAGE_SIZE = 224
+"""Default side with ImageNet weights: what they were trained at."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which pictures, and how they are split and brought to size."""
+
+    data: Path = EMBEDDED_DATA
+    test: Path | None = None
+    split: SplitShares = field(default_factory=SplitShares)
+    image_size: int | None = None
+    fit: Fit = Fit.CROP
+    skip_unreadable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and not 32 <= self.image_size <= 4096:
+            raise UsageError(
+                f"--image-size: got {self.image_size}; expected 32 to 4096 pixels a side"
+            )
+        for option, path in (("--data", self.data), ("--test", self.test)):
+            if path is not None and not path.exists():
+                raise UsageError(
+                    f"{option}: no such folder or zip: {path}; "
+                    "expected one folder per class, each with pictures"
+                )
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """Which pictures the ranges of quantized artifacts come from."""
+
+    calibration: Path | None = None
+    """A folder of pictures; None takes them from the training split."""
+    calibration_count: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.calibration_count < 1:
+            raise UsageError(
+                f"--calibration-count: got {self.calibration_count}; expected at least 1"
+            )
+        if self.calibration is not None and not self.calibration.is_dir():
+            raise UsageError(
+                f"--calibration: no such folder: {self.calibration}; expected a folder of pictures"
+            )
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which network to start from, and what it expects."""
+
+    weights: str = "none"
+    preprocessing: str | None = None
+    labels: Path | None = None
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How latency is measured."""
+
+    spec: LatencySpec = field(default_factory=LatencySpec)
+    threads: tuple[int, ...] | None = None
+    """None measures 1 thread and all cores."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that ``resnet-edge run`` can be told."""
+
+    out: Path = Path("build")
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
+    formats: tuple[str, ...] = ARTIFACT_NAMES
+    gates: Gates = field(default_factory=Gates)
+    bench: BenchOptions = field(default_factory=BenchOptions)
+
+    @property
+    def layout(self) -> Layout:
+        """Where everything lies under ``out``."""
+        return Layout(self.out)
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
+
+    Raises:
+        UsageError: A name is unknown, or none is given.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in ARTIFACT_NAMES:
+            close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UsageError(
+                f"--formats: no such artifact: {name}; {hint}"
+                f"expected some of {', '.join(ARTIFACT_NAMES)}"
+            )
+    if not names:
+        raise UsageError(f"--formats: nothing given; expected some of {', '.join(ARTIFACT_NAMES)}")
+    return tuple(name for name in ARTIFACT_NAMES if name in names)

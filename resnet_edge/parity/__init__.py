@@ -1,0 +1,1 @@
+"""Proof: every artifact's answers against the full-precision reference, and the gates they pass."""

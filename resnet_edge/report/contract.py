@@ -1,0 +1,165 @@
+"""``report.json``: what scripts read.
+
+Numbers are finite or null, so every JSON reader takes the file: what was not measured is null, as
+is NaN, which shows in the verdict (``fail``) and its reason. An SQNR without limit (the artifact's
+answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside ``"sqnr_exact": true``.
+Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thread count with the
+lowest median, ``latencies`` holds every one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+from resnet_edge.report.content import ArtifactRow, ReferenceSection, ReportContent
+from resnet_edge.results import GateResult, Latency, Machine
+
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+SCHEMA_VERSION = 1
+
+
+def report_json(content: ReportContent) -> JsonObject:
+    """Return what ``report.json`` holds; ``json.dumps(…, allow_nan=False)`` takes it."""
+    model, data = content.model, content.data
+    reference_s = _reference_p50_s(content)
+    return {
+        "schema": SCHEMA_VERSION,
+        "made_by": content.made_by,
+        "verdict": content.verdict.value,
+        "model": {
+            "name": model.name,
+            "sha256": model.sha256,
+            "classes": len(model.labels),
+            "labels": list(model.labels),
+            "image_size": list(model.image_size),
+            "parameters": model.parameters,
+            "multiply_adds": model.multiply_adds,
+            "weights": model.weights,
+            "rewrites": list(model.rewrites),
+        },
+        "data": {
+            "train": data.train,
+            "validation": data.validation,
+            "calibration": data.calibration,
+            "test": data.test,
+            "source": data.source,
+            "skipped": list(data.skipped),
+        },
+        "reference": _reference(content.reference),
+        "artifacts": [_artifact(row, reference_s) for row in content.artifacts],
+        "machine": None if content.machine is None else _machine(content.machine),
+        "notes": list(content.notes),
+    }
+
+
+def _reference(reference: ReferenceSection | None) -> JsonObject:
+    if reference is None:
+        return dict.fromkeys(("device", "backend", "dtype", "top1", "top5", "latency"))
+    latency = reference.latency
+    return {
+        "device": reference.device,
+        "backend": reference.backend,
+        "dtype": reference.dtype,
+        "top1": _finite(reference.top1),
+        "top5": _finite(reference.top5),
+        "latency": None if latency is None else _latency(latency, None),
+    }
+
+
+def _artifact(row: ArtifactRow, reference_s: float | None) -> JsonObject:
+    sidecar, parity, latency = row.sidecar, row.parity, row.latency
+    latencies = row.bench.latencies if row.bench is not None else ()
+    return {
+        "name": row.name,
+        "format": sidecar.format.value,
+        "precision": sidecar.precision.value,
+        "quantization": sidecar.quantization.value,
+        "bytes": sidecar.bytes,
+        "sha256": sidecar.sha256,
+        "runtime": row.runtime,
+        "images": parity.images if parity else 0,
+        "top1": _finite(parity.top1) if parity else None,
+        "top5": _finite(parity.top5) if parity else None,
+        "agreement": _finite(parity.agreement) if parity else None,
+        "sqnr_db": _finite(parity.sqnr_db) if parity else None,
+        "sqnr_exact": parity is not None and parity.sqnr_db == math.inf,
+        "max_abs_logit": _finite(parity.max_abs_logit) if parity else None,
+        "mean_abs_logit": _finite(parity.mean_abs_logit) if parity else None,
+        "logit_range": _finite(parity.logit_range) if parity else None,
+        "cosine": _finite(parity.cosine) if parity else None,
+        "kl": _finite(parity.kl) if parity else None,
+        "changed": len(parity.changed) if parity else None,
+        "collapse": parity.collapse if parity else None,
+        "latency": None if latency is None else _latency(latency, reference_s),
+        "latencies": [_latency(measured, reference_s) for measured in latencies],
+        "verdict": _verdict(row),
+    }
+
+
+def _verdict(row: ArtifactRow) -> JsonObject:
+    accuracy, latency = row.accuracy_gate, row.latency_gate
+    return {
+        "overall": row.verdict.value,
+        "accuracy": accuracy.verdict.value,
+        "latency": latency.verdict.value,
+        "interval": _interval(accuracy),
+        "images_needed": accuracy.images_needed,
+        "accuracy_reason": accuracy.reason,
+        "latency_reason": latency.reason,
+    }
+
+
+def _interval(gate: GateResult) -> JsonObject | None:
+    if gate.interval is None:
+        return None
+    low, high = _finite(gate.interval.low), _finite(gate.interval.high)
+    return {"low": low, "high": high, "confidence": _finite(gate.interval.confidence)}
+
+
+def _latency(latency: Latency, reference_s: float | None) -> JsonObject:
+    ratio = latency.p50_s / reference_s if reference_s else None
+    return {
+        "runtime": latency.runtime,
+        "threads": latency.threads,
+        "samples": len(latency.samples_s),
+        "p50_ms": _ms(latency.p50_s),
+        "p90_ms": _ms(latency.p90_s),
+        "p99_ms": _ms(latency.p99_s),
+        "mean_ms": _ms(latency.mean_s),
+        "first_ms": _ms(latency.first_s),
+        "load_ms": _ms(latency.load_s),
+        "peak_memory_bytes": latency.peak_memory_bytes,
+        "warmup": latency.warmup,
+        "spread": _finite(latency.spread),
+        "noisy": latency.noisy,
+        "settled": latency.settled,
+        "reference_ratio": _finite(ratio),
+    }
+
+
+def _machine(machine: Machine) -> JsonObject:
+    return {
+        "host": machine.host,
+        "system": machine.system,
+        "processor": machine.processor,
+        "cpu_features": list(machine.cpu_features),
+        "cores": machine.cores,
+        "python": machine.python,
+        "runtimes": dict(machine.runtimes),
+    }
+
+
+def _reference_p50_s(content: ReportContent) -> float | None:
+    reference = content.reference
+    return reference.latency.p50_s if reference and reference.latency else None
+
+
+def _ms(seconds: float) -> float | None:
+    return _finite(seconds * 1e3)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

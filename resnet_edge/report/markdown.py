@@ -1,0 +1,106 @@
+"""The report as Markdown: the verdicts, their reasons and the figures, without pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from resnet_edge.report import units
+from resnet_edge.report.content import ReportContent
+from resnet_edge.report.insights import derive_notes
+from resnet_edge.report.provenance import build_provenance
+from resnet_edge.report.tables import (
+    LATENCY_HEADINGS,
+    SUMMARY_HEADINGS,
+    headline,
+    latency_rows,
+    reason_rows,
+    summary_rows,
+)
+
+
+def render_markdown(content: ReportContent) -> str:
+    """Return the report as Markdown."""
+    lines = [
+        f"# {escape_markdown(content.model.name)}: {content.verdict.value}",
+        "",
+        escape_markdown(headline(content)),
+        "",
+        *(f"- {escape_markdown(note)}" for note in derive_notes(content)),
+        "",
+        "## Artifacts",
+        "",
+        *_table(SUMMARY_HEADINGS, (row.cells for row in summary_rows(content)), text_columns=1),
+        "",
+        "## Why",
+        "",
+        *_reasons(content),
+        "",
+        *_latencies(content),
+        *_changed(content),
+        "## Provenance",
+        "",
+        *_provenance(content),
+        f"Made by {escape_markdown(content.made_by)}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Return ``text`` so that Markdown and HTML show it as it is, on one line."""
+    one_line = " ".join(text.split())
+    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", one_line)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int
+) -> list[str]:
+    """Return a table whose first columns are text and whose others are numbers."""
+    marks = ["---" if i < text_columns else "---:" for i in range(len(headings))]
+    lines = [headings, marks, *([escape_markdown(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _reasons(content: ReportContent) -> list[str]:
+    return [
+        f"- {escape_markdown(f'{row.artifact}, {row.gate} {row.verdict}: {row.reason}')}"
+        for row in reason_rows(content)
+    ]
+
+
+def _latencies(content: ReportContent) -> list[str]:
+    rows = latency_rows(content)
+    if not rows:
+        return []
+    cells = (
+        (f"{row.artifact} ({row.doubts})" if row.doubts else row.artifact, *row.cells[1:])
+        for row in rows
+    )
+    return [
+        "## Latency",
+        "",
+        "Batch 1, times in ms.",
+        "",
+        *_table(LATENCY_HEADINGS, cells, text_columns=1),
+        "",
+    ]
+
+
+def _changed(content: ReportContent) -> list[str]:
+    lines = []
+    for row in content.artifacts:
+        if row.parity is not None and row.parity.changed:
+            changed = units.plural(len(row.parity.changed), "answer")
+            words = f"{row.name}: {changed} of {units.count(row.parity.images)} changed"
+            lines.append(f"- {escape_markdown(words)}")
+    return ["## Changed answers", "", *lines, ""] if lines else []
+
+
+def _provenance(content: ReportContent) -> list[str]:
+    lines = []
+    for sheet in build_provenance(content):
+        lines += [f"### {escape_markdown(sheet.title)}", ""]
+        lines += [f"- {fact.term}: {escape_markdown(fact.value)}" for fact in sheet.facts]
+        lines.append("")
+    return lines

@@ -1,0 +1,221 @@
+"""The tables of the console, the Markdown and the page, as strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from resnet_edge.report import units
+from resnet_edge.report.content import ArtifactRow, ReportContent
+from resnet_edge.results import GateResult, Latency, Verdict
+
+REFERENCE_NAME = "reference"
+EVERY_ARTIFACT = "every artifact"
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One line of the summary; ``verdict`` is a ``Verdict`` value, or empty for the reference."""
+
+    artifact: str
+    size: str
+    top1: str
+    agreement: str
+    sqnr: str
+    latency: str
+    verdict: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells in the order of ``SUMMARY_HEADINGS``."""
+        return (
+            self.artifact,
+            self.size,
+            self.top1,
+            self.agreement,
+            self.sqnr,
+            self.latency,
+            self.verdict,
+        )
+
+
+SUMMARY_HEADINGS = (
+    "artifact",
+    "size",
+    "top-1",
+    "agreement",
+    "SQNR",
+    "p50 / p90 ms (threads)",
+    "verdict",
+)
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """One artifact, or the reference, with one thread count."""
+
+    artifact: str
+    runtime: str
+    threads: str
+    p50: str
+    p90: str
+    p99: str
+    mean: str
+    first: str
+    load: str
+    memory: str
+    samples: str
+    ratio: str
+    doubts: str
+    """Why the figures are not to be relied on, in words, or empty."""
+    best: bool
+    """Whether it is the thread count with the lowest median."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells in the order of ``LATENCY_HEADINGS``."""
+        timed = (self.p50, self.p90, self.p99, self.mean, self.ratio, self.first, self.load)
+        return (self.artifact, self.threads, *timed, self.memory, self.samples, self.runtime)
+
+
+LATENCY_HEADINGS = (
+    "artifact",
+    "threads",
+    "p50",
+    "p90",
+    "p99",
+    "mean",
+    "× reference",
+    "first",
+    "load",
+    "peak memory",
+    "samples",
+    "runtime",
+)
+
+
+@dataclass(frozen=True)
+class ReasonRow:
+    """Why an artifact has its verdict: one gate in plain language."""
+
+    artifact: str
+    gate: str
+    verdict: str
+    reason: str
+
+
+def summary_rows(content: ReportContent) -> tuple[SummaryRow, ...]:
+    """Return the summary: the reference first where there is one, then a line per artifact."""
+    rows = [_summary_row(row) for row in content.artifacts]
+    if (reference := content.reference) is not None:
+        rows.insert(
+            0,
+            SummaryRow(
+                artifact=f"{REFERENCE_NAME} ({reference.dtype})",
+                size=units.NOTHING,
+                top1=units.percent(reference.top1),
+                agreement=units.NOTHING,
+                sqnr=units.NOTHING,
+                latency=_latency_cell(reference.latency),
+                verdict="",
+            ),
+        )
+    return tuple(rows)
+
+
+def _summary_row(row: ArtifactRow) -> SummaryRow:
+    parity = row.parity
+    return SummaryRow(
+        artifact=row.name,
+        size=units.size(row.sidecar.bytes),
+        top1=units.percent(parity.top1 if parity else None),
+        agreement=units.percent(parity.agreement if parity else None),
+        sqnr=units.decibels(parity.sqnr_db if parity else None),
+        latency=_latency_cell(row.latency),
+        verdict=row.verdict.value,
+    )
+
+
+def _latency_cell(latency: Latency | None) -> str:
+    if latency is None:
+        return units.NOTHING
+    p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)
+    return f"{p50} / {p90} ({latency.threads})"
+
+
+def latency_rows(content: ReportContent) -> tuple[LatencyRow, ...]:
+    """Return every latency that was measured, the reference's first."""
+    reference = content.reference.latency if content.reference else None
+    rows = []
+    if reference is not None:
+        rows.append(_latency_row(REFERENCE_NAME, reference, None, best=True))
+    for row in content.artifacts:
+        for latency in row.bench.latencies if row.bench else ():
+            best = latency is row.latency
+            rows.append(_latency_row(row.name, latency, reference, best=best))
+    return tuple(rows)
+
+
+def _latency_row(
+    name: str, latency: Latency, reference: Latency | None, *, best: bool
+) -> LatencyRow:
+    ratio = units.NOTHING
+    if reference is not None and reference.p50_s > 0:
+        ratio = units.ratio(latency.p50_s / reference.p50_s)
+    return LatencyRow(
+        artifact=name,
+        runtime=latency.runtime,
+        threads=str(latency.threads),
+        p50=units.milliseconds(latency.p50_s),
+        p90=units.milliseconds(latency.p90_s),
+        p99=units.milliseconds(latency.p99_s),
+        mean=units.milliseconds(latency.mean_s),
+        first=units.milliseconds(latency.first_s),
+        load=units.milliseconds(latency.load_s),
+        memory=units.size(latency.peak_memory_bytes),
+        samples=units.count(len(latency.samples_s)),
+        ratio=ratio,
+        doubts=_doubts(latency),
+        best=best,
+    )
+
+
+def _doubts(latency: Latency) -> str:
+    doubts = ("noisy" if latency.noisy else "", "" if latency.settled else "not settled")
+    return ", ".join(filter(None, doubts))
+
+
+def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
+    """Return why each artifact has its verdicts, one line per gate.
+
+    A latency reason that all artifacts share, as where no limit was given, comes once at the end.
+    """
+    rows = content.artifacts
+    accuracy = [_reason_row(row.name, "accuracy", row.accuracy_gate) for row in rows]
+    latency = [_reason_row(row.name, "latency", row.latency_gate) for row in rows]
+    if len(rows) > 1 and len({(reason.verdict, reason.reason) for reason in latency}) == 1:
+        return (*accuracy, replace(latency[0], artifact=EVERY_ARTIFACT))
+    return tuple(reason for both in zip(accuracy, latency, strict=True) for reason in both)
+
+
+def _reason_row(artifact: str, gate: str, result: GateResult) -> ReasonRow:
+    verdict = result.verdict.value
+    return ReasonRow(artifact, gate, verdict, result.reason.removeprefix(f"{verdict}: "))
+
+
+def headline(content: ReportContent) -> str:
+    """Return the overall verdict as one sentence per kind of trouble."""
+    total = len(content.artifacts)
+    if not total:
+        return "There are no artifacts, so nothing was checked."
+    if content.verdict is Verdict.PASS:
+        holds = "the only artifact holds its" if total == 1 else f"all {total} artifacts hold their"
+        return f"{holds[0].upper()}{holds[1:]} gates."
+    sentences = []
+    for verdict, words in (
+        (Verdict.FAIL, "failed"),
+        (Verdict.INCONCLUSIVE, "cannot be judged with so few test pictures"),
+        (Verdict.NOT_CHECKED, "not checked"),
+    ):
+        if names := [row.name for row in content.artifacts if row.verdict is verdict]:
+            sentences.append(f"{len(names)} of {total} {words}: {', '.join(names)}.")
+    return " ".join(sentences)

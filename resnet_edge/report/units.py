@@ -1,0 +1,92 @@
+"""Numbers as people read them. Units are chosen here and nowhere earlier."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "–"
+"""Shown for what was not measured."""
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Return a share as a percentage; only an exact 1 or 0 reads as 100 % or 0 %."""
+    if share is None:
+        return NOTHING
+    if not math.isfinite(share):
+        return "NaN" if math.isnan(share) else str(share)
+    if share in (0, 1):
+        return f"{share:.0%}".replace("%", " %")
+    text = f"{share * 100:.{digits}f}"
+    nearest_100, nearest_0 = f"{100:.{digits}f}", f"{0:.{digits}f}"
+    if text == nearest_100 and share < 1:
+        return f"> {100 - 10**-digits:.{digits}f} %"
+    if text == nearest_0 and share > 0:
+        return f"< {10**-digits:.{digits}f} %"
+    return f"{text} %"
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    if math.isnan(difference):
+        return "NaN"
+    value = round(difference * 100, 2)
+    if value == 0:
+        return "0.00"
+    return f"{'+' if value > 0 else '−'}{abs(value):.2f}"
+
+
+def size(count: int) -> str:
+    """Return bytes in the largest decimal unit that leaves at least 1."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{count} B" if unit == "B" else f"{significant(value)} {unit}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return milliseconds with three significant digits, without the unit."""
+    return significant(seconds * 1e3)
+
+
+def significant(value: float) -> str:
+    """Return ``value`` with three significant digits and no exponent; integers from 100 upwards."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else str(value)
+    if value == 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def decibels(sqnr_db: float | None) -> str:
+    """Return an SQNR in dB; ``exact`` where the answers are equal bit for bit."""
+    if sqnr_db is None:
+        return NOTHING
+    if sqnr_db == math.inf:
+        return "exact"
+    return "NaN" if math.isnan(sqnr_db) else f"{sqnr_db:.1f} dB"
+
+
+def ratio(value: float) -> str:
+    """Return how many times as long as the reference something took."""
+    return f"{significant(value)}×"
+
+
+def count(value: int) -> str:
+    """Return an integer with thousands separated."""
+    return f"{value:,}"
+
+
+def operations(multiply_adds: int) -> str:
+    """Return multiply-adds in millions (M) or thousands of millions (G)."""
+    if multiply_adds >= 10**9:
+        return f"{significant(multiply_adds / 1e9)} G"
+    return f"{significant(multiply_adds / 1e6)} M"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return a count with its noun: ``1 picture``, ``2 pictures``, ``3 classes``."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"

@@ -1,0 +1,258 @@
+"""``model.keras`` to artifacts with sidecars. Converters run in worker processes, side by side."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnet_edge.artifacts import (
+    Artifact,
+    CalibrationRecord,
+    Format,
+    artifact_kind,
+    hash_path,
+    load_artifact,
+    sidecar_path,
+)
+from resnet_edge.data.calibration import CalibrationSet, read_calibration
+from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.manifest import read_manifest
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import ArtifactError, ModelError, UsageError
+from resnet_edge.machine import available_cores
+from resnet_edge.model.model_file import ModelInfo, read_model_info
+from resnet_edge.options import Options
+from resnet_edge.pictures import Fit
+from resnet_edge.records import from_json, write_record
+from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.steps.prepare import choose_pictures, read_labels
+from resnet_edge.steps.stamps import version_of
+from resnet_edge.workers import WorkerError, module_command, run_worker
+
+_TOOLS: Mapping[Format, tuple[str, ...]] = {
+    Format.SAVED_MODEL: (),
+    Format.TFLITE: ("litert-quantizer", "ai-edge-litert"),
+    Format.ONNX: ("tf2onnx", "onnx", "onnxruntime"),
+}
+_DETERMINISTIC = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What ``export`` left behind."""
+
+    artifacts: tuple[Artifact, ...]
+    rebuilt: tuple[str, ...]
+    """Names of those that were made anew; the others were up to date."""
+
+
+def export(options: Options, model: Path | None = None, display: Display | None = None) -> Exported:
+    """Convert a model into every format of ``options.formats``.
+
+    Args:
+        options: Formats, calibration, and what the model expects where its file does not say.
+        model: Any ``.keras`` classifier; None takes the build folder's own.
+        display: Where progress is shown.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    display = display or Silent()
+    source = model or options.layout.model
+    base = _describe_job(options, source)
+    calibration = None
+    if any(artifact_kind(name).calibrated for name in options.formats):
+        calibration = _find_calibration(options, base.labels)
+        base = replace(base, calibration=_calibration_record(options, calibration))
+    jobs = _stale_jobs(options.formats, base)
+    stale = tuple(name for job in jobs for name in job.names)
+    if stale:
+        if calibration and any(artifact_kind(name).calibrated for name in stale):
+            pixels = _decode_calibration(options, source, Fit(base.fit), calibration, display)
+            jobs = tuple(replace(job, pictures=pixels) for job in jobs)
+        _convert(jobs, options, display)
+    else:
+        display.say(f"all {len(options.formats)} artifacts are up to date")
+    artifacts = tuple(load_artifact(base.artifacts / name) for name in options.formats)
+    return Exported(artifacts, stale)
+
+
+def _describe_job(options: Options, source: Path) -> ExportJob:
+    """Everything about the model that all artifacts share."""
+    info = describe_model(options, source)
+    return ExportJob(
+        model=source.resolve(),
+        model_sha256=hash_path(source),
+        model_name=info.name,
+        artifacts=options.layout.artifacts.resolve(),
+        names=(),
+        labels=info.labels,
+        preprocessing=info.preprocessing,
+        fit=info.fit,
+        calibration=None,
+        pictures=None,
+        tools={},
+        options={},
+        threads=available_cores(),
+    )
+
+
+def describe_model(options: Options, source: Path) -> ModelInfo:
+    """What a model file says of itself, completed and overruled by the options.
+
+    Raises:
+        UsageError: Neither the file nor the options say what the model expects.
+        ModelError: It is no ``.keras`` classifier.
+    """
+    if not source.exists():
+        raise UsageError(f"{source}: no such model; make it with `resnet-edge finetune`")
+    info = read_model_info(source)
+    if info is None:
+        from resnet_edge.model.classifiers import load_classifier
+
+        if options.model.preprocessing is None:
+            raise UsageError(
+                f"{source} does not say what it expects of pictures; pass --preprocessing "
+                "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
+            )
+        classes = int(load_classifier(source).outputs[0].shape[-1])
+        names = tuple(f"class {index}" for index in range(classes))
+        info = ModelInfo(
+            source.stem, names, options.model.preprocessing, options.data.fit.value, source.name
+        )
+    if options.model.preprocessing is not None:
+        info = replace(info, preprocessing=options.model.preprocessing)
+    if options.model.labels is not None:
+        info = replace(info, labels=read_labels(options.model.labels, len(info.labels)))
+    return info
+
+
+def _stale_jobs(formats: tuple[str, ...], base: ExportJob) -> tuple[ExportJob, ...]:
+    """One job for each file format that has artifacts to make."""
+    jobs = []
+    for format_, packages in _TOOLS.items():
+        tools = {
+            tool: version_of(tool) for tool in ("resnet-edge", "tensorflow", "keras", *packages)
+        }
+        job = replace(base, tools=tools)
+        names = tuple(
+            name
+            for name in formats
+            if artifact_kind(name).format is format_ and not _is_current(job, name)
+        )
+        if names:
+            jobs.append(replace(job, names=names))
+    return tuple(jobs)
+
+
+def _is_current(job: ExportJob, name: str) -> bool:
+    """Whether an artifact is there, whole, and made from the same inputs by the same tools."""
+    path = job.artifacts / name
+    if not sidecar_path(path).exists():
+        return False
+    try:
+        sidecar = load_artifact(path).sidecar
+    except ArtifactError:  # damaged or half-replaced: make it again
+        return False
+    return (
+        sidecar.model_sha256 == job.model_sha256
+        and sidecar.model_name == job.model_name
+        and sidecar.labels == job.labels
+        and sidecar.preprocessing == job.preprocessing
+        and sidecar.fit == job.fit
+        and sidecar.calibration == (job.calibration if artifact_kind(name).calibrated else None)
+        and sidecar.tools == job.tools
+        and sidecar.options == job.options
+    )
+
+
+def _find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationSet:
+    """The pictures of ``--calibration``, or those that finetune chose."""
+    layout = options.layout
+    manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
+    if options.calibration.calibration is not None:
+        test = manifest.split.test if manifest else ()
+        return choose_pictures(options.calibration, (), test, labels, layout)
+    if manifest is None or not layout.calibration.exists():
+        formats = [name for name in options.formats if artifact_kind(name).calibrated]
+        raise UsageError(
+            f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
+            "leave them out with --formats"
+        )
+    return read_calibration(layout.calibration, manifest.root)
+
+
+def _calibration_record(options: Options, calibration: CalibrationSet) -> CalibrationRecord:
+    return CalibrationRecord(
+        sha256=hash_path(options.layout.calibration),
+        pictures=len(calibration.pictures),
+        seed=calibration.seed,
+        source=calibration.source,
+        method="min-max",
+    )
+
+
+def _decode_calibration(
+    options: Options, source: Path, fit: Fit, calibration: CalibrationSet, display: Display
+) -> Path:
+    """Decode the calibration pictures at the model's size into a file that workers can map."""
+    from resnet_edge.model.classifiers import load_classifier
+
+    height, width = load_classifier(source).inputs[0].shape[1:3]
+    size = (int(height), int(width))
+    with display.bar("decoding calibration pictures") as advance:
+        decode_pictures(calibration.pictures, size, fit, options.layout.cache, advance)
+    return decoded_path(calibration.pictures, size, fit, options.layout.cache).resolve()
+
+
+def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) -> None:
+    """Run one worker for SavedModel and TFLite and one for ONNX, as many at a time as there are
+    cores.
+    """
+    plans = {
+        "export-tflite": tuple(job for job in jobs if not _is_onnx(job)),
+        "export-onnx": tuple(job for job in jobs if _is_onnx(job)),
+    }
+    total = sum(len(job.names) for job in jobs)
+    written: list[str] = []
+    with (
+        display.bar("exporting") as advance,
+        concurrent.futures.ThreadPoolExecutor(min(len(plans), available_cores())) as pool,
+    ):
+
+        def listen(event: ExportEvent) -> None:
+            if event.stage == "written":
+                written.append(event.artifact)
+                display.say(f"{event.artifact} written")
+                advance(len(written), total)
+
+        running = [
+            pool.submit(_run_worker, name, ExportPlan(plan), options.layout.cache, listen)
+            for name, plan in plans.items()
+            if plan
+        ]
+        for future in concurrent.futures.as_completed(running):
+            future.result()
+
+
+def _is_onnx(job: ExportJob) -> bool:
+    return artifact_kind(job.names[0]).format is Format.ONNX
+
+
+def _run_worker(
+    name: str, plan: ExportPlan, cache: Path, listen: Callable[[ExportEvent], None]
+) -> None:
+    path = cache / f"{name}.job.json"
+    write_record(path, plan)
+    command = module_command("resnet_edge.steps.export_worker", str(path))
+    failure: str | None = None
+    try:
+        for line in run_worker(command, name, _DETERMINISTIC):
+            event = from_json(ExportEvent, json.loads(line), name, ArtifactError)
+            failure = event.error or failure
+            listen(event)
+    except WorkerError as problem:
+        raise ModelError(failure or str(problem)) from problem

@@ -1,0 +1,194 @@
+"""Photos to ``model.keras`` and ``training.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.artifacts import hash_path
+from resnet_edge.data.dataset import Picture
+from resnet_edge.data.manifest import write_manifest
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
+from resnet_edge.records import read_record, write_record
+from resnet_edge.steps.prepare import Photos, choose_pictures, decode_split, labels_of, load_photos
+from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
+from resnet_edge.training.record import Epoch, TrainingRecord
+
+DEFAULT_PREPROCESSING = "caffe"
+"""What ResNet50's published Keras weights expect; random weights learn with it as well."""
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What ``finetune`` wrote."""
+
+    model: Path
+    record: TrainingRecord
+    rebuilt: bool
+    """False where nothing had changed since the last run."""
+
+
+def finetune(options: Options, display: Display | None = None) -> Finetuned:
+    """Train a ResNet50, or a new head on one, on photos in folders.
+
+    Writes ``model.keras``, ``training.json``, ``dataset.json`` and ``calibration.json``. With the
+    same pictures and options nothing is done again; an interrupted training continues.
+
+    Args:
+        options: What to train, and where to put it.
+        display: Where progress is shown.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    display = display or Silent()
+    layout = options.layout
+    photos = load_photos(options.data, layout.cache, display)
+    size = image_size(options)
+    inputs = _inputs(options, photos, size)
+    calibration = choose_pictures(
+        options.calibration,
+        photos.split.train,
+        photos.split.test,
+        photos.dataset.labels,
+        layout,
+    )
+    write_manifest(
+        layout.dataset,
+        photos.dataset,
+        photos.split,
+        (size, size),
+        options.data.fit,
+        test=photos.test,
+    )
+    split = photos.split
+    display.say(
+        f"{len(split.train)} pictures train, {len(split.validation)} validate, "
+        f"{len(split.test)} test; "
+        f"{len(calibration.pictures)} of the {calibration.source} calibrate"
+    )
+    if is_current(options.out, "finetune", inputs):
+        display.say(f"{layout.model} is up to date")
+        return Finetuned(
+            layout.model, read_record(TrainingRecord, layout.training, ModelError), rebuilt=False
+        )
+    record = _train(options, photos, size, display)
+    write_stamp(options.out, "finetune", inputs, (layout.model, layout.training))
+    return Finetuned(layout.model, record, rebuilt=True)
+
+
+def image_size(options: Options) -> int:
+    """Side of the pictures in pixels: as asked for, else what fits the weights."""
+    if options.data.image_size is not None:
+        return options.data.image_size
+    weights = options.model.weights
+    if weights == "none":
+        return SMALL_IMAGE_SIZE
+    if weights.endswith(".keras") and Path(weights).exists():
+        from resnet_edge.model.classifiers import picture_size
+
+        if size := picture_size(Path(weights)):
+            return size[0]
+    return PRETRAINED_IMAGE_SIZE
+
+
+def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:
+    """What the trained model depends on."""
+    weights = options.model.weights
+    return {
+        "train": _pictures_key(photos.split.train),
+        "validation": _pictures_key(photos.split.validation),
+        "labels": digest(photos.dataset.labels),
+        "size": str(size),
+        "fit": options.data.fit.value,
+        "weights": hash_path(Path(weights)) if Path(weights).is_file() else weights,
+        "preprocessing": str(options.model.preprocessing),
+        "settings": digest(options.training),
+        "keras": version_of("keras"),
+        "tensorflow": version_of("tensorflow"),
+        "resnet-edge": version_of("resnet-edge"),
+    }
+
+
+def _pictures_key(pictures: tuple[Picture, ...]) -> str:
+    return digest([(picture.sha256, picture.label) for picture in pictures])
+
+
+def _train(options: Options, photos: Photos, size: int, display: Display) -> TrainingRecord:
+    import keras
+
+    from converters.preprocessing import PREPROCESSINGS
+    from resnet_edge.model.model_file import ModelInfo, write_model
+    from resnet_edge.model.weights import build_model
+    from resnet_edge.training.labelled_pictures import LabelledPictures
+    from resnet_edge.training.train import train_classifier
+
+    layout, labels = options.layout, photos.dataset.labels
+    keras.utils.set_random_seed(options.training.seed)
+    loaded = build_model(
+        options.model.weights, (size, size, 3), len(labels), dropout=options.training.dropout
+    )
+    for note in loaded.notes:
+        display.say(note)
+    preprocessing = options.model.preprocessing or loaded.preprocessing or DEFAULT_PREPROCESSING
+    if preprocessing not in PREPROCESSINGS:
+        raise UsageError(
+            f"--preprocessing: got {preprocessing}; expected one of {', '.join(PREPROCESSINGS)}"
+        )
+    scratch = options.model.weights == "none"
+    if scratch:
+        display.warn(
+            "no pretrained weights: the whole network is trained from random weights; "
+            "pass --weights imagenet or a file to train only a new head"
+        )
+    elif options.model.preprocessing is None and loaded.preprocessing is None:
+        display.warn(
+            f"{loaded.weights} does not say what it expects of pictures; "
+            f"{preprocessing!r} is assumed; pass --preprocessing if it is another"
+        )
+
+    def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
+        pixels = decode_split(pictures, (size, size), options.data.fit, layout, display, title)
+        return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
+
+    train = labelled(photos.split.train, "training")
+    validation = labelled(photos.split.validation, "validation")
+    with display.bar("training") as advance:
+        result = train_classifier(
+            loaded.model,
+            train,
+            validation,
+            PREPROCESSINGS[preprocessing],
+            options.training,
+            scratch=scratch,
+            work=layout.cache,
+            on_epoch=lambda epoch: display.say(_epoch_line(epoch)),
+            on_step=lambda step, steps, loss: advance(step, steps),
+            on_features=advance,
+        )
+    info = ModelInfo(
+        loaded.model.name,
+        labels,
+        preprocessing,
+        options.data.fit.value,
+        _weights_words(scratch, loaded.weights),
+    )
+    write_record(layout.training, result.record)
+    write_model(layout.model, result.model, info)
+    return result.record
+
+
+def _weights_words(scratch: bool, origin: str) -> str:
+    if scratch:
+        return "none: the whole network was trained from random weights"
+    return f"{origin}, fine-tuned"
+
+
+def _epoch_line(epoch: Epoch) -> str:
+    return (
+        f"epoch {epoch.epoch:3d} ({epoch.phase}): loss {epoch.loss:.3f}, "
+        f"validation loss {epoch.validation_loss:.3f}, "
+        f"validation accuracy {epoch.validation_accuracy:.1%}, {epoch.seconds:.1f} s"
+    )

@@ -1,0 +1,171 @@
+"""Every artifact in its real runtime against the reference: ``results/parity.json``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resnet_edge.answer_worker import AnswerJob
+from resnet_edge.artifacts import Artifact, artifact_kind, hash_path, load_artifacts
+from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.manifest import read_manifest
+from resnet_edge.display import Advance, Display, Silent
+from resnet_edge.errors import InferenceError, ReferenceFileError
+from resnet_edge.machine import available_cores
+from resnet_edge.options import Options
+from resnet_edge.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
+from resnet_edge.parity.metrics import topk_hits
+from resnet_edge.pictures import Fit
+from resnet_edge.records import read_record, to_json, write_record
+from resnet_edge.reference_file import Reference, check_model, read_reference
+from resnet_edge.results import ArtifactParity, ParityResult
+from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
+from resnet_edge.workers import module_command, run_worker
+
+_RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "numpy", "pillow", "resnet-edge")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What ``parity`` left behind."""
+
+    result: ParityResult
+    rebuilt: bool
+
+
+def check_parity(options: Options, display: Display | None = None) -> Compared:
+    """Let every artifact answer the whole test split and judge it.
+
+    Args:
+        options: Where the build is, which artifacts, and the gates.
+        display: Where progress is shown.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    display = display or Silent()
+    layout = options.layout
+    reference = read_reference(layout.reference)
+    artifacts = load_artifacts(layout.artifacts, options.formats)
+    for artifact in artifacts:
+        check_model(reference, artifact.sidecar.model_sha256, artifact.name)
+        _check_preprocessing(reference, artifact)
+    inputs = {
+        "reference": hash_path(layout.reference),
+        "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
+        "gates": digest(options.gates),
+        "versions": digest([version_of(package) for package in _RUNTIMES]),
+    }
+    if is_current(options.out, "parity", inputs):
+        display.say(f"{layout.parity} is up to date")
+        return Compared(read_record(ParityResult, layout.parity, InferenceError), rebuilt=False)
+    result = ParityResult(
+        model_sha256=reference.info.model_sha256,
+        reference_sha256=inputs["reference"],
+        images=len(reference.classes),
+        labels=reference.info.labels,
+        reference_top1=_accuracy(reference, 1),
+        reference_top5=_accuracy(reference, 5),
+        artifacts=_compare_all(options, reference, artifacts, display),
+    )
+    write_record(layout.parity, result)
+    write_stamp(options.out, "parity", inputs, (layout.parity,))
+    return Compared(result, rebuilt=True)
+
+
+def _check_preprocessing(reference: Reference, artifact: Artifact) -> None:
+    ours, theirs = reference.info.preprocessing, artifact.sidecar.preprocessing
+    if ours != theirs:
+        raise ReferenceFileError(
+            f"{artifact.name}: exported with preprocessing {theirs!r}, the reference was made with "
+            f"{ours!r}; run both steps with the same --preprocessing"
+        )
+
+
+def _accuracy(reference: Reference, k: int) -> float:
+    if not len(reference.classes):
+        return float("nan")
+    return float(topk_hits(reference.probabilities, reference.classes, k).mean())
+
+
+def _compare_all(
+    options: Options, reference: Reference, artifacts: tuple[Artifact, ...], display: Display
+) -> tuple[ArtifactParity, ...]:
+    if not len(reference.classes):
+        display.warn("no test pictures: accuracy is not checked; pass --test DIR")
+        why = "there is no test split; pass --test DIR"
+        return tuple(
+            unchecked_artifact(artifact_kind(a.name), a.sidecar.sha256, "none", why)
+            for a in artifacts
+        )
+    pixels = _decode_test(options, reference, artifacts[0], display)
+    evaluation = EvaluationSet(
+        reference=reference.probabilities,
+        labels=reference.classes,
+        label_names=reference.info.labels,
+        pictures=reference.info.pictures,
+        hashes=reference.info.hashes,
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        display.bar("parity") as advance,
+        concurrent.futures.ThreadPoolExecutor(available_cores()) as pool,
+    ):
+        answered = dict.fromkeys((a.name for a in artifacts), 0)
+        total = len(artifacts) * len(reference.classes)
+
+        def compare(artifact: Artifact) -> ArtifactParity:
+            def count(done: int, _: int) -> None:
+                answered[artifact.name] = done
+                advance(sum(answered.values()), total)
+
+            answers = Path(folder) / f"{artifact.name}.npy"
+            runtime = _answer(artifact, pixels, answers, count)
+            return compare_artifact(
+                artifact_kind(artifact.name),
+                artifact.sidecar.sha256,
+                runtime,
+                evaluation,
+                np.load(answers, allow_pickle=False),
+                options.gates,
+            )
+
+        return tuple(pool.map(compare, artifacts))
+
+
+def _decode_test(
+    options: Options, reference: Reference, artifact: Artifact, display: Display
+) -> Path:
+    """Decode the reference's pictures into a file the workers map; check they are the same
+    pictures.
+    """
+    layout = options.layout
+    manifest = read_manifest(layout.dataset)
+    test = manifest.split.test
+    if tuple(picture.sha256 for picture in test) != reference.info.hashes:
+        raise ReferenceFileError(
+            f"{layout.reference}: made for {len(reference.info.hashes)} other pictures than the "
+            "test "
+            f"split's {len(test)}; make it again with `resnet-edge reference`"
+        )
+    size, fit = artifact.sidecar.image_size, Fit(artifact.sidecar.fit)
+    with display.bar("decoding test pictures") as advance:
+        decode_pictures(test, size, fit, layout.cache, advance)
+    return decoded_path(test, size, fit, layout.cache).resolve()
+
+
+def _answer(artifact: Artifact, pixels: Path, answers: Path, count: Advance) -> str:
+    """Run one artifact's worker; return the runtime's name."""
+    job = AnswerJob(artifact.path.resolve(), pixels, answers, threads=1)
+    last = ""
+    command = module_command("resnet_edge.answer_worker", json.dumps(to_json(job)))
+    for line in run_worker(command, artifact.name):
+        last = line
+        if line.isdigit():
+            count(int(line), 0)
+    return last

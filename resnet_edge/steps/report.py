@@ -1,0 +1,188 @@
+"""All results into ``report.html``, ``report.md`` and ``report.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.artifacts import Artifact, hash_path, load_artifacts
+from resnet_edge.bench import bench_path
+from resnet_edge.data.manifest import Manifest, read_manifest
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import InferenceError, ModelError
+from resnet_edge.layout import Layout
+from resnet_edge.machine import describe_machine
+from resnet_edge.model.model_file import ModelInfo, read_model_info
+from resnet_edge.options import Options
+from resnet_edge.parity.metrics import confusion_matrix, top_answers
+from resnet_edge.records import read_record
+from resnet_edge.reference_file import Reference, check_model, read_reference
+from resnet_edge.report.content import (
+    ArtifactRow,
+    DataSection,
+    EpochPoint,
+    ModelSection,
+    ReferenceSection,
+    ReportContent,
+)
+from resnet_edge.report.write import write_report
+from resnet_edge.results import BenchResult, ParityResult
+from resnet_edge.steps.stamps import version_of
+from resnet_edge.training.record import TrainingRecord
+
+CONFUSION_CLASSES = 100
+"""Above that a confusion matrix is no picture but a million numbers."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What ``report`` wrote, and what it says."""
+
+    html: Path
+    markdown: Path
+    json: Path
+    content: ReportContent
+
+
+def report(options: Options, display: Display | None = None) -> Reported:
+    """Merge everything that was measured into one report.
+
+    Args:
+        options: Where the build is, and which artifacts.
+        display: Where progress is shown.
+
+    Raises:
+        ResnetEdgeError: Artifacts or results are missing, damaged or of different models.
+    """
+    content = collect(options)
+    html, markdown, data = write_report(options.out, content)
+    (display or Silent()).say(f"report: {html}")
+    return Reported(html, markdown, data, content)
+
+
+def collect(options: Options) -> ReportContent:
+    """Read all that the report shows from the files of a build."""
+    layout = options.layout
+    artifacts = load_artifacts(layout.artifacts, options.formats)
+    first = artifacts[0].sidecar
+    parity = _read_parity(layout)
+    bench = _read_bench(layout)
+    reference = read_reference(layout.reference) if layout.reference.exists() else None
+    if reference is not None:
+        check_model(reference, first.model_sha256, first.name)
+    training = _read_training(layout, first.model_sha256)
+    manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
+    return ReportContent(
+        model=_model_section(artifacts[0], layout),
+        data=_data_section(artifacts, manifest),
+        reference=_reference_section(reference, parity),
+        artifacts=tuple(_row(artifact, parity, bench) for artifact in artifacts),
+        history=_history(training),
+        machine=bench.machine if bench else None,
+        notes=_notes(training),
+        made_by=f"resnet-edge {version_of('resnet-edge')}",
+        pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
+    )
+
+
+def _read_parity(layout: Layout) -> ParityResult | None:
+    return (
+        read_record(ParityResult, layout.parity, InferenceError) if layout.parity.exists() else None
+    )
+
+
+def _read_bench(layout: Layout) -> BenchResult | None:
+    path = bench_path(layout.results, describe_machine({}).host)
+    return read_record(BenchResult, path, InferenceError) if path.exists() else None
+
+
+def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:
+    """The training of the exported model; None where another model was exported."""
+    if not layout.training.exists() or hash_path(layout.model) != model_sha256:
+        return None
+    return read_record(TrainingRecord, layout.training, ModelError)
+
+
+def _model_section(artifact: Artifact, layout: Layout) -> ModelSection:
+    sidecar = artifact.sidecar
+    info: ModelInfo | None = None
+    if layout.model.exists() and hash_path(layout.model) == sidecar.model_sha256:
+        info = read_model_info(layout.model)
+    return ModelSection(
+        name=sidecar.model_name,
+        sha256=sidecar.model_sha256,
+        labels=sidecar.labels,
+        image_size=sidecar.image_size,
+        parameters=sidecar.parameters,
+        multiply_adds=sidecar.multiply_adds,
+        weights=info.weights if info else f"of the user's model {sidecar.model_name}",
+        rewrites=sidecar.rewrites,
+    )
+
+
+def _data_section(artifacts: tuple[Artifact, ...], manifest: Manifest | None) -> DataSection:
+    calibrations = [a.sidecar.calibration for a in artifacts if a.sidecar.calibration is not None]
+    calibration = calibrations[0].pictures if calibrations else 0
+    if manifest is None:
+        return DataSection(0, 0, calibration, 0, "no pictures with labels were given")
+    split = manifest.split
+    return DataSection(
+        train=len(split.train),
+        validation=len(split.validation),
+        calibration=calibration,
+        test=len(split.test),
+        source=manifest.root.name,
+        skipped=manifest.skipped,
+    )
+
+
+def _reference_section(
+    reference: Reference | None, parity: ParityResult | None
+) -> ReferenceSection | None:
+    if reference is None:
+        return None
+    info = reference.info
+    confusion = None
+    if len(reference.classes) and len(info.labels) <= CONFUSION_CLASSES:
+        answers = top_answers(reference.probabilities, reference.classes)
+        matrix = confusion_matrix(answers, reference.classes, len(info.labels))
+        confusion = tuple(tuple(int(count) for count in row) for row in matrix)
+    return ReferenceSection(
+        device=info.device,
+        backend=info.backend,
+        dtype=info.dtype,
+        top1=parity.reference_top1 if parity and parity.images else None,
+        top5=parity.reference_top5 if parity and parity.images else None,
+        latency=info.latency,
+        confusion=confusion,
+    )
+
+
+def _row(artifact: Artifact, parity: ParityResult | None, bench: BenchResult | None) -> ArtifactRow:
+    name = artifact.name
+    return ArtifactRow(
+        artifact.sidecar,
+        next((a for a in parity.artifacts if a.name == name), None) if parity else None,
+        next((a for a in bench.artifacts if a.name == name), None) if bench else None,
+    )
+
+
+def _history(training: TrainingRecord | None) -> tuple[EpochPoint, ...]:
+    if training is None:
+        return ()
+    return tuple(
+        EpochPoint(
+            epoch.epoch,
+            epoch.phase,
+            epoch.loss,
+            epoch.accuracy,
+            epoch.validation_loss,
+            epoch.validation_accuracy,
+        )
+        for epoch in training.history
+    )
+
+
+def _notes(training: TrainingRecord | None) -> tuple[str, ...]:
+    """What a reader must know that the report does not find out from the results itself."""
+    return () if training is None else (f"Trained: {training.mode}.",)

@@ -1,0 +1,47 @@
+"""All steps in order: what ``resnet-edge run`` and ``make export`` do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet_edge.display import Display, Silent
+from resnet_edge.options import Options
+from resnet_edge.steps.bench import bench
+from resnet_edge.steps.export import export
+from resnet_edge.steps.finetune import finetune
+from resnet_edge.steps.parity import check_parity
+from resnet_edge.steps.reference import make_reference
+from resnet_edge.steps.report import Reported, report
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind."""
+
+    report: Reported
+    rebuilt: tuple[str, ...]
+    """Names of the steps that had something to do; empty where nothing had changed."""
+
+
+def run(options: Options, display: Display | None = None) -> RunResult:
+    """Photos to proven files: finetune, export, reference, parity, bench, report.
+
+    Args:
+        options: Everything there is to tell.
+        display: Where progress is shown.
+
+    Raises:
+        ResnetEdgeError: A step failed; what was finished before it stays and is not done again.
+    """
+    display = display or Silent()
+    done = {
+        "finetune": finetune(options, display).rebuilt,
+        "export": bool(export(options, None, display).rebuilt),
+        "reference": make_reference(options, None, display).rebuilt,
+        "parity": check_parity(options, display).rebuilt,
+        "bench": bench(options, display).rebuilt,
+    }
+    rebuilt = tuple(step for step, was in done.items() if was)
+    if not rebuilt:
+        display.say("nothing has changed: nothing was rebuilt")
+    return RunResult(report(options, display), rebuilt)

@@ -1,0 +1,1 @@
+"""Fine-tuning: a classifier and labelled pictures in, trained weights and their record out."""

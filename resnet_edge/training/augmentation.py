@@ -1,0 +1,32 @@
+"""Random variation of pictures by Keras layers."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+SHIFT = 0.1
+"""Largest translation, as a share of the side."""
+ROTATION = 0.05
+"""Largest rotation, as a share of a full turn: 18 degrees."""
+
+
+def augmentation(seed: int) -> keras.Sequential:
+    """Build the layers that move and turn pictures at random; edges are continued.
+
+    Nothing is mirrored: digits, letters and hand signs would change their meaning.
+
+    Args:
+        seed: The same seed gives the same variations in the same order.
+
+    Returns:
+        Float32 pictures ``(batch, height, width, 3)`` to pictures of the same shape and range, when
+        called with ``training=True``.
+    """
+    return keras.Sequential(
+        [
+            layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", seed=seed),
+            layers.RandomRotation(ROTATION, fill_mode="nearest", seed=seed + 1),
+        ],
+        name="augmentation",
+    )

@@ -1,0 +1,134 @@
+"""A new head on frozen features and, where asked for, the last stages after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from resnet_edge.training.checkpoint import Checkpoint
+from resnet_edge.training.features import Extractor, compute_features
+from resnet_edge.training.job import Job, Outcome, outcome
+from resnet_edge.training.network import train_last_stages
+from resnet_edge.training.phase import Phase, read_variables
+from resnet_edge.training.settings import HEAD_EPOCHS, UNFREEZE_EPOCHS
+from resnet_edge.training.stream import batches, with_targets
+
+UNFREEZE_RATE = 0.1
+"""Share of the learning rate that unfrozen stages are trained at."""
+_FEATURE_BATCH = 1024
+
+
+def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
+    """Train the head on cached features, then the last stages where the settings say so.
+
+    Args:
+        job: What to train on what.
+        resumed: The state of an interrupted run.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        UsageError: More stages to unfreeze than there are.
+    """
+    stages = job.settings.unfreeze
+    train_last_stages(job.network, stages)  # before hours of work: so many may not be there
+    if resumed is not None and resumed.progress.phase == "unfreeze":
+        return _unfreeze(job, resumed)
+    train_last_stages(job.network, 0)
+    phase = _head_phase(job)
+    state = job.run(phase, resumed or job.start("head"))
+    if not stages:
+        return outcome(state, phase)
+    train_last_stages(job.network, stages)
+    progress = replace(state.progress, phase="unfreeze", first_epoch=state.progress.epoch + 1)
+    return _unfreeze(job, Checkpoint(progress, [], [], []))
+
+
+def _unfreeze(job: Job, state: Checkpoint) -> Outcome:
+    """Train the last stages; where no epoch is better than the head's best, that one stays."""
+    phase = job.picture_phase(
+        "unfreeze", UNFREEZE_EPOCHS, job.settings.learning_rate * UNFREEZE_RATE
+    )
+    if not state.progress.done:
+        state = replace(state, best=read_variables(phase.variables))
+    return outcome(job.run(phase, state), phase)
+
+
+def _head_phase(job: Job) -> Phase:
+    views, validation = _features(job)
+    width = views[0].shape[1:]
+    everything = np.arange(len(validation))
+
+    def stream(seed: int) -> tf.data.Dataset:
+        generator = np.random.default_rng(seed)
+        order = generator.permutation(len(job.train))
+        chosen = generator.integers(len(views), size=len(job.train))
+        drawn = batches(
+            lambda indices: _gather(views, chosen[indices], indices),
+            width,
+            np.float32,
+            order,
+            job.batch_size,
+            drop_remainder=True,
+        )
+        return with_targets(drawn, job.train.labels, job.class_weights)
+
+    return Phase(
+        name="head",
+        model=job.network.head,
+        epochs=job.settings.epochs or HEAD_EPOCHS,
+        steps=job.steps,
+        learning_rate=job.settings.learning_rate,
+        steps_at_once=job.steps,
+        stream=stream,
+        validation=batches(
+            lambda indices: np.asarray(validation[indices]),
+            width,
+            np.float32,
+            everything,
+            _FEATURE_BATCH,
+        ),
+        validation_labels=job.validation.labels,
+    )
+
+
+def _features(job: Job) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+    """The features of every view of the training pictures, and of the validation pictures."""
+    extractor = Extractor(
+        job.network.backbone,
+        job.model_key,
+        job.preprocessing,
+        job.settings.seed,
+        job.work,
+    )
+    total = len(job.train) * job.settings.views + len(job.validation)
+    done = 0
+
+    def on_batch(count: int) -> None:
+        nonlocal done
+        done += count
+        if job.on_features is not None:
+            job.on_features(done, total)
+
+    views = [
+        compute_features(extractor, job.train, view, on_batch) for view in range(job.settings.views)
+    ]
+    return views, compute_features(extractor, job.validation, 0, on_batch)
+
+
+def _gather(
+    views: Sequence[NDArray[np.float32]],
+    chosen: NDArray[np.int64],
+    indices: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Features of ``indices``, each from its chosen view."""
+    features = np.empty((len(indices), views[0].shape[1]), np.float32)
+    for number, view in enumerate(views):
+        rows = chosen == number
+        features[rows] = view[indices[rows]]
+    return features

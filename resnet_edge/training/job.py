@@ -1,0 +1,137 @@
+"""What the phases of one training share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from converters.preprocessing import Preprocessing
+from resnet_edge.training.checkpoint import Checkpoint, Progress
+from resnet_edge.training.device import versions
+from resnet_edge.training.labelled_pictures import LabelledPictures
+from resnet_edge.training.network import Network
+from resnet_edge.training.phase import OnEpoch, OnStep, Phase, run_phase
+from resnet_edge.training.seeds import derived_seed
+from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.stream import INFERENCE_BATCH, picture_batches, with_targets
+
+CHECKPOINT_NAME = "training-checkpoint.zip"
+
+OnFeatures = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a training ended; the best weights stand in the network."""
+
+    state: Checkpoint
+    phase: Phase
+    """The last one."""
+    validation_loss: float
+    validation_accuracy: float
+
+
+def outcome(state: Checkpoint, phase: Phase) -> Outcome:
+    """The outcome of a training whose last phase ended in ``state``."""
+    best = state.progress.history[state.progress.best_epoch - 1]
+    return Outcome(state, phase, best.validation_loss, best.validation_accuracy)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: the network, its data and who is told of progress."""
+
+    network: Network
+    model_key: str
+    """Hash of the network and its weights before training."""
+    train: LabelledPictures
+    validation: LabelledPictures
+    preprocessing: Preprocessing
+    settings: TrainingSettings
+    class_weights: NDArray[np.float32]
+    scratch: bool
+    work: Path
+    on_epoch: OnEpoch | None
+    on_step: OnStep | None
+    on_features: OnFeatures | None
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures in a training batch."""
+        return min(self.settings.batch_size, len(self.train))
+
+    @property
+    def steps(self) -> int:
+        """Training batches in an epoch; what is left over waits for another epoch's order."""
+        return len(self.train) // self.batch_size
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the state after the last finished epoch."""
+        return self.work / CHECKPOINT_NAME
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the result depends on."""
+        labels = hashlib.sha256(self.train.labels.tobytes() + self.validation.labels.tobytes())
+        parts = (
+            self.settings,
+            self.scratch,
+            self.preprocessing,
+            self.model_key,
+            self.train.key,
+            self.validation.key,
+            self.train.pictures.shape,
+            labels.hexdigest(),
+            sorted(versions().items()),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def start(self, phase: str) -> Checkpoint:
+        """The state before the first epoch of all."""
+        progress = Progress(self.key, phase, 1, 0, float("inf"), ())
+        return Checkpoint(progress, [], [], [])
+
+    def run(self, phase: Phase, state: Checkpoint) -> Checkpoint:
+        """Run a phase from ``state`` to its end."""
+        return run_phase(phase, self.settings, state, self.checkpoint, self.on_epoch, self.on_step)
+
+    def picture_phase(self, name: str, epochs: int, learning_rate: float) -> Phase:
+        """A phase that passes pictures through the whole network."""
+        settings, train = self.settings, self.train
+
+        def stream(seed: int) -> tf.data.Dataset:
+            drawn = picture_batches(
+                train.pictures,
+                self.preprocessing,
+                np.random.default_rng(seed).permutation(len(train)),
+                self.batch_size,
+                augment_seed=derived_seed(seed, "augment", 0) if settings.augment else None,
+                drop_remainder=True,
+            )
+            return with_targets(drawn, train.labels, self.class_weights)
+
+        return Phase(
+            name=name,
+            model=self.network.whole,
+            epochs=settings.epochs or epochs,
+            steps=self.steps,
+            learning_rate=learning_rate,
+            steps_at_once=1,
+            stream=stream,
+            validation=self.plain_batches(self.validation),
+            validation_labels=self.validation.labels,
+        )
+
+    def plain_batches(self, split: LabelledPictures) -> tf.data.Dataset:
+        """All pictures of a split in order, as the network expects them."""
+        stream = picture_batches(
+            split.pictures, self.preprocessing, np.arange(len(split)), INFERENCE_BATCH
+        )
+        return stream.prefetch(2)

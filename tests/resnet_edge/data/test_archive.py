@@ -1,0 +1,158 @@
+import os
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from resnet_edge.data import archive
+from resnet_edge.data.archive import unpack_zip
+from resnet_edge.errors import DataError, OutputError
+
+
+def make_zip(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as opened:
+        for name, data in entries.items():
+            opened.writestr(name, data)
+    return path
+
+
+def test_unpacks_under_the_hash_and_reuses_it(tmp_path):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one", "cat/deep/2.jpg": b"two"})
+    cache = tmp_path / "cache"
+    root = unpack_zip(source, cache)
+    assert root.parent == cache
+    assert root.name == archive.hash_path(source)[:16]
+    assert (root / "cat/1.jpg").read_bytes() == b"one"
+    assert (root / "cat/deep/2.jpg").read_bytes() == b"two"
+    (root / "marker").touch()
+    assert unpack_zip(source, cache) == root
+    assert (root / "marker").exists()
+    assert [p.name for p in cache.iterdir()] == [root.name]
+
+
+def test_backslashes_are_folders(tmp_path):
+    source = make_zip(tmp_path / "a.zip", {"cat\\1.jpg": b"one"})
+    assert (unpack_zip(source, tmp_path / "cache") / "cat" / "1.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.jpg", "cat/../../evil.jpg", "/evil.jpg", "..\\evil.jpg", "C:\\evil.jpg"]
+)
+def test_no_path_leaves_the_folder(tmp_path, name):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one", name: b"evil"})
+    with pytest.raises(DataError) as caught:
+        unpack_zip(source, tmp_path / "in" / "cache")
+    assert str(caught.value) == (
+        f"{source}: entry {name!r} points outside the archive; expected plain relative paths; "
+        "do not trust this file, or make it again"
+    )
+    assert [p.name for p in tmp_path.rglob("*")] == ["a.zip"]
+
+
+def test_symbolic_links(tmp_path):
+    source = tmp_path / "a.zip"
+    with zipfile.ZipFile(source, "w") as opened:
+        link = zipfile.ZipInfo("cat/1.jpg")
+        link.create_system = 3
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        opened.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match=r"entry 'cat/1\.jpg' is a symbolic link or a special file"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+def test_too_many_entries(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_ENTRIES", 2)
+    source = make_zip(tmp_path / "a.zip", {f"cat/{i}.jpg": b"x" for i in range(3)})
+    with pytest.raises(DataError, match="3 entries; expected at most 2; unpack it yourself"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+def test_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1000)
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": bytes(600), "cat/2.jpg": bytes(600)})
+    with pytest.raises(DataError, match="unpacks to 1,200 bytes; expected at most 1,000"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+def test_absurd_ratio(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "RATIO_FREE_BYTES", 1000)
+    source = make_zip(tmp_path / "a.zip", {"cat/1.bmp": bytes(1_000_000)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(DataError, match=r"unpacks to \d+ times its size .* zip bomb does"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+def test_more_bytes_than_declared(tmp_path):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.bmp": bytes(100_000)}, zipfile.ZIP_DEFLATED)
+    data = source.read_bytes().replace(struct.pack("<I", 100_000), struct.pack("<I", 10))
+    source.write_bytes(data)
+    with pytest.raises(DataError, match=r"entry 'cat/1\.bmp' cannot be unpacked"):
+        unpack_zip(source, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_damaged_entry_leaves_nothing(tmp_path):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"picture bytes"})
+    source.write_bytes(source.read_bytes().replace(b"picture", b"PICTURE"))
+    with pytest.raises(DataError, match=r"entry 'cat/1\.jpg' cannot be unpacked \(Bad CRC-32"):
+        unpack_zip(source, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_encrypted(tmp_path):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"})
+    data = bytearray(source.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    source.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"entry 'cat/1\.jpg' is encrypted; expected a zip without"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_same_name_twice(tmp_path):
+    source = tmp_path / "a.zip"
+    with zipfile.ZipFile(source, "w") as opened:
+        opened.writestr("cat/1.jpg", b"one")
+        opened.writestr("cat/1.jpg", b"two")
+    with pytest.raises(DataError, match=r"cat/1\.jpg is in it twice"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("data", [b"", b"no zip at all", b"PK\x03\x04 cut off"])
+def test_not_a_zip(tmp_path, data):
+    source = tmp_path / "a.zip"
+    source.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip: not a zip file, or a damaged one"):
+        unpack_zip(source, tmp_path / "cache")
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"})
+    monkeypatch.setattr(
+        archive.shutil,
+        "copyfileobj",
+        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")),
+    )
+    with pytest.raises(OutputError, match=r"cannot be unpacked there \(No space left\); free some"):
+        unpack_zip(source, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"})
+    digest = archive.hash_path(source)[:16]
+    old, fresh = (tmp_path / "cache" / f".{digest}-{name}" for name in ("old", "fresh"))
+    old.mkdir(parents=True)
+    fresh.mkdir()
+    os.utime(old, (1e9, 1e9))
+    root = unpack_zip(source, tmp_path / "cache")
+    assert sorted((tmp_path / "cache").iterdir()) == sorted([fresh, root])
+
+
+def test_too_little_room_is_said_before(tmp_path, monkeypatch):
+    source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"})
+    usage = archive.shutil.disk_usage(tmp_path)._replace(free=2)
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match=r"2 bytes free; .*a\.zip unpacks to 3; free some space"):
+        unpack_zip(source, tmp_path / "cache")

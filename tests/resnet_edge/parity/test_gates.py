@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from resnet_edge.artifacts import Precision
+from resnet_edge.errors import UsageError
+from resnet_edge.parity.gates import Evidence, Gates, judge_accuracy, judge_latency, not_checked
+from resnet_edge.results import Latency, Verdict
+
+GATES = Gates()
+SOUND = Evidence(
+    images=1000,
+    agreeing=1000,
+    reference_hits=960,
+    gained=0,
+    lost=0,
+    max_abs_logit=1e-4,
+    logit_range=20.0,
+    collapse=None,
+)
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_sound_evidence_passes_every_gate(precision):
+    assert judge_accuracy(precision, SOUND, GATES).verdict is Verdict.PASS
+
+
+def test_fp32_says_both_figures():
+    assert judge_accuracy(Precision.FLOAT32, SOUND, GATES).reason == (
+        "1000 of 1000 answers are the reference's (100.00%; at least 100.00% wanted); "
+        "logits differ by at most 0.0001 (at most 0.02 wanted, 0.001 of their range)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"agreeing": 999}, Verdict.FAIL),
+        ({"max_abs_logit": 0.02}, Verdict.PASS),
+        ({"max_abs_logit": 0.0201}, Verdict.FAIL),
+        ({"max_abs_logit": math.nan}, Verdict.FAIL),
+        ({"logit_range": math.nan}, Verdict.FAIL),
+    ],
+)
+def test_fp32_gate(change, verdict):
+    assert judge_accuracy(Precision.FLOAT32, replace(SOUND, **change), GATES).verdict is verdict
+
+
+@pytest.mark.parametrize(("agreeing", "verdict"), [(995, Verdict.PASS), (994, Verdict.FAIL)])
+def test_fp16_gate(agreeing, verdict):
+    result = judge_accuracy(Precision.FLOAT16, replace(SOUND, agreeing=agreeing), GATES)
+    assert result.verdict is verdict
+    assert result.reason.startswith(f"{agreeing} of 1000 answers are the reference's (99.")
+
+
+def test_int8_passes_with_the_interval_above_the_margin():
+    result = judge_accuracy(Precision.INT8, SOUND, GATES)
+    # No discordant pair: z^2 / (n + z^2) = 2.7055 / 1002.7055 = 0.2698 points
+    assert result.interval is not None
+    assert result.interval.low == pytest.approx(-0.0026982, abs=1e-6)
+    assert result.reason == (
+        "top-1 96.00%, reference 96.00% (0 gained, 0 lost of 1000): difference +0.00 points, "
+        "90% interval -0.27 to +0.27; above -0.96 wanted (99.0% of the reference's accuracy)"
+    )
+
+
+def test_int8_fails_with_the_interval_below_the_margin():
+    result = judge_accuracy(Precision.INT8, replace(SOUND, lost=60), GATES)
+    assert result.verdict is Verdict.FAIL
+    assert result.interval is not None
+    assert result.interval.high < -0.0096
+
+
+def test_int8_is_inconclusive_in_between_and_says_how_many_pictures():
+    few = replace(SOUND, images=100, agreeing=100, reference_hits=100)
+    result = judge_accuracy(Precision.INT8, few, GATES)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.images_needed == 168  # by hand in test_interval
+    assert result.reason.endswith("; needs about 168 more pictures")
+
+
+def test_int8_says_where_no_number_of_pictures_decides():
+    on_the_margin = replace(SOUND, images=100, reference_hits=100, lost=1)
+    result = judge_accuracy(Precision.INT8, on_the_margin, GATES)
+    assert (result.verdict, result.images_needed) == (Verdict.INCONCLUSIVE, None)
+    assert result.reason.endswith("; no number of pictures would decide at these rates")
+
+
+def test_gates_can_be_overridden():
+    worse = replace(SOUND, agreeing=900, lost=60, max_abs_logit=1.0)
+    easy = Gates(fp32_agreement=0.9, fp32_max_logit=0.05, fp16_agreement=0.9, int8_accuracy=0.8)
+    for precision in Precision:
+        assert judge_accuracy(precision, worse, GATES).verdict is Verdict.FAIL
+        assert judge_accuracy(precision, worse, easy).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_collapse_and_no_pictures_always_fail(precision):
+    collapsed = judge_accuracy(precision, replace(SOUND, collapse="chance level"), GATES)
+    assert (collapsed.verdict, collapsed.reason) == (Verdict.FAIL, "collapsed: chance level")
+    nothing = judge_accuracy(precision, replace(SOUND, images=0), GATES)
+    assert (nothing.verdict, nothing.reason) == (
+        Verdict.FAIL,
+        "no pictures were compared; nothing is proven",
+    )
+
+
+def test_not_checked_says_why():
+    result = not_checked("there is no test split")
+    assert (result.verdict, result.reason) == (
+        Verdict.NOT_CHECKED,
+        "not checked: there is no test split",
+    )
+
+
+@pytest.mark.parametrize("name", ["fp32_agreement", "fp32_max_logit", "fp16_agreement"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, 99.0, math.nan])
+def test_shares_are_validated(name, value):
+    with pytest.raises(UsageError, match=f"gate {name} = {value}: expected a share from 0 to 1"):
+        replace(GATES, **{name: value})
+
+
+@pytest.mark.parametrize("value", [0, 1, 95, math.nan])
+def test_confidence_is_validated(value):
+    with pytest.raises(UsageError, match=f"gate confidence = {value}: expected a share between 0"):
+        Gates(confidence=value)
+
+
+@pytest.mark.parametrize("name", ["max_p90_ms", "max_latency_ratio"])
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
+def test_latency_limits_are_validated(name, value):
+    with pytest.raises(UsageError, match=f"gate {name} = {value}: expected a positive number"):
+        replace(GATES, **{name: value})
+
+
+def _latency(threads: int, milliseconds: float, spread: float = 0.0) -> Latency:
+    half = milliseconds * spread / 2
+    samples = [(milliseconds - half) / 1e3, milliseconds / 1e3, (milliseconds + half) / 1e3]
+    return Latency("LiteRT", threads, tuple(samples), 0.1, 0.1, 10**6, 10)
+
+
+BOTH = (_latency(1, 20), _latency(2, 12))
+
+
+def test_latency_without_limits_is_not_checked():
+    result = judge_latency(BOTH, 0.01, GATES)
+    assert result.verdict is Verdict.NOT_CHECKED
+    assert result.reason == "not checked: no latency limit was given"
+
+
+def test_latency_is_judged_with_the_fastest_thread_count():
+    result = judge_latency(BOTH, None, Gates(max_p90_ms=15))
+    assert result.verdict is Verdict.PASS
+    assert result.reason == "p90 12 ms (at most 15 ms wanted), with 2 threads"
+    assert judge_latency(BOTH[:1], None, Gates(max_p90_ms=15)).verdict is Verdict.FAIL
+
+
+def test_latency_ratio():
+    result = judge_latency(BOTH[:1], 0.01, Gates(max_latency_ratio=1.5))
+    assert result.verdict is Verdict.FAIL
+    assert result.reason == "median 2 times the reference's (at most 1.5 wanted), with 1 thread"
+    assert judge_latency(BOTH, 0.01, Gates(max_latency_ratio=1.5)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("reference", [None, math.nan])
+def test_latency_ratio_without_a_reference_fails(reference):
+    result = judge_latency(BOTH, reference, Gates(max_latency_ratio=1.5))
+    assert result.verdict is Verdict.FAIL
+    assert result.reason.startswith("at most 1.5 times the reference's median wanted, but that was")
+
+
+def test_missing_latency_fails():
+    result = judge_latency((), None, Gates(max_p90_ms=15))
+    assert result.verdict is Verdict.FAIL
+    assert result.reason == "no latency was measured; run `resnet-edge bench`"
+
+
+def test_noise_is_said():
+    result = judge_latency([_latency(1, 10, spread=0.5)], None, Gates(max_p90_ms=15))
+    assert result.reason.endswith("the machine was noisy (spread 50% of the median)")
