@@ -1,1 +1,108 @@
-"""ResNet50 on edge devices: fine-tune, export, and proof for every exported file."""
+"""ResNet50 on edge devices: fine-tune, export, and proof for every exported file.
+
+    import resnet_edge as edge
+
+    result = edge.run(edge.Options(data=edge.DataOptions(Path("photos"))))
+    print(result.report.content.verdict)
+
+Names are loaded when they are first used, so that importing this package imports neither TensorFlow
+nor anything else that a device does not have.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resnet_edge.artifacts import Artifact, Sidecar, load_artifact, load_artifacts
+    from resnet_edge.errors import ResnetEdgeError
+    from resnet_edge.model.resnet50 import conv_block, identity_block, resnet50
+    from resnet_edge.model.weights import build_model
+    from resnet_edge.options import (
+        BenchOptions,
+        CalibrationOptions,
+        DataOptions,
+        ModelOptions,
+        Options,
+    )
+    from resnet_edge.parity.gates import Gates
+    from resnet_edge.pictures import Fit, decode_picture
+    from resnet_edge.runtimes import open_runtime
+    from resnet_edge.steps.bench import measure_latency
+    from resnet_edge.steps.export import export
+    from resnet_edge.steps.finetune import finetune
+    from resnet_edge.steps.parity import check_parity
+    from resnet_edge.steps.reference import make_reference
+    from resnet_edge.steps.report import make_report
+    from resnet_edge.steps.run import run
+    from resnet_edge.training.settings import TrainingSettings
+
+_HOMES = {
+    "Artifact": "artifacts",
+    "BenchOptions": "options",
+    "CalibrationOptions": "options",
+    "DataOptions": "options",
+    "Fit": "pictures",
+    "Gates": "parity.gates",
+    "ModelOptions": "options",
+    "Options": "options",
+    "ResnetEdgeError": "errors",
+    "Sidecar": "artifacts",
+    "TrainingSettings": "training.settings",
+    "build_model": "model.weights",
+    "check_parity": "steps.parity",
+    "conv_block": "model.resnet50",
+    "decode_picture": "pictures",
+    "export": "steps.export",
+    "finetune": "steps.finetune",
+    "identity_block": "model.resnet50",
+    "load_artifact": "artifacts",
+    "load_artifacts": "artifacts",
+    "make_reference": "steps.reference",
+    "make_report": "steps.report",
+    "measure_latency": "steps.bench",
+    "open_runtime": "runtimes",
+    "resnet50": "model.resnet50",
+    "run": "steps.run",
+}
+
+__all__ = [
+    "Artifact",
+    "BenchOptions",
+    "CalibrationOptions",
+    "DataOptions",
+    "Fit",
+    "Gates",
+    "ModelOptions",
+    "Options",
+    "ResnetEdgeError",
+    "Sidecar",
+    "TrainingSettings",
+    "build_model",
+    "check_parity",
+    "conv_block",
+    "decode_picture",
+    "export",
+    "finetune",
+    "identity_block",
+    "load_artifact",
+    "load_artifacts",
+    "make_reference",
+    "make_report",
+    "measure_latency",
+    "open_runtime",
+    "resnet50",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

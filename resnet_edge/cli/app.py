@@ -319,7 +319,7 @@ def bench(
 ) -> None:
     """Measure every artifact's latency on this machine: OUT/results/bench-HOST.json."""
     from resnet_edge.report.content import worst_verdict
-    from resnet_edge.steps.bench import bench as measure
+    from resnet_edge.steps.bench import measure_latency
 
     options = Options(
         out=out,
@@ -327,7 +327,7 @@ def bench(
         gates=Gates(max_p90_ms=max_p90_ms, max_latency_ratio=max_latency_ratio),
         bench=BenchOptions(_latency_spec(min_seconds, min_queries), _parse_threads(threads)),
     )
-    benched = measure(options, _terminal(as_json))
+    benched = measure_latency(options, _terminal(as_json))
     if as_json:
         print_json(benched.result)
     else:
@@ -353,10 +353,10 @@ def report(
 ) -> None:
     """Merge all results: OUT/report.html, report.md, report.json."""
     from resnet_edge.report.contract import report_json
-    from resnet_edge.steps.report import report as write
+    from resnet_edge.steps.report import make_report
 
     options = Options(out=out, formats=_present(out, formats))
-    written = write(options, _terminal(as_json))
+    written = make_report(options, _terminal(as_json))
     if as_json:
         print_json(report_json(written.content))
     else:

@@ -26,7 +26,7 @@ class Benched:
     rebuilt: bool
 
 
-def bench(options: Options, display: Display | None = None) -> Benched:
+def measure_latency(options: Options, display: Display | None = None) -> Benched:
     """Measure every artifact, each alone in its own process.
 
     Args:

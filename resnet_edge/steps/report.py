@@ -44,7 +44,7 @@ class Reported:
     content: ReportContent
 
 
-def report(options: Options, display: Display | None = None) -> Reported:
+def make_report(options: Options, display: Display | None = None) -> Reported:
     """Merge everything that was measured into one report.
 
     Args:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from resnet_edge.display import Display, Silent
 from resnet_edge.options import Options
-from resnet_edge.steps.bench import bench
+from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.export import export
 from resnet_edge.steps.finetune import finetune
 from resnet_edge.steps.parity import check_parity
 from resnet_edge.steps.reference import make_reference
-from resnet_edge.steps.report import Reported, report
+from resnet_edge.steps.report import Reported, make_report
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ def run(options: Options, display: Display | None = None) -> RunResult:
         "export": bool(export(options, None, display).rebuilt),
         "reference": make_reference(options, None, display).rebuilt,
         "parity": check_parity(options, display).rebuilt,
-        "bench": bench(options, display).rebuilt,
+        "bench": measure_latency(options, display).rebuilt,
     }
     rebuilt = tuple(step for step, was in done.items() if was)
     if not rebuilt:
         display.say("nothing has changed: nothing was rebuilt")
-    return RunResult(report(options, display), rebuilt)
+    return RunResult(make_report(options, display), rebuilt)
