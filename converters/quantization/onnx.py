@@ -16,8 +16,10 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.calibrate import MinMaxCalibrater, TensorsData, save_tensors_data
 
 from converters.errors import ConversionError
+from converters.quantization.ranges import not_finite
 
 METHOD = "min-max"
 _FLOAT_OPERATORS = frozenset({"Slice", "Sub", "Mul", "Transpose", "Pad", "Softmax", "Cast"})
@@ -47,6 +49,18 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
         return len(self._pictures)
 
 
+class _Calibrator(MinMaxCalibrater):  # type: ignore[misc]
+    """Minimum and maximum per tensor, which must be finite: the parent passes over NaN silently."""
+
+    def compute_data(self) -> TensorsData:
+        outputs = [output.name for output in self.infer_session.get_outputs()]
+        for picture in self.intermediate_outputs:
+            for name, values in zip(outputs, picture, strict=True):
+                if values is not None and not np.isfinite(values).all():
+                    raise not_finite(name.rpartition("_")[0])
+        return super().compute_data()
+
+
 def quantize_int8(
     float32: onnx.ModelProto,
     pictures: np.ndarray,
@@ -68,23 +82,28 @@ def quantize_int8(
         The quantized model, float32 in and out; preprocessing and softmax stay float.
 
     Raises:
-        ConversionError: No pictures.
+        ConversionError: No pictures, or an activation is NaN or infinite.
     """
     if not len(pictures):
         raise ConversionError(
             "calibration: no pictures; expected at least one; pass --calibration DIR"
         )
-    used = {node.op_type for node in float32.graph.node}
+    operators = sorted({node.op_type for node in float32.graph.node} - _FLOAT_OPERATORS)
     logging.getLogger().addFilter(_is_no_preprocessing_hint)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            target = Path(scratch) / "int8.onnx"
+            ranges, target = Path(scratch) / "ranges.json", Path(scratch) / "int8.onnx"
+            reader = _Pictures(float32.graph.input[0].name, pictures, progress)
+            save_tensors_data(_measure(float32, reader, operators, Path(scratch)), ranges)
+            source = onnx.ModelProto()
+            source.CopyFrom(float32)  # the quantizer works in place
             quantize_static(
-                float32,
+                source,
                 target,
-                _Pictures(float32.graph.input[0].name, pictures, progress),
+                None,
+                calibration_cache_path=ranges,
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=sorted(used - _FLOAT_OPERATORS),
+                op_types_to_quantize=operators,
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
@@ -94,6 +113,19 @@ def quantize_int8(
             return onnx.load(target)
     finally:
         logging.getLogger().removeFilter(_is_no_preprocessing_hint)
+
+
+def _measure(
+    float32: onnx.ModelProto, reader: _Pictures, operators: list[str], scratch: Path
+) -> TensorsData:
+    """Range of every tensor that ``operators`` read or write."""
+    path = scratch / "float32.onnx"
+    onnx.save(float32, path)
+    calibrator = _Calibrator(path, operators, str(scratch / "augmented.onnx"))
+    calibrator.augment_graph()
+    calibrator.create_inference_session()
+    calibrator.collect_data(reader)
+    return calibrator.compute_data()
 
 
 def _is_no_preprocessing_hint(record: logging.LogRecord) -> bool:

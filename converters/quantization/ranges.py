@@ -102,8 +102,13 @@ def _activations(interpreter: Interpreter) -> list[tuple[str, int]]:
 def _range_of(name: str, values: np.ndarray) -> Range:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ConversionError(
-            f"calibration: tensor {name!r} holds NaN or infinite values; the model's weights or "
-            "the --preprocessing do not fit; check the float artifacts first"
-        )
+        raise not_finite(name)
     return Range(low, high)
+
+
+def not_finite(name: str) -> ConversionError:
+    """The error for an activation tensor that is NaN or infinite on a calibration picture."""
+    return ConversionError(
+        f"calibration: tensor {name!r} holds NaN or infinite values; the model's weights or "
+        "the --preprocessing do not fit; check the float artifacts first"
+    )

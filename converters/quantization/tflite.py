@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -126,7 +127,13 @@ def _quantize(
         for name, r in (ranges or {}).items()
     }
     # The package prints its progress; a caller's standard output belongs to the caller.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        # It checks the ranges with an interpreter that keeps all tensors, and is warned of that.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
         try:
             result = quantizer.quantize(statistics or None)
         except Exception as problem:  # it raises whatever comes up

@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 
+from resnet_edge.cli.native_noise import native_noise_filtered
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -20,6 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
         0 done and gates hold, 1 a gate fell or a step failed, 2 wrong usage, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None or "--debug" in words:
+        return _run(words)
+    with native_noise_filtered():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     debug = "--debug" in words
     try:
         return _dispatch([word for word in words if word != "--debug"])

@@ -11,11 +11,13 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from resnet_edge.errors import ModelError
 from resnet_edge.records import from_json, to_json, write_bytes
+
+if TYPE_CHECKING:  # reading a description must not take the seconds that importing Keras takes
+    import keras
 
 MEMBER = "resnet_edge.json"
 

@@ -9,10 +9,12 @@ SHIFT = 0.1
 """Largest translation, as a share of the side."""
 ROTATION = 0.05
 """Largest rotation, as a share of a full turn: 18 degrees."""
+ZOOM = 0.15
+"""Largest change of width and of height, each by itself, as a share."""
 
 
 def augmentation(seed: int) -> keras.Sequential:
-    """Build the layers that move and turn pictures at random; edges are continued.
+    """Build the layers that move, turn and stretch pictures at random; edges are continued.
 
     Nothing is mirrored: digits, letters and hand signs would change their meaning.
 
@@ -27,6 +29,7 @@ def augmentation(seed: int) -> keras.Sequential:
         [
             layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", seed=seed),
             layers.RandomRotation(ROTATION, fill_mode="nearest", seed=seed + 1),
+            layers.RandomZoom(ZOOM, ZOOM, fill_mode="nearest", seed=seed + 2),
         ],
         name="augmentation",
     )

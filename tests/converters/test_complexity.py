@@ -1,6 +1,7 @@
 """Multiply-adds, against counts by hand."""
 
 import keras
+import pytest
 from keras import layers
 
 from converters.complexity import count_multiply_adds
@@ -35,6 +36,7 @@ def test_what_other_models_do_with_a_layer_does_not_count() -> None:
     assert count_multiply_adds(model) == 16 * 81
 
 
+@pytest.mark.slow
 def test_resnet50_at_224() -> None:
     model = resnet50()
     assert count_multiply_adds(model) == 3_857_973_248

@@ -176,8 +176,7 @@ def _map() -> keras.Model:
         ),
         (
             _map,
-            "odd: output shape (None, 6, 6, 4); expected (batch, classes) "
-            "with at least 2 classes",
+            "odd: output shape (None, 6, 6, 4); expected (batch, classes) with at least 2 classes",
         ),
         (
             _two_outputs,

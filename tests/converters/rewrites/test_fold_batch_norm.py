@@ -56,9 +56,9 @@ def test_a_resnet50_loses_every_batch_norm(check: Check, size: int) -> None:
     logits = keras.Model(model.input, _before_softmax(model))
     folded = check(logits, 53)
     assert norms(folded) == []
-    assert {layer.name for layer in folded.layers} == {
-        layer.name for layer in logits.layers
-    } - set(norms(logits))
+    assert {layer.name for layer in folded.layers} == {layer.name for layer in logits.layers} - set(
+        norms(logits)
+    )
 
 
 def _before_softmax(model: keras.Model) -> keras.KerasTensor:
