@@ -90,6 +90,9 @@ lock: $(READY) ## Pin all packages anew in requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 		--output-file requirements.lock
+	$(BIN)/uv pip compile --group tflite-runtime --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+		--output-file requirements-tflite-runtime.lock
 
 wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import onnx
 import tf2onnx
@@ -48,6 +50,7 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]  # holds generated names of the batch dimension
     model.graph.name = serving.name
+    _renumber(model.graph, {})
     onnx.checker.check_model(model)
     return model
 
@@ -99,6 +102,28 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _renumber(graph: onnx.GraphProto, numbers: dict[str, str]) -> None:
+    """Count the names that tf2onnx made up (``Mean_Squeeze__27``) in the order of the graph.
+
+    Its own counter belongs to the process, so that a second conversion would give other bytes.
+    """
+
+    def renamed(name: str) -> str:
+        return re.sub(
+            r"(?<=__)\d+", lambda m: numbers.setdefault(m[0], str(len(numbers) + 1)), name
+        )
+
+    for node in graph.node:
+        node.name = renamed(node.name)
+        node.input[:] = [renamed(name) for name in node.input]
+        node.output[:] = [renamed(name) for name in node.output]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _renumber(attribute.g, numbers)
+    for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        value.name = renamed(value.name)
 
 
 def _sort_topologically(graph: onnx.GraphProto) -> None:

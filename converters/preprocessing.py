@@ -35,12 +35,22 @@ class Preprocessing:
             What the network expects, float32, of the same shape.
         """
         if self.reverse_channels:
-            pictures = pictures[..., ::-1]
+            pictures = _reverse_channels(pictures)
         if any(self.offset):
             pictures = pictures - np.asarray(self.offset, np.float32)
         if any(factor != 1.0 for factor in self.scale):
             pictures = pictures * np.asarray(self.scale, np.float32)
         return pictures
+
+
+def _reverse_channels(pictures: Any) -> Any:  # noqa: ANN401
+    if isinstance(pictures, np.ndarray):
+        return pictures[..., ::-1]
+    import keras  # late: NumPy arrays need no Keras
+
+    if keras.backend.backend() == "torch":  # it has no slices with a negative step
+        return keras.ops.flip(pictures, axis=-1)
+    return pictures[..., ::-1]  # one operator that every converter and quantizer knows
 
 
 _IMAGENET_RGB_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)

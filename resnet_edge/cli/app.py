@@ -367,7 +367,7 @@ def report(
 @app.command()
 def inspect(file: p.FileArgument, as_json: p.Json = False) -> None:
     """Show what is in a file: input and output, operators, quantization, labels, hashes."""
-    from resnet_edge.inspection.contents import inspect_file, inspection_rows
+    from resnet_edge.inspection import inspect_file, inspection_rows
 
     inspection = inspect_file(file)
     print_json(inspection) if as_json else print_rows(inspection_rows(inspection))

@@ -25,8 +25,14 @@ class SavedModelRuntime(Runtime):
             ) from problem
         self.version = tf.__version__
         # TensorFlow takes thread counts once per process; artifacts are measured in their own.
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError as problem:
+            raise InferenceError(
+                f"{artifact.path}: TensorFlow has started in this process with other "
+                f"thread counts; expected to set {threads}; open a SavedModel in a process of its own"
+            ) from problem
         try:
             # The signature keeps no reference to what it computes with: hold the loaded object too.
             self._loaded = tf.saved_model.load(str(artifact.path))

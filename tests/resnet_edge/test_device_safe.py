@@ -18,7 +18,7 @@ MODULES = [
     f"resnet_edge.{name}"
     for name in (
         *("errors", "records", "results", "artifacts", "pictures", "latency", "layout"),
-        *("bench", "bench_worker", "machine", "workers"),
+        *("bench", "bench_worker", "machine", "workers", "reference_file", "answer_worker"),
     )
 ]
 for package in (resnet_edge.parity, resnet_edge.runtimes):

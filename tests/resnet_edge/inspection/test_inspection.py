@@ -58,7 +58,8 @@ def test_a_sidecar_of_other_bytes_is_shown_and_not_believed(
     found = inspect_file(artifact)
     assert found.sidecar == (
         f"does not match: sha256 is {hash_path(artifact)[:16]}…, "
-        "the sidecar says ffffffffffffffff…; the file was changed or damaged after export; export it again"
+        "the sidecar says ffffffffffffffff…; the file was changed or damaged after export; "
+        "export it again"
     )
     assert found.model_name == "pets"
     assert found.quantization.source == "graph"
@@ -176,7 +177,6 @@ def test_mixed_computation_is_named_by_its_majority() -> None:
     assert deduce_quantization([], integer_only=True) == "unknown: no operator has weights"
 
 
-@pytest.mark.slow
 def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
     import keras
     import numpy as np

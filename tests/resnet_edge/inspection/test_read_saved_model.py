@@ -23,11 +23,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory, labels: tuple[str, ...]) 
     module.kernel = tf.Variable(tf.ones((4, 3)))
     module.labels = tf.saved_model.Asset(str(names))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32, "image")])
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": tf.nn.softmax(tf.linalg.matmul(image, module.kernel))}
 
-    tf.saved_model.save(module, str(folder / "model"), signatures={"serving_default": serve})
+    signature = [tf.TensorSpec((None, 4), tf.float32, "image")]
+    signatures = {"serving_default": tf.function(serve, input_signature=signature)}
+    tf.saved_model.save(module, str(folder / "model"), signatures=signatures)
     return folder / "model"
 
 

@@ -15,7 +15,7 @@ from resnet_edge.training.settings import TrainingSettings
 from resnet_edge.training.train import train_classifier
 
 CAFFE = PREPROCESSINGS["caffe"]
-QUICK = TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2)
+QUICK = TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2, augment=False)
 
 
 class StopHereError(Exception):
@@ -47,7 +47,7 @@ def test_a_frozen_backbone_stays_and_the_head_learns(run, make_small, tmp_path):
     told, steps = [], []
     result = run(
         model,
-        replace(QUICK, epochs=30, patience=30, views=2),
+        replace(QUICK, epochs=30, patience=30, views=2, augment=True),
         on_features=lambda done, total: told.append((done, total)),
         on_step=lambda step, count, loss: steps.append((step, count, loss)),
     )
@@ -72,7 +72,7 @@ def test_a_frozen_backbone_stays_and_the_head_learns(run, make_small, tmp_path):
 def test_from_scratch_everything_learns(run, make_small):
     model = make_small()
     before = model.get_weights()
-    result = run(model, replace(QUICK, epochs=12), scratch=True)
+    result = run(model, replace(QUICK, epochs=8), scratch=True)
     assert all((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
     assert result.record.validation_accuracy > 0.8
     assert result.record.mode.startswith("the whole network, from random weights")
@@ -94,8 +94,8 @@ def test_unfrozen_stages_learn_and_statistics_are_held(run, make_small):
 @pytest.mark.parametrize(
     ("scratch", "settings", "stop_after"),
     [
-        (True, QUICK, 2),
-        (False, replace(QUICK, unfreeze=2, views=2, dropout=0.5), 2),
+        (True, replace(QUICK, augment=True), 2),
+        (False, replace(QUICK, unfreeze=2, views=2, augment=True, dropout=0.5), 2),
         (False, replace(QUICK, unfreeze=2, dropout=0.5), 4),
     ],
 )
