@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import keras
 import onnx
@@ -50,7 +51,7 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]  # holds generated names of the batch dimension
     model.graph.name = serving.name
-    _renumber(model.graph, {})
+    _name_by_place(model.graph)
     onnx.checker.check_model(model)
     return model
 
@@ -104,26 +105,41 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
         node.output[:] = [new if name == old else name for name in node.output]
 
 
-def _renumber(graph: onnx.GraphProto, numbers: dict[str, str]) -> None:
-    """Count the names that tf2onnx made up (``Mean_Squeeze__27``) in the order of the graph.
+def _name_by_place(graph: onnx.GraphProto) -> None:
+    """Replace the names that tf2onnx made up (``Transpose__27``), and order the constants.
 
-    Its own counter belongs to the process, so that a second conversion would give other bytes.
+    Its names come from a counter of the process and from sets, so that a second conversion would
+    give other bytes. New names count in the order of the nodes; names of layers stay.
     """
+    names: dict[str, str] = {}
+    parts = list(_graphs(graph))
+    for node in (node for part in parts for node in part.node):
+        for name in (*node.input, *node.output):
+            if _MADE_UP.search(name) and name not in names:
+                kind = node.op_type if name in node.output else "const"
+                names[name] = f"{kind}__{len(names) + 1}"
+    for part in parts:
+        for node in part.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+            node.name = node.output[0].removesuffix(":0")
+        for value in (*part.initializer, *part.input, *part.output):
+            value.name = names.get(value.name, value.name)
+        constants = sorted(part.initializer, key=lambda tensor: str(tensor.name))
+        del part.initializer[:]
+        part.initializer.extend(constants)
 
-    def renamed(name: str) -> str:
-        return re.sub(
-            r"(?<=__)\d+", lambda m: numbers.setdefault(m[0], str(len(numbers) + 1)), name
-        )
 
+_MADE_UP = re.compile(r"__\d+")
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and, after it, those inside its nodes."""
+    yield graph
     for node in graph.node:
-        node.name = renamed(node.name)
-        node.input[:] = [renamed(name) for name in node.input]
-        node.output[:] = [renamed(name) for name in node.output]
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                _renumber(attribute.g, numbers)
-    for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
-        value.name = renamed(value.name)
+                yield from _graphs(attribute.g)
 
 
 def _sort_topologically(graph: onnx.GraphProto) -> None:

@@ -25,7 +25,8 @@ def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Mod
         probabilities float32 ``(batch, classes)`` out.
 
     Raises:
-        ConversionError: The model is no classifier of RGB pictures of a fixed size.
+        ConversionError: The model is no classifier of RGB pictures of a fixed size, or computes in
+            less than float32.
     """
     shape, classes = _check_classifier(model)
     image = keras.Input(shape, name=INPUT_NAME, dtype="float32")
@@ -108,4 +109,11 @@ def _check_classifier(model: keras.Model) -> tuple[tuple[int, int, int], int]:
             f"{model.name}: output shape {answer}; expected (batch, classes) "
             "with at least 2 classes"
         )
+    for layer in model._flatten_layers():
+        if layer.compute_dtype in ("float16", "bfloat16"):
+            raise ConversionError(
+                f"{model.name}: layer {layer.name!r} computes in {layer.compute_dtype}; expected "
+                "float32, from which lower precisions are derived; set dtype_policy = 'float32' on "
+                "every layer and save the model again"
+            )
     return (int(picture[1]), int(picture[2]), 3), int(answer[1])

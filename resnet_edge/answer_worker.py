@@ -15,8 +15,9 @@ import numpy as np
 
 from resnet_edge.artifacts import load_artifact
 from resnet_edge.errors import InferenceError, ResnetEdgeError
-from resnet_edge.records import from_json
+from resnet_edge.records import describe_os_error, from_json
 from resnet_edge.runtimes import open_runtime
+from resnet_edge.workers import leave_with_parent
 
 REPORT_EVERY = 16
 
@@ -35,6 +36,7 @@ class AnswerJob:
 
 def main(arguments: list[str]) -> int:
     """Answer the pictures; print how far it is, and at last the runtime's name, a line each."""
+    leave_with_parent()
     report = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # runtimes greet on standard output
     try:
@@ -49,6 +51,9 @@ def main(arguments: list[str]) -> int:
         print(runtime.title, file=report)
     except ResnetEdgeError as problem:
         print(problem, file=sys.stderr)
+        return 1
+    except OSError as problem:
+        print(f"answers: {describe_os_error(problem)}", file=sys.stderr)
         return 1
     return 0
 

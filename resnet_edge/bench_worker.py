@@ -24,6 +24,7 @@ from resnet_edge.latency import LatencySpec, measure
 from resnet_edge.records import from_json, to_json
 from resnet_edge.results import Latency
 from resnet_edge.runtimes import Runtime, open_runtime
+from resnet_edge.workers import leave_with_parent
 
 PICTURE_SEED = 0
 """Of the random picture: the same pixels for every artifact and every machine."""
@@ -115,6 +116,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         Exit code: 0, or 1 with a message on stderr.
     """
+    leave_with_parent()
     # Runtimes greet on stdout, also from C: give them stderr and keep the real one for the answer.
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -8,6 +8,7 @@ import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.data.split import SplitShares
 from resnet_edge.errors import UsageError
@@ -22,6 +23,9 @@ EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "d
 
 SMALL_IMAGE_SIZE = 64
 """Default side without pretrained weights: a whole network trains on a laptop in minutes."""
+
+CALIBRATION_COUNT = 200
+"""Default number of calibration pictures (see ``resnet_edge.data.calibration``)."""
 
 PRETRAINED_IMAGE_SIZE = 224
 """Default side with ImageNet weights: what they were trained at."""
@@ -57,11 +61,13 @@ class CalibrationOptions:
 
     calibration: Path | None = None
     """A folder of pictures; None takes them from the training split."""
-    calibration_count: int = 200
-    seed: int = 0
+    calibration_count: int | None = None
+    """None takes ``CALIBRATION_COUNT``, and in ``export`` as many as ``finetune`` did."""
+    seed: int | None = None
+    """None takes 0, and in ``export`` what ``finetune`` took."""
 
     def __post_init__(self) -> None:
-        if self.calibration_count < 1:
+        if self.calibration_count is not None and self.calibration_count < 1:
             raise UsageError(
                 f"--calibration-count: got {self.calibration_count}; expected at least 1"
             )
@@ -78,6 +84,13 @@ class ModelOptions:
     weights: str = "none"
     preprocessing: str | None = None
     labels: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.preprocessing is not None and self.preprocessing not in PREPROCESSINGS:
+            raise UsageError(
+                f"--preprocessing: got {self.preprocessing}; "
+                f"expected one of {', '.join(PREPROCESSINGS)}"
+            )
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,16 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError):
             raise OutputError(
-                f"{path}: cannot be written ({problem.strerror}); "
+                f"{path}: cannot be written ({problem.strerror or problem}); "
                 "free some space or choose another folder with --out"
             ) from problem
         raise
+
+
+def describe_os_error(problem: OSError) -> str:
+    """Say what the system refused, of which file, and what to do."""
+    place = f"{problem.filename}: " if problem.filename else ""
+    return (
+        f"{place}{problem.strerror or problem}; "
+        "free some space or choose another folder with --out"
+    )

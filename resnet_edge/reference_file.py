@@ -95,6 +95,8 @@ def read_reference(path: Path) -> Reference:
     if not path.exists():
         raise ReferenceFileError(f"{path}: no such file; make it with `resnet-edge reference`")
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no zip, or cut short")
         with np.load(path, allow_pickle=False) as arrays:
             data = json.loads(arrays["info"].tobytes())
             numbers = [arrays[name] for name in ("probabilities", "logits", "classes")]
@@ -104,9 +106,8 @@ def read_reference(path: Path) -> Reference:
         ) from problem
     if isinstance(data, dict) and data.get("schema") != REFERENCE_VERSION:
         raise ReferenceFileError(
-            f"{path}: schema {data.get('schema')}; expected {REFERENCE_VERSION}; make it again "
-            "with "
-            "`resnet-edge reference`"
+            f"{path}: schema {data.get('schema')}; expected {REFERENCE_VERSION}; "
+            "make it again with `resnet-edge reference`"
         )
     info = from_json(ReferenceInfo, data, str(path), ReferenceFileError)
     return Reference(info, *numbers)

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import resnet_edge
@@ -20,9 +22,59 @@ from resnet_edge.errors import ResnetEdgeError
 
 TAIL_LINES = 12
 
+_WATCH = "RESNET_EDGE_WATCH_PARENT"
+"""Set in a worker's environment: its standard input ends when the parent does."""
+
 
 class WorkerError(ResnetEdgeError):
     """A worker process failed; the message has its last words."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers that run side by side, each listened to by a thread of ``pool``."""
+
+    pool: ThreadPoolExecutor
+    processes: set[subprocess.Popen[str]] = field(default_factory=set)
+    dismissed: threading.Event = field(default_factory=threading.Event)
+    """Set once nobody waits for the workers any more."""
+
+
+@contextlib.contextmanager
+def crew_of(size: int) -> Iterator[Crew]:
+    """Let workers run side by side; on any error, Ctrl-C too, all of them are killed.
+
+    Ctrl-C reaches the main thread only, which would else wait until every worker has ended.
+
+    Args:
+        size: How many run at a time.
+    """
+    crew = Crew(ThreadPoolExecutor(size))
+    try:
+        yield crew
+    except BaseException:
+        crew.dismissed.set()
+        crew.pool.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(crew.processes):
+            process.kill()
+        raise
+    finally:
+        crew.pool.shutdown()
+
+
+def leave_with_parent() -> None:
+    """In a worker: end when the process that started it does, also after its ``kill -9``.
+
+    Does nothing in a process that `run_worker` did not start.
+    """
+    if os.environ.pop(_WATCH, None):
+        threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
 
 
 def module_command(module: str, *arguments: str) -> tuple[str, ...]:
@@ -35,16 +87,19 @@ def run_worker(
     title: str,
     environment: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
+    crew: Crew | None = None,
 ) -> Iterator[str]:
     """Run a command in a new process and yield its standard output by lines, as they come.
 
-    The process does not outlive the iteration: on Ctrl-C or any error here it is killed.
+    The process does not outlive the iteration: on Ctrl-C or any error here it is killed. One that
+    calls `leave_with_parent` does not outlive this process either.
 
     Args:
         command: From `module_command`; the process finds this very package.
         title: Names the work in errors.
         environment: Variables set beside this process's own.
         timeout_s: The process is killed after so long.
+        crew: The workers that it belongs to, where several run at a time.
 
     Raises:
         WorkerError: The process exited with an error, was killed by a signal, or took too long.
@@ -54,17 +109,19 @@ def run_worker(
             command,
             stdout=subprocess.PIPE,
             stderr=log,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, **(environment or {}), "PYTHONPATH": _python_path()},
+            env={**os.environ, **(environment or {}), "PYTHONPATH": _python_path(), _WATCH: "1"},
         )
         expired = threading.Event()
         alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
         if timeout_s is not None:
             alarm.start()
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
+            _join(crew, process)
             yield from (line.strip() for line in process.stdout)
             status = process.wait()
         finally:
@@ -72,7 +129,10 @@ def run_worker(
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             process.wait()
+            process.stdin.close()
             process.stdout.close()
+            if crew is not None:
+                crew.processes.discard(process)
         if expired.is_set():
             raise WorkerError(
                 f"{title}: no result within {timeout_s:g} s; measure fewer queries or seconds"
@@ -80,6 +140,13 @@ def run_worker(
         if status:
             log.seek(0)
             raise WorkerError(f"{title}: {_death_words(status)}{_tail(log.read())}")
+
+
+def _join(crew: Crew | None, process: subprocess.Popen[str]) -> None:
+    if crew is not None:
+        crew.processes.add(process)
+        if crew.dismissed.is_set():  # it was started while the others were killed
+            process.kill()
 
 
 def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:

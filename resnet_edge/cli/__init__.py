@@ -55,6 +55,8 @@ def _dispatch(words: list[str]) -> int:
     try:
         app(words, prog_name="resnet-edge")
     except SystemExit as done:
+        if done.code == INTERRUPTED:  # typer turns Ctrl-C into this and says nothing
+            raise KeyboardInterrupt from None
         return int(done.code or 0)
     return 0
 
@@ -63,6 +65,7 @@ def _explain(problem: Exception) -> int:
     """Print one message for an error; return the exit code."""
     from converters.errors import ConversionError
     from resnet_edge.errors import ResnetEdgeError
+    from resnet_edge.records import describe_os_error
 
     match problem:
         case ResnetEdgeError():
@@ -70,11 +73,7 @@ def _explain(problem: Exception) -> int:
         case ConversionError():
             message, code = str(problem), 1
         case OSError():
-            place = f"{problem.filename}: " if problem.filename else ""
-            message = (
-                f"{place}{problem.strerror}; free some space or choose another folder with --out"
-            )
-            code = 1
+            message, code = describe_os_error(problem), 1
         case MemoryError():
             message, code = "memory ran out; use a smaller --image-size or --batch-size", 1
         case _:

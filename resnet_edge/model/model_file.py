@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import ModelError
+from resnet_edge.pictures import Fit
 from resnet_edge.records import from_json, to_json, write_bytes
 
 if TYPE_CHECKING:  # reading a description must not take the seconds that importing Keras takes
@@ -34,6 +36,14 @@ class ModelInfo:
     """How pictures are brought to the input size: a value of ``resnet_edge.pictures.Fit``."""
     weights: str
     """Where the weights come from, in words."""
+
+    def __post_init__(self) -> None:
+        for name, got, known in (
+            ("preprocessing", self.preprocessing, tuple(PREPROCESSINGS)),
+            ("fit", self.fit, tuple(fit.value for fit in Fit)),
+        ):
+            if got not in known:
+                raise ValueError(f"{name} is {got!r}; expected one of {', '.join(known)}")
 
 
 def write_model(path: Path, model: keras.Model, info: ModelInfo) -> None:

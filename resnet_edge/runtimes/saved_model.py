@@ -30,8 +30,8 @@ class SavedModelRuntime(Runtime):
             tf.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError as problem:
             raise InferenceError(
-                f"{artifact.path}: TensorFlow has started in this process with other "
-                f"thread counts; expected to set {threads}; open a SavedModel in a process of its own"
+                f"{artifact.path}: TensorFlow has started in this process with other thread "
+                f"counts; expected to set {threads}; open a SavedModel in a process of its own"
             ) from problem
         try:
             # The signature keeps no reference to what it computes with: hold the loaded object too.

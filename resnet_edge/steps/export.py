@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,9 +28,9 @@ from resnet_edge.options import Options
 from resnet_edge.pictures import Fit
 from resnet_edge.records import from_json, write_record
 from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
-from resnet_edge.steps.prepare import choose_pictures, read_labels
+from resnet_edge.steps.prepare import TRAINING_SPLIT, choose_pictures, read_labels
 from resnet_edge.steps.stamps import version_of
-from resnet_edge.workers import WorkerError, module_command, run_worker
+from resnet_edge.workers import Crew, WorkerError, crew_of, module_command, run_worker
 
 _TOOLS: Mapping[Format, tuple[str, ...]] = {
     Format.SAVED_MODEL: (),
@@ -182,7 +182,20 @@ def _find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationS
             f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
             "leave them out with --formats"
         )
-    return read_calibration(layout.calibration, manifest.root)
+    recorded = read_calibration(layout.calibration, manifest.root)
+    wanted = replace(
+        options.calibration,
+        calibration_count=options.calibration.calibration_count or recorded.requested,
+        seed=recorded.seed if options.calibration.seed is None else options.calibration.seed,
+    )
+    if recorded.source != TRAINING_SPLIT:
+        raise UsageError(
+            f"{layout.calibration}: its pictures are those of a {recorded.source}, which is not "
+            "given; pass --calibration DIR again"
+        )
+    if (wanted.calibration_count, wanted.seed) == (recorded.requested, recorded.seed):
+        return recorded
+    return choose_pictures(wanted, manifest.split.train, manifest.split.test, labels, layout)
 
 
 def _calibration_record(options: Options, calibration: CalibrationSet) -> CalibrationRecord:
@@ -220,7 +233,7 @@ def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) ->
     written: list[str] = []
     with (
         display.bar("exporting") as advance,
-        concurrent.futures.ThreadPoolExecutor(min(len(plans), available_cores())) as pool,
+        crew_of(min(len(plans), available_cores())) as crew,
     ):
 
         def listen(event: ExportEvent) -> None:
@@ -230,11 +243,13 @@ def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) ->
                 advance(len(written), total)
 
         running = [
-            pool.submit(_run_worker, name, ExportPlan(plan), options.layout.cache, listen)
+            crew.pool.submit(
+                _run_worker, name, ExportPlan(plan), options.layout.cache, listen, crew
+            )
             for name, plan in plans.items()
             if plan
         ]
-        for future in concurrent.futures.as_completed(running):
+        for future in as_completed(running):
             future.result()
 
 
@@ -243,14 +258,18 @@ def _is_onnx(job: ExportJob) -> bool:
 
 
 def _run_worker(
-    name: str, plan: ExportPlan, cache: Path, listen: Callable[[ExportEvent], None]
+    name: str,
+    plan: ExportPlan,
+    cache: Path,
+    listen: Callable[[ExportEvent], None],
+    crew: Crew,
 ) -> None:
     path = cache / f"{name}.job.json"
     write_record(path, plan)
     command = module_command("resnet_edge.steps.export_worker", str(path))
     failure: str | None = None
     try:
-        for line in run_worker(command, name, _DETERMINISTIC):
+        for line in run_worker(command, name, _DETERMINISTIC, crew=crew):
             event = from_json(ExportEvent, json.loads(line), name, ArtifactError)
             failure = event.error or failure
             listen(event)

@@ -31,10 +31,11 @@ from resnet_edge.artifacts import (
     size_path,
     write_sidecar,
 )
-from resnet_edge.errors import ArtifactError, ResnetEdgeError
+from resnet_edge.errors import ArtifactError, OutputError, ResnetEdgeError
 from resnet_edge.model.classifiers import load_classifier
-from resnet_edge.records import read_record, to_json, write_bytes
+from resnet_edge.records import describe_os_error, read_record, to_json, write_bytes
 from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.workers import leave_with_parent
 
 DESCRIPTION = "Image classifier: raw RGB levels 0 to 255 in, class probabilities out."
 
@@ -51,6 +52,7 @@ class Network:
 
 def main(arguments: list[str]) -> int:
     """Convert what the job file says; report on standard output, one JSON object a line."""
+    leave_with_parent()
     sys.stdout.flush()
     # Libraries print to standard output, which here speaks JSON: give them standard error instead.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -63,6 +65,9 @@ def main(arguments: list[str]) -> int:
         run_plan(read_record(ExportPlan, Path(arguments[0]), ArtifactError), report)
     except (ConversionError, ResnetEdgeError) as problem:
         report(ExportEvent("", "failed", 0, 0, str(problem)))
+        return 1
+    except OSError as problem:
+        report(ExportEvent("", "failed", 0, 0, describe_os_error(problem)))
         return 1
     return 0
 
@@ -92,14 +97,24 @@ def build_network(job: ExportJob) -> Network:
 def _write_saved_model(
     job: ExportJob, network: Network, report: Callable[[ExportEvent], None]
 ) -> None:
+    import tensorflow as tf
+
     from converters.saved_model import export_saved_model
 
     (name,) = job.names
     beside = job.artifacts / f".{name}.part"
     shutil.rmtree(beside, ignore_errors=True)
     job.artifacts.mkdir(parents=True, exist_ok=True)
-    export_saved_model(network.serving, beside, job.labels)
     target = job.artifacts / name
+    try:
+        export_saved_model(network.serving, beside, job.labels)
+    except (OSError, tf.errors.OpError) as problem:  # the latter is TensorFlow's own OSError
+        shutil.rmtree(beside, ignore_errors=True)
+        words = str(problem).strip().partition("\n")[0] or type(problem).__name__
+        raise OutputError(
+            f"{target}: cannot be written ({words}); "
+            "free some space or choose another folder with --out"
+        ) from problem
     sidecar_path(target).unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     beside.rename(target)

@@ -9,7 +9,7 @@ from resnet_edge.artifacts import hash_path
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
 from resnet_edge.display import Display, Silent
-from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.errors import ModelError
 from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
 from resnet_edge.records import read_record, write_record
 from resnet_edge.steps.prepare import Photos, choose_pictures, decode_split, labels_of, load_photos
@@ -133,10 +133,6 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
     for note in loaded.notes:
         display.say(note)
     preprocessing = options.model.preprocessing or loaded.preprocessing or DEFAULT_PREPROCESSING
-    if preprocessing not in PREPROCESSINGS:
-        raise UsageError(
-            f"--preprocessing: got {preprocessing}; expected one of {', '.join(PREPROCESSINGS)}"
-        )
     scratch = options.model.weights == "none"
     if scratch:
         display.warn(

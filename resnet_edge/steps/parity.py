@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from resnet_edge.records import read_record, to_json, write_record
 from resnet_edge.reference_file import Reference, check_model, read_reference
 from resnet_edge.results import ArtifactParity, ParityResult
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
-from resnet_edge.workers import module_command, run_worker
+from resnet_edge.workers import Crew, crew_of, module_command, run_worker
 
 _RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "numpy", "pillow", "resnet-edge")
 
@@ -58,7 +57,7 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
-        "gates": digest(options.gates),
+        "gates": digest(replace(options.gates, max_p90_ms=None, max_latency_ratio=None)),
         "versions": digest([version_of(package) for package in _RUNTIMES]),
     }
     if is_current(options.out, "parity", inputs):
@@ -114,7 +113,7 @@ def _compare_all(
     with (
         tempfile.TemporaryDirectory() as folder,
         display.bar("parity") as advance,
-        concurrent.futures.ThreadPoolExecutor(available_cores()) as pool,
+        crew_of(available_cores()) as crew,
     ):
         answered = dict.fromkeys((a.name for a in artifacts), 0)
         total = len(artifacts) * len(reference.classes)
@@ -125,7 +124,7 @@ def _compare_all(
                 advance(sum(answered.values()), total)
 
             answers = Path(folder) / f"{artifact.name}.npy"
-            runtime = _answer(artifact, pixels, answers, count)
+            runtime = _answer(artifact, pixels, answers, count, crew)
             return compare_artifact(
                 artifact_kind(artifact.name),
                 artifact.sidecar.sha256,
@@ -135,7 +134,7 @@ def _compare_all(
                 options.gates,
             )
 
-        return tuple(pool.map(compare, artifacts))
+        return tuple(crew.pool.map(compare, artifacts))
 
 
 def _decode_test(
@@ -150,8 +149,7 @@ def _decode_test(
     if tuple(picture.sha256 for picture in test) != reference.info.hashes:
         raise ReferenceFileError(
             f"{layout.reference}: made for {len(reference.info.hashes)} other pictures than the "
-            "test "
-            f"split's {len(test)}; make it again with `resnet-edge reference`"
+            f"test split's {len(test)}; make it again with `resnet-edge reference`"
         )
     size, fit = artifact.sidecar.image_size, Fit(artifact.sidecar.fit)
     with display.bar("decoding test pictures") as advance:
@@ -159,12 +157,12 @@ def _decode_test(
     return decoded_path(test, size, fit, layout.cache).resolve()
 
 
-def _answer(artifact: Artifact, pixels: Path, answers: Path, count: Advance) -> str:
+def _answer(artifact: Artifact, pixels: Path, answers: Path, count: Advance, crew: Crew) -> str:
     """Run one artifact's worker; return the runtime's name."""
     job = AnswerJob(artifact.path.resolve(), pixels, answers, threads=1)
     last = ""
     command = module_command("resnet_edge.answer_worker", json.dumps(to_json(job)))
-    for line in run_worker(command, artifact.name):
+    for line in run_worker(command, artifact.name, crew=crew):
         last = line
         if line.isdigit():
             count(int(line), 0)

@@ -14,8 +14,11 @@ from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.options import CalibrationOptions, DataOptions
+from resnet_edge.options import CALIBRATION_COUNT, CalibrationOptions, DataOptions
 from resnet_edge.pictures import Fit
+
+TRAINING_SPLIT = "training split"
+"""Source of calibration pictures that were not given in a folder of their own."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +76,31 @@ def choose_pictures(
         DataError: A picture of ``--calibration`` is in the test split too: the measurement would
         flatter.
     """
-    if options.calibration is None:
-        chosen = choose_calibration(train, labels, options.calibration_count, options.seed)
-    else:
-        chosen = choose_calibration(
-            load_unlabelled(options.calibration, layout.cache / "unpacked", labels=labels),
-            labels,
-            options.calibration_count,
-            options.seed,
-            source=f"folder {options.calibration.name}",
-        )
-    tested = {picture.sha256 for picture in test}
-    if leaked := [picture.name for picture in chosen.pictures if picture.sha256 in tested]:
-        raise DataError(
-            f"--calibration: {len(leaked)} pictures are in the test split too, the first is "
-            f"{leaked[0]}; expected other pictures, or the measured accuracy would flatter; "
-            "remove them from the calibration folder"
-        )
+    pictures, source = train, TRAINING_SPLIT
+    if options.calibration is not None:
+        memory = layout.cache / "unpacked"
+        pictures = load_unlabelled(options.calibration, memory, labels=labels)
+        source = f"folder {options.calibration.name}"
+    count, seed = options.calibration_count or CALIBRATION_COUNT, options.seed or 0
+    chosen = choose_calibration(pictures, labels, count, seed, source)
+    check_apart(chosen, test, "--calibration")
     write_calibration(layout.calibration, chosen)
     return chosen
+
+
+def check_apart(calibration: CalibrationSet, test: tuple[Picture, ...], option: str) -> None:
+    """Refuse calibration pictures that are test pictures too.
+
+    Raises:
+        DataError: There are some; ``option`` is named as what to change.
+    """
+    tested = {picture.sha256 for picture in test}
+    if leaked := [picture.name for picture in calibration.pictures if picture.sha256 in tested]:
+        raise DataError(
+            f"{option}: {len(leaked)} calibration pictures are test pictures too, the first is "
+            f"{leaked[0]}; expected others, or the measured accuracy would flatter; "
+            "remove them from one of the two folders"
+        )
 
 
 def decode_split(

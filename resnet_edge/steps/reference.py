@@ -5,6 +5,10 @@ Runs on any Keras backend; TensorFlow is imported only where it is the backend.
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +17,13 @@ import numpy as np
 
 from resnet_edge.artifacts import hash_path
 from resnet_edge.bench_worker import peak_memory_bytes
-from resnet_edge.data.dataset import Dataset, Picture, load_dataset
+from resnet_edge.data.calibration import read_calibration
+from resnet_edge.data.dataset import Picture, load_dataset
 from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.split import Split
 from resnet_edge.display import Advance, Display, Silent
-from resnet_edge.errors import ModelError, ReferenceFileError
+from resnet_edge.errors import ModelError, ReferenceFileError, RuntimeMissingError, UsageError
 from resnet_edge.latency import measure
 from resnet_edge.machine import available_cores
 from resnet_edge.model.model_file import ModelInfo
@@ -27,7 +32,7 @@ from resnet_edge.parity.metrics import centred_logits
 from resnet_edge.pictures import Fit
 from resnet_edge.reference_file import Reference, ReferenceInfo, read_reference, write_reference
 from resnet_edge.steps.export import describe_model
-from resnet_edge.steps.prepare import labels_of
+from resnet_edge.steps.prepare import check_apart, labels_of
 from resnet_edge.steps.stamps import version_of
 
 BATCH = 32
@@ -72,28 +77,35 @@ def _test_pictures(
 ) -> tuple[Picture, ...]:
     """The build's test split; or all of ``--test``, which then becomes the build's; or none."""
     layout = options.layout
-    if source == layout.model and layout.dataset.exists():
-        return read_manifest(layout.dataset).split.test
-    if options.data.test is not None:
-        with display.bar("checking test pictures") as advance:
-            dataset = load_dataset(
-                options.data.test,
-                layout.cache / "unpacked",
-                labels=info.labels,
-                skip_unreadable=options.data.skip_unreadable,
-                progress=advance,
+    recorded = read_manifest(layout.dataset).split.test if layout.dataset.exists() else None
+    if options.data.test is None:
+        if recorded is None:
+            display.warn("no test pictures: nothing can be checked; pass --test DIR")
+        return recorded or ()
+    with display.bar("checking test pictures") as advance:
+        dataset = load_dataset(
+            options.data.test,
+            layout.cache / "unpacked",
+            labels=info.labels,
+            skip_unreadable=options.data.skip_unreadable,
+            progress=advance,
+        )
+    if recorded is not None and source == layout.model:
+        if _hashes(recorded) != _hashes(dataset.pictures):
+            raise UsageError(
+                f"--test: {options.data.test} has other pictures than the test split that {source} "
+                "was trained apart from; pass --test to `resnet-edge finetune`"
             )
-        _write_test_manifest(options, source, info, dataset)
-        return dataset.pictures
-    if layout.dataset.exists():
-        return read_manifest(layout.dataset).split.test
-    display.warn("no test pictures: nothing can be checked; pass --test DIR")
-    return ()
-
-
-def _write_test_manifest(options: Options, source: Path, info: ModelInfo, dataset: Dataset) -> None:
+        return recorded
+    if layout.calibration.exists():
+        check_apart(read_calibration(layout.calibration, dataset.root), dataset.pictures, "--test")
     split = Split((), (), dataset.pictures)
-    write_manifest(options.layout.dataset, dataset, split, input_size(source), Fit(info.fit))
+    write_manifest(layout.dataset, dataset, split, input_size(source), Fit(info.fit))
+    return dataset.pictures
+
+
+def _hashes(pictures: tuple[Picture, ...]) -> list[str]:
+    return sorted(picture.sha256 for picture in pictures)
 
 
 def input_size(source: Path) -> tuple[int, int]:
@@ -116,11 +128,42 @@ def _is_current(options: Options, sha256: str, info: ModelInfo, test: tuple[Pict
         and found.hashes == tuple(picture.sha256 for picture in test)
         and found.pictures == tuple(picture.name for picture in test)
         and found.versions == _versions()
+        and len(found.latency.samples_s) >= options.bench.spec.min_queries
+        and sum(found.latency.samples_s) >= options.bench.spec.min_seconds
     )
 
 
 def _versions() -> dict[str, str]:
-    return {package: version_of(package) for package in ("keras", "numpy", "pillow", "resnet-edge")}
+    packages = ("keras", keras_backend(), "numpy", "pillow", "resnet-edge")
+    return {package: version_of(package) for package in packages}
+
+
+def keras_backend() -> str:
+    """The backend that Keras takes here, without the seconds that importing Keras takes.
+
+    Returns:
+        ``tensorflow``, ``jax``, ``torch`` or whatever else Keras is told.
+
+    Raises:
+        RuntimeMissingError: It is not installed.
+    """
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].backend.backend())
+    name = os.environ.get("KERAS_BACKEND") or _configured_backend() or "tensorflow"
+    if importlib.util.find_spec(name) is None:
+        raise RuntimeMissingError(
+            f"KERAS_BACKEND: {name} is not installed; run `pip install {name}`, or choose another"
+        )
+    return name
+
+
+def _configured_backend() -> str | None:
+    """What ``keras.json`` says, as Keras reads it."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return str(json.loads((home / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, KeyError, TypeError):  # Keras itself goes on without it as well
+        return None
 
 
 def _answer(

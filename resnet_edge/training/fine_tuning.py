@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from resnet_edge.training.checkpoint import Checkpoint
 from resnet_edge.training.features import Extractor, compute_features
 from resnet_edge.training.job import Job, Outcome, outcome
-from resnet_edge.training.network import train_last_stages
+from resnet_edge.training.network import check_classifier, train_last_stages
 from resnet_edge.training.phase import Phase, read_variables
 from resnet_edge.training.settings import HEAD_EPOCHS, UNFREEZE_EPOCHS
+from resnet_edge.training.standardization import Standardization, measure_standardization
 from resnet_edge.training.stream import batches, with_targets
 
 UNFREEZE_RATE = 0.1
@@ -40,8 +41,13 @@ def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
     if resumed is not None and resumed.progress.phase == "unfreeze":
         return _unfreeze(job, resumed)
     train_last_stages(job.network, 0)
-    phase = _head_phase(job)
+    head = check_classifier(job.network.model)
+    views, validation = _features(job)
+    standardization = measure_standardization(views, centre=head.use_bias)
+    standardization.unfold(head)
+    phase = _head_phase(job, views, validation, standardization)
     state = job.run(phase, resumed or job.start("head"))
+    standardization.fold(head)
     if not stages:
         return outcome(state, phase)
     train_last_stages(job.network, stages)
@@ -59,8 +65,12 @@ def _unfreeze(job: Job, state: Checkpoint) -> Outcome:
     return outcome(job.run(phase, state), phase)
 
 
-def _head_phase(job: Job) -> Phase:
-    views, validation = _features(job)
+def _head_phase(
+    job: Job,
+    views: Sequence[NDArray[np.float32]],
+    validation: NDArray[np.float32],
+    standardization: Standardization,
+) -> Phase:
     width = views[0].shape[1:]
     everything = np.arange(len(validation))
 
@@ -69,7 +79,7 @@ def _head_phase(job: Job) -> Phase:
         order = generator.permutation(len(job.train))
         chosen = generator.integers(len(views), size=len(job.train))
         drawn = batches(
-            lambda indices: _gather(views, chosen[indices], indices),
+            lambda indices: standardization.apply(_gather(views, chosen[indices], indices)),
             width,
             np.float32,
             order,
@@ -87,7 +97,7 @@ def _head_phase(job: Job) -> Phase:
         steps_at_once=job.steps,
         stream=stream,
         validation=batches(
-            lambda indices: np.asarray(validation[indices]),
+            lambda indices: standardization.apply(validation[indices]),
             width,
             np.float32,
             everything,

@@ -188,3 +188,18 @@ def test_other_shapes_are_refused(build: Callable[[], keras.Model], message: str
     with pytest.raises(ConversionError) as caught:
         serving_model(build(), NONE)
     assert str(caught.value) == message
+
+
+def test_half_precision_is_refused_and_the_advice_works(answers: Answers) -> None:
+    x = keras.Input((8, 8, 3))
+    y = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3, name="c", dtype="mixed_float16")(x))
+    model = keras.Model(x, layers.Dense(4, activation="softmax")(y), name="half")
+    with pytest.raises(ConversionError) as caught:
+        serving_model(model, NONE)
+    assert str(caught.value) == (
+        "half: layer 'c' computes in float16; expected float32, from which lower precisions are "
+        "derived; set dtype_policy = 'float32' on every layer and save the model again"
+    )
+    for layer in model.layers:
+        layer.dtype_policy = "float32"
+    assert answers(serving_model(model, NONE), np.zeros((1, 8, 8, 3))).dtype == np.float32

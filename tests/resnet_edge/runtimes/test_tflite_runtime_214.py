@@ -63,7 +63,8 @@ def depthwise_network() -> keras.Model:
     y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(y)
     y = layers.ReLU(6)(layers.BatchNormalization()(y))
     y = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 1, activation="relu")(y))
-    return keras.Model(x, layers.Dense(5)(y))
+    head = layers.Dense(5, kernel_initializer=keras.initializers.RandomNormal(stddev=2.0))
+    return keras.Model(x, head(y))
 
 
 @pytest.fixture(scope="session", params=[random_resnet, depthwise_network])
