@@ -37,37 +37,38 @@ help: ## List the targets
 	@echo '  Example:   make export DATA=photos WEIGHTS=imagenet OUT=build'
 
 export: $(READY) ## Photos to proven files: all steps (embedded digits without DATA)
-	$(COMMAND) run $(INTO) $(TRAINING) $(call option,formats,$(FORMATS)) $(LATENCY)
+	@$(COMMAND) run $(INTO) $(TRAINING) $(call option,formats,$(FORMATS)) $(LATENCY)
 
 finetune: $(READY) ## Train: OUT/model.keras
-	$(COMMAND) finetune $(INTO) $(TRAINING)
+	@$(COMMAND) finetune $(INTO) $(TRAINING)
 
 saved_model: $(READY) ## Export OUT/artifacts/saved_model
-	$(COMMAND) export $(INTO) --formats saved_model
+	@$(COMMAND) export $(INTO) --formats saved_model
 
 tflite: $(READY) ## Export the .tflite files
-	$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(TFLITE)
+	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(TFLITE)
 
 onnx: $(READY) ## Export the .onnx files
-	$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(ONNX)
+	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(ONNX)
 
 parity: $(READY) ## Reference answers, then every artifact against them
-	$(COMMAND) reference $(INTO)
-	$(COMMAND) parity $(INTO)
+	@$(COMMAND) reference $(INTO)
+	@$(COMMAND) parity $(INTO)
 
 bench: $(READY) ## Latency of every artifact on this machine
-	$(COMMAND) bench $(INTO)
+	@$(COMMAND) bench $(INTO)
 
 report: $(READY) ## OUT/report.html, report.md, report.json
-	$(COMMAND) report $(INTO)
+	@$(COMMAND) report $(INTO)
 
 install: $(READY) ## Make .venv with the locked packages
 
 $(READY): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python {v.major}.{v.minor} found; 3.11 to 3.13 is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"error: Python {v.major}.{v.minor} found; 3.11 to 3.13 is needed; run make PYTHON=python3.11")'
+	@echo 'installing the locked packages into $(VENV) (about 3 GB; a minute or two)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 check: $(READY) ## Format, lint, types
@@ -95,7 +96,7 @@ lock: $(READY) ## Pin all packages anew in requirements.lock
 		--output-file requirements-tflite-runtime.lock
 
 wheel: $(READY) ## Build the wheel into dist/
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was built, .venv included
 	rm -rf "$(OUT)" dist $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,10 +7,14 @@ TF32's 10 bits of mantissa unless told otherwise; a reference must not.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-import keras
-
+from resnet_edge.errors import RuntimeMissingError
 from resnet_edge.machine import describe_machine
 
 
@@ -25,12 +29,42 @@ class Device:
     """Name and version, for instance ``tensorflow 2.21.0``."""
 
 
+def keras_backend() -> str:
+    """The backend that Keras takes here, without the seconds that importing Keras takes.
+
+    Returns:
+        ``tensorflow``, ``jax``, ``torch`` or whatever else Keras is told.
+
+    Raises:
+        RuntimeMissingError: It is not installed.
+    """
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].backend.backend())
+    name = os.environ.get("KERAS_BACKEND") or _configured_backend() or "tensorflow"
+    if importlib.util.find_spec(name) is None:
+        raise RuntimeMissingError(
+            f"KERAS_BACKEND: {name} is not installed; run `pip install {name}`, or choose another"
+        )
+    return name
+
+
+def _configured_backend() -> str | None:
+    """What ``keras.json`` says, as Keras reads it."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return str(json.loads((home / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, KeyError, TypeError):  # Keras itself goes on without it as well
+        return None
+
+
 def use_full_float32() -> Device:
     """Switch every shortcut in float32 off and say where Keras computes.
 
     Returns:
         The best device that the backend has here.
     """
+    import keras
+
     name = keras.backend.backend()
     keras.config.set_floatx("float32")
     match name:

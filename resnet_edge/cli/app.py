@@ -11,10 +11,11 @@ from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
+from resnet_edge.cli.settings import option_types, parse_threads, present_formats, training_settings
 from resnet_edge.data.split import parse_shares
-from resnet_edge.errors import UsageError
 from resnet_edge.latency import LatencySpec
 from resnet_edge.options import (
+    CALIBRATION_COUNT,
     EMBEDDED_DATA,
     BenchOptions,
     CalibrationOptions,
@@ -56,13 +57,15 @@ def root(
     """Read the configuration file; its values become the commands' defaults."""
     if (path := find_config(config)) is None:
         return
-    commands = context.command.commands  # type: ignore[attr-defined]
-    known = {name: {o.name for o in command.params} for name, command in commands.items()}
-    everything = frozenset(str(name) for names in known.values() for name in names)
-    values = read_config(path, everything - {"file", "model_file", "as_json"})
+    commands = [c.callback for c in app.registered_commands if c.callback is not None]
+    known = {command.__name__: option_types(command) for command in commands}
+    everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
+    for word in ("file", "as_json"):  # of one call, not of a project
+        del everything[word]
+    values = read_config(path, everything)
     context.default_map = {
-        command: {name: value for name, value in values.items() if name in names}
-        for command, names in known.items()
+        command: {name: value for name, value in values.items() if name in kinds}
+        for command, kinds in known.items()
     }
 
 
@@ -92,7 +95,7 @@ def run(
     class_weights: p.ClassWeights = False,
     seed: p.Seed = 0,
     calibration: p.Calibration = None,
-    calibration_count: p.CalibrationCount = 200,
+    calibration_count: p.CalibrationCount = CALIBRATION_COUNT,
     fp32_agreement: p.Fp32Agreement = _GATES.fp32_agreement,
     fp32_max_logit: p.Fp32MaxLogit = _GATES.fp32_max_logit,
     fp16_agreement: p.Fp16Agreement = _GATES.fp16_agreement,
@@ -119,7 +122,7 @@ def run(
             data or EMBEDDED_DATA, test, parse_shares(split), image_size, fit, skip_unreadable
         ),
         model=ModelOptions(weights, preprocessing),
-        training=TrainingSettings(
+        training=training_settings(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -145,9 +148,9 @@ def run(
             max_p90_ms,
             max_latency_ratio,
         ),
-        bench=BenchOptions(_latency_spec(min_seconds, min_queries), _parse_threads(threads)),
+        bench=BenchOptions(LatencySpec(min_seconds, min_queries), parse_threads(threads)),
     )
-    content = run_steps(options, _terminal(as_json)).report.content
+    content = run_steps(options, Terminal(quiet=as_json)).report.content
     if as_json:
         print_json(report_json(content))
     else:
@@ -181,7 +184,7 @@ def finetune(
     class_weights: p.ClassWeights = False,
     seed: p.Seed = 0,
     calibration: p.Calibration = None,
-    calibration_count: p.CalibrationCount = 200,
+    calibration_count: p.CalibrationCount = CALIBRATION_COUNT,
     as_json: p.Json = False,
 ) -> None:
     """Train a new head (or, without weights, the whole network) on photos: OUT/model.keras."""
@@ -193,7 +196,7 @@ def finetune(
             data or EMBEDDED_DATA, test, parse_shares(split), image_size, fit, skip_unreadable
         ),
         model=ModelOptions(weights, preprocessing),
-        training=TrainingSettings(
+        training=training_settings(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -210,7 +213,7 @@ def finetune(
         ),
         calibration=CalibrationOptions(calibration, calibration_count, seed),
     )
-    result = train(options, _terminal(as_json))
+    result = train(options, Terminal(quiet=as_json))
     if as_json:
         print_json(result.record)
     else:
@@ -226,8 +229,8 @@ def export(
     preprocessing: p.PreprocessingOption = None,
     fit: p.FitOption = Fit.CROP,
     calibration: p.Calibration = None,
-    calibration_count: p.CalibrationCount = 200,
-    seed: p.Seed = 0,
+    calibration_count: p.ExportCalibrationCount = None,
+    seed: p.ExportSeed = None,
     as_json: p.Json = False,
 ) -> None:
     """Convert a .keras classifier into every format: OUT/artifacts, each file with its sidecar."""
@@ -240,7 +243,7 @@ def export(
         calibration=CalibrationOptions(calibration, calibration_count, seed),
         formats=parse_formats(formats),
     )
-    artifacts = convert(options, model, _terminal(as_json)).artifacts
+    artifacts = convert(options, model, Terminal(quiet=as_json)).artifacts
     if as_json:
         print_json(tuple(artifact.sidecar for artifact in artifacts))
     else:
@@ -267,9 +270,9 @@ def reference(
         out=out,
         data=DataOptions(test=test, fit=fit, skip_unreadable=skip_unreadable),
         model=ModelOptions(preprocessing=preprocessing, labels=labels),
-        bench=BenchOptions(_latency_spec(min_seconds, min_queries)),
+        bench=BenchOptions(LatencySpec(min_seconds, min_queries)),
     )
-    info = make_reference(options, model, _terminal(as_json)).reference.info
+    info = make_reference(options, model, Terminal(quiet=as_json)).reference.info
     if as_json:
         print_json(info)
     else:
@@ -297,8 +300,8 @@ def parity(
     from resnet_edge.steps.parity import check_parity
 
     gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
-    options = Options(out=out, formats=_present(out, formats), gates=gates)
-    result = check_parity(options, _terminal(as_json)).result
+    options = Options(out=out, formats=present_formats(out, formats), gates=gates)
+    result = check_parity(options, Terminal(quiet=as_json)).result
     if as_json:
         print_json(result)
     else:
@@ -323,11 +326,11 @@ def bench(
 
     options = Options(
         out=out,
-        formats=_present(out, formats),
+        formats=present_formats(out, formats),
         gates=Gates(max_p90_ms=max_p90_ms, max_latency_ratio=max_latency_ratio),
-        bench=BenchOptions(_latency_spec(min_seconds, min_queries), _parse_threads(threads)),
+        bench=BenchOptions(LatencySpec(min_seconds, min_queries), parse_threads(threads)),
     )
-    benched = measure_latency(options, _terminal(as_json))
+    benched = measure_latency(options, Terminal(quiet=as_json))
     if as_json:
         print_json(benched.result)
     else:
@@ -349,19 +352,21 @@ def bench(
 def report(
     out: p.Out = BUILD,
     formats: p.Formats = "",
+    allow_inconclusive: p.AllowInconclusive = False,
     as_json: p.Json = False,
 ) -> None:
     """Merge all results: OUT/report.html, report.md, report.json."""
     from resnet_edge.report.contract import report_json
     from resnet_edge.steps.report import make_report
 
-    options = Options(out=out, formats=_present(out, formats))
-    written = make_report(options, _terminal(as_json))
+    options = Options(out=out, formats=present_formats(out, formats))
+    written = make_report(options, Terminal(quiet=as_json))
     if as_json:
         print_json(report_json(written.content))
     else:
         print_summary(written.content)
         print(f"report: {written.html}")
+    _exit_with(written.content.verdict, allow_inconclusive)
 
 
 @app.command()
@@ -380,36 +385,6 @@ def doctor(as_json: p.Json = False) -> None:
 
     diagnosis = diagnose()
     print_json(diagnosis) if as_json else print_rows(diagnosis_rows(diagnosis))
-
-
-def _terminal(as_json: bool) -> Terminal:
-    return Terminal(quiet=as_json)
-
-
-def _present(out: Path, formats: str) -> tuple[str, ...]:
-    """The artifacts asked for; by default those that are there."""
-    if formats:
-        return parse_formats(formats)
-    from resnet_edge.artifacts import load_artifacts
-    from resnet_edge.layout import Layout
-
-    return tuple(artifact.name for artifact in load_artifacts(Layout(out).artifacts))
-
-
-def _latency_spec(min_seconds: float, min_queries: int) -> LatencySpec:
-    return LatencySpec(min_seconds, min_queries)
-
-
-def _parse_threads(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        counts = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        counts = ()
-    if not counts or min(counts) < 1:
-        raise UsageError(f"--threads: got {text!r}; expected numbers from 1, for instance 1,4")
-    return counts
 
 
 def _exit_with(verdict: Verdict, allowed: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from resnet_edge.errors import UsageError
@@ -11,6 +12,14 @@ from resnet_edge.errors import UsageError
 DEFAULT_NAME = "resnet-edge.toml"
 
 Value = str | int | float | bool
+
+_ACCEPTED: Mapping[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str, int, float, list), "a string, a number or a list"),
+}
+"""What TOML may give for an option of each type, and in words; all others take a string."""
 
 
 def find_config(path: Path | None) -> Path | None:
@@ -27,19 +36,19 @@ def find_config(path: Path | None) -> Path | None:
     return path
 
 
-def read_config(path: Path, known: frozenset[str]) -> dict[str, Value]:
+def read_config(path: Path, known: Mapping[str, type]) -> dict[str, Value]:
     """Read options from a TOML file.
 
     Args:
         path: The file: flat ``name = value`` lines; ``image-size`` and ``image_size`` are the same.
-        known: Names of all options, with underscores.
+        known: Type of every option by its name with underscores.
 
     Returns:
         Values by name with underscores; lists are joined by commas, as on the command line.
         Relative paths stay as they are and count from where the command runs.
 
     Raises:
-        UsageError: The file is not TOML, has tables, or an unknown key.
+        UsageError: The file is not TOML, has tables, an unknown key or a value of another type.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -50,18 +59,15 @@ def read_config(path: Path, known: frozenset[str]) -> dict[str, Value]:
         name = key.replace("-", "_")
         if name not in known:
             raise UsageError(f"{path}: unknown key {key!r}; {_suggest(key, known)}")
-        if isinstance(value, list):
-            value = ",".join(str(item) for item in value)
-        if not isinstance(value, str | int | float | bool):
-            raise UsageError(
-                f"{path}: {key} is a {type(value).__name__}; expected a string, number, "
-                "true/false or list"
-            )
-        values[name] = value
+        accepted, words = _ACCEPTED.get(known[name], ((str,), "a string"))
+        if type(value) not in accepted:
+            raise UsageError(f"{path}: {key} = {value!r}; expected {words}")
+        listed = isinstance(value, list)
+        values[name] = ",".join(str(item) for item in value) if listed else value
     return values
 
 
-def _suggest(key: str, known: frozenset[str]) -> str:
+def _suggest(key: str, known: Mapping[str, type]) -> str:
     names = sorted(name.replace("_", "-") for name in known)
     close = difflib.get_close_matches(key.replace("_", "-"), names, 1)
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"

@@ -1,8 +1,8 @@
 """Keeps the start-up chatter of native libraries off the terminal.
 
-TensorFlow's C++ part logs ``I0000 …`` lines to file descriptor 2 before any switch of its own is read.
-This module puts a filter between that descriptor and the terminal; Python's ``sys.stderr`` writes past
-it, so bars and messages are drawn at once.
+TensorFlow's C++ part logs ``I0000 …`` lines to file descriptor 2 before any switch of its own is
+read. This module puts a filter between that descriptor and the terminal; Python's ``sys.stderr``
+writes past it, so bars and messages are drawn at once.
 """
 
 from __future__ import annotations

@@ -166,6 +166,20 @@ Calibration = Annotated[
 CalibrationCount = Annotated[
     int, typer.Option(help="How many calibration pictures.", rich_help_panel=_CALIBRATION)
 ]
+ExportCalibrationCount = Annotated[
+    int | None,
+    typer.Option(
+        help="How many calibration pictures. Default: as many as finetune chose, or 200.",
+        rich_help_panel=_CALIBRATION,
+    ),
+]
+ExportSeed = Annotated[
+    int | None,
+    typer.Option(
+        help="Seed of the calibration pictures. Default: finetune's, or 0.",
+        rich_help_panel=_CALIBRATION,
+    ),
+]
 
 Fp32Agreement = Annotated[
     float,

@@ -79,9 +79,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
     return Benched(path, result, rebuilt=True)
 
 
-def _judge_again(
-    result: BenchResult, reference_p50_s: float | None, gates: Gates
-) -> BenchResult:
+def _judge_again(result: BenchResult, reference_p50_s: float | None, gates: Gates) -> BenchResult:
     """What was measured stays true; only the verdicts depend on gates and reference."""
     artifacts = tuple(
         replace(a, gate=judge_latency(a.latencies, reference_p50_s, gates))

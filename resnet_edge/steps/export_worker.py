@@ -208,7 +208,8 @@ def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
 def _calibration_pictures(job: ExportJob) -> np.ndarray:
     if job.pictures is None:
         raise ArtifactError("calibration: no pictures; pass --calibration DIR")
-    return np.load(job.pictures, mmap_mode="r", allow_pickle=False)
+    pictures: np.ndarray = np.load(job.pictures, mmap_mode="r", allow_pickle=False)
+    return pictures
 
 
 def _write_file(

@@ -5,10 +5,6 @@ Runs on any Keras backend; TensorFlow is imported only where it is the backend.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_edge.artifacts import hash_path
+from resnet_edge.backend import keras_backend, use_full_float32
 from resnet_edge.bench_worker import peak_memory_bytes
 from resnet_edge.data.calibration import read_calibration
 from resnet_edge.data.dataset import Picture, load_dataset
@@ -23,7 +20,7 @@ from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.split import Split
 from resnet_edge.display import Advance, Display, Silent
-from resnet_edge.errors import ModelError, ReferenceFileError, RuntimeMissingError, UsageError
+from resnet_edge.errors import ModelError, ReferenceFileError, UsageError
 from resnet_edge.latency import measure
 from resnet_edge.machine import available_cores
 from resnet_edge.model.model_file import ModelInfo
@@ -77,11 +74,11 @@ def _test_pictures(
 ) -> tuple[Picture, ...]:
     """The build's test split; or all of ``--test``, which then becomes the build's; or none."""
     layout = options.layout
-    recorded = read_manifest(layout.dataset).split.test if layout.dataset.exists() else None
     if options.data.test is None:
-        if recorded is None:
-            display.warn("no test pictures: nothing can be checked; pass --test DIR")
-        return recorded or ()
+        if layout.dataset.exists():
+            return read_manifest(layout.dataset).split.test
+        display.warn("no test pictures: nothing can be checked; pass --test DIR")
+        return ()
     with display.bar("checking test pictures") as advance:
         dataset = load_dataset(
             options.data.test,
@@ -90,7 +87,8 @@ def _test_pictures(
             skip_unreadable=options.data.skip_unreadable,
             progress=advance,
         )
-    if recorded is not None and source == layout.model:
+    if source == layout.model and layout.dataset.exists():
+        recorded = read_manifest(layout.dataset).split.test
         if _hashes(recorded) != _hashes(dataset.pictures):
             raise UsageError(
                 f"--test: {options.data.test} has other pictures than the test split that {source} "
@@ -138,34 +136,6 @@ def _versions() -> dict[str, str]:
     return {package: version_of(package) for package in packages}
 
 
-def keras_backend() -> str:
-    """The backend that Keras takes here, without the seconds that importing Keras takes.
-
-    Returns:
-        ``tensorflow``, ``jax``, ``torch`` or whatever else Keras is told.
-
-    Raises:
-        RuntimeMissingError: It is not installed.
-    """
-    if "keras" in sys.modules:
-        return str(sys.modules["keras"].backend.backend())
-    name = os.environ.get("KERAS_BACKEND") or _configured_backend() or "tensorflow"
-    if importlib.util.find_spec(name) is None:
-        raise RuntimeMissingError(
-            f"KERAS_BACKEND: {name} is not installed; run `pip install {name}`, or choose another"
-        )
-    return name
-
-
-def _configured_backend() -> str | None:
-    """What ``keras.json`` says, as Keras reads it."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        return str(json.loads((home / "keras.json").read_text())["backend"])
-    except (OSError, ValueError, KeyError, TypeError):  # Keras itself goes on without it as well
-        return None
-
-
 def _answer(
     options: Options,
     source: Path,
@@ -176,7 +146,6 @@ def _answer(
 ) -> Reference:
     from converters.preprocessing import PREPROCESSINGS
     from converters.serving import serving_model
-    from resnet_edge.backend import use_full_float32
     from resnet_edge.model.classifiers import load_classifier
 
     device = use_full_float32()

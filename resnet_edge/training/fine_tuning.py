@@ -18,6 +18,8 @@ from resnet_edge.training.settings import HEAD_EPOCHS, UNFREEZE_EPOCHS
 from resnet_edge.training.standardization import Standardization, measure_standardization
 from resnet_edge.training.stream import batches, with_targets
 
+HEAD_RATE = 0.3
+"""Share of the learning rate that a head is trained at, on standardized features."""
 UNFREEZE_RATE = 0.1
 """Share of the learning rate that unfrozen stages are trained at."""
 _FEATURE_BATCH = 1024
@@ -93,7 +95,7 @@ def _head_phase(
         model=job.network.head,
         epochs=job.settings.epochs or HEAD_EPOCHS,
         steps=job.steps,
-        learning_rate=job.settings.learning_rate,
+        learning_rate=job.settings.learning_rate * HEAD_RATE,
         steps_at_once=job.steps,
         stream=stream,
         validation=batches(

@@ -22,9 +22,9 @@ class TrainingSettings:
 
     epochs: int | None = None
     """Passes over the pictures, in each phase. None takes the phase's default."""
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 1e-3
-    """AdamW's peak rate. Unfrozen stages train at a tenth of it."""
+    """AdamW's peak rate for a whole network. A head trains at 0.3 of it, unfrozen stages at 0.1."""
     weight_decay: float = 0.05
     """AdamW's decoupled decay of kernels (not of biases or batch normalization). 0.05 as in
     ConvNeXt, https://arxiv.org/abs/2201.03545."""

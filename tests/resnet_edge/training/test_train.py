@@ -47,7 +47,7 @@ def test_a_frozen_backbone_stays_and_the_head_learns(run, make_small, tmp_path):
     told, steps = [], []
     result = run(
         model,
-        replace(QUICK, epochs=30, patience=30, views=2, augment=True),
+        replace(QUICK, epochs=30, patience=30, learning_rate=0.1, views=2, augment=True),
         on_features=lambda done, total: told.append((done, total)),
         on_step=lambda step, count, loss: steps.append((step, count, loss)),
     )

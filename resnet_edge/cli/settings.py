@@ -1,0 +1,97 @@
+"""What the command line says, as the records that the steps take; wrong values are wrong usage."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from resnet_edge.artifacts import load_artifacts
+from resnet_edge.errors import UsageError
+from resnet_edge.layout import Layout
+from resnet_edge.options import parse_formats
+from resnet_edge.training.settings import TrainingSettings
+
+
+def training_settings(
+    *,
+    epochs: int | None,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    label_smoothing: float,
+    dropout: float,
+    patience: int,
+    views: int,
+    augment: bool,
+    unfreeze: int,
+    seed: int,
+    mixed_precision: bool,
+    class_weights: bool,
+) -> TrainingSettings:
+    """Build the settings of the training.
+
+    Raises:
+        UsageError: A value is out of its range; the message begins with the option.
+    """
+    try:
+        return TrainingSettings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            dropout=dropout,
+            patience=patience,
+            views=views,
+            augment=augment,
+            unfreeze=unfreeze,
+            seed=seed,
+            mixed_precision=mixed_precision,
+            class_weights=class_weights,
+        )
+    except ValueError as problem:
+        name, _, reason = str(problem).partition(":")
+        raise UsageError(f"--{name.replace('_', '-')}:{reason}") from problem
+
+
+def parse_threads(text: str | None) -> tuple[int, ...] | None:
+    """Parse ``--threads 1,4``.
+
+    Raises:
+        UsageError: These are not numbers from 1.
+    """
+    if text is None:
+        return None
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise UsageError(f"--threads: got {text!r}; expected numbers from 1, for instance 1,4")
+    return counts
+
+
+def present_formats(out: Path, formats: str) -> tuple[str, ...]:
+    """Parse ``--formats``; where it is empty, take the artifacts that are in ``out``.
+
+    Raises:
+        UsageError: A name is unknown.
+        ArtifactError: There are no artifacts, or one does not match its sidecar.
+    """
+    if formats:
+        return parse_formats(formats)
+    return tuple(artifact.name for artifact in load_artifacts(Layout(out).artifacts))
+
+
+def option_types(command: Callable[..., object]) -> dict[str, type]:
+    """Types of a command's options by name, without ``None`` where that is allowed."""
+    hints = typing.get_type_hints(command)
+    return {name: _plain(hint) for name, hint in hints.items() if name != "return"}
+
+
+def _plain(hint: object) -> type:
+    if isinstance(hint, types.UnionType):
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return typing.cast(type, hint)
