@@ -98,8 +98,8 @@ def run_keras(weights: Path, splits: Splits, seed: int) -> Run:
     model = new_model(weights, splits.classes, seed)
     pictures = normalized(splits.train)
     started = time.perf_counter()
-    model.trainable = False
-    model.layers[-1].trainable = True
+    for layer in model.layers[:-1]:
+        layer.trainable = False
     model.compile(
         keras.optimizers.Adam(1e-3),
         "sparse_categorical_crossentropy",

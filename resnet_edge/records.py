@@ -6,12 +6,15 @@ names the file and the key. Runs on the device too: standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
+import glob
 import json
 import math
 import os
 import tempfile
+import time
 import types
 import typing
 from collections.abc import Mapping
@@ -21,6 +24,8 @@ from typing import Any, TypeVar
 from resnet_edge.errors import OutputError, ResnetEdgeError
 
 T = TypeVar("T")
+
+_STALE_S = 24 * 3600.0
 
 
 def to_json(record: object) -> Any:  # noqa: ANN401 - JSON is any
@@ -151,6 +156,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -170,6 +176,14 @@ def write_bytes(path: Path, data: bytes) -> None:
                 "free some space or choose another folder with --out"
             ) from problem
         raise
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what processes that were killed a day ago or earlier left of the same file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()
 
 
 def describe_os_error(problem: OSError) -> str:

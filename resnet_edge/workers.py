@@ -39,6 +39,14 @@ class Crew:
     dismissed: threading.Event = field(default_factory=threading.Event)
     """Set once nobody waits for the workers any more."""
 
+    def dismiss(self) -> None:
+        """Kill every worker that still runs, start none any more, and wait until all are gone."""
+        self.dismissed.set()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(self.processes):
+            process.kill()
+        self.pool.shutdown()
+
 
 @contextlib.contextmanager
 def crew_of(size: int) -> Iterator[Crew]:
@@ -53,10 +61,7 @@ def crew_of(size: int) -> Iterator[Crew]:
     try:
         yield crew
     except BaseException:
-        crew.dismissed.set()
-        crew.pool.shutdown(wait=False, cancel_futures=True)
-        for process in tuple(crew.processes):
-            process.kill()
+        crew.dismiss()
         raise
     finally:
         crew.pool.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ MAX_CONFIG_BYTES = 64 << 20
 
 MAX_FILE_BYTES = 4 << 30
 """Most bytes that the archive may unpack to; ResNet50's has 0.1 GB."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _CODE_LAYERS = frozenset(
     ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -69,6 +72,8 @@ def read_keras_file(path: Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras lets through whatever a layer's constructor raises
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise  # Keras unpacks the weights into the temporary folder
         raise ModelError(
             f"{path}: Keras {keras.__version__} cannot load it ({_first_line(error)}); expected a "
             "whole model written by model.save(); save it again with this version of Keras"

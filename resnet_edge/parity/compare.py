@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.artifacts import ArtifactKind, Format, Precision, Quantization
+from resnet_edge.artifacts import ArtifactKind, Quantization
 from resnet_edge.errors import InferenceError, ReferenceFileError
 from resnet_edge.parity import metrics
 from resnet_edge.parity.gates import Evidence, Gates, judge_accuracy, not_checked
 from resnet_edge.results import ArtifactParity, ChangedPicture, ClassResult, GateResult
-
-FLOAT16_FLOOR = 2.0**-25
-"""Half of float16's smallest positive number: a float16 softmax answers 0 below it."""
 
 CONFUSION_CLASSES = 100
 """With more classes the confusion matrix is left out: nobody reads a million numbers."""
@@ -73,8 +70,6 @@ def probability_floor(kind: ArtifactKind) -> float:
     """
     if kind.quantization is Quantization.INTEGER_ONLY:
         return metrics.UINT8_FLOOR
-    if kind.format is Format.ONNX and kind.precision is Precision.FLOAT16:
-        return FLOAT16_FLOOR
     return metrics.FLOAT_FLOOR
 
 

@@ -57,7 +57,8 @@ def build_confusion(content: ReportContent) -> ConfusionSection | None:
     labels = content.model.labels
     raw = content.reference.confusion if content.reference else None
     reference = _counts(raw, len(labels)) if raw is not None else None
-    measured = [row for row in content.artifacts if row.parity is not None]
+    # Without test pictures, or with very many classes, parity leaves the matrix out.
+    measured = [row for row in content.artifacts if row.parity and row.parity.confusion]
     measured.sort(key=_agreement)
     groups = _group(measured, len(labels))
     if reference is None and not groups:

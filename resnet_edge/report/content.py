@@ -133,7 +133,8 @@ class ArtifactRow:
                 Verdict.NOT_CHECKED, "its answers were not compared: no parity results"
             )
         gate = self.parity.gate
-        if gate.verdict is Verdict.FAIL:
+        unchecked = gate.verdict is Verdict.NOT_CHECKED and self.parity.images == 0
+        if unchecked or gate.verdict is Verdict.FAIL:
             return gate
         if self.parity.collapse is not None:
             return replace(gate, verdict=Verdict.FAIL, reason=self.parity.collapse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
@@ -249,8 +250,18 @@ def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) ->
             for name, plan in plans.items()
             if plan
         ]
-        for future in as_completed(running):
-            future.result()
+        try:
+            for future in as_completed(running):
+                future.result()
+        finally:
+            crew.dismiss()
+            _remove_parts(options.layout.artifacts)
+
+
+def _remove_parts(artifacts: Path) -> None:
+    """Remove what killed workers, of this run or an earlier one, had begun to write."""
+    for path in artifacts.glob(".*.part"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _is_onnx(job: ExportJob) -> bool:

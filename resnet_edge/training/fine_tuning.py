@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from resnet_edge.training.checkpoint import Checkpoint
+from resnet_edge.training.feature_stream import FeatureStream
 from resnet_edge.training.features import Extractor, compute_features
 from resnet_edge.training.job import Job, Outcome, outcome
 from resnet_edge.training.network import check_classifier, train_last_stages
 from resnet_edge.training.phase import Phase, read_variables
 from resnet_edge.training.settings import HEAD_EPOCHS, UNFREEZE_EPOCHS
 from resnet_edge.training.standardization import Standardization, measure_standardization
-from resnet_edge.training.stream import batches, with_targets
+from resnet_edge.training.stream import batches
 
 HEAD_RATE = 0.3
 """Share of the learning rate that a head is trained at, on standardized features."""
@@ -73,23 +73,6 @@ def _head_phase(
     validation: NDArray[np.float32],
     standardization: Standardization,
 ) -> Phase:
-    width = views[0].shape[1:]
-    everything = np.arange(len(validation))
-
-    def stream(seed: int) -> tf.data.Dataset:
-        generator = np.random.default_rng(seed)
-        order = generator.permutation(len(job.train))
-        chosen = generator.integers(len(views), size=len(job.train))
-        drawn = batches(
-            lambda indices: standardization.apply(_gather(views, chosen[indices], indices)),
-            width,
-            np.float32,
-            order,
-            job.batch_size,
-            drop_remainder=True,
-        )
-        return with_targets(drawn, job.train.labels, job.class_weights)
-
     return Phase(
         name="head",
         model=job.network.head,
@@ -97,12 +80,14 @@ def _head_phase(
         steps=job.steps,
         learning_rate=job.settings.learning_rate * HEAD_RATE,
         steps_at_once=job.steps,
-        stream=stream,
+        stream=FeatureStream(
+            views, standardization, job.train.labels, job.class_weights, job.batch_size
+        ),
         validation=batches(
             lambda indices: standardization.apply(validation[indices]),
-            width,
+            validation.shape[1:],
             np.float32,
-            everything,
+            np.arange(len(validation)),
             _FEATURE_BATCH,
         ),
         validation_labels=job.validation.labels,
@@ -131,16 +116,3 @@ def _features(job: Job) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]
         compute_features(extractor, job.train, view, on_batch) for view in range(job.settings.views)
     ]
     return views, compute_features(extractor, job.validation, 0, on_batch)
-
-
-def _gather(
-    views: Sequence[NDArray[np.float32]],
-    chosen: NDArray[np.int64],
-    indices: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Features of ``indices``, each from its chosen view."""
-    features = np.empty((len(indices), views[0].shape[1]), np.float32)
-    for number, view in enumerate(views):
-        rows = chosen == number
-        features[rows] = view[indices[rows]]
-    return features

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 SCRATCH_EPOCHS = 12
 """Enough for 98 % on 1,000 handwritten digits from random weights (docs: benchmarks)."""
-HEAD_EPOCHS = 40
+HEAD_EPOCHS = 20
 UNFREEZE_EPOCHS = 10
 STAGES = 4
 

@@ -185,9 +185,7 @@ def test_a_worker_that_hangs_is_killed(tmp_path):
 
 
 def test_a_worker_that_answers_nonsense_is_quoted(tmp_path):
-    with pytest.raises(
-        InferenceError, match=r"answered 'hello'; expected a JSON record"
-    ):
+    with pytest.raises(InferenceError, match=r"answered 'hello'; expected a JSON record"):
         _run(tmp_path, "print('hello')")
     with pytest.raises(InferenceError, match=r"int8.tflite, 2 threads: key 'latency' is missing"):
         _run(tmp_path, "print('{}')")

@@ -1,0 +1,195 @@
+"""What several packages' tests share: tiny photos, tiny models, one finished build, the CLI.
+
+Fixtures are lazy: tests that do not ask for a build pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+COLOURS = {"blue": (40, 60, 200), "green": (40, 190, 60), "red": (200, 50, 50)}
+FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
+TRAINING = ("--epochs", "30", "--learning-rate", "0.2", "--no-augment")
+LATENCY = ("--min-seconds", "0.05", "--min-queries", "8")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Recorder:
+    """A display that keeps what it is told."""
+
+    said: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        yield lambda done, total: None
+
+
+def write_photos(root: Path, count: int = 20, seed: int = 0, noise: float = 30.0) -> Path:
+    """One folder per colour, ``count`` noisy 32x32 PNG pictures in each."""
+    rng = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = np.clip(rng.normal(colour, noise, (32, 32, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def edge_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pictures in 3 classes that differ by colour. Not to be changed."""
+    return write_photos(tmp_path_factory.mktemp("edge") / "photos")
+
+
+@pytest.fixture(name="write_photos", scope="session")
+def _write_photos() -> Callable[..., Path]:
+    return write_photos
+
+
+@pytest.fixture(scope="session")
+def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own ``.keras`` file: two convolutions, 3 classes, 32x32. Not to be changed."""
+    import keras
+    from keras import layers
+
+    generator = keras.initializers.GlorotUniform
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            layers.Conv2D(8, 3, strides=2, use_bias=False, kernel_initializer=generator(seed=1)),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(16, 3, strides=2, kernel_initializer=generator(seed=2)),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax", kernel_initializer=generator(seed=3)),
+        ],
+        name="plain",
+    )
+    path = tmp_path_factory.mktemp("models") / "plain.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def edge_model(plain_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network, which says what it expects. Not to be changed."""
+    import keras
+
+    from resnet_edge.model.model_file import ModelInfo, write_model
+
+    path = tmp_path_factory.mktemp("models") / "edge.keras"
+    info = ModelInfo("edge", tuple(COLOURS), "unit", "crop", "random")
+    write_model(path, keras.saving.load_model(plain_model), info)
+    return path
+
+
+def run_arguments(photos: Path, model: Path, out: Path) -> list[str]:
+    """The command line of the tiny build."""
+    return [
+        *("run", "--data", str(photos), "--weights", str(model), "--out", str(out)),
+        *("--formats", FORMATS, "--threads", "1", "--allow-inconclusive", *TRAINING, *LATENCY),
+    ]
+
+
+@pytest.fixture(name="run_arguments", scope="session")
+def _run_arguments() -> Callable[[Path, Path, Path], list[str]]:
+    return run_arguments
+
+
+@pytest.fixture(scope="session")
+def edge_build(
+    edge_photos: Path, edge_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished build of three artifacts. Not to be changed: see ``build``."""
+    from resnet_edge.cli import main
+
+    out = tmp_path_factory.mktemp("edge") / "build"
+    assert main(run_arguments(edge_photos, edge_model, out)) == 0
+    return out
+
+
+@pytest.fixture
+def build(edge_build: Path, tmp_path: Path) -> Path:
+    """A copy of the finished build, to be changed at will."""
+    return Path(shutil.copytree(edge_build, tmp_path / "build"))
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def cli(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Ran]:
+    """Run the command line in this process, in an empty folder."""
+    from resnet_edge.cli import main
+
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+    def run(*words: str | Path) -> Ran:
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        captured = capfd.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def command() -> tuple[list[str], dict[str, str]]:
+    """How to start the command line in a process of its own: command and environment."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
+    return [sys.executable, "-m", "resnet_edge"], environment
+
+
+@pytest.fixture
+def cli_process(command: tuple[list[str], dict[str, str]], tmp_path: Path) -> Callable[..., Ran]:
+    """Run the command line in a process of its own."""
+    words, environment = command
+
+    def run(*arguments: str | Path, **variables: str) -> Ran:
+        done = subprocess.run(
+            [*words, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**environment, **variables},
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run

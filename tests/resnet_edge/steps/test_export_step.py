@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resnet_edge.artifacts import hash_path, load_artifact
+from resnet_edge.errors import ArtifactError, ModelError, UsageError
+from resnet_edge.options import CalibrationOptions, ModelOptions, Options, parse_formats
+from resnet_edge.steps import export as export_module
+from resnet_edge.steps.export import export
+from resnet_edge.steps.export_job import ExportJob, ExportPlan
+from resnet_edge.steps.export_worker import run_plan
+from resnet_edge.workers import module_command
+
+
+def with_formats(options: Options, formats: str) -> Options:
+    return replace(options, formats=parse_formats(formats))
+
+
+def test_the_same_inputs_give_the_same_bytes(options: Options, edge_build: Path):
+    shutil.rmtree(options.layout.artifacts)
+    done = export(options)
+    assert done.rebuilt == options.formats
+    for name in options.formats:
+        again = hash_path(options.layout.artifacts / name)
+        assert again == hash_path(edge_build / "artifacts" / name), name
+
+
+def test_a_sidecar_says_where_its_artifact_is_from(edge_build: Path):
+    int8 = load_artifact(edge_build / "artifacts" / "int8.tflite").sidecar
+    assert int8.model_sha256 == hash_path(edge_build / "model.keras")
+    assert (int8.labels, int8.preprocessing) == (("blue", "green", "red"), "unit")
+    assert (int8.input_shape, int8.input_dtype) == ((1, 32, 32, 3), "uint8")
+    assert int8.calibration is not None
+    assert int8.calibration.sha256 == hash_path(edge_build / "calibration.json")
+    assert int8.calibration.source == "training split"
+    assert set(int8.tools) == {
+        *("resnet-edge", "tensorflow", "keras", "litert-quantizer", "ai-edge-litert")
+    }
+    fp32 = load_artifact(edge_build / "artifacts" / "fp32.onnx").sidecar
+    assert fp32.calibration is None
+    assert fp32.input_shape == (None, 32, 32, 3)
+    assert fp32.rewrites
+
+
+@pytest.mark.parametrize("name", ["fp32.tflite", "fp32.onnx"])
+def test_truncated_artifacts_are_made_again(options: Options, edge_build: Path, name, recorder):
+    path = options.layout.artifacts / name
+    path.write_bytes(path.read_bytes()[:-100])
+    one = with_formats(options, name)
+    assert export(one, None, recorder).rebuilt == (name,)
+    assert hash_path(path) == hash_path(edge_build / "artifacts" / name)
+    assert export(one, None, recorder).rebuilt == ()
+    assert recorder.said[-1] == "all 1 artifacts are up to date"
+
+
+def test_damaged_sidecars_do_not_count(options: Options):
+    job = export_module._describe_job(options, options.layout.model)
+    job = replace(job, tools=load_artifact(options.layout.artifacts / "fp32.onnx").sidecar.tools)
+    assert export_module._is_current(job, "fp32.onnx")
+    sidecar = options.layout.artifacts / "fp32.onnx.json"
+    text = sidecar.read_text()
+    for damaged in (text[:100], text.replace('"float32"', '"float99"'), "{}"):
+        sidecar.write_text(damaged)
+        assert not export_module._is_current(job, "fp32.onnx")
+    sidecar.unlink()
+    assert not export_module._is_current(job, "fp32.onnx")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_sha256": "0" * 64},
+        {"model_name": "other"},
+        {"labels": ("a", "b", "c")},
+        {"preprocessing": "tf"},
+        {"fit": "pad"},
+        {"tools": {"tensorflow": "1"}},
+        {"options": {"new": "1"}},
+    ],
+)
+def test_an_artifact_of_anything_else_is_stale(options: Options, change):
+    job = export_module._describe_job(options, options.layout.model)
+    job = replace(job, tools=load_artifact(options.layout.artifacts / "fp32.onnx").sidecar.tools)
+    assert not export_module._is_current(replace(job, **change), "fp32.onnx")
+
+
+def plain_options(out: Path, formats: str, **model: object) -> Options:
+    return Options(out=out, model=ModelOptions(**model), formats=parse_formats(formats))  # type: ignore[arg-type]
+
+
+def test_a_users_own_model(plain_model: Path, tmp_path, write_photos, recorder):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("eins\nzwei\ndrei\n")
+    calibration = CalibrationOptions(write_photos(tmp_path / "some", count=2))
+    options = plain_options(tmp_path, "int8.tflite", preprocessing="tf", labels=labels)
+    done = export(replace(options, calibration=calibration), plain_model, recorder)
+    (artifact,) = done.artifacts
+    assert artifact.sidecar.labels == ("eins", "zwei", "drei")
+    assert artifact.sidecar.preprocessing == "tf"
+    assert artifact.sidecar.model_name == "plain"
+    assert artifact.sidecar.calibration is not None
+    assert artifact.sidecar.calibration.source == "folder some"
+    assert artifact.sidecar.calibration.pictures == 6
+
+
+def test_without_preprocessing_it_asks(plain_model: Path, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        export(plain_options(tmp_path, "fp32.onnx"), plain_model)
+    assert str(caught.value) == (
+        f"{plain_model} does not say what it expects of pictures; pass --preprocessing "
+        "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
+    )
+
+
+def test_without_calibration_it_asks(plain_model: Path, tmp_path):
+    options = plain_options(tmp_path, "fp32.onnx,int8.onnx,int8.tflite", preprocessing="unit")
+    with pytest.raises(UsageError) as caught:
+        export(options, plain_model)
+    assert str(caught.value) == (
+        "int8.tflite, int8.onnx: need pictures to measure ranges on; pass --calibration DIR, or "
+        "leave them out with --formats"
+    )
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_calibration_of_a_folder_must_be_given_again(options: Options, write_photos, tmp_path):
+    given = CalibrationOptions(write_photos(tmp_path / "some", count=2, seed=7))
+    job = export_module._describe_job(options, options.layout.model)
+    export_module._find_calibration(replace(options, calibration=given), job.labels)
+    with pytest.raises(UsageError, match=r"pictures are those of a folder some, which is not giv"):
+        export_module._find_calibration(options, job.labels)
+
+
+def test_calibration_is_chosen_again_where_other_is_asked_for(options: Options):
+    job = export_module._describe_job(options, options.layout.model)
+    recorded = export_module._find_calibration(options, job.labels)
+    assert (recorded.requested, recorded.seed) == (200, 0)
+
+    def find(count: int | None, seed: int | None) -> tuple[int, int, int]:
+        wanted = CalibrationOptions(None, count, seed)
+        found = export_module._find_calibration(replace(options, calibration=wanted), job.labels)
+        return len(found.pictures), found.requested, found.seed
+
+    assert find(5, None) == (5, 5, 0)
+    assert find(None, None) == (5, 5, 0)  # it is what the file says now
+    assert find(None, 3) == (5, 5, 3)
+    assert find(200, 0) == (len(recorded.pictures), 200, 0)
+
+
+def test_no_model(tmp_path):
+    with pytest.raises(UsageError, match=r"model.keras: no such model; make it with `resnet-edge "):
+        export(Options(out=tmp_path))
+
+
+def test_what_is_no_model(tmp_path):
+    (tmp_path / "x.keras").write_text("hello")
+    with pytest.raises(ModelError, match=r"x.keras: not a .keras file \(File is not a zip file\);"):
+        export(Options(out=tmp_path), tmp_path / "x.keras")
+
+
+def test_a_failing_worker_is_one_message(options: Options, monkeypatch):
+    job = export_module._describe_job(options, options.layout.model)
+    broken = replace(job, model=Path("/gone.keras"), names=("fp32.onnx",))
+    with pytest.raises(ModelError, match=r"^/gone.keras: no such file; expected a .keras model"):
+        export_module._convert((broken,), options, _silent())
+    monkeypatch.setattr(
+        export_module,
+        "module_command",
+        lambda *_: (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"),
+    )
+    expected = r"^export-onnx: the process was killed by SIGKILL, most likely because memory"
+    with pytest.raises(ModelError, match=expected):
+        export_module._convert((broken,), options, _silent())
+    assert module_command("x")[1:] == ("-m", "x")
+
+
+def _silent():
+    from resnet_edge.display import Silent
+
+    return Silent()
+
+
+def worker_job(out: Path, model: Path, name: str) -> ExportJob:
+    options = plain_options(out, name, preprocessing="unit")
+    return replace(export_module._describe_job(options, model), names=(name,))
+
+
+def test_a_full_disk_leaves_no_half_saved_model(plain_model: Path, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def full(module: object, folder: str, **_: object) -> None:
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "saved_model.pb").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device\nmore")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    job = worker_job(tmp_path, plain_model, "saved_model")
+    from resnet_edge.errors import OutputError
+
+    with pytest.raises(OutputError, match=r"saved_model: cannot be written \(.*No space left on d"):
+        run_plan(ExportPlan((job,)), lambda _: None)
+    assert list((tmp_path / "artifacts").iterdir()) == []
+
+
+def test_without_pictures_a_calibrated_artifact_is_refused(plain_model: Path, tmp_path):
+    job = worker_job(tmp_path, plain_model, "int8.onnx")
+    with pytest.raises(ArtifactError, match=r"^calibration: no pictures; pass --calibration DIR$"):
+        run_plan(ExportPlan((job,)), lambda _: None)

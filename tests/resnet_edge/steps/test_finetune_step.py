@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.model.model_file import read_model_info
+from resnet_edge.options import DataOptions, ModelOptions, Options
+from resnet_edge.steps.finetune import finetune, image_size
+from resnet_edge.training.settings import TrainingSettings
+
+SHORT = TrainingSettings(epochs=2, augment=False)
+
+
+@pytest.fixture
+def short(options_for, tmp_path) -> Options:
+    return replace(options_for(tmp_path / "out"), training=SHORT)
+
+
+def test_what_a_training_leaves(edge_build: Path):
+    info = read_model_info(edge_build / "model.keras")
+    assert info is not None
+    assert (info.labels, info.preprocessing, info.fit) == (("blue", "green", "red"), "unit", "crop")
+    assert info.weights == "edge.keras, fine-tuned"
+    training = json.loads((edge_build / "training.json").read_text())
+    assert training["mode"] == "a new head on the features of the frozen backbone"
+    assert training["history"][0]["loss"] > 0
+    assert training["settings"]["learning_rate"] == 0.2
+    dataset = json.loads((edge_build / "dataset.json").read_text())
+    assert sum(len(dataset[side]) for side in ("train", "validation", "test")) == 60
+    calibration = json.loads((edge_build / "calibration.json").read_text())
+    assert {p["sha256"] for p in calibration["pictures"]} <= {p["sha256"] for p in dataset["train"]}
+
+
+def test_the_api_agrees_with_the_command_line(options: Options, recorder):
+    done = finetune(options, recorder)
+    assert not done.rebuilt
+    assert recorder.said[-1] == f"{done.model} is up to date"
+    assert done.record.settings == options.training
+
+
+def test_it_says_what_it_does_and_assumes(short: Options, plain_model: Path, recorder):
+    plain = replace(short, model=ModelOptions(str(plain_model)))
+    assert finetune(plain, recorder).rebuilt
+    assert recorder.warned == [
+        "plain.keras does not say what it expects of pictures; 'caffe' is assumed; "
+        "pass --preprocessing if it is another"
+    ]
+    assert recorder.said[0].endswith("of the training split calibrate")
+    assert recorder.said[1] == "plain.keras is a network of its own (plain); kept as it is"
+    assert [text.split(":")[0] for text in recorder.said[2:]] == [
+        "epoch   1 (head)",
+        "epoch   2 (head)",
+    ]
+    other = replace(plain, model=ModelOptions(str(plain_model), preprocessing="tf"))
+    assert finetune(other, recorder).rebuilt
+    info = read_model_info(short.layout.model)
+    assert info is not None
+    assert info.preprocessing == "tf"
+
+
+def test_the_same_again_gives_the_same_weights(short: Options, options_for, tmp_path):
+    import keras
+    import numpy as np
+
+    finetune(short)
+    finetune(replace(short, out=tmp_path / "other"))
+    first, second = (
+        keras.saving.load_model(out / "model.keras").get_weights()
+        for out in (short.out, tmp_path / "other")
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_damaged_outputs_are_made_again(options: Options):
+    options.layout.model.write_bytes(options.layout.model.read_bytes()[:-9])
+    assert finetune(replace(options, training=SHORT)).rebuilt
+    assert not finetune(replace(options, training=SHORT)).rebuilt
+    options.layout.training.unlink()
+    assert finetune(replace(options, training=SHORT)).rebuilt
+
+
+def test_picture_size_fits_the_weights(edge_model: Path):
+    assert image_size(Options()) == 64
+    assert image_size(Options(model=ModelOptions("imagenet"))) == 224
+    assert image_size(Options(model=ModelOptions("x.h5"))) == 224
+    assert image_size(Options(model=ModelOptions(str(edge_model)))) == 32
+    explicit = Options(data=DataOptions(image_size=96), model=ModelOptions("imagenet"))
+    assert image_size(explicit) == 96
+
+
+def test_weights_that_are_not_there(short: Options):
+    gone = replace(short, model=ModelOptions("gone.keras"))
+    with pytest.raises(UsageError, match=r"^gone.keras: no such file; expected a .keras model or"):
+        finetune(gone)
+    assert not short.layout.model.exists()
+
+
+def test_weights_that_say_nonsense_of_themselves(short: Options, edge_model: Path, tmp_path):
+    import shutil
+    import zipfile
+
+    damaged = tmp_path / "damaged.keras"
+    shutil.copy(edge_model, damaged)
+    about = {"name": "x", "labels": [], "preprocessing": "coffee", "fit": "crop", "weights": ""}
+    with (
+        zipfile.ZipFile(edge_model) as source,
+        zipfile.ZipFile(damaged, "w") as target,
+    ):
+        for member in source.namelist():
+            data = source.read(member)
+            target.writestr(member, json.dumps(about) if member.startswith("resnet") else data)
+    with pytest.raises(ModelError, match=r"resnet_edge.json: preprocessing is 'coffee'; expected"):
+        finetune(replace(short, model=ModelOptions(str(damaged))))

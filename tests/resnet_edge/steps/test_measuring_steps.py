@@ -1,0 +1,212 @@
+"""parity and bench."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet_edge.artifacts import hash_path, load_artifact, write_sidecar
+from resnet_edge.errors import ArtifactError, ReferenceFileError, ResnetEdgeError
+from resnet_edge.options import Options, parse_formats
+from resnet_edge.parity.gates import Gates
+from resnet_edge.reference_file import read_reference, write_reference
+from resnet_edge.results import Verdict
+from resnet_edge.steps.bench import measure_latency
+from resnet_edge.steps.parity import check_parity
+
+ONE = parse_formats("fp32.tflite")
+
+
+def test_every_artifact_answered_every_test_picture(options: Options, recorder):
+    done = check_parity(options, recorder)
+    assert not done.rebuilt
+    reference = read_reference(options.layout.reference)
+    assert done.result.images == len(reference.classes)
+    assert [a.name for a in done.result.artifacts] == list(options.formats)
+    assert {a.images for a in done.result.artifacts} == {len(reference.classes)}
+    fp32 = done.result.artifacts[0]
+    assert (fp32.agreement, fp32.gate.verdict) == (1.0, Verdict.PASS)
+    assert fp32.runtime.startswith("LiteRT ")
+    assert done.result.artifacts[-1].runtime.startswith("onnxruntime ")
+    assert sum(c.images for c in fp32.classes) == done.result.images
+
+
+@pytest.mark.parametrize("name", ["fp32.tflite", "fp32.onnx"])
+@pytest.mark.parametrize("step", [check_parity, measure_latency])
+def test_truncated_artifacts(options: Options, name, step):
+    path = options.layout.artifacts / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError) as caught:
+        step(options)
+    assert f"{path}: sha256 is {hash_path(path)[:16]}…, its sidecar says" in str(caught.value)
+    assert str(caught.value).endswith(
+        "the file was changed or damaged after export; export it again"
+    )
+
+
+@pytest.mark.parametrize("name", ["fp32.tflite", "fp32.onnx"])
+@pytest.mark.parametrize("step", [check_parity, measure_latency])
+def test_a_damaged_file_whose_sidecar_agrees_is_refused_by_its_runtime(
+    options: Options, name, step
+):
+    path = options.layout.artifacts / name
+    sidecar = load_artifact(path).sidecar
+    path.write_bytes(path.read_bytes()[:-2000])
+    write_sidecar(path, replace(sidecar, sha256=hash_path(path)))
+    with pytest.raises(ResnetEdgeError) as caught:
+        step(replace(options, formats=(name,)))
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert "the process" in message
+    assert "Traceback" not in message
+
+
+def test_a_reference_of_another_model(options: Options):
+    reference = read_reference(options.layout.reference)
+    other = replace(reference.info, model_sha256="cd" * 32)
+    write_reference(options.layout.reference, replace(reference, info=other))
+    with pytest.raises(ReferenceFileError, match=r"^reference is of model cdcdcdcdcdcdcdcd…, fp32"):
+        check_parity(options)
+
+
+def test_another_preprocessing(options: Options):
+    reference = read_reference(options.layout.reference)
+    other = replace(reference.info, preprocessing="tf")
+    write_reference(options.layout.reference, replace(reference, info=other))
+    with pytest.raises(ReferenceFileError) as caught:
+        check_parity(options)
+    assert str(caught.value) == (
+        "fp32.tflite: exported with preprocessing 'unit', the reference was made with 'tf'; "
+        "run both steps with the same --preprocessing"
+    )
+
+
+def test_a_reference_of_other_pictures(options: Options):
+    reference = read_reference(options.layout.reference)
+    info = reference.info
+    other = replace(info, hashes=("0" * 64, *info.hashes[1:]))
+    write_reference(options.layout.reference, replace(reference, info=other))
+    expected = rf"made for {len(info.hashes)} other pictures than the test split's; make it again"
+    with pytest.raises(ReferenceFileError) as caught:
+        check_parity(options)
+    assert "other pictures than the test split's" in str(caught.value), expected
+
+
+def test_a_reference_with_answers_of_its_own_fails_the_artifact(options: Options):
+    reference = read_reference(options.layout.reference)
+    turned = np.ascontiguousarray(reference.probabilities[:, ::-1])
+    write_reference(options.layout.reference, replace(reference, probabilities=turned))
+    done = check_parity(replace(options, formats=ONE))
+    assert done.result.artifacts[0].gate.verdict is Verdict.FAIL
+
+
+def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
+    reference = read_reference(options.layout.reference)
+    empty = replace(
+        reference,
+        info=replace(reference.info, pictures=(), hashes=()),
+        probabilities=reference.probabilities[:0],
+        logits=reference.logits[:0],
+        classes=reference.classes[:0],
+    )
+    write_reference(options.layout.reference, empty)
+    done = check_parity(options, recorder)
+    assert recorder.warned == ["no test pictures: accuracy is not checked; pass --test DIR"]
+    assert {a.gate.verdict for a in done.result.artifacts} == {Verdict.NOT_CHECKED}
+    assert {a.images for a in done.result.artifacts} == {0}
+
+
+def test_a_test_picture_that_was_changed(options: Options, edge_photos, tmp_path):
+    import json
+    import shutil
+
+    photos = Path(shutil.copytree(edge_photos, tmp_path / "photos"))
+    manifest = json.loads(options.layout.dataset.read_text())
+    manifest["root"] = manifest["test_root"] = str(photos)
+    options.layout.dataset.write_text(json.dumps(manifest))
+    victim = photos / manifest["test"][0]["name"]
+    victim.write_bytes((photos / manifest["test"][1]["name"]).read_bytes())
+    options.layout.parity.unlink()
+    with pytest.raises(ResnetEdgeError, match=r"changed since the data were split \(sha256 is"):
+        check_parity(options)
+
+
+def test_no_reference(options: Options):
+    options.layout.reference.unlink()
+    with pytest.raises(ReferenceFileError, match=r"reference.npz: no such file; make it with `res"):
+        check_parity(options)
+
+
+def test_bench_keeps_its_samples(options: Options, recorder):
+    done = measure_latency(options, recorder)
+    assert not done.rebuilt
+    assert recorder.said == [f"{done.path} is up to date"]
+    for artifact in done.result.artifacts:
+        (latency,) = artifact.latencies
+        assert latency.threads == 1
+        assert len(latency.samples_s) >= 8
+        assert latency.peak_memory_bytes > 10**6
+        assert artifact.gate.verdict is Verdict.NOT_CHECKED
+    latency = read_reference(options.layout.reference).info.latency
+    assert done.result.reference_p50_s == latency.p50_s
+
+
+def test_bench_without_a_reference(options: Options):
+    options.layout.reference.unlink()
+    done = measure_latency(replace(options, gates=Gates(max_latency_ratio=2)))
+    assert done.result.reference_p50_s is None
+    gate = done.result.artifacts[0].gate
+    assert gate.verdict is Verdict.FAIL
+    assert "but that was not measured" in gate.reason
+    assert not done.rebuilt
+
+
+def test_a_subset_is_measured(options: Options):
+    done = measure_latency(replace(options, formats=ONE))
+    assert done.rebuilt
+    assert [a.name for a in done.result.artifacts] == ["fp32.tflite"]
+
+
+def test_a_noisy_machine_is_said_to_be_noisy(options: Options, recorder, monkeypatch):
+    from resnet_edge.steps import bench as step
+
+    result = measure_latency(options).result
+    noisy = replace(result.artifacts[0].latencies[0], samples_s=(0.001,) * 5 + (0.002,) * 5)
+    benched = replace(result, artifacts=(replace(result.artifacts[0], latencies=(noisy,)),))
+    monkeypatch.setattr(step, "bench_artifacts", lambda *_, **__: benched)
+    done = measure_latency(replace(options, formats=ONE), recorder)
+    assert done.rebuilt
+    assert recorder.warned == [
+        "fp32.tflite: noisy host: latency spreads by more than 10 % of its median"
+    ]
+
+
+def test_a_full_disk_where_answers_go(options: Options, tmp_path):
+    """Answers go to the temporary folder: the worker says so in one line."""
+    import json
+    import subprocess
+    import sys
+
+    from resnet_edge.answer_worker import AnswerJob
+    from resnet_edge.records import to_json
+
+    np.save(tmp_path / "p.npy", np.zeros((1, 32, 32, 3), np.uint8))
+    job = AnswerJob(
+        options.layout.artifacts / "fp32.tflite", tmp_path / "p.npy", tmp_path / "gone" / "a.npy", 1
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "resnet_edge.answer_worker", json.dumps(to_json(job))],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[3],
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"answers: {tmp_path}/gone/a.npy: No such file or directory; "
+        "free some space or choose another folder with --out"
+    )

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet_edge import backend
+from resnet_edge.data.manifest import read_manifest
+from resnet_edge.errors import DataError, ModelError, RuntimeMissingError, UsageError
+from resnet_edge.options import (
+    CalibrationOptions,
+    DataOptions,
+    ModelOptions,
+    Options,
+    parse_formats,
+)
+from resnet_edge.pictures import decode_picture
+from resnet_edge.reference_file import read_reference
+from resnet_edge.steps.prepare import choose_pictures
+from resnet_edge.steps.reference import make_reference
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def test_it_is_the_models_own_answers(edge_build: Path):
+    import keras
+
+    reference = read_reference(edge_build / "reference.npz")
+    test = read_manifest(edge_build / "dataset.json").split.test
+    assert reference.info.pictures == tuple(p.name for p in test)
+    assert reference.info.hashes == tuple(p.sha256 for p in test)
+    pixels = np.stack([decode_picture(p.path, (32, 32)) for p in test]).astype(np.float32) / 255
+    model = keras.saving.load_model(edge_build / "model.keras")
+    expected = keras.ops.convert_to_numpy(model(pixels))
+    np.testing.assert_allclose(reference.probabilities, expected, atol=1e-6)
+    logs = np.log(reference.probabilities.astype(np.float64))
+    centred = logs - logs.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(reference.logits, centred, atol=1e-9)
+    assert reference.classes.tolist() == [p.label for p in test]
+    assert reference.info.dtype == "float32"
+    assert reference.info.backend.startswith("tensorflow ")
+    assert reference.info.device.startswith(("CPU: no GPU was found (", "GPU: "))
+    assert len(reference.info.latency.samples_s) >= 8
+
+
+@pytest.mark.parametrize("damage", ["truncated", "gone"])
+def test_a_damaged_one_is_made_again(options: Options, damage):
+    path = options.layout.reference
+    before = read_reference(path)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        path.unlink()
+    done = make_reference(options)
+    assert done.rebuilt
+    assert (done.reference.probabilities == before.probabilities).all()
+    assert not make_reference(options).rebuilt
+
+
+def test_another_spec_preprocessing_or_backend_is_another_reference(options: Options, monkeypatch):
+    from resnet_edge.steps import reference as step
+
+    monkeypatch.setattr(step, "_answer", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
+    assert not make_reference(options).rebuilt
+    spec = replace(options.bench.spec, min_queries=10**6)
+    with pytest.raises(ZeroDivisionError):
+        make_reference(replace(options, bench=replace(options.bench, spec=spec)))
+    with pytest.raises(ZeroDivisionError):
+        make_reference(replace(options, model=ModelOptions(preprocessing="tf")))
+    monkeypatch.setattr(step, "keras_backend", lambda: "numpy")
+    with pytest.raises(ZeroDivisionError):
+        make_reference(options)
+
+
+def test_a_separate_test_set_is_that_of_the_training(options: Options, write_photos, tmp_path):
+    other = write_photos(tmp_path / "other", count=1, seed=9)
+    with pytest.raises(UsageError) as caught:
+        make_reference(replace(options, data=DataOptions(test=other)))
+    assert str(caught.value) == (
+        f"--test: {other} has other pictures than the test split that {options.layout.model} was "
+        "trained apart from; pass --test to `resnet-edge finetune`"
+    )
+
+
+def own(tmp_path: Path, **data: object) -> Options:
+    return Options(
+        out=tmp_path / "own",
+        data=DataOptions(**data),  # type: ignore[arg-type]
+        model=ModelOptions(preprocessing="unit"),
+        formats=parse_formats("fp32.onnx"),
+    )
+
+
+def test_test_pictures_of_other_classes(plain_model: Path, tmp_path, write_photos):
+    test = write_photos(tmp_path / "test", count=1)
+    with pytest.raises(DataError, match=r"folders blue, green, red are no classes of the mod"):
+        make_reference(own(tmp_path, test=test), plain_model)
+
+
+def test_test_pictures_that_calibrated_are_refused(
+    edge_model: Path, tmp_path, write_photos, monkeypatch
+):
+    photos = write_photos(tmp_path / "photos", count=2)
+    options = own(tmp_path, test=photos)
+    labels = ("blue", "green", "red")
+    choose_pictures(CalibrationOptions(photos), (), (), labels, options.layout)
+    with pytest.raises(DataError, match=r"^--test: 6 calibration pictures are test pictures too, "):
+        make_reference(options, edge_model)
+    assert not options.layout.dataset.exists()
+
+
+def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path, recorder):
+    spec = replace(Options().bench.spec, min_seconds=0.01, min_queries=3, max_warmup_s=0.0)
+    options = replace(own(tmp_path), bench=replace(Options().bench, spec=spec))
+    done = make_reference(options, plain_model, recorder)
+    assert recorder.warned == ["no test pictures: nothing can be checked; pass --test DIR"]
+    assert done.reference.probabilities.shape == (0, 3)
+    assert done.reference.info.latency.p50_s > 0
+    assert not make_reference(options, plain_model, recorder).rebuilt
+
+
+def test_nan_in_the_answers(options: Options, monkeypatch):
+    from resnet_edge.steps import reference as step
+
+    options.layout.reference.unlink()
+    nan = np.full((1, 3), np.nan, np.float32)
+    monkeypatch.setattr(step, "_predict", lambda *_: nan)
+    with pytest.raises(ModelError, match=r"model.keras: answers NaN or infinite probabilities; "):
+        make_reference(options)
+    assert not options.layout.reference.exists()
+
+
+def test_which_backend_keras_takes(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert backend.keras_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "numpy"}')
+    assert backend.keras_backend() == "numpy"
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert backend.keras_backend() == "tensorflow"
+    monkeypatch.delenv("KERAS_BACKEND")
+    for damaged in ("{", "[]", "{}"):
+        (tmp_path / "keras.json").write_text(damaged)
+        assert backend.keras_backend() == "tensorflow"
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    with pytest.raises(RuntimeMissingError) as caught:
+        backend.keras_backend()
+    assert str(caught.value) == (
+        "KERAS_BACKEND: abacus is not installed; run `pip install abacus`, or choose another"
+    )
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow was imported", name=name)
+
+sys.meta_path.insert(0, Missing())
+from resnet_edge.cli import main
+code = main(sys.argv[1:])
+assert "tensorflow" not in sys.modules
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_other_backends_answer_without_tensorflow(build: Path, edge_build: Path, name):
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", WITHOUT_TENSORFLOW, "reference", "--out", str(build)),
+            *("--min-seconds", "0.05", "--min-queries", "8"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "KERAS_BACKEND": name},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found, expected = (read_reference(out / "reference.npz") for out in (build, edge_build))
+    assert found.info.backend.startswith(f"{name} ")
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)

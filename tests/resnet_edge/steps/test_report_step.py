@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from resnet_edge.errors import ArtifactError, ReferenceFileError
+from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.records import read_record, write_record
+from resnet_edge.reference_file import read_reference, write_reference
+from resnet_edge.results import ParityResult, Verdict
+from resnet_edge.steps.bench import measure_latency
+from resnet_edge.steps.export import export
+from resnet_edge.steps.parity import check_parity
+from resnet_edge.steps.reference import make_reference
+from resnet_edge.steps.report import make_report
+
+CONTRACT: Mapping[str, tuple[str, ...]] = {
+    "model": (
+        *("sha256", "classes", "image_size", "parameters", "multiply_adds", "weights", "rewrites"),
+    ),
+    "data": ("train", "validation", "calibration", "test"),
+    "reference": ("device", "backend", "dtype", "top1", "top5", "latency"),
+}
+ARTIFACT = (
+    *("name", "format", "precision", "quantization", "bytes", "sha256", "runtime", "top1", "top5"),
+    *("agreement", "sqnr_db", "max_abs_logit", "latency", "verdict"),
+)
+
+
+def test_the_contract_of_report_json(edge_build):
+    report = json.loads((edge_build / "report.json").read_text())
+    for section, keys in CONTRACT.items():
+        assert set(keys) <= set(report[section]), section
+    assert [a["name"] for a in report["artifacts"]] == ["fp32.tflite", "int8.tflite", "fp32.onnx"]
+    for artifact in report["artifacts"]:
+        assert set(ARTIFACT) <= set(artifact)
+        assert {"threads", "samples", "p50_ms", "p90_ms", "p99_ms"} <= set(artifact["latency"])
+        assert {"accuracy", "latency", "interval"} <= set(artifact["verdict"])
+        assert artifact["latency"]["threads"] == 1
+        assert artifact["latency"]["samples"] >= 8
+    assert report["model"]["classes"] == 3
+    assert report["model"]["image_size"] == [32, 32]
+    # Two convolutions, a batch norm and a head: 216 + 4 * 8 + (8 * 9 * 16 + 16) + (16 * 3 + 3).
+    assert report["model"]["parameters"] == 1467
+    assert report["model"]["multiply_adds"] == 15 * 15 * 216 + 7 * 7 * 8 * 9 * 16 + 16 * 3
+    assert report["data"]["train"] + report["data"]["validation"] + report["data"]["test"] == 60
+    assert report["data"]["calibration"] == report["data"]["train"]
+    assert report["reference"]["dtype"] == "float32"
+    assert report["verdict"] == "inconclusive"  # int8 on so few pictures
+    int8 = report["artifacts"][1]
+    assert int8["quantization"].startswith("static: int8 weights and activations")
+    assert int8["verdict"]["interval"]["low"] < 0 < int8["verdict"]["interval"]["high"]
+    assert report["artifacts"][0]["verdict"]["accuracy"] == "pass"
+
+
+def test_one_page_that_needs_nothing_else(edge_build):
+    page = (edge_build / "report.html").read_text()
+    assert "<svg" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    assert "http" not in (edge_build / "report.md").read_text()
+
+
+def test_pictures_that_were_left_out_are_listed(edge_photos, options: Options):
+    text = options.layout.dataset.read_text()
+    record = {**json.loads(text), "skipped": ["cat/9.jpg: 0 bytes; expected a JPEG"]}
+    options.layout.dataset.write_text(json.dumps(record))
+    written = make_report(options)
+    for path in (written.html, written.markdown, written.json):
+        assert "cat/9.jpg: 0 bytes; expected a JPEG" in path.read_text(), path
+
+
+def test_results_of_other_bytes(options: Options):
+    result = read_record(ParityResult, options.layout.parity, ArtifactError)
+    stale = tuple(replace(a, sha256="cd" * 32) for a in result.artifacts)
+    write_record(options.layout.parity, replace(result, artifacts=stale))
+    with pytest.raises(ArtifactError, match=r"parity measured sha256 cdcdcdcdcdcdcdcd…, the art"):
+        make_report(options)
+
+
+def test_a_reference_of_another_model(options: Options):
+    reference = read_reference(options.layout.reference)
+    other = replace(reference.info, model_sha256="cd" * 32)
+    write_reference(options.layout.reference, replace(reference, info=other))
+    with pytest.raises(ReferenceFileError, match=r"^reference is of model cdcdcdcdcdcdcdcd…, fp3"):
+        make_report(options)
+
+
+def test_what_was_not_measured_is_said(options: Options, recorder):
+    for path in (options.layout.reference, options.layout.parity):
+        path.unlink()
+    for path in options.layout.results.iterdir():
+        path.unlink()
+    content = make_report(options, recorder).content
+    assert content.verdict is Verdict.NOT_CHECKED
+    report = json.loads((options.out / "report.json").read_text())
+    assert report["verdict"] == "not checked"
+    assert report["reference"]["top1"] is None
+    verdict = report["artifacts"][0]["verdict"]
+    assert verdict["accuracy_reason"] == "its answers were not compared: no parity results"
+    assert verdict["latency_reason"] == "it was not timed: no bench results"
+    assert "not compared" in (options.out / "report.md").read_text()
+    assert recorder.said == [f"report: {options.out / 'report.html'}"]
+
+
+def test_very_many_classes_have_no_confusion_matrix(options: Options, monkeypatch):
+    monkeypatch.setattr("resnet_edge.steps.report.CONFUSION_CLASSES", 2)
+    result = read_record(ParityResult, options.layout.parity, ArtifactError)
+    without = tuple(replace(a, confusion=()) for a in result.artifacts)
+    write_record(options.layout.parity, replace(result, artifacts=without))
+    assert "fp32.tflite" in make_report(options).html.read_text()
+
+
+def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Options, recorder):
+    """Everything still runs, and the report says what was not checked."""
+    own = replace(
+        options,
+        out=tmp_path / "own",
+        data=DataOptions(),
+        model=ModelOptions(preprocessing="unit"),
+        formats=parse_formats("fp32.onnx"),
+    )
+    export(own, plain_model)
+    make_reference(own, plain_model)
+    assert check_parity(own).result.images == 0
+    measure_latency(own)
+    content = make_report(own).content
+    assert content.verdict is Verdict.NOT_CHECKED
+    report = json.loads((own.out / "report.json").read_text())
+    (artifact,) = report["artifacts"]
+    assert artifact["verdict"]["accuracy"] == "not checked"
+    reason = artifact["verdict"]["accuracy_reason"]
+    assert reason == "not checked: there is no test split; pass --test DIR"
+    assert artifact["top1"] is None
+    assert artifact["latency"]["p50_ms"] > 0
+    assert report["reference"]["top1"] is None
+    assert report["data"]["test"] == 0
+    assert report["model"]["weights"] == "of the user's model plain"
+    for name in ("report.md", "report.html"):
+        assert "there is no test split; pass --test DIR" in (own.out / name).read_text()
