@@ -25,7 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is not None or "--debug" in words:
         return _run(words)
     with native_noise_filtered():
-        return _run(words)
+        code = _run(words)
+    if code == INTERRUPTED:
+        # Native libraries that were stopped halfway, in their start-up for instance, can crash when
+        # the interpreter winds down; everything that was open is closed by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _run(words: list[str]) -> int:
@@ -33,15 +40,30 @@ def _run(words: list[str]) -> int:
     try:
         return _dispatch([word for word in words if word != "--debug"])
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return INTERRUPTED
+        return _say_interrupted()
     except BrokenPipeError:  # the reader of our output has gone, `| head` for instance
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as problem:
+        if _was_interrupted(problem):
+            return _say_interrupted()
         if debug:
             traceback.print_exc()
         return _explain(problem)
+
+
+def _say_interrupted() -> int:
+    print("interrupted; run the same command again to go on", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _was_interrupted(problem: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: native modules make an ImportError of it."""
+    while problem is not None:
+        if isinstance(problem, KeyboardInterrupt):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 def _dispatch(words: list[str]) -> int:

@@ -26,6 +26,7 @@ from resnet_edge.options import (
 )
 from resnet_edge.parity.gates import Gates
 from resnet_edge.pictures import Fit
+from resnet_edge.report import units
 from resnet_edge.results import Verdict
 from resnet_edge.training.settings import TrainingSettings
 
@@ -247,7 +248,7 @@ def export(
     if as_json:
         print_json(tuple(artifact.sidecar for artifact in artifacts))
     else:
-        print_rows([(a.name, f"{a.sidecar.bytes / 1e6:.1f} MB  {a.path}") for a in artifacts])
+        print_rows([(a.name, f"{units.size(a.sidecar.bytes)}  {a.path}") for a in artifacts])
 
 
 @app.command()
@@ -277,9 +278,8 @@ def reference(
         print_json(info)
     else:
         print(
-            f"{options.layout.reference}: {len(info.hashes)} pictures, {info.device}, "
-            f"{info.backend}, "
-            f"p50 {info.latency.p50_s * 1e3:.1f} ms"
+            f"{options.layout.reference}: {units.plural(len(info.hashes), 'picture')}, "
+            f"{info.device}, {info.backend}, p50 {units.milliseconds(info.latency.p50_s)} ms"
         )
 
 
@@ -338,7 +338,8 @@ def bench(
             [
                 (
                     a.name,
-                    f"{x.threads} threads: p50 {x.p50_s * 1e3:.2f} ms, p90 {x.p90_s * 1e3:.2f} ms",
+                    f"{units.plural(x.threads, 'thread')}: p50 {units.milliseconds(x.p50_s)} ms, "
+                    f"p90 {units.milliseconds(x.p90_s)} ms",
                 )
                 for a in benched.result.artifacts
                 for x in a.latencies

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.artifacts import hash_path
+from resnet_edge.backend import keras_backend
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
 from resnet_edge.display import Display, Silent
-from resnet_edge.errors import ModelError
+from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
 from resnet_edge.records import read_record, write_record
 from resnet_edge.steps.prepare import Photos, choose_pictures, decode_split, labels_of, load_photos
@@ -73,6 +74,11 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         display.say(f"{layout.model} is up to date")
         return Finetuned(
             layout.model, read_record(TrainingRecord, layout.training, ModelError), rebuilt=False
+        )
+    if (backend := keras_backend()) != "tensorflow":
+        raise UsageError(
+            f"KERAS_BACKEND: got {backend}; expected tensorflow, which fine-tuning needs; unset it "
+            "here, and set it for `resnet-edge reference` alone"
         )
     record = _train(options, photos, size, display)
     write_stamp(options.out, "finetune", inputs, (layout.model, layout.training))

@@ -149,18 +149,19 @@ def test_written_files_have_the_rights_that_the_umask_gives(tmp_path):
     assert stat.S_IMODE((tmp_path / "new" / "x").stat().st_mode) == 0o640
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, number):
     path = tmp_path / "x.json"
     write_bytes(path, b"old")
 
     def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError) as caught:
         write_bytes(path, b"new")
     assert str(caught.value) == (
-        f"{path}: cannot be written (No space left on device); "
+        f"{path}: cannot be written ({os.strerror(number)}); "
         "free some space or choose another folder with --out"
     )
     assert path.read_bytes() == b"old"

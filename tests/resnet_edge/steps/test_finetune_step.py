@@ -93,6 +93,16 @@ def test_picture_size_fits_the_weights(edge_model: Path):
     assert image_size(explicit) == 96
 
 
+def test_another_backend_is_refused(short: Options, monkeypatch):
+    monkeypatch.setattr("resnet_edge.steps.finetune.keras_backend", lambda: "jax")
+    with pytest.raises(UsageError) as caught:
+        finetune(short)
+    assert str(caught.value) == (
+        "KERAS_BACKEND: got jax; expected tensorflow, which fine-tuning needs; unset it here, and "
+        "set it for `resnet-edge reference` alone"
+    )
+
+
 def test_weights_that_are_not_there(short: Options):
     gone = replace(short, model=ModelOptions("gone.keras"))
     with pytest.raises(UsageError, match=r"^gone.keras: no such file; expected a .keras model or"):
