@@ -3,7 +3,7 @@
     python benchmarks/default_run.py
 
 It runs `resnet-edge run --min-seconds 2`, as `make export` does, in a temporary folder, and sums
-the memory of all its processes ten times a second (proportional set size: shared pages count once).
+the memory of all its processes once a second (proportional set size: shared pages count once).
 Linux only.
 """
 
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-INTERVAL_S = 0.1
+INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True)

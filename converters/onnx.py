@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import keras
 import onnx
-import tf2onnx
 from onnx import TensorProto, helper
 
 from converters.errors import ConversionError
 from converters.frozen_graph import freeze
+from converters.lean_tf2onnx import convert_graph
 from converters.serving import INPUT_NAME, OUTPUT_NAME
 
 OPSET = 17
@@ -31,13 +31,9 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
         ConversionError: The model has an operator that tf2onnx cannot express.
     """
     function = freeze(serving, batch=None)
+    image, answer = function.inputs[0].name, function.outputs[0].name
     try:
-        model, _ = tf2onnx.convert.from_graph_def(
-            function.graph.as_graph_def(),
-            input_names=[function.inputs[0].name],
-            output_names=[function.outputs[0].name],
-            opset=OPSET,
-        )
+        model = convert_graph(function.graph.as_graph_def(), image, answer, OPSET)
         onnx.checker.check_model(model)  # tf2onnx leaves operators in that ONNX does not have
     except Exception as problem:  # tf2onnx raises whatever comes up
         reason = str(problem).strip().partition("\n")[0]
@@ -45,8 +41,8 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
             f"ONNX cannot express this model: {reason}; replace the layer or leave the .onnx "
             "formats out with --formats"
         ) from problem
-    _rename(model.graph, function.inputs[0].name, INPUT_NAME)
-    _rename(model.graph, function.outputs[0].name, OUTPUT_NAME)
+    _rename(model.graph, image, INPUT_NAME)
+    _rename(model.graph, answer, OUTPUT_NAME)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]  # holds generated names of the batch dimension

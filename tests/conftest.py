@@ -5,6 +5,7 @@ Fixtures are lazy: tests that do not ask for a build pay nothing for it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -65,10 +66,25 @@ def write_photos(root: Path, count: int = 20, seed: int = 0, noise: float = 30.0
     return root
 
 
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Make a file or folder once for all of pytest-xdist's processes, then rename it into place."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    target = folder / name
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            beside = folder / f"new-{name}"
+            make(beside)
+            beside.rename(target)
+    return target
+
+
 @pytest.fixture(scope="session")
 def edge_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 pictures in 3 classes that differ by colour. Not to be changed."""
-    return write_photos(tmp_path_factory.mktemp("edge") / "photos")
+    return make_once(tmp_path_factory, "photos", write_photos)
 
 
 @pytest.fixture(name="write_photos", scope="session")
@@ -79,6 +95,10 @@ def _write_photos() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's own ``.keras`` file: two convolutions, 3 classes, 32x32. Not to be changed."""
+    return make_once(tmp_path_factory, "plain.keras", save_plain_model)
+
+
+def save_plain_model(path: Path) -> None:
     import keras
     from keras import layers
 
@@ -96,22 +116,22 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         name="plain",
     )
-    path = tmp_path_factory.mktemp("models") / "plain.keras"
     model.save(path)
-    return path
 
 
 @pytest.fixture(scope="session")
 def edge_model(plain_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same network, which says what it expects. Not to be changed."""
-    import keras
 
-    from resnet_edge.model.model_file import ModelInfo, write_model
+    def save(path: Path) -> None:
+        import keras
 
-    path = tmp_path_factory.mktemp("models") / "edge.keras"
-    info = ModelInfo("edge", tuple(COLOURS), "unit", "crop", "random")
-    write_model(path, keras.saving.load_model(plain_model), info)
-    return path
+        from resnet_edge.model.model_file import ModelInfo, write_model
+
+        info = ModelInfo("edge", tuple(COLOURS), "unit", "crop", "random")
+        write_model(path, keras.saving.load_model(plain_model), info)
+
+    return make_once(tmp_path_factory, "edge.keras", save)
 
 
 def run_arguments(photos: Path, model: Path, out: Path) -> list[str]:
@@ -134,9 +154,10 @@ def edge_build(
     """A finished build of three artifacts. Not to be changed: see ``build``."""
     from resnet_edge.cli import main
 
-    out = tmp_path_factory.mktemp("edge") / "build"
-    assert main(run_arguments(edge_photos, edge_model, out)) == 0
-    return out
+    def make(out: Path) -> None:
+        assert main(run_arguments(edge_photos, edge_model, out)) == 0
+
+    return make_once(tmp_path_factory, "build", make)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import keras
 import numpy as np
@@ -25,8 +26,18 @@ def strategy_for(mixed_precision: bool) -> tf.distribute.Strategy:
             "leave the option out, or see `resnet-edge doctor` for what is missing"
         )
     if len(gpus) > 1:
-        return tf.distribute.MirroredStrategy([device.name for device in gpus])
+        return mirrored_strategy(tuple(device.name for device in gpus))
     return tf.distribute.get_strategy()
+
+
+@cache
+def mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Return the one strategy of this process that mirrors variables on these devices.
+
+    A second one would number its collective operations anew, and TensorFlow then mixes them up with
+    those of the first ("Shape mismatch in the collective instance").
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def describe_device(mixed_precision: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from resnet_edge.training.checkpoint import Checkpoint
@@ -73,13 +74,15 @@ def _head_phase(
     validation: NDArray[np.float32],
     standardization: Standardization,
 ) -> Phase:
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return Phase(
         name="head",
         model=job.network.head,
         epochs=job.settings.epochs or HEAD_EPOCHS,
         steps=job.steps,
         learning_rate=job.settings.learning_rate * HEAD_RATE,
-        steps_at_once=job.steps,
+        # Keras' loop over steps fails in TensorFlow where a strategy mirrors variables.
+        steps_at_once=job.steps if replicas == 1 else 1,
         stream=FeatureStream(
             views, standardization, job.train.labels, job.class_weights, job.batch_size
         ),

@@ -227,11 +227,12 @@ cpu, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np
 from resnet_edge.training import train as module
+from resnet_edge.training.device import mirrored_strategy
 from resnet_edge.model.resnet50 import resnet50
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.settings import TrainingSettings
-module.strategy_for = lambda _mixed: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+module.strategy_for = lambda _mixed: mirrored_strategy(("CPU:0", "CPU:1"))
 labels = np.arange(24) % 2
 data = np.random.default_rng(0).integers(0, 80, (24, 32, 32, 3)) + 170 * labels[:, None, None, None]
 split = LabelledPictures(data.astype(np.uint8), labels, "key")
