@@ -22,7 +22,7 @@ TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
 	$(call option,image-size,$(IMAGE_SIZE)) $(call option,epochs,$(EPOCHS)) \
 	$(call option,calibration,$(CALIBRATION))
 # The embedded default is there to be seen quickly: shorter latency runs than one would publish.
-LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 2)
+LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
 TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite
 ONNX := fp32.onnx,fp16.onnx,int8.onnx
 

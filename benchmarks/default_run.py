@@ -2,7 +2,7 @@
 
     python benchmarks/default_run.py
 
-It runs `resnet-edge run --min-seconds 2`, as `make export` does, in a temporary folder, and sums
+It runs `resnet-edge run --min-seconds 1`, as `make export` does, in a temporary folder, and sums
 the memory of all its processes once a second (proportional set size: shared pages count once).
 Linux only.
 """
@@ -38,7 +38,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = out or Path(scratch) / "build"
         command = [sys.executable, "-m", "resnet_edge", "run", "--out", str(folder)]
-        command += ["--min-seconds", "2"]
+        command += ["--min-seconds", "1"]
         first, second = measure(command), measure(command)
     print(
         f"machine: {platform.processor() or platform.machine()}, Python {platform.python_version()}"

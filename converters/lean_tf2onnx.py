@@ -1,9 +1,9 @@
 """Runs tf2onnx without its copies of the weights: a third of the time, a third of the memory.
 
-tf2onnx 1.17 copies a graph's weights before every optimizer pass, and in its large-model mode writes
-them into protobuf messages after every pass, whose arenas keep all of these copies (two GB for
-ResNet50). That mode also calls ``np.product``, which NumPy 2 has removed. The three are worked around
-here and nowhere else; large-model mode is documented at
+tf2onnx 1.17 copies a graph's weights before every optimizer pass, and in its large-model mode
+writes them into protobuf messages after every pass, whose arenas keep all of these copies (two GB
+for ResNet50). That mode also calls ``np.product``, which NumPy 2 has removed. The three are worked
+around here and nowhere else; large-model mode is documented at
 https://github.com/onnx/tensorflow-onnx#--large_model.
 """
 
@@ -63,11 +63,11 @@ def _lean() -> Iterator[None]:
 
     had_product = hasattr(np, "product")
     if not had_product:
-        np.product = np.prod
+        np.product = np.prod  # type: ignore[attr-defined]
     graph.update_proto = write_at_the_end
     try:
         yield
     finally:
         graph.update_proto = write
         if not had_product:
-            del np.product
+            del np.product  # type: ignore[attr-defined]

@@ -8,10 +8,9 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.options import Options
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.export import export
-from resnet_edge.steps.finetune import finetune
 from resnet_edge.steps.parity import check_parity
-from resnet_edge.steps.reference import make_reference
 from resnet_edge.steps.report import Reported, make_report
+from resnet_edge.steps.step_worker import run_apart
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     """
     display = display or Silent()
     done = {
-        "finetune": finetune(options, display).rebuilt,
+        "finetune": run_apart("finetune", options, display),
         "export": bool(export(options, None, display).rebuilt),
-        "reference": make_reference(options, None, display).rebuilt,
+        "reference": run_apart("reference", options, display),
         "parity": check_parity(options, display).rebuilt,
         "bench": measure_latency(options, display).rebuilt,
     }

@@ -173,7 +173,7 @@ def test_a_failing_worker_is_one_message(options: Options, monkeypatch):
         "module_command",
         lambda *_: (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"),
     )
-    expected = r"^export-onnx: the process was killed by SIGKILL, most likely because memory"
+    expected = r"^export-others: the process was killed by SIGKILL, most likely because memory"
     with pytest.raises(ModelError, match=expected):
         export_module._convert((broken,), options, _silent())
     assert module_command("x")[1:] == ("-m", "x")

@@ -28,7 +28,8 @@ def test_a_second_run_does_nothing_and_says_so(options: Options, recorder, monke
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr("resnet_edge.workers.subprocess.Popen", fail)
+    for module in ("resnet_edge.steps.export", "resnet_edge.steps.parity", "resnet_edge.bench"):
+        monkeypatch.setattr(f"{module}.run_worker", fail)
     result = run(options, recorder)
     assert result.rebuilt == ()
     assert "nothing has changed: nothing was rebuilt" in recorder.said
