@@ -224,6 +224,11 @@ def _input_size(options: Options, source: Path) -> tuple[int, int]:
     layout = options.layout
     if source == layout.model and layout.dataset.exists():
         return read_manifest(layout.dataset).size
+    return input_size(source)
+
+
+def input_size(source: Path) -> tuple[int, int]:
+    """Height and width a ``.keras`` classifier takes, in pixels."""
     from resnet_edge.model.classifiers import load_classifier
 
     height, width = load_classifier(source).inputs[0].shape[1:3]

@@ -28,7 +28,7 @@ from resnet_edge.options import Options
 from resnet_edge.parity.metrics import centred_logits
 from resnet_edge.pictures import Fit
 from resnet_edge.reference_file import Reference, ReferenceInfo, read_reference, write_reference
-from resnet_edge.steps.export import describe_model
+from resnet_edge.steps.export import describe_model, input_size
 from resnet_edge.steps.prepare import check_apart, labels_of
 from resnet_edge.steps.stamps import version_of
 
@@ -104,14 +104,6 @@ def _test_pictures(
 
 def _hashes(pictures: tuple[Picture, ...]) -> list[str]:
     return sorted(picture.sha256 for picture in pictures)
-
-
-def input_size(source: Path) -> tuple[int, int]:
-    """Height and width a ``.keras`` classifier takes, in pixels."""
-    from resnet_edge.model.classifiers import load_classifier
-
-    height, width = load_classifier(source).inputs[0].shape[1:3]
-    return int(height), int(width)
 
 
 def _is_current(options: Options, sha256: str, info: ModelInfo, test: tuple[Picture, ...]) -> bool:
