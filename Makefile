@@ -28,7 +28,7 @@ ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench report \
-	install check format test test-all lock wheel clean
+	install bench-peers check format test test-all lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -71,6 +71,13 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+bench-peers: .venv-peers/.ready ## Make .venv-peers: NNCF and OpenVINO, for benchmarks/quantization.py
+
+.venv-peers/.ready: requirements-peers.lock
+	@$(PYTHON) -m venv --clear .venv-peers
+	@.venv-peers/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $<
+	@touch $@
+
 check: $(READY) ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -86,7 +93,7 @@ test: check ## Checks and tests: offline, no GPU, under 15 minutes on 2 cores
 test-all: check ## All tests, also the slow ones at real size and in real runtimes
 	$(BIN)/pytest -m ''
 
-lock: $(READY) ## Pin all packages anew in requirements.lock
+lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
@@ -94,6 +101,10 @@ lock: $(READY) ## Pin all packages anew in requirements.lock
 	$(BIN)/uv pip compile --group tflite-runtime --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 		--output-file requirements-tflite-runtime.lock
+	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["peers"], sep="\n")' \
+		| $(BIN)/uv pip compile - --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+		--output-file requirements-peers.lock
 
 wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

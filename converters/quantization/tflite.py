@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Mapping
 
@@ -17,7 +18,9 @@ from litert_quantizer.algorithm_manager import AlgorithmName
 from litert_quantizer.quantizer import Quantizer
 
 from converters.errors import ConversionError
+from converters.quantization.network import DENSE, Network, Operation, write_parameters
 from converters.quantization.ranges import Range
+from converters.quantization.simulation import Scheme
 from converters.tflite_file import read_flatbuffer
 
 _Operator = qtyping.TFLOperationName
@@ -65,17 +68,26 @@ def quantize_dynamic(float32: bytes) -> bytes:
     return _quantize(float32, recipe)
 
 
-def quantize_static(float32: bytes, ranges: Mapping[str, Range], *, integer_only: bool) -> bytes:
-    """Static int8: per-channel weights, activations in the given ranges.
+def quantize_static(
+    float32: bytes,
+    network: Network,
+    scheme: Scheme,
+    *,
+    integer_only: bool,
+    activation_bits: int = 8,
+) -> bytes:
+    """Static int8: per-channel weights, activations in the scheme's ranges.
 
     Args:
         float32: The float32 file.
-        ranges: From ``converters.quantization.ranges.measure_ranges`` on the same file.
-        integer_only: Whether the softmax is integer as well (int8 out), for NPUs. Otherwise it is
-            float32: an integer softmax answers in steps of 1/256.
+        network: The graph of that file.
+        scheme: Weights, ranges, and the operators that stay in float. A kernel of the float head
+            is stored in 8 bits all the same and widened when the file is loaded.
+        integer_only: Whether everything is integer whatever the scheme says (int8 out), for NPUs.
+        activation_bits: 8, or 16 for int16 activations with int8 weights.
 
     Returns:
-        A file that takes int8 pixels (level minus 128).
+        A file that takes int8 pixels (level minus 128), or int16 ones (level divided by the scale).
 
     Raises:
         ConversionError: The ranges are not those of this file, or ``integer_only`` is wanted and
@@ -85,15 +97,17 @@ def quantize_static(float32: bytes, ranges: Mapping[str, Range], *, integer_only
     recipe.add_static_config(
         regex=_ANY,
         operation_name=_Operator.ALL_SUPPORTED,
-        activation_num_bits=8,
+        activation_num_bits=activation_bits,
         weight_num_bits=8,
     )
     if not integer_only:
-        for operator in (_Operator.SOFTMAX, _Operator.OUTPUT):
-            recipe.add_quantization_config(
-                regex=_ANY, operation_name=operator, algorithm_key=AlgorithmName.NO_QUANTIZE
-            )
-    data = _quantize(float32, recipe, ranges)
+        recipe.add_quantization_config(
+            regex=_ANY, operation_name=_Operator.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
+        for index in sorted(scheme.float_operations):
+            _keep_float(recipe, network, network.operations[index])
+    ranges = {network.names[tensor]: span for tensor, span in scheme.ranges.items()}
+    data = _quantize(write_parameters(float32, scheme.parameters), recipe, ranges)
     if integer_only and (left := float_operators(data)):
         raise ConversionError(
             f"int8_full.tflite: operators {', '.join(left)} stay in float; expected integers only; "
@@ -101,6 +115,21 @@ def quantize_static(float32: bytes, ranges: Mapping[str, Range], *, integer_only
             "float operators)"
         )
     return data
+
+
+def _keep_float(
+    recipe: recipe_manager.RecipeManager, network: Network, operation: Operation
+) -> None:
+    """Let one operator compute in float; a dense layer of the head stores 8-bit weights."""
+    own_name = f"^{re.escape(network.names[operation.output])};?$"
+    if operation.index in network.head and operation.kind == DENSE:
+        recipe.add_weight_only_config(own_name, _Operator.FULLY_CONNECTED, num_bits=8)
+    else:
+        recipe.add_quantization_config(
+            regex=own_name,
+            operation_name=_Operator.ALL_SUPPORTED,
+            algorithm_key=AlgorithmName.NO_QUANTIZE,
+        )
 
 
 def float_operators(data: bytes) -> tuple[str, ...]:

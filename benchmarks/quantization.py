@@ -1,0 +1,319 @@
+"""int8 post-training quantization, ours against other tools, on a real model and real pictures.
+
+    make bench-peers                    # once: NNCF and OpenVINO, in an environment of their own
+    python benchmarks/quantization.py --seeds 0,1,2 --json rows.json
+
+All tools start from the same float model with folded batch normalization, calibrate on the same
+pictures, drawn anew from ``train/`` for every seed, and are judged on all pictures of ``val/``
+against the float Keras model. Each tool and seed has a process of its own. What is timed goes from
+the float file to the int8 file: calibration counts; imports, decoding and loading do not.
+
+The process exits with 0, with 1 where a tool failed (its row says why), with 2 where model or
+pictures are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from quantization_peers import PEERS
+
+from resnet_edge.machine import describe_machine
+from resnet_edge.parity import metrics
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+WORKER = Path(__file__).with_name("quantization_worker.py")
+OURS = ("fast", "equalized", "distilled")
+TOOLS = (*PEERS, *OURS)
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "ai-edge-litert",
+    "litert-quantizer",
+    "onnx",
+    "tf2onnx",
+    "onnxruntime",
+)
+HEADER = (
+    "tool",
+    "artifact",
+    "runtime",
+    "size",
+    "top-1",
+    "agreement",
+    "SQNR",
+    "SQNR in 8-bit steps",
+    "quantize",
+    "time ratio",
+    "peak memory",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artifact of one tool and one seed; figures are 0 where ``error`` says what failed."""
+
+    tool: str
+    seed: int
+    error: str | None = None
+    artifact: str = ""
+    runtime: str = ""
+    bytes: int = 0
+    top1: float = 0.0
+    """Share of pictures whose label is strictly the best answer."""
+    agreement: float = 0.0
+    """Share of pictures with the float model's answer; a tie never counts in favour."""
+    sqnr_db: float = 0.0
+    """Of the centred log-probabilities, floored at half a step of the artifact's own output."""
+    sqnr_8bit_db: float = 0.0
+    """The same with the floor of an 8-bit softmax, whatever the artifact's output."""
+    tied: int = 0
+    """Pictures with more than one best class."""
+    quantize_s: float = 0.0
+    """From float file to int8 file; a tool that writes two files took this for both."""
+    peak_bytes: int = 0
+    """Of the whole process until the file was written, without processes that it started."""
+    loaded_bytes: int = 0
+    """Of the process just before it began to quantize."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all processes share."""
+
+    folder: Path
+    labels: np.ndarray
+    reference: np.ndarray
+
+
+def main() -> int:
+    options = parse()
+    labels = find_labels(options)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        job = {"tool": None, "out": str(folder), "labels": labels}
+        job |= {name: str(getattr(options, name)) for name in ("model", "data", "preprocessing")}
+        if error := run_worker(Path(sys.executable), job, folder).get("error"):
+            print(f"cannot make the float files: {error}", file=sys.stderr)
+            return 2
+        available = len(np.load(folder / "train-labels.npy"))
+        if not 0 < options.count <= available:
+            print(f"--count {options.count}: expected 1 to {available}", file=sys.stderr)
+            return 2
+        truth, reference = (np.load(folder / f"{n}.npy") for n in ("val-labels", "reference"))
+        bench = Bench(folder, truth, reference)
+        versions = {name: metadata.version(name) for name in PACKAGES}
+        rows = []
+        for seed in options.seeds:
+            draw_calibration(folder, seed, options.count)
+            for tool in options.only:
+                print(f"seed {seed}: {tool}", file=sys.stderr, flush=True)
+                rows += measure(bench, tool, seed, versions)
+        report(bench, rows, versions, options)
+    return 1 if any(row.error for row in rows) else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=SHARED / "weights" / "tiny16.keras")
+    parser.add_argument(
+        "--data", type=Path, default=SHARED / "data" / "tiny16", help="holds train/ and val/"
+    )
+    parser.add_argument("--preprocessing", default="caffe", help="what the model expects")
+    parser.add_argument(
+        "--labels", type=Path, help="class names in output order; default: labels.txt by the model"
+    )
+    parser.add_argument("--seeds", type=comma_list(int), default=[0, 1, 2], metavar="0,1,2")
+    parser.add_argument("--count", type=int, default=200, help="calibration pictures")
+    parser.add_argument(
+        "--only", type=comma_list(str), default=TOOLS, metavar="A,B", help=f"of {', '.join(TOOLS)}"
+    )
+    parser.add_argument("--json", type=Path, help="write all rows there")
+    options = parser.parse_args()
+    if unknown := [tool for tool in options.only if tool not in TOOLS]:
+        parser.error(f"--only: {', '.join(unknown)}; expected some of {', '.join(TOOLS)}")
+    needed = (options.model, options.data / "train", options.data / "val")
+    if missing := [str(path) for path in needed if not path.exists()]:
+        parser.exit(2, f"{', '.join(missing)}: not found; pass --model FILE and --data FOLDER\n")
+    return options
+
+
+def comma_list(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    def split(text: str) -> list[Any]:
+        return [kind(part) for part in text.split(",")]
+
+    return split
+
+
+def find_labels(options: argparse.Namespace) -> list[str]:
+    """Return class names in output order; empty where the folders' names are to be taken."""
+    beside = options.model.with_name("labels.txt")
+    path = options.labels or (beside if beside.exists() else None)
+    return path.read_text(encoding="utf-8").splitlines() if path else []
+
+
+def draw_calibration(folder: Path, seed: int, count: int) -> None:
+    """Draw the pictures that every tool calibrates on with this seed."""
+    pictures = np.load(folder / "train.npy", mmap_mode="r")
+    drawn = np.random.default_rng(seed).permutation(len(pictures))[:count]
+    np.save(folder / "calibration.npy", pictures[drawn])
+
+
+def run_worker(python: Path, job: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """Run one job in a process of its own and return its result."""
+    order, result = scratch / "job.json", scratch / "result.json"
+    order.write_text(json.dumps(job))
+    result.unlink(missing_ok=True)
+    process = subprocess.run(
+        [python, WORKER, order, result],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if not result.exists():
+        last = (process.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return {"error": f"the process ended with status {process.returncode}: {last}"}
+    answer: dict[str, Any] = json.loads(result.read_text())
+    return answer
+
+
+def measure(bench: Bench, tool: str, seed: int, versions: dict[str, str]) -> list[Row]:
+    """Quantize with one tool, once, and judge what came out."""
+    peer = PEERS.get(tool)
+    separate = peer is not None and peer.own_environment and PEERS_PYTHON.exists()
+    with tempfile.TemporaryDirectory() as out:
+        job = {"tool": tool, "floats": str(bench.folder), "out": out}
+        job["calibration"] = str(bench.folder / "calibration.npy")
+        result = run_worker(PEERS_PYTHON if separate else Path(sys.executable), job, Path(out))
+        if error := result.get("error"):
+            return [Row(tool, seed, error)]
+        versions |= result["versions"]
+        spent = {name: result[name] for name in ("quantize_s", "peak_bytes", "loaded_bytes")}
+        return [
+            Row(
+                tool=tool,
+                seed=seed,
+                **{name: artifact[name] for name in ("artifact", "runtime", "bytes")},
+                **judge(bench, np.load(artifact["answers"])),
+                **spent,
+            )
+            for artifact in result["artifacts"]
+        ]
+
+
+def judge(bench: Bench, answers: np.ndarray) -> dict[str, Any]:
+    # An 8-bit softmax has at most 256 values; its zeros are off by half a step, not by 60 nats.
+    eight_bit = len(np.unique(answers)) <= 256
+    floor = metrics.UINT8_FLOOR if eight_bit else metrics.FLOAT_FLOOR
+    return {
+        "top1": float(metrics.topk_hits(answers, bench.labels, 1).mean()),
+        "agreement": float(metrics.agreements(bench.reference, answers).mean()),
+        "sqnr_db": metrics.compare_logits(bench.reference, answers, floor).sqnr_db,
+        "sqnr_8bit_db": metrics.compare_logits(
+            bench.reference, answers, metrics.UINT8_FLOOR
+        ).sqnr_db,
+        "tied": int((metrics.best_classes(answers).sum(axis=1) > 1).sum()),
+    }
+
+
+def report(
+    bench: Bench, rows: list[Row], versions: dict[str, str], options: argparse.Namespace
+) -> None:
+    """Print machine and table as Markdown; write the rows where they are wanted."""
+    machine = dataclasses.asdict(describe_machine(versions))
+    del machine["host"]
+    top1 = float(metrics.topk_hits(bench.reference, bench.labels, 1).mean())
+    fastest = fastest_peer(rows)
+    listed = ", ".join(f"{name} {version}" for name, version in machine["runtimes"].items())
+    print(f"Machine: {machine['processor']}, {machine['cores']} cores", end=" ")
+    print(f"({', '.join(machine['cpu_features'])}), {machine['system']}.")
+    print(f"Python {machine['python']}, {listed}.")
+    print(
+        f"\n{len(bench.labels)} test pictures, {options.count} calibration pictures, seeds", end=""
+    )
+    print(f" {', '.join(map(str, options.seeds))}: median (smallest–largest).")
+    print(f"Float Keras model: top-1 {top1:.2%}.", end=" ")
+    print(f"Time ratio: to {fastest or 'the fastest peer, of which there is none here'}.")
+    print("Peak memory: of the whole process, packages and float model included.\n")
+    print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
+    for tool in options.only:
+        for line in table_lines([row for row in rows if row.tool == tool], rows, fastest):
+            print(f"| {' | '.join(line)} |")
+    if options.json:
+        record = {"machine": machine, "reference_top1": top1, "count": options.count}
+        record["rows"] = [as_record(row) for row in rows]
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def as_record(row: Row) -> dict[str, Any]:
+    """Return a row's fields; of a failed one those that say what failed, and no zeros."""
+    fields = dataclasses.asdict(row)
+    return {name: fields[name] for name in ("tool", "seed", "error")} if row.error else fields
+
+
+def fastest_peer(rows: list[Row]) -> str | None:
+    times = {
+        tool: [row.quantize_s for row in rows if row.tool == tool and not row.error]
+        for tool in PEERS
+    }
+    medians = {tool: statistics.median(values) for tool, values in times.items() if values}
+    return min(medians, key=lambda tool: medians[tool]) if medians else None
+
+
+def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[list[str]]:
+    """One line per artifact of a tool, and one per seed that failed."""
+    against = {row.seed: row.quantize_s for row in rows if row.tool == fastest and not row.error}
+    lines = []
+    for artifact in dict.fromkeys(row.artifact for row in own if not row.error):
+        same = [row for row in own if row.artifact == artifact and not row.error]
+        ratios = [row.quantize_s / against[row.seed] for row in same if row.seed in against]
+        both = " (both files)" if len({row.artifact for row in own if not row.error}) > 1 else ""
+        lines.append(
+            [
+                same[0].tool,
+                artifact,
+                same[0].runtime,
+                spread([row.bytes / 1e6 for row in same], "{:.1f}", " MB"),
+                spread([row.top1 * 100 for row in same], "{:.2f}", " %"),
+                spread([row.agreement * 100 for row in same], "{:.2f}", " %"),
+                spread([row.sqnr_db for row in same], "{:.1f}", " dB"),
+                spread([row.sqnr_8bit_db for row in same], "{:.1f}", " dB"),
+                spread([row.quantize_s for row in same], "{:.1f}", " s") + both,
+                spread(ratios, "{:.2f}", ""),
+                spread([row.peak_bytes / 2**20 for row in same], "{:.0f}", " MiB"),
+            ]
+        )
+    for row in (row for row in own if row.error):
+        reason = str(row.error).replace("|", "/")  # it would end the cell
+        line = [row.tool, f"failed with seed {row.seed}: {reason}"]
+        lines.append(line + [""] * (len(HEADER) - len(line)))
+    return lines
+
+
+def spread(values: Sequence[float], form: str, unit: str) -> str:
+    """Render the median with the smallest and the largest, these only where they differ."""
+    if not values:
+        return "–"
+    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
+    return middle + unit if low == high else f"{middle}{unit} ({low}–{high})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

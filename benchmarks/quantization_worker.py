@@ -1,0 +1,198 @@
+"""One process of `benchmarks/quantization.py`: makes the inputs, or measures one tool once.
+
+It is told what to do by a JSON file and writes its result to another. Standard library and NumPy
+only at import: the environment of NNCF and OpenVINO has no more.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from quantization_peers import PEERS, as_floats
+
+RUNTIME_PACKAGES = {
+    "litert": "ai-edge-litert",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        result = make_inputs(job) if job["tool"] is None else measure(job)
+    except ModuleNotFoundError as problem:
+        peer = PEERS.get(job["tool"])
+        target = "bench-peers" if peer is not None and peer.own_environment else "install"
+        result = {"error": f"{problem.name} is not installed; run `make {target}`"}
+    except Exception as problem:  # whatever a tool raises becomes a row of the table
+        first_line = str(problem).strip().partition("\n")[0]
+        result = {"error": f"{type(problem).__name__}: {first_line}"}
+    Path(sys.argv[2]).write_text(json.dumps(result))
+
+
+def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
+    """Make what all tools share: float files, pictures, and the float model's answers."""
+    import keras
+
+    from converters import onnx, tflite
+    from converters.preprocessing import PREPROCESSINGS
+    from converters.rewrites.fold_batch_norm import fold_batch_norm
+    from converters.serving import serving_model
+
+    out = Path(job["out"])
+    model = keras.models.load_model(job["model"], compile=False)
+    preprocessing = PREPROCESSINGS[job["preprocessing"]]
+    serving = serving_model(fold_batch_norm(model).model, preprocessing)
+    size = serving.input_shape[1:3]
+    labels = tuple(job["labels"]) or None
+    for split in ("train", "val"):
+        pixels, truth = decode(Path(job["data"]) / split, size, labels, out)
+        np.save(out / f"{split}.npy", pixels)
+        np.save(out / f"{split}-labels.npy", truth)
+    answers = model.predict(preprocessing.apply(pixels.astype(np.float32)), verbose=0)
+    np.save(out / "reference.npy", np.asarray(answers, np.float32))
+    serving.save(out / "serving.keras")
+    (out / "fp32.tflite").write_bytes(tflite.convert_float32(serving))
+    (out / "fp32.onnx").write_bytes(onnx.serialize(onnx.convert_float32(serving)))
+    return {}
+
+
+def decode(
+    folder: Path, size: tuple[int, int], labels: tuple[str, ...] | None, cache: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pictures in the order of their names, and their labels."""
+    from resnet_edge.data.dataset import load_dataset
+    from resnet_edge.data.decoded import decode_pictures
+    from resnet_edge.pictures import Fit
+
+    dataset = load_dataset(folder, cache, labels=labels)
+    pictures = sorted(dataset.pictures, key=lambda picture: picture.name)
+    truth = np.array([picture.label for picture in pictures], np.int64)
+    return np.asarray(decode_pictures(pictures, size, Fit.CROP, cache)), truth
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Quantize once, timed; then answer all test pictures with what came out."""
+    out, floats = Path(job["out"]), Path(job["floats"])
+    pictures = np.load(job["calibration"])
+    prepare = prepare_peer if job["tool"] in PEERS else prepare_ours
+    quantize = prepare(job["tool"], floats, pictures, out)
+    loaded_bytes = memory_bytes("VmRSS")
+    started = time.perf_counter()
+    paths = quantize()
+    quantize_s = time.perf_counter() - started
+    # Before anything is answered: the runtime's memory is not the quantizer's.
+    peak_bytes = memory_bytes("VmHWM")
+    test = np.load(floats / "val.npy")
+    artifacts = [run_artifact(path, runtime, test) for path, runtime in paths]
+    peer = PEERS.get(job["tool"])
+    packages = peer.packages if peer else ()
+    return {
+        "quantize_s": quantize_s,
+        "peak_bytes": peak_bytes,
+        "loaded_bytes": loaded_bytes,
+        "artifacts": artifacts,
+        "versions": {name: metadata.version(name) for name in packages},
+    }
+
+
+Files = list[tuple[Path, str]]
+
+
+def prepare_peer(tool: str, floats: Path, pictures: np.ndarray, out: Path) -> Callable[[], Files]:
+    peer = PEERS[tool]
+    quantize = peer.prepare(floats, pictures, out)
+    return lambda: [(quantize(), peer.runtime)]
+
+
+def prepare_ours(level: str, floats: Path, pictures: np.ndarray, out: Path) -> Callable[[], Files]:
+    from quantization_ours import quantize_ours
+
+    def quantize() -> Files:
+        tflite, onnx = ((floats / name).read_bytes() for name in ("fp32.tflite", "fp32.onnx"))
+        files = []
+        for name, data in quantize_ours(level, tflite, onnx, pictures).items():
+            (out / name).write_bytes(data)
+            files.append((out / name, "litert" if name.endswith(".tflite") else "onnxruntime"))
+        return files
+
+    return quantize
+
+
+def memory_bytes(field: str) -> int:
+    """Return a field of Linux' ``/proc/self/status``; elsewhere the peak is all there is.
+
+    The peak that ``getrusage`` tells is no good on Linux: a new process inherits its parent's.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def run_artifact(path: Path, runtime: str, test: np.ndarray) -> dict[str, Any]:
+    answer = {"litert": in_litert, "onnxruntime": in_onnxruntime, "openvino": in_openvino}[runtime]
+    answers = answer(path, test)
+    saved = path.with_name(f"{path.name}.npy")
+    np.save(saved, answers.astype(np.float32))
+    weights = path.with_suffix(".bin")  # OpenVINO's second file
+    size = path.stat().st_size + (weights.stat().st_size if weights.exists() else 0)
+    version = metadata.version(RUNTIME_PACKAGES[runtime])
+    return {
+        "artifact": path.name,
+        "runtime": f"{runtime} {version}",
+        "bytes": size,
+        "answers": str(saved),
+    }
+
+
+def in_litert(path: Path, test: np.ndarray) -> np.ndarray:
+    """Answer in LiteRT, with the file's own scales where input and output are integers."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (image,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    rows = []
+    for batch in as_floats(test):
+        if image["dtype"] != np.float32:
+            scale, zero_point = image["quantization"]
+            limits = np.iinfo(image["dtype"])
+            batch = np.clip(np.round(batch / scale) + zero_point, limits.min, limits.max)
+        interpreter.set_tensor(image["index"], batch.astype(image["dtype"]))
+        interpreter.invoke()
+        row = interpreter.get_tensor(answer["index"])[0].astype(np.float32)
+        if answer["dtype"] != np.float32:
+            scale, zero_point = answer["quantization"]
+            row = (row - zero_point) * np.float32(scale)
+        rows.append(row)
+    return np.stack(rows)
+
+
+def in_onnxruntime(path: Path, test: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"image": batch})[0] for batch in as_floats(test)])
+
+
+def in_openvino(path: Path, test: np.ndarray) -> np.ndarray:
+    import openvino
+
+    model = openvino.Core().compile_model(path, "CPU")
+    return np.concatenate([model(batch)[0].copy() for batch in as_floats(test)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Distilled quantization: weights, biases and ranges trained against the float model's logits.
+
+The student is the rounded network as the runtime computes it; its teacher is the float network;
+nobody needs a label. Rounding passes gradients straight through (Jacob et al. 2018,
+arXiv:1712.05877; ranges learned as in LSQ, Esser et al. 2020, arXiv:1902.08153). Weights move in
+units of their own rounding step, so that one learning rate fits every channel of every layer: a
+rounding decision is what is learned (as in AdaRound, Nagel et al. 2020, arXiv:2004.10568).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from converters.errors import ConversionError
+from converters.quantization.calibrated import Calibrated, Progress, sqnr_db
+from converters.quantization.forward import (
+    Observe,
+    Tensor,
+    Weights,
+    batches,
+    centred_logits,
+    constant_weights,
+    run,
+)
+from converters.quantization.network import SAME_VALUES, Network, Operation, Parameters
+from converters.quantization.ranges import Range
+from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
+from converters.quantization.simulation import (
+    Scheme,
+    round_parameters,
+    rounded_tensors,
+    rounding,
+    with_rounded_constants,
+)
+
+STEPS = 240
+BATCH = 32
+"""Pictures in a step at 64x64; fewer where pictures are larger, so that memory stays bounded."""
+
+WEIGHT_RATE = 0.002
+"""Of Adam, in rounding steps; with a cosine to zero a weight moves a quarter of a step at most."""
+
+RANGE_RATE = 0.002
+"""Of Adam, relative to the range."""
+
+BIAS_RATE = 0.001
+CHECK_EVERY = 40
+HELD_OUT = 0.1
+VIEWS = 6
+"""Views of every picture: itself, mirrored, and shifted by up to a tenth."""
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """Pictures and the teacher's centred logits for them."""
+
+    pictures: np.ndarray
+    logits: np.ndarray
+
+
+def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) -> Calibrated:
+    """Train a quantization further.
+
+    A tenth of the pictures is held out; the student that answers those best is kept, the one it
+    began as included, so that the result is never worse than the beginning. The same inputs give
+    the same result.
+
+    Args:
+        calibrated: An equalised quantization.
+        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``; labels are not needed.
+        progress: See ``Progress``.
+
+    Returns:
+        The quantization with other weights, biases and ranges.
+    """
+    network = calibrated.network
+    lesson, exam = _lessons(network, pictures)
+    student = _Student(network, calibrated.scheme)
+    best, best_db = student.scheme(), _examine(network, student.scheme(), exam)
+    first_db = best_db
+    size = _batch_size(network)
+    for done, chosen in enumerate(_batches(len(lesson.pictures), size), start=1):
+        x = tf.constant(lesson.pictures[chosen], tf.float32)
+        student.learn(x, tf.constant(lesson.logits[chosen]), _cosine(done - 1))
+        if done % CHECK_EVERY == 0 or done == STEPS:
+            scheme = student.scheme()
+            reached = _examine(network, scheme, exam)
+            if reached > best_db:
+                best, best_db = scheme, reached
+            words = f"now {reached:.1f} dB, best {best_db:.1f} dB, at first {first_db:.1f} dB"
+            progress("distilling", done, STEPS, words)
+        else:
+            progress("distilling", done, STEPS, "")
+    if not math.isfinite(best_db):
+        raise ConversionError(
+            "quantization: no simulated answer is finite; the model's weights or the "
+            "--preprocessing do not fit; check the float artifacts first"
+        )
+    figures = calibrated.figures
+    if figures is not None:
+        figures = replace(figures, held_out_sqnr_db=best_db, held_out=len(exam.pictures))
+    return Calibrated(network, best, figures)
+
+
+def _lessons(network: Network, pictures: np.ndarray) -> tuple[_Lesson, _Lesson]:
+    """Views of most pictures to learn from, and the held-out ones as they are."""
+    order = np.random.default_rng(1).permutation(len(pictures))
+    held_out = max(1, round(HELD_OUT * len(pictures)))
+    exam, fit = pictures[np.sort(order[:held_out])], pictures[np.sort(order[held_out:])]
+    views = _views(fit if len(fit) else exam)
+    return _ask(network, views), _ask(network, exam)
+
+
+def _ask(network: Network, pictures: np.ndarray) -> _Lesson:
+    weights = constant_weights(network)
+    answer = tf.function(lambda x: centred_logits(network, run(network, weights, x)))
+    logits = [answer(batch).numpy() for batch in batches(network, pictures)]
+    return _Lesson(pictures, np.concatenate(logits))
+
+
+def _views(pictures: np.ndarray) -> np.ndarray:
+    """Every picture as it is, mirrored, and shifted, uint8; the teacher answers all of them."""
+    rng = np.random.default_rng(2)
+    pad = max(1, min(pictures.shape[1:3]) // 10)
+    found = []
+    for view in range(VIEWS):
+        for picture in pictures:
+            one = picture[:, ::-1] if view % 2 else picture
+            if view > 1:
+                wide = np.pad(one, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
+                top, left = rng.integers(0, 2 * pad + 1, 2)
+                one = wide[top : top + picture.shape[0], left : left + picture.shape[1]]
+            found.append(one)
+    return np.stack(found)
+
+
+def _batches(count: int, size: int) -> Iterator[np.ndarray]:
+    """Indices for every step: all pictures in a new order, again and again."""
+    rng = np.random.default_rng(3)
+    waiting = np.empty(0, np.int64)
+    for _ in range(STEPS):
+        while len(waiting) < size:
+            waiting = np.concatenate([waiting, rng.permutation(count)])
+        chosen, waiting = waiting[:size], waiting[size:]
+        yield chosen
+
+
+def _batch_size(network: Network) -> int:
+    height, width = network.shapes[network.image][1:3]
+    return max(4, min(BATCH, BATCH * 64 * 64 // (height * width)))
+
+
+def _cosine(step: int) -> float:
+    return 0.5 * (1 + math.cos(math.pi * step / STEPS))
+
+
+def _examine(network: Network, scheme: Scheme, exam: _Lesson) -> float:
+    """Mean decibels over the held-out pictures, of the network exactly as it would be written."""
+    weights, observe = round_parameters(network, scheme), rounding(network, scheme)
+    rounded = with_rounded_constants(network, scheme.float_operations)
+    actual = np.concatenate(
+        [
+            centred_logits(network, run(rounded, weights, batch, observe)).numpy()
+            for batch in batches(network, exam.pictures)
+        ]
+    )
+    return sqnr_db(exam.logits, actual)
+
+
+class _Student:
+    """The rounded network with everything that is learned as variables."""
+
+    def __init__(self, network: Network, scheme: Scheme) -> None:
+        self._network = with_rounded_constants(network, scheme.float_operations)
+        self._start = scheme
+        self._steps: dict[int, Tensor] = {}
+        self._moves: dict[int, Tensor] = {}
+        self._biases: dict[int, Tensor] = {}
+        for operation in network.weighted:
+            p = scheme.parameters[operation.index]
+            steps = weight_scales(p.kernel, operation.kind)
+            shape = p.kernel.shape[2:] if operation.kind == "DEPTHWISE_CONV_2D" else (-1,)
+            self._steps[operation.index] = tf.constant(steps.reshape(shape))
+            self._moves[operation.index] = tf.Variable(tf.zeros(p.kernel.shape))
+            self._biases[operation.index] = tf.Variable(p.bias)
+        # Pixels are represented exactly; the tensors that only move values follow their inputs.
+        learned = rounded_tensors(network, scheme.float_operations) & {
+            op.output for op in network.operations if op.kind not in SAME_VALUES
+        }
+        kernels_seen = _behind_first_kernel(network)
+        self._ranges = {
+            tensor: tf.Variable(tf.zeros(2))
+            for tensor in sorted(learned & kernels_seen)
+            if tensor in scheme.ranges
+        }
+        self._optimizers = tuple(
+            tf.keras.optimizers.Adam(rate, beta_2=0.99)
+            for rate in (WEIGHT_RATE, BIAS_RATE, RANGE_RATE)
+        )
+        self._rates = (WEIGHT_RATE, BIAS_RATE, RANGE_RATE)
+        self._gradients = tf.function(self._compute_gradients, reduce_retracing=True)
+
+    def learn(self, pictures: Tensor, logits: Tensor, share: float) -> None:
+        """One step, with this share of the learning rates."""
+        gradients = self._gradients(pictures, logits)
+        for optimizer, rate, slopes, variables in zip(
+            self._optimizers, self._rates, gradients, self._variables(), strict=True
+        ):
+            optimizer.learning_rate = rate * share
+            optimizer.apply_gradients(zip(slopes, variables, strict=True))
+
+    def scheme(self) -> Scheme:
+        """What has been learned so far."""
+        parameters = {
+            op.index: Parameters(self._kernel(op).numpy(), self._biases[op.index].numpy())
+            for op in self._network.weighted
+        }
+        ranges = dict(self._start.ranges)
+        for tensor in self._ranges:
+            low, high = (float(end) for end in self._ends(tensor))
+            ranges[tensor] = Range(low, high)
+        for operation in self._network.operations:
+            if operation.kind in SAME_VALUES and operation.inputs[0] in ranges:
+                ranges[operation.output] = ranges[operation.inputs[0]]
+        return Scheme(parameters, ranges, self._start.float_operations)
+
+    def _variables(self) -> tuple[list[Tensor], ...]:
+        parts = (self._moves, self._biases, self._ranges)
+        return tuple(list(part.values()) for part in parts)
+
+    def _kernel(self, operation: Operation) -> Tensor:
+        index = operation.index
+        return self._start.parameters[index].kernel + self._moves[index] * self._steps[index]
+
+    def _ends(self, tensor: int) -> tuple[Tensor, Tensor]:
+        """Ends of a range; they keep their sign, so zero stays inside."""
+        start, move = self._start.ranges[tensor], tf.exp(self._ranges[tensor])
+        return start.low * move[0], start.high * move[1]
+
+    def _compute_gradients(self, pictures: Tensor, logits: Tensor) -> tuple[list[Tensor], ...]:
+        with tf.GradientTape() as tape:
+            weights = {}
+            for operation in self._network.weighted:
+                kernel = self._kernel(operation)
+                if (
+                    operation.index not in self._start.float_operations
+                    or operation.index in self._network.head
+                ):
+                    kernel = fake_quantize_kernel(kernel, operation.kind)
+                weights[operation.index] = Weights(kernel, self._biases[operation.index])
+            answers = run(self._network, weights, pictures, self._rounding())
+            error = centred_logits(self._network, answers) - logits
+            loss = tf.reduce_sum(tf.square(error)) / tf.reduce_sum(tf.square(logits))
+        return tuple(tape.gradient(loss, list(self._variables())))
+
+    def _rounding(self) -> Observe:
+        tensors = rounded_tensors(self._network, self._start.float_operations)
+
+        def observe(operation: Operation, output: Tensor) -> Tensor:
+            tensor = operation.output
+            if tensor in self._ranges:
+                return fake_quantize(output, *self._ends(tensor))
+            if tensor not in tensors or operation.kind in SAME_VALUES:
+                return output
+            span = self._start.ranges[tensor]
+            return fake_quantize(output, span.low, span.high)
+
+        return observe
+
+
+def _behind_first_kernel(network: Network) -> frozenset[int]:
+    """Tensors computed with weights; those before are the pixels themselves."""
+    kernels = {operation.index for operation in network.weighted}
+    found: set[int] = set()
+    for operation in network.operations:
+        if operation.index in kernels or any(t in found for t in operation.inputs):
+            found.update(operation.outputs)
+    return frozenset(found)

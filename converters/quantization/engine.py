@@ -1,0 +1,212 @@
+"""The quantization engine's front door: a float file and pictures in, one quantization out.
+
+What comes out is written by ``converters.quantization.tflite`` and ``converters.quantization.onnx``
+alike, so that both files hold the same weights and round in the same ranges.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import json
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.quantization.calibrated import (
+    FEWEST_PICTURES,
+    Calibrated,
+    Figures,
+    Progress,
+    calibrate_equalized,
+    share_ranges,
+)
+from converters.quantization.clipping import RangeMethod
+from converters.quantization.measuring import measure_ranges
+from converters.quantization.network import Network, Parameters, read_network
+from converters.quantization.ranges import Range
+from converters.quantization.simulation import Scheme
+
+
+class Level(StrEnum):
+    """How much is done for the answers."""
+
+    FAST = "fast"
+    """Ranges alone."""
+    EQUALIZED = "equalized"
+    """Equalisation, ranges without what a ReLU discards, corrected biases. Seconds more."""
+    DISTILLED = "distilled"
+    """From there, ranges, weights and biases trained against the float model. Minutes more."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What the engine is told."""
+
+    level: Level = Level.EQUALIZED
+    range_method: RangeMethod = RangeMethod.MIN_MAX
+    """Of ``fast``; the other levels have their own ranges."""
+    keep_float: tuple[str, ...] = ()
+    """Keras layers that compute in float, as globs: ``conv5_*``."""
+    few_pictures: bool = False
+    """Whether fewer than ``FEWEST_PICTURES`` pictures are accepted."""
+
+    def __post_init__(self) -> None:
+        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
+            raise ConversionError(
+                f"range method {self.range_method} with level {self.level}: only level fast takes "
+                "one; the others choose ranges by the answers"
+            )
+
+
+def _silent(stage: str, done: int, total: int, words: str) -> None:
+    """Show no progress."""
+
+
+def calibrate(
+    float32: bytes,
+    pictures: np.ndarray,
+    method: Method,
+    layers: Collection[str] = (),
+    *,
+    threads: int = 1,
+    progress: Progress = _silent,
+) -> Calibrated:
+    """Decide what is rounded and how.
+
+    Args:
+        float32: The float32 TFLite file.
+        pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
+        method: The level and its options.
+        layers: Names of the Keras model's layers, by which operators are known.
+        threads: Of the interpreter that ``fast`` measures with.
+        progress: Called with stage, done, total and the figures so far in words.
+
+    Raises:
+        ConversionError: Too few pictures, activations that are not finite, a name to keep in float
+            that no layer has, or an operator that cannot be simulated.
+    """
+    check_pictures(pictures, method)
+    network = read_network(float32, layers)
+    kept = network.head | operations_of(network, method.keep_float)
+    match method.level:
+        case Level.FAST:
+            return _calibrate_fast(float32, network, pictures, kept, method, threads, progress)
+        case Level.EQUALIZED:
+            return calibrate_equalized(network, pictures, kept, progress)
+        case Level.DISTILLED:
+            from converters.quantization.distillation import distill
+
+            return distill(
+                calibrate_equalized(network, pictures, kept, progress), pictures, progress
+            )
+
+
+def check_pictures(pictures: np.ndarray, method: Method) -> None:
+    """Refuse too few calibration pictures.
+
+    Raises:
+        ConversionError: There are none, or fewer than ``FEWEST_PICTURES`` and that is not accepted.
+    """
+    if not len(pictures):
+        raise ConversionError(
+            "calibration: no pictures; expected at least one; pass --calibration DIR"
+        )
+    if len(pictures) < FEWEST_PICTURES and not method.few_pictures:
+        raise ConversionError(
+            f"calibration: {len(pictures)} pictures; expected at least {FEWEST_PICTURES}: ranges "
+            "of fewer say little about other pictures; add some, or pass --few-pictures"
+        )
+
+
+def operations_of(network: Network, patterns: Collection[str]) -> frozenset[int]:
+    """Operators of the layers whose names fit the globs, by index.
+
+    Raises:
+        ConversionError: A glob fits no layer.
+    """
+    found = set()
+    for pattern in patterns:
+        fitting = [op.index for op in network.operations if fnmatch.fnmatch(op.layer, pattern)]
+        if not fitting:
+            names = ", ".join(dict.fromkeys(op.layer for op in network.weighted))
+            raise ConversionError(
+                f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: {names}"
+            )
+        found.update(fitting)
+    return frozenset(found)
+
+
+def _calibrate_fast(
+    float32: bytes,
+    network: Network,
+    pictures: np.ndarray,
+    kept: frozenset[int],
+    method: Method,
+    threads: int,
+    progress: Progress,
+) -> Calibrated:
+    def advance(done: int, total: int) -> None:
+        progress("calibrating", done, total, "")
+
+    measured = measure_ranges(
+        float32, pictures, method=method.range_method, threads=threads, progress=advance
+    )
+    ranges = share_ranges(
+        network, {i: measured[name] for i, name in enumerate(network.names) if name in measured}
+    )
+    return Calibrated(network, Scheme(network.parameters, ranges, kept), None)
+
+
+def save_calibrated(path: Path, float32: bytes, calibrated: Calibrated) -> None:
+    """Write a quantization beside the float file it is of, so that another process can go on."""
+    scheme = calibrated.scheme
+    arrays: dict[str, np.ndarray] = {"float32": np.frombuffer(float32, np.uint8)}
+    for index, p in scheme.parameters.items():
+        arrays[f"kernel_{index}"], arrays[f"bias_{index}"] = p.kernel, p.bias
+    figures = calibrated.figures
+    record = {
+        "layers": [operation.layer for operation in calibrated.network.operations],
+        "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
+        "float_operations": sorted(scheme.float_operations),
+        "figures": None if figures is None else asdict(figures),
+    }
+    arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    beside = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_bytes(buffer.getbuffer())
+    beside.replace(path)
+
+
+def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
+    """Read what ``save_calibrated`` wrote: the float file and its quantization.
+
+    Raises:
+        ConversionError: The file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            record = json.loads(bytes(arrays["record"]))
+            float32 = bytes(arrays["float32"])
+            network = read_network(float32, set(record["layers"]))
+            parameters = {
+                op.index: Parameters(arrays[f"kernel_{op.index}"], arrays[f"bias_{op.index}"])
+                for op in network.weighted
+            }
+    except (OSError, ValueError, KeyError) as problem:
+        raise ConversionError(
+            f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
+        ) from problem
+    ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
+    scheme = Scheme(parameters, ranges, frozenset(record["float_operations"]))
+    figures = None
+    if record["figures"] is not None:
+        fields = {**record["figures"], "unstable": tuple(record["figures"]["unstable"])}
+        figures = Figures(**fields)
+    return float32, Calibrated(network, scheme, figures)
