@@ -27,7 +27,7 @@ from converters.quantization.forward import (
     check_operations,
     constant_weights,
 )
-from converters.quantization.network import SAME_VALUES, Network
+from converters.quantization.network import SAME_VALUES, Network, Parameters
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import widened
 from converters.quantization.simulation import Scheme, correct_biases
@@ -70,6 +70,8 @@ class Calibrated:
 
     network: Network
     scheme: Scheme
+    reference: Mapping[int, Parameters]
+    """The float function in the scheme's channel scales: what the scheme's weights stand for."""
     figures: Figures | None
 
 
@@ -95,19 +97,19 @@ def calibrate_equalized(
     pictures = pictures[np.random.default_rng(0).permutation(len(pictures))]  # classes take turns
     quarters = _measure_quarters(network, pictures, progress)
     fit = merge_statistics(merge_statistics(quarters[0], quarters[1]), quarters[2])
-    sample, held_out = _sample(network, pictures)
+    sample, held_out = sample_pictures(network, pictures)
     trial = _Trial(network, float_operations, sample, held_out)
     best = trial.choose(fit, progress)
     whole = merge_statistics(fit, quarters[3])
     equalized = equalize(network, whole, best.strength, trial.groups)
     scheme = scheme_of(network, equalized, float_operations)
-    corrected, _, _ = correct_biases(network, scheme, sample)
+    corrected, _, _ = correct_biases(network, scheme, scheme.parameters, sample)
     halves = (
         merge_statistics(quarters[0], quarters[1]),
         merge_statistics(quarters[2], quarters[3]),
     )
     figures = replace(best, unstable=unstable_layers(network, *halves))
-    return Calibrated(network, corrected, figures)
+    return Calibrated(network, corrected, scheme.parameters, figures)
 
 
 def scheme_of(network: Network, equalized: Equalized, float_operations: frozenset[int]) -> Scheme:
@@ -197,7 +199,9 @@ class _Trial:
         """Decibels, the mean over pictures: one strange picture shall not decide."""
         equalized = equalize(self.network, fit, strength, self.groups)
         scheme = scheme_of(self.network, equalized, self.float_operations)
-        _, exact, rounded = correct_biases(self.network, scheme, self.sample, self.held_out)
+        _, exact, rounded = correct_biases(
+            self.network, scheme, scheme.parameters, self.sample, self.held_out
+        )
         held = slice(len(self.sample) - self.held_out, None)
         expected = centred_logits(self.network, exact[held]).numpy()
         actual = centred_logits(self.network, rounded[held]).numpy()
@@ -224,7 +228,7 @@ def _measure_quarters(
     ]
 
 
-def _sample(network: Network, pictures: np.ndarray) -> tuple[np.ndarray, int]:
+def sample_pictures(network: Network, pictures: np.ndarray) -> tuple[np.ndarray, int]:
     """Pictures for trials: a bounded number, those of the last quarter at the end."""
     height, width = network.shapes[network.image][1:3]
     most = max(8, 2 * PIXELS_PER_BATCH // (height * width))

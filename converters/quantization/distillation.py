@@ -104,7 +104,7 @@ def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) ->
     figures = calibrated.figures
     if figures is not None:
         figures = replace(figures, held_out_sqnr_db=best_db, held_out=len(exam.pictures))
-    return Calibrated(network, best, figures)
+    return Calibrated(network, best, calibrated.reference, figures)
 
 
 def _lessons(network: Network, pictures: np.ndarray) -> tuple[_Lesson, _Lesson]:

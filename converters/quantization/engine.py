@@ -159,7 +159,7 @@ def _calibrate_fast(
     ranges = share_ranges(
         network, {i: measured[name] for i, name in enumerate(network.names) if name in measured}
     )
-    return Calibrated(network, Scheme(network.parameters, ranges, kept), None)
+    return Calibrated(network, Scheme(network.parameters, ranges, kept), network.parameters, None)
 
 
 def save_calibrated(path: Path, float32: bytes, calibrated: Calibrated) -> None:
@@ -168,6 +168,10 @@ def save_calibrated(path: Path, float32: bytes, calibrated: Calibrated) -> None:
     arrays: dict[str, np.ndarray] = {"float32": np.frombuffer(float32, np.uint8)}
     for index, p in scheme.parameters.items():
         arrays[f"kernel_{index}"], arrays[f"bias_{index}"] = p.kernel, p.bias
+        exact = calibrated.reference[index]
+        arrays[f"reference_bias_{index}"] = exact.bias
+        if not np.array_equal(exact.kernel, p.kernel):
+            arrays[f"reference_kernel_{index}"] = exact.kernel
     figures = calibrated.figures
     record = {
         "layers": [operation.layer for operation in calibrated.network.operations],
@@ -195,10 +199,13 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
             record = json.loads(bytes(arrays["record"]))
             float32 = bytes(arrays["float32"])
             network = read_network(float32, set(record["layers"]))
-            parameters = {
-                op.index: Parameters(arrays[f"kernel_{op.index}"], arrays[f"bias_{op.index}"])
-                for op in network.weighted
-            }
+            parameters, reference = {}, {}
+            for i in (operation.index for operation in network.weighted):
+                kernel = arrays[f"kernel_{i}"]
+                name = f"reference_kernel_{i}"
+                exact = arrays.get(name, kernel)
+                parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
+                reference[i] = Parameters(exact, arrays[f"reference_bias_{i}"])
     except (OSError, ValueError, KeyError) as problem:
         raise ConversionError(
             f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
@@ -209,4 +216,4 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
     if record["figures"] is not None:
         fields = {**record["figures"], "unstable": tuple(record["figures"]["unstable"])}
         figures = Figures(**fields)
-    return float32, Calibrated(network, scheme, figures)
+    return float32, Calibrated(network, scheme, reference, figures)

@@ -1,131 +1,263 @@
-"""ONNX int8: static QDQ, per-channel, by onnxruntime's quantizer."""
+"""ONNX int8: static QDQ, per-channel, by onnxruntime's quantizer, from the shared quantization."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnxruntime.quantization import (
-    CalibrationDataReader,
     CalibrationMethod,
     QuantFormat,
     QuantType,
     quantize_static,
 )
-from onnxruntime.quantization.calibrate import MinMaxCalibrater, TensorsData, save_tensors_data
+from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
-from converters.errors import ConversionError
-from converters.quantization.ranges import not_finite
+from converters.quantization.calibrated import Calibrated, sample_pictures
+from converters.quantization.network import SAME_VALUES, WITH_KERNEL, Network
+from converters.quantization.onnx_graph import (
+    Kernel,
+    find_kernel,
+    match_tensors,
+    replace_parameters,
+    store_in_8_bits,
+)
+from converters.quantization.ranges import Range
+from converters.quantization.rounding import LEVELS, WeightGrid, weight_scales
+from converters.quantization.simulation import Scheme, correct_biases
 
-METHOD = "min-max"
-_FLOAT_OPERATORS = frozenset({"Slice", "Sub", "Mul", "Transpose", "Pad", "Softmax", "Cast"})
-
-
-class _Pictures(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds pictures one at a time, so that memory does not grow with their number."""
-
-    def __init__(
-        self, name: str, pictures: np.ndarray, progress: Callable[[int, int], None] | None
-    ) -> None:
-        self._name = name
-        self._pictures = pictures
-        self._progress = progress
-        self._next = 0
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        if self._next >= len(self._pictures):
-            return None
-        picture = self._pictures[self._next][np.newaxis].astype(np.float32)
-        self._next += 1
-        if self._progress is not None:
-            self._progress(self._next, len(self._pictures))
-        return {self._name: picture}
-
-    def __len__(self) -> int:
-        return len(self._pictures)
+_FLOAT_OPERATORS = frozenset({"Cast", "Mul", "Pad", "Slice", "Softmax", "Sub", "Transpose"})
 
 
-class _Calibrator(MinMaxCalibrater):  # type: ignore[misc]
-    """Minimum and maximum per tensor, which must be finite: the parent passes over NaN silently."""
+class Target(StrEnum):
+    """The processor that an int8 ONNX file is made for."""
 
-    def compute_data(self) -> TensorsData:
-        outputs = [output.name for output in self.infer_session.get_outputs()]
-        for picture in self.intermediate_outputs:
-            for name, values in zip(outputs, picture, strict=True):
-                if values is not None and not np.isfinite(values).all():
-                    raise not_finite(name.rpartition("_")[0])
-        return super().compute_data()
+    AUTO = "auto"
+    """Any: safe without VNNI, and nowhere slower."""
+    AVX2 = "avx2"
+    """x86 without VNNI, which saturates: uint8 activations, pair-safe int8 weights."""
+    VNNI = "vnni"
+    """x86 with AVX-VNNI or AVX-512 VNNI: uint8 activations, full int8 weights."""
+    ARM = "arm"
+    """Arm with dot product: int8 activations and weights, which its instructions multiply."""
+
+    @property
+    def grid(self) -> WeightGrid:
+        """The integers that weights are rounded to."""
+        safe = self in (Target.AUTO, Target.AVX2)
+        return WeightGrid.PAIR_SAFE if safe else WeightGrid.FULL
+
+    @property
+    def reason(self) -> str:
+        """What was chosen and why, in a sentence."""
+        match self:
+            case Target.VNNI:
+                return "U8S8 with full 8-bit weights: VNNI sums in 32 bits; wrong on x86 without it"
+            case Target.ARM:
+                return "S8S8 with full 8-bit weights: what Arm's dot product takes; wrong on AVX2"
+            case _:
+                return (
+                    "U8S8, weights bounded in pairs: x86 without VNNI sums pairs in 16 bits, which "
+                    "cannot saturate so; right on every processor"
+                )
 
 
 def quantize_int8(
-    float32: onnx.ModelProto,
-    pictures: np.ndarray,
-    *,
-    progress: Callable[[int, int], None] | None = None,
+    float32: onnx.ModelProto, calibrated: Calibrated, pictures: np.ndarray, target: Target
 ) -> onnx.ModelProto:
-    """Quantize weights to 7 bits per channel and activations to uint8, as QDQ pairs.
+    """Quantize with the ranges and weights that the TFLite files have.
 
-    7-bit weights (``reduce_range``): on x86 without VNNI onnxruntime multiplies uint8 by int8 into
-    saturating 16-bit sums, and full 8-bit weights lose every twelfth answer of a ResNet50 there.
-    With 7 bits the file is right on every processor.
+    What onnxruntime does otherwise is taken into account: preprocessing stays float, and pair-safe
+    weights are rounded more coarsely, so biases are corrected anew for what this file rounds.
 
     Args:
         float32: What ``converters.onnx.convert_float32`` returned.
-        pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
-        progress: Called with pictures done and pictures in all.
+        calibrated: The quantization of the same model.
+        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``.
+        target: The processor it is for.
 
     Returns:
-        The quantized model, float32 in and out; preprocessing and softmax stay float.
+        The quantized model, float32 in and out; preprocessing, logits and softmax stay float.
 
     Raises:
-        ConversionError: No pictures, or an activation is NaN or infinite.
+        ConversionError: The two float files are not the same network.
     """
-    if not len(pictures):
-        raise ConversionError(
-            "calibration: no pictures; expected at least one; pass --calibration DIR"
-        )
-    operators = sorted({node.op_type for node in float32.graph.node} - _FLOAT_OPERATORS)
+    network = calibrated.network
+    source = onnx.ModelProto()
+    source.CopyFrom(float32)  # the quantizer works in place
+    names = match_tensors(source, network, pictures[0])
+    scheme = _scheme_for(calibrated, pictures, target)
+    plan = _Plan(network, scheme, names, target)
+    overrides = plan.write_weights(source)
+    ranges = plan.ranges(source)
+    excluded = plan.float_nodes(source)
+    return _quantize(source, ranges, overrides, excluded, target)
+
+
+def _scheme_for(calibrated: Calibrated, pictures: np.ndarray, target: Target) -> Scheme:
+    """The scheme with float preprocessing and with biases for what this file rounds."""
+    network = calibrated.network
+    kept = calibrated.scheme.float_operations | _preprocessing(network)
+    scheme = replace(calibrated.scheme, float_operations=kept)
+    if calibrated.figures is None:  # fast corrects nothing
+        return scheme
+    sample, _ = sample_pictures(network, pictures)
+    corrected, _, _ = correct_biases(
+        network, scheme, calibrated.reference, sample, grid=target.grid
+    )
+    return corrected
+
+
+def _preprocessing(network: Network) -> frozenset[int]:
+    """Operators before the first kernel."""
+    found = []
+    for operation in network.operations:
+        if operation.kind in WITH_KERNEL:
+            break
+        if operation.kind not in SAME_VALUES:
+            found.append(operation.index)
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the scheme applies to one ONNX graph."""
+
+    network: Network
+    scheme: Scheme
+    names: Mapping[int, tuple[str, ...]]
+    target: Target
+
+    def write_weights(self, model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
+        """Put the scheme's weights into the graph; return their steps as onnxruntime takes them."""
+        overrides = {}
+        found = [
+            (op, find_kernel(model, self.network, op, self.names.get(op.output, ())))
+            for op in self.network.weighted
+        ]
+        for operation, kernel in found:
+            parameters = self.scheme.parameters[operation.index]
+            steps = weight_scales(parameters.kernel, operation.kind, self.target.grid)
+            weight = replace_parameters(model, kernel, operation, parameters)
+            if operation.index not in self.scheme.float_operations:
+                overrides[weight] = _per_channel(kernel, steps)
+            elif operation.index in self.network.head:
+                full = weight_scales(parameters.kernel, operation.kind)
+                store_in_8_bits(model, kernel, full)
+        return overrides
+
+    def ranges(self, model: onnx.ModelProto) -> dict[str, Range]:
+        """A range for every tensor that the quantizer may ask for.
+
+        A tensor that only a ReLU reads has no counterpart, as TFLite fuses the two; the quantizer
+        fuses them as well, and then asks for the range of the ReLU.
+        """
+        found = {
+            name: self.scheme.ranges[tensor]
+            for tensor, names in self.names.items()
+            if tensor in self.scheme.ranges
+            for name in names
+        }
+        found[model.graph.input[0].name] = self.scheme.ranges[self.network.image]
+        missing = True
+        while missing:
+            missing = False
+            for node in model.graph.node:
+                source, result = node.input[0] if node.input else "", node.output[0]
+                if node.op_type in _SAME_RANGE and source in found and result not in found:
+                    found[result], missing = found[source], True
+                if node.op_type in _SAME_RANGE and result in found and source not in found:
+                    found[source], missing = found[result], True
+        return found
+
+    def float_nodes(self, model: onnx.ModelProto) -> list[str]:
+        """Nodes that stay float: those that make the tensors of the scheme's float operators."""
+        integer = {
+            name
+            for operation in self.network.operations
+            if operation.index not in self.scheme.float_operations
+            for name in self.names.get(operation.output, ())
+        }
+        made_by = {name: node for node in model.graph.node for name in node.output}
+        constants = {tensor.name for tensor in model.graph.initializer}
+        excluded = set()
+        for index in self.scheme.float_operations:
+            operation = self.network.operations[index]
+            for name in self.names.get(operation.output, ()):
+                node = made_by.get(name)
+                while node is not None and node.output[0] not in integer:
+                    excluded.add(node.name)
+                    inputs = [source for source in node.input if source not in constants]
+                    if node.op_type in ("Conv", "Gemm", "MatMul") or not inputs:
+                        break
+                    node = made_by.get(inputs[0])
+        return sorted(excluded)
+
+
+_SAME_RANGE = frozenset(
+    {"Clip", "Flatten", "MaxPool", "Pad", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+
+
+def _per_channel(kernel: Kernel, steps: np.ndarray) -> list[dict[str, object]]:
+    return [
+        {
+            "axis": kernel.axis,
+            "quant_type": QuantType.QInt8,
+            "symmetric": True,
+            "rmin": np.float32(-step * LEVELS),
+            "rmax": np.float32(step * LEVELS),
+        }
+        for step in steps
+    ]
+
+
+def _quantize(
+    source: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    overrides: Mapping[str, list[dict[str, object]]],
+    excluded: list[str],
+    target: Target,
+) -> onnx.ModelProto:
+    operators = sorted({node.op_type for node in source.graph.node} - _FLOAT_OPERATORS)
+    signed = target is Target.ARM
     logging.getLogger().addFilter(_is_no_preprocessing_hint)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            ranges, target = Path(scratch) / "ranges.json", Path(scratch) / "int8.onnx"
-            reader = _Pictures(float32.graph.input[0].name, pictures, progress)
-            save_tensors_data(_measure(float32, reader, operators, Path(scratch)), ranges)
-            source = onnx.ModelProto()
-            source.CopyFrom(float32)  # the quantizer works in place
+            cache, result = Path(scratch) / "ranges.json", Path(scratch) / "int8.onnx"
+            save_tensors_data(_tensors_data(ranges), cache)
             quantize_static(
                 source,
-                target,
+                result,
                 None,
-                calibration_cache_path=ranges,
+                calibration_cache_path=cache,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=operators,
+                nodes_to_exclude=excluded,
                 per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
+                reduce_range=False,
+                activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"TensorQuantOverrides": dict(overrides)},
             )
-            return onnx.load(target)
+            return onnx.load(result)
     finally:
         logging.getLogger().removeFilter(_is_no_preprocessing_hint)
 
 
-def _measure(
-    float32: onnx.ModelProto, reader: _Pictures, operators: list[str], scratch: Path
-) -> TensorsData:
-    """Range of every tensor that ``operators`` read or write."""
-    path = scratch / "float32.onnx"
-    onnx.save(float32, path)
-    calibrator = _Calibrator(path, operators, str(scratch / "augmented.onnx"))
-    calibrator.augment_graph()
-    calibrator.create_inference_session()
-    calibrator.collect_data(reader)
-    return calibrator.compute_data()
+def _tensors_data(ranges: Mapping[str, Range]) -> TensorsData:
+    data = {
+        name: TensorData(lowest=np.float32(span.low), highest=np.float32(span.high))
+        for name, span in ranges.items()
+    }
+    return TensorsData(CalibrationMethod.MinMax, data)
 
 
 def _is_no_preprocessing_hint(record: logging.LogRecord) -> bool:

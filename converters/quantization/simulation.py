@@ -116,7 +116,12 @@ def simulate(
 
 
 def correct_biases(
-    network: Network, scheme: Scheme, pictures: np.ndarray, held_out: int = 0
+    network: Network,
+    scheme: Scheme,
+    reference: Mapping[int, Parameters],
+    pictures: np.ndarray,
+    held_out: int = 0,
+    grid: WeightGrid = WeightGrid.FULL,
 ) -> tuple[Scheme, np.ndarray, np.ndarray]:
     """Take the mean error of every output channel back by its bias, layer after layer.
 
@@ -128,16 +133,18 @@ def correct_biases(
     Args:
         network: The graph.
         scheme: Its weights, ranges and float operators.
+        reference: The weights of the float network, whose means are aimed at.
         pictures: uint8 ``(count, height, width, 3)``; all are in memory at once, so keep to
             ``converters.quantization.forward.PIXELS_PER_BATCH`` or a few times that.
         held_out: The last so many pictures are computed, but no bias is fitted to them.
+        grid: What the weights are rounded to.
 
     Returns:
         The scheme with other biases, and the float and the rounded logits for ``pictures``.
     """
     batch = tf.constant(np.asarray(pictures, np.float32))
     fitted = len(pictures) - held_out
-    rounded, observe = round_parameters(network, scheme), rounding(network, scheme)
+    rounded, observe = round_parameters(network, scheme, grid), rounding(network, scheme)
     constants = with_rounded_constants(network, scheme.float_operations)
     exact: dict[int, Tensor] = {network.image: batch}
     integer: dict[int, Tensor] = {network.image: batch}
@@ -146,9 +153,9 @@ def correct_biases(
     for operation in network.operations:
         index = operation.index
         if index in rounded:
-            p = parameters[index]
+            p, aim = parameters[index], reference[index]
             expected = weighted_sum(
-                operation, exact[operation.inputs[0]], Weights(p.kernel, p.bias)
+                operation, exact[operation.inputs[0]], Weights(aim.kernel, aim.bias)
             )
             actual = weighted_sum(operation, integer[operation.inputs[0]], rounded[index])
             axes = list(range(len(expected.shape) - 1))
