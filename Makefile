@@ -13,6 +13,7 @@ IMAGE_SIZE ?=
 FORMATS ?=
 EPOCHS ?=
 CALIBRATION ?=
+QUANTIZATION ?=
 CONFIG ?=
 
 option = $(if $(strip $(2)),--$(1) "$(strip $(2))")
@@ -21,9 +22,10 @@ INTO := --out "$(OUT)"
 TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
 	$(call option,image-size,$(IMAGE_SIZE)) $(call option,epochs,$(EPOCHS)) \
 	$(call option,calibration,$(CALIBRATION))
+QUANTIZING = $(call option,quantization,$(QUANTIZATION))
 # The embedded default is there to be seen quickly: shorter latency runs than one would publish.
 LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
-TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite
+TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite,int16x8.tflite
 ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
@@ -33,11 +35,11 @@ ONNX := fp32.onnx,fp16.onnx,int8.onnx
 help: ## List the targets
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo
-	@echo '  Variables: DATA WEIGHTS OUT IMAGE_SIZE FORMATS EPOCHS CALIBRATION CONFIG'
+	@echo '  Variables: DATA WEIGHTS OUT IMAGE_SIZE FORMATS EPOCHS CALIBRATION QUANTIZATION CONFIG'
 	@echo '  Example:   make export DATA=photos WEIGHTS=imagenet OUT=build'
 
 export: $(READY) ## Photos to proven files: all steps (embedded digits without DATA)
-	@$(COMMAND) run $(INTO) $(TRAINING) $(call option,formats,$(FORMATS)) $(LATENCY)
+	@$(COMMAND) run $(INTO) $(TRAINING) $(call option,formats,$(FORMATS)) $(QUANTIZING) $(LATENCY)
 
 finetune: $(READY) ## Train: OUT/model.keras
 	@$(COMMAND) finetune $(INTO) $(TRAINING)
@@ -46,10 +48,12 @@ saved_model: $(READY) ## Export OUT/artifacts/saved_model
 	@$(COMMAND) export $(INTO) --formats saved_model
 
 tflite: $(READY) ## Export the .tflite files
-	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(TFLITE)
+	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) $(QUANTIZING) \
+		--formats $(TFLITE)
 
 onnx: $(READY) ## Export the .onnx files
-	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) --formats $(ONNX)
+	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) $(QUANTIZING) \
+		--formats $(ONNX)
 
 parity: $(READY) ## Reference answers, then every artifact against them
 	@$(COMMAND) reference $(INTO)

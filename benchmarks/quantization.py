@@ -121,8 +121,9 @@ def main() -> int:
         versions = {name: metadata.version(name) for name in PACKAGES}
         rows = []
         for seed in options.seeds:
-            draw_calibration(folder, seed, options.count)
             for tool in options.only:
+                most = options.distilled_count if tool == "distilled" else options.count
+                draw_calibration(folder, seed, most)
                 print(f"seed {seed}: {tool}", file=sys.stderr, flush=True)
                 rows += measure(bench, tool, seed, versions)
         report(bench, rows, versions, options)
@@ -141,6 +142,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=comma_list(int), default=[0, 1, 2], metavar="0,1,2")
     parser.add_argument("--count", type=int, default=200, help="calibration pictures")
+    parser.add_argument(
+        "--distilled-count", type=int, help="those that distilled learns from; default: all"
+    )
     parser.add_argument(
         "--only", type=comma_list(str), default=TOOLS, metavar="A,B", help=f"of {', '.join(TOOLS)}"
     )
@@ -168,7 +172,7 @@ def find_labels(options: argparse.Namespace) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path else []
 
 
-def draw_calibration(folder: Path, seed: int, count: int) -> None:
+def draw_calibration(folder: Path, seed: int, count: int | None) -> None:
     """Draw the pictures that every tool calibrates on with this seed."""
     pictures = np.load(folder / "train.npy", mmap_mode="r")
     drawn = np.random.default_rng(seed).permutation(len(pictures))[:count]
@@ -182,7 +186,7 @@ def run_worker(python: Path, job: dict[str, Any], scratch: Path) -> dict[str, An
     result.unlink(missing_ok=True)
     process = subprocess.run(
         [python, WORKER, order, result],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"},
         capture_output=True,
         text=True,
         errors="replace",
@@ -205,12 +209,12 @@ def measure(bench: Bench, tool: str, seed: int, versions: dict[str, str]) -> lis
         if error := result.get("error"):
             return [Row(tool, seed, error)]
         versions |= result["versions"]
-        spent = {name: result[name] for name in ("quantize_s", "peak_bytes", "loaded_bytes")}
+        spent = {name: result[name] for name in ("peak_bytes", "loaded_bytes")}
         return [
             Row(
                 tool=tool,
                 seed=seed,
-                **{name: artifact[name] for name in ("artifact", "runtime", "bytes")},
+                **{name: artifact[name] for name in ("artifact", "runtime", "bytes", "quantize_s")},
                 **judge(bench, np.load(artifact["answers"])),
                 **spent,
             )
@@ -249,6 +253,7 @@ def report(
         f"\n{len(bench.labels)} test pictures, {options.count} calibration pictures, seeds", end=""
     )
     print(f" {', '.join(map(str, options.seeds))}: median (smallest–largest).")
+    print(f"distilled: {options.distilled_count or 'all'} pictures of train/, without labels.")
     print(f"Float Keras model: top-1 {top1:.2%}.", end=" ")
     print(f"Time ratio: to {fastest or 'the fastest peer, of which there is none here'}.")
     print("Peak memory: of the whole process, packages and float model included.\n")
@@ -284,7 +289,6 @@ def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[li
     for artifact in dict.fromkeys(row.artifact for row in own if not row.error):
         same = [row for row in own if row.artifact == artifact and not row.error]
         ratios = [row.quantize_s / against[row.seed] for row in same if row.seed in against]
-        both = " (both files)" if len({row.artifact for row in own if not row.error}) > 1 else ""
         lines.append(
             [
                 same[0].tool,
@@ -295,7 +299,7 @@ def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[li
                 spread([row.agreement * 100 for row in same], "{:.2f}", " %"),
                 spread([row.sqnr_db for row in same], "{:.1f}", " dB"),
                 spread([row.sqnr_8bit_db for row in same], "{:.1f}", " dB"),
-                spread([row.quantize_s for row in same], "{:.1f}", " s") + both,
+                spread([row.quantize_s for row in same], "{:.1f}", " s"),
                 spread(ratios, "{:.2f}", ""),
                 spread([row.peak_bytes / 2**20 for row in same], "{:.0f}", " MiB"),
             ]

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -88,16 +89,18 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     quantize = prepare(job["tool"], floats, pictures, out)
     loaded_bytes = memory_bytes("VmRSS")
     started = time.perf_counter()
-    paths = quantize()
+    files = quantize()
     quantize_s = time.perf_counter() - started
     # Before anything is answered: the runtime's memory is not the quantizer's.
     peak_bytes = memory_bytes("VmHWM")
     test = np.load(floats / "val.npy")
-    artifacts = [run_artifact(path, runtime, test) for path, runtime in paths]
+    artifacts = [
+        run_artifact(file.path, file.runtime, test) | {"quantize_s": file.quantize_s or quantize_s}
+        for file in files
+    ]
     peer = PEERS.get(job["tool"])
     packages = peer.packages if peer else ()
     return {
-        "quantize_s": quantize_s,
         "peak_bytes": peak_bytes,
         "loaded_bytes": loaded_bytes,
         "artifacts": artifacts,
@@ -105,13 +108,23 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-Files = list[tuple[Path, str]]
+@dataclass(frozen=True)
+class File:
+    """A file that a tool made."""
+
+    path: Path
+    runtime: str
+    quantize_s: float | None = None
+    """Where a tool makes several files, what this one took."""
+
+
+Files = list[File]
 
 
 def prepare_peer(tool: str, floats: Path, pictures: np.ndarray, out: Path) -> Callable[[], Files]:
     peer = PEERS[tool]
     quantize = peer.prepare(floats, pictures, out)
-    return lambda: [(quantize(), peer.runtime)]
+    return lambda: [File(quantize(), peer.runtime)]
 
 
 def prepare_ours(level: str, floats: Path, pictures: np.ndarray, out: Path) -> Callable[[], Files]:
@@ -120,9 +133,10 @@ def prepare_ours(level: str, floats: Path, pictures: np.ndarray, out: Path) -> C
     def quantize() -> Files:
         tflite, onnx = ((floats / name).read_bytes() for name in ("fp32.tflite", "fp32.onnx"))
         files = []
-        for name, data in quantize_ours(level, tflite, onnx, pictures).items():
-            (out / name).write_bytes(data)
-            files.append((out / name, "litert" if name.endswith(".tflite") else "onnxruntime"))
+        for name, made in quantize_ours(level, tflite, onnx, pictures).items():
+            (out / name).write_bytes(made.data)
+            runtime = "litert" if name.endswith(".tflite") else "onnxruntime"
+            files.append(File(out / name, runtime, made.quantize_s))
         return files
 
     return quantize

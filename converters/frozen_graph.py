@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from converters.serving import INPUT_NAME
+from converters.endpoints import INPUT_NAME
 
 
 def freeze(serving: keras.Model, batch: int | None) -> tf.types.experimental.ConcreteFunction:

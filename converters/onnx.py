@@ -9,10 +9,10 @@ import keras
 import onnx
 from onnx import TensorProto, helper
 
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ConversionError
 from converters.frozen_graph import freeze
 from converters.lean_tf2onnx import convert_graph
-from converters.serving import INPUT_NAME, OUTPUT_NAME
 
 OPSET = 17
 """The newest opset that runtimes of 2022 and later take, and that QDQ per-channel needs (13)."""

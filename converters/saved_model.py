@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from converters.serving import INPUT_NAME, OUTPUT_NAME
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.tflite_metadata import label_lines
 
 

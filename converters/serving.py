@@ -6,11 +6,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ConversionError
 from converters.preprocessing import Preprocessing
-
-INPUT_NAME = "image"
-OUTPUT_NAME = "probabilities"
 
 
 def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:

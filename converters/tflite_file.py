@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.serving import INPUT_NAME, OUTPUT_NAME
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 
 FILE_IDENTIFIER = b"TFL3"
 

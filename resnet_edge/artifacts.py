@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_edge.errors import ArtifactError
@@ -41,6 +41,7 @@ class Quantization(enum.Enum):
     DYNAMIC = "dynamic range: int8 weights, activations quantized at run time"
     STATIC = "static: int8 weights and activations, float softmax"
     INTEGER_ONLY = "integer only: int8 weights, activations and softmax"
+    INT16_ACTIVATIONS = "static: int8 weights, int16 activations, float softmax"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ class ArtifactKind:
     @property
     def calibrated(self) -> bool:
         """Whether making it needs calibration pictures."""
-        return self.quantization in (Quantization.STATIC, Quantization.INTEGER_ONLY)
+        return self.quantization in (
+            Quantization.STATIC,
+            Quantization.INTEGER_ONLY,
+            Quantization.INT16_ACTIVATIONS,
+        )
 
 
 _F, _P, _Q = Format, Precision, Quantization
@@ -68,6 +73,9 @@ ARTIFACT_KINDS = (
     ArtifactKind("dynamic.tflite", _F.TFLITE, _P.INT8, _Q.DYNAMIC, "float32", "float32"),
     ArtifactKind("int8.tflite", _F.TFLITE, _P.INT8, _Q.STATIC, "uint8", "float32"),
     ArtifactKind("int8_full.tflite", _F.TFLITE, _P.INT8, _Q.INTEGER_ONLY, "uint8", "uint8"),
+    ArtifactKind(
+        "int16x8.tflite", _F.TFLITE, _P.INT16X8, _Q.INT16_ACTIVATIONS, "float32", "float32"
+    ),
     ArtifactKind("fp32.onnx", _F.ONNX, _P.FLOAT32, _Q.NONE, "float32", "float32"),
     ArtifactKind("fp16.onnx", _F.ONNX, _P.FLOAT16, _Q.FLOAT16_WEIGHTS, "float32", "float32"),
     ArtifactKind("int8.onnx", _F.ONNX, _P.INT8, _Q.STATIC, "uint8", "float32"),
@@ -88,6 +96,7 @@ class CalibrationRecord:
     source: str
     """Where they come from: a split of the data set, or a folder."""
     method: str
+    """How ranges and weights followed from them: level, and what was asked for besides."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,8 @@ class Sidecar:
     calibration: CalibrationRecord | None
     tools: dict[str, str]
     options: dict[str, str]
+    findings: dict[str, str] = field(default_factory=dict)
+    """What was found while it was made, in words: which strength was chosen, what is unstable."""
     schema: int = SIDECAR_VERSION
 
     @property

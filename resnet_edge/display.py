@@ -5,11 +5,15 @@ silent.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
-Advance = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""
+
+class Advance(Protocol):
+    """Called with how much is done and how much there is, and the figures so far in words."""
+
+    def __call__(self, done: int, total: int, words: str = "") -> None:
+        """Move the bar."""
 
 
 class Display(Protocol):
@@ -37,4 +41,4 @@ class Silent:
     @contextlib.contextmanager
     def bar(self, title: str) -> Iterator[Advance]:
         """Show nothing."""
-        yield lambda done, total: None
+        yield lambda done, total, words="": None

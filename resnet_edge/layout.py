@@ -53,6 +53,11 @@ class Layout:
         return self.results / "parity.json"
 
     @property
+    def quantization(self) -> Path:
+        """Which layers cost the integer artifacts their answers, and what was tried."""
+        return self.results / "quantization.json"
+
+    @property
     def cache(self) -> Path:
         """What can be computed again."""
         return self.out / "cache"

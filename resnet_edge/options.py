@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
+from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.data.split import SplitShares
 from resnet_edge.errors import UsageError
@@ -78,6 +79,46 @@ class CalibrationOptions:
 
 
 @dataclass(frozen=True)
+class QuantizationOptions:
+    """How integer artifacts follow from the float model and the calibration pictures."""
+
+    level: Level = Level.EQUALIZED
+    range_method: RangeMethod = RangeMethod.MIN_MAX
+    """Of level ``fast``; the others have ranges of their own."""
+    keep_float: tuple[str, ...] = ()
+    """Keras layers that compute in float, as globs."""
+    budget_minutes: float = 0.0
+    """For finding layers to keep in float where too many answers change; 0 looks for none."""
+    onnx_target: Target = Target.AUTO
+    """The processor that ``int8.onnx`` is for."""
+    few_pictures: bool = False
+    """Whether fewer than 32 calibration pictures will do."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.budget_minutes < float("inf"):
+            raise UsageError(
+                f"--quantization-budget: got {self.budget_minutes}; expected minutes, 0 or more"
+            )
+        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
+            raise UsageError(
+                f"--range-method {self.range_method}: --quantization {self.level} chooses ranges "
+                "by the answers; pass --quantization fast with it"
+            )
+
+    @property
+    def method(self) -> str:
+        """In words, for sidecars."""
+        words = [str(self.level)]
+        if self.level is Level.FAST:
+            words.append(f"{self.range_method} ranges")
+        if self.keep_float:
+            words.append(f"in float: {', '.join(self.keep_float)}")
+        if self.budget_minutes:
+            words.append(f"search of {self.budget_minutes:g} minutes")
+        return "; ".join(words)
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """Which network to start from, and what it expects."""
 
@@ -111,6 +152,7 @@ class Options:
     model: ModelOptions = field(default_factory=ModelOptions)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
+    quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
     formats: tuple[str, ...] = ARTIFACT_NAMES
     gates: Gates = field(default_factory=Gates)
     bench: BenchOptions = field(default_factory=BenchOptions)

@@ -39,9 +39,6 @@ CLIP = 0.95
 """Ranges are this part of the extremes: the rarest values cost all others resolution. Between 0.9
 and 1 it matters little (within 0.3 dB on a trained ResNet50); below, other pictures suffer."""
 
-FEWEST_PICTURES = 32
-"""With fewer, extremes say little about other pictures."""
-
 UNSTABLE = 0.25
 """A tensor's range that differs by more than this share between two halves of the pictures."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from enum import StrEnum
 
 import numpy as np
 
+from converters.quantization.choices import RangeMethod
 from converters.quantization.histogram import Grid, Histogram
 from converters.quantization.ranges import Range
 
@@ -26,16 +26,6 @@ SHARE = 0.9999  # of the values that the percentile range keeps
 MOMENTUM = 0.95
 
 _SHRINK = tuple(2 ** (-i / 16) for i in range(129))  # 4 % apart, down to 1/256: 4 to 8 bins
-
-
-class RangeMethod(StrEnum):
-    """How a tensor's range is found."""
-
-    MIN_MAX = "min-max"
-    PERCENTILE = "percentile"
-    MSE = "mse"
-    ENTROPY = "entropy"
-    MOVING_AVERAGE = "moving-average"
 
 
 def choose_range(histogram: Histogram, method: RangeMethod) -> Range:

@@ -38,17 +38,19 @@ from converters.quantization.simulation import (
     with_rounded_constants,
 )
 
-STEPS = 240
+STEPS = 200
 BATCH = 32
 """Pictures in a step at 64x64; fewer where pictures are larger, so that memory stays bounded."""
 
 WEIGHT_RATE = 0.002
 """Of Adam, in rounding steps; with a cosine to zero a weight moves a quarter of a step at most."""
 
-RANGE_RATE = 0.002
+RANGE_RATE = 0.001
 """Of Adam, relative to the range."""
 
-BIAS_RATE = 0.001
+BIAS_RATE = 0.005
+"""Of Adam, in rounding steps of the layer's output."""
+
 CHECK_EVERY = 40
 HELD_OUT = 0.1
 VIEWS = 6
@@ -118,7 +120,11 @@ def _lessons(network: Network, pictures: np.ndarray) -> tuple[_Lesson, _Lesson]:
 
 def _ask(network: Network, pictures: np.ndarray) -> _Lesson:
     weights = constant_weights(network)
-    answer = tf.function(lambda x: centred_logits(network, run(network, weights, x)))
+    answer = tf.function(
+        lambda x: centred_logits(network, run(network, weights, x)),
+        autograph=False,
+        reduce_retracing=True,
+    )
     logits = [answer(batch).numpy() for batch in batches(network, pictures)]
     return _Lesson(pictures, np.concatenate(logits))
 
@@ -180,14 +186,17 @@ class _Student:
         self._start = scheme
         self._steps: dict[int, Tensor] = {}
         self._moves: dict[int, Tensor] = {}
-        self._biases: dict[int, Tensor] = {}
+        self._shifts: dict[int, Tensor] = {}
+        self._units: dict[int, float] = {}
         for operation in network.weighted:
             p = scheme.parameters[operation.index]
             steps = weight_scales(p.kernel, operation.kind)
             shape = p.kernel.shape[2:] if operation.kind == "DEPTHWISE_CONV_2D" else (-1,)
             self._steps[operation.index] = tf.constant(steps.reshape(shape))
             self._moves[operation.index] = tf.Variable(tf.zeros(p.kernel.shape))
-            self._biases[operation.index] = tf.Variable(p.bias)
+            self._shifts[operation.index] = tf.Variable(tf.zeros(p.bias.shape))
+            span = scheme.ranges[operation.output]
+            self._units[operation.index] = (span.high - span.low) / 255
         # Pixels are represented exactly; the tensors that only move values follow their inputs.
         learned = rounded_tensors(network, scheme.float_operations) & {
             op.output for op in network.operations if op.kind not in SAME_VALUES
@@ -203,7 +212,9 @@ class _Student:
             for rate in (WEIGHT_RATE, BIAS_RATE, RANGE_RATE)
         )
         self._rates = (WEIGHT_RATE, BIAS_RATE, RANGE_RATE)
-        self._gradients = tf.function(self._compute_gradients, reduce_retracing=True)
+        self._gradients = tf.function(
+            self._compute_gradients, autograph=False, reduce_retracing=True
+        )
 
     def learn(self, pictures: Tensor, logits: Tensor, share: float) -> None:
         """One step, with this share of the learning rates."""
@@ -217,7 +228,7 @@ class _Student:
     def scheme(self) -> Scheme:
         """What has been learned so far."""
         parameters = {
-            op.index: Parameters(self._kernel(op).numpy(), self._biases[op.index].numpy())
+            op.index: Parameters(self._kernel(op).numpy(), self._bias(op).numpy())
             for op in self._network.weighted
         }
         ranges = dict(self._start.ranges)
@@ -230,12 +241,16 @@ class _Student:
         return Scheme(parameters, ranges, self._start.float_operations)
 
     def _variables(self) -> tuple[list[Tensor], ...]:
-        parts = (self._moves, self._biases, self._ranges)
+        parts = (self._moves, self._shifts, self._ranges)
         return tuple(list(part.values()) for part in parts)
 
     def _kernel(self, operation: Operation) -> Tensor:
         index = operation.index
         return self._start.parameters[index].kernel + self._moves[index] * self._steps[index]
+
+    def _bias(self, operation: Operation) -> Tensor:
+        index = operation.index
+        return self._start.parameters[index].bias + self._shifts[index] * self._units[index]
 
     def _ends(self, tensor: int) -> tuple[Tensor, Tensor]:
         """Ends of a range; they keep their sign, so zero stays inside."""
@@ -252,7 +267,7 @@ class _Student:
                     or operation.index in self._network.head
                 ):
                     kernel = fake_quantize_kernel(kernel, operation.kind)
-                weights[operation.index] = Weights(kernel, self._biases[operation.index])
+                weights[operation.index] = Weights(kernel, self._bias(operation))
             answers = run(self._network, weights, pictures, self._rounding())
             error = centred_logits(self._network, answers) - logits
             loss = tf.reduce_sum(tf.square(error)) / tf.reduce_sum(tf.square(logits))

@@ -11,36 +11,23 @@ import io
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
 from converters.errors import ConversionError
 from converters.quantization.calibrated import (
-    FEWEST_PICTURES,
     Calibrated,
     Figures,
     Progress,
     calibrate_equalized,
     share_ranges,
 )
-from converters.quantization.clipping import RangeMethod
+from converters.quantization.choices import FEWEST_PICTURES, Level, RangeMethod
 from converters.quantization.measuring import measure_ranges
 from converters.quantization.network import Network, Parameters, read_network
 from converters.quantization.ranges import Range
 from converters.quantization.simulation import Scheme
-
-
-class Level(StrEnum):
-    """How much is done for the answers."""
-
-    FAST = "fast"
-    """Ranges alone."""
-    EQUALIZED = "equalized"
-    """Equalisation, ranges without what a ReLU discards, corrected biases. Seconds more."""
-    DISTILLED = "distilled"
-    """From there, ranges, weights and biases trained against the float model. Minutes more."""
 
 
 @dataclass(frozen=True)

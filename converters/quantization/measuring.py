@@ -14,7 +14,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from converters.errors import ConversionError
-from converters.quantization.clipping import RangeMethod, choose_range, moving_average
+from converters.quantization.choices import RangeMethod
+from converters.quantization.clipping import choose_range, moving_average
 from converters.quantization.histogram import Histogram
 from converters.quantization.ranges import Range, not_finite
 

@@ -6,7 +6,6 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
 from converters.quantization.calibrated import Calibrated, sample_pictures
+from converters.quantization.choices import Target
 from converters.quantization.network import SAME_VALUES, WITH_KERNEL, Network
 from converters.quantization.onnx_graph import (
     Kernel,
@@ -29,43 +29,10 @@ from converters.quantization.onnx_graph import (
     store_in_8_bits,
 )
 from converters.quantization.ranges import Range
-from converters.quantization.rounding import LEVELS, WeightGrid, weight_scales
+from converters.quantization.rounding import LEVELS, weight_scales
 from converters.quantization.simulation import Scheme, correct_biases
 
 _FLOAT_OPERATORS = frozenset({"Cast", "Mul", "Pad", "Slice", "Softmax", "Sub", "Transpose"})
-
-
-class Target(StrEnum):
-    """The processor that an int8 ONNX file is made for."""
-
-    AUTO = "auto"
-    """Any: safe without VNNI, and nowhere slower."""
-    AVX2 = "avx2"
-    """x86 without VNNI, which saturates: uint8 activations, pair-safe int8 weights."""
-    VNNI = "vnni"
-    """x86 with AVX-VNNI or AVX-512 VNNI: uint8 activations, full int8 weights."""
-    ARM = "arm"
-    """Arm with dot product: int8 activations and weights, which its instructions multiply."""
-
-    @property
-    def grid(self) -> WeightGrid:
-        """The integers that weights are rounded to."""
-        safe = self in (Target.AUTO, Target.AVX2)
-        return WeightGrid.PAIR_SAFE if safe else WeightGrid.FULL
-
-    @property
-    def reason(self) -> str:
-        """What was chosen and why, in a sentence."""
-        match self:
-            case Target.VNNI:
-                return "U8S8 with full 8-bit weights: VNNI sums in 32 bits; wrong on x86 without it"
-            case Target.ARM:
-                return "S8S8 with full 8-bit weights: what Arm's dot product takes; wrong on AVX2"
-            case _:
-                return (
-                    "U8S8, weights bounded in pairs: x86 without VNNI sums pairs in 16 bits, which "
-                    "cannot saturate so; right on every processor"
-                )
 
 
 def quantize_int8(

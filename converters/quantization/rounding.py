@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 import tensorflow as tf
 
+from converters.quantization.choices import WeightGrid
 from converters.quantization.forward import Tensor
 from converters.quantization.network import DEPTHWISE
 from converters.quantization.ranges import Range
@@ -16,20 +15,6 @@ LEVELS = 127
 
 PAIR = 128
 """Largest sum of two neighbouring weights of one sign that cannot saturate (see ``PAIR_SAFE``)."""
-
-
-class WeightGrid(StrEnum):
-    """Which integers a channel's weights may be rounded to."""
-
-    FULL = "8 bits"
-    """-127 to 127."""
-    PAIR_SAFE = "8 bits, neighbours of one sign together at most 128"
-    """For x86 without VNNI. Its instruction ``vpmaddubsw`` adds two products of a uint8 and an int8
-    into 16 bits and saturates: 255 * (a + b) stays below 32768 where a + b is at most 128. Seven
-    bits for every weight, the usual cure, cost four times the rounding noise; bounding the sums of
-    neighbours costs 1.6 times on a trained ResNet50."""
-    SEVEN_BITS = "7 bits"
-    """-64 to 64: what onnxruntime calls ``reduce_range``."""
 
 
 def weight_scales(kernel: np.ndarray, kind: str, grid: WeightGrid = WeightGrid.FULL) -> np.ndarray:

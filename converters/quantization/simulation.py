@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from converters.quantization.choices import WeightGrid
 from converters.quantization.forward import (
     Observe,
     Tensor,
@@ -26,7 +27,6 @@ from converters.quantization.forward import (
 from converters.quantization.network import ELEMENTWISE, SAME_VALUES, Network, Operation, Parameters
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import (
-    WeightGrid,
     fake_quantize,
     round_weights,
     weight_scales,

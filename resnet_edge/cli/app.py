@@ -11,7 +11,13 @@ from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
-from resnet_edge.cli.settings import option_types, parse_threads, present_formats, training_settings
+from resnet_edge.cli.settings import (
+    option_types,
+    parse_threads,
+    present_formats,
+    quantization_options,
+    training_settings,
+)
 from resnet_edge.data.split import parse_shares
 from resnet_edge.latency import LatencySpec
 from resnet_edge.options import (
@@ -22,6 +28,7 @@ from resnet_edge.options import (
     DataOptions,
     ModelOptions,
     Options,
+    QuantizationOptions,
     parse_formats,
 )
 from resnet_edge.parity.gates import Gates
@@ -31,6 +38,7 @@ from resnet_edge.results import Verdict
 from resnet_edge.training.settings import TrainingSettings
 
 _TRAINING, _GATES, _LATENCY = TrainingSettings(), Gates(), LatencySpec()
+_QUANTIZATION = QuantizationOptions()
 ALL = ",".join(ARTIFACT_NAMES)
 BUILD = Path("build")
 SPLIT = "0.6,0.1,0.3"
@@ -97,6 +105,12 @@ def run(
     seed: p.Seed = 0,
     calibration: p.Calibration = None,
     calibration_count: p.CalibrationCount = CALIBRATION_COUNT,
+    quantization: p.QuantizationLevel = _QUANTIZATION.level,
+    range_method: p.RangeMethodOption = _QUANTIZATION.range_method,
+    keep_float: p.KeepFloat = "",
+    quantization_budget: p.QuantizationBudget = _QUANTIZATION.budget_minutes,
+    onnx_int8: p.OnnxInt8 = _QUANTIZATION.onnx_target,
+    few_pictures: p.FewPictures = False,
     fp32_agreement: p.Fp32Agreement = _GATES.fp32_agreement,
     fp32_max_logit: p.Fp32MaxLogit = _GATES.fp32_max_logit,
     fp16_agreement: p.Fp16Agreement = _GATES.fp16_agreement,
@@ -139,6 +153,14 @@ def run(
             class_weights=class_weights,
         ),
         calibration=CalibrationOptions(calibration, calibration_count, seed),
+        quantization=quantization_options(
+            level=quantization,
+            range_method=range_method,
+            keep_float=keep_float,
+            budget_minutes=quantization_budget,
+            onnx_target=onnx_int8,
+            few_pictures=few_pictures,
+        ),
         formats=parse_formats(formats),
         gates=Gates(
             fp32_agreement,
@@ -232,6 +254,12 @@ def export(
     calibration: p.Calibration = None,
     calibration_count: p.ExportCalibrationCount = None,
     seed: p.ExportSeed = None,
+    quantization: p.QuantizationLevel = _QUANTIZATION.level,
+    range_method: p.RangeMethodOption = _QUANTIZATION.range_method,
+    keep_float: p.KeepFloat = "",
+    quantization_budget: p.QuantizationBudget = _QUANTIZATION.budget_minutes,
+    onnx_int8: p.OnnxInt8 = _QUANTIZATION.onnx_target,
+    few_pictures: p.FewPictures = False,
     as_json: p.Json = False,
 ) -> None:
     """Convert a .keras classifier into every format: OUT/artifacts, each file with its sidecar."""
@@ -242,6 +270,14 @@ def export(
         data=DataOptions(fit=fit),
         model=ModelOptions(preprocessing=preprocessing, labels=labels),
         calibration=CalibrationOptions(calibration, calibration_count, seed),
+        quantization=quantization_options(
+            level=quantization,
+            range_method=range_method,
+            keep_float=keep_float,
+            budget_minutes=quantization_budget,
+            onnx_target=onnx_int8,
+            few_pictures=few_pictures,
+        ),
         formats=parse_formats(formats),
     )
     artifacts = convert(options, model, Terminal(quiet=as_json)).artifacts

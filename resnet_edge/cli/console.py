@@ -47,7 +47,12 @@ class Terminal:
             *columns, console=self.console, transient=True, disable=not self.console.is_terminal
         ) as progress:
             task = progress.add_task(title, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+            def advance(done: int, total: int, words: str = "") -> None:
+                text = f"{title}: {words}" if words else title
+                progress.update(task, completed=done, total=total, description=escape(text))
+
+            yield advance
 
 
 def print_json(record: object) -> None:

@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
+from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.pictures import Fit
 
-_BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _GATES, _LATENCY = (
+_BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _QUANTIZATION, _GATES, _LATENCY = (
     "Build",
     "Pictures",
     "Model",
     "Training",
     "Calibration",
+    "Quantization",
     "Gates",
     "Latency",
 )
@@ -154,6 +156,53 @@ ClassWeights = Annotated[
 ]
 Seed = Annotated[
     int, typer.Option(help="Seed of training and calibration.", rich_help_panel=_TRAIN)
+]
+
+QuantizationLevel = Annotated[
+    Level,
+    typer.Option(
+        help="How much is done for the answers of integer artifacts: ranges alone, seconds more, "
+        "or minutes more.",
+        rich_help_panel=_QUANTIZATION,
+    ),
+]
+RangeMethodOption = Annotated[
+    RangeMethod,
+    typer.Option(
+        help="How ranges follow from the values, for --quantization fast.",
+        rich_help_panel=_QUANTIZATION,
+    ),
+]
+KeepFloat = Annotated[
+    str,
+    typer.Option(
+        help="Layers that compute in float: globs of Keras names, separated by commas.",
+        metavar="NAMES",
+        rich_help_panel=_QUANTIZATION,
+    ),
+]
+QuantizationBudget = Annotated[
+    float,
+    typer.Option(
+        help="Minutes to look for layers that have to stay in float; 0 looks for none.",
+        metavar="MINUTES",
+        rich_help_panel=_QUANTIZATION,
+    ),
+]
+OnnxInt8 = Annotated[
+    Target,
+    typer.Option(
+        help="The processor that int8.onnx is for; auto is right on every one.",
+        rich_help_panel=_QUANTIZATION,
+    ),
+]
+FewPictures = Annotated[
+    bool,
+    typer.Option(
+        "--few-pictures",
+        help="Accept fewer than 32 calibration pictures.",
+        rich_help_panel=_CALIBRATION,
+    ),
 ]
 
 Calibration = Annotated[

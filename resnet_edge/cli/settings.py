@@ -7,10 +7,11 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
+from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.artifacts import load_artifacts
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.options import parse_formats
+from resnet_edge.options import QuantizationOptions, parse_formats
 from resnet_edge.training.settings import TrainingSettings
 
 
@@ -54,6 +55,22 @@ def training_settings(
     except ValueError as problem:
         name, _, reason = str(problem).partition(":")
         raise UsageError(f"--{name.replace('_', '-')}:{reason}") from problem
+
+
+def quantization_options(
+    *,
+    level: Level,
+    range_method: RangeMethod,
+    keep_float: str,
+    budget_minutes: float,
+    onnx_target: Target,
+    few_pictures: bool,
+) -> QuantizationOptions:
+    """Build the options of the quantization; layers' names come separated by commas."""
+    names = tuple(name.strip() for name in keep_float.split(",") if name.strip())
+    return QuantizationOptions(
+        level, range_method, names, budget_minutes, onnx_target, few_pictures
+    )
 
 
 def parse_threads(text: str | None) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from converters.quantization.choices import FEWEST_PICTURES
 from resnet_edge.artifacts import (
     Artifact,
     CalibrationRecord,
@@ -30,7 +31,7 @@ from resnet_edge.pictures import Fit
 from resnet_edge.records import from_json, write_record
 from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
 from resnet_edge.steps.prepare import TRAINING_SPLIT, choose_pictures, read_labels
-from resnet_edge.steps.stamps import version_of
+from resnet_edge.steps.stamps import digest, version_of
 from resnet_edge.workers import Crew, WorkerError, crew_of, module_command, run_worker
 
 _TOOLS: Mapping[Format, tuple[str, ...]] = {
@@ -38,7 +39,12 @@ _TOOLS: Mapping[Format, tuple[str, ...]] = {
     Format.TFLITE: ("litert-quantizer", "ai-edge-litert"),
     Format.ONNX: ("tf2onnx", "onnx", "onnxruntime"),
 }
-_DETERMINISTIC = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "KERAS_BACKEND": "tensorflow",
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # off by default on some processors, and 3 times slower then
+}
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,12 @@ def export(options: Options, model: Path | None = None, display: Display | None 
     if any(artifact_kind(name).calibrated for name in options.formats):
         calibration = _find_calibration(options, base.labels)
         base = replace(base, calibration=_calibration_record(options, calibration))
-    jobs = _stale_jobs(options.formats, base)
+        base = replace(base, quantized=_quantized_path(options, base))
+    jobs = _with_quantization(_stale_jobs(options.formats, base), base)
     stale = tuple(name for job in jobs for name in job.names)
     if stale:
         if calibration and any(artifact_kind(name).calibrated for name in stale):
+            _check_quantization(options, calibration, display)
             pixels = _decode_calibration(options, source, Fit(base.fit), calibration, display)
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
         _convert(jobs, options, display)
@@ -89,12 +97,16 @@ def _describe_job(options: Options, source: Path) -> ExportJob:
         model_sha256=hash_path(source),
         model_name=info.name,
         artifacts=options.layout.artifacts.resolve(),
+        format=Format.TFLITE,
         names=(),
         labels=info.labels,
         preprocessing=info.preprocessing,
         fit=info.fit,
         calibration=None,
         pictures=None,
+        quantization=options.quantization,
+        quantized=options.layout.cache.resolve() / "none",
+        findings=options.layout.quantization.resolve(),
         tools={},
         options={},
         threads=available_cores(),
@@ -135,10 +147,7 @@ def _stale_jobs(formats: tuple[str, ...], base: ExportJob) -> tuple[ExportJob, .
     """One job for each file format that has artifacts to make."""
     jobs = []
     for format_, packages in _TOOLS.items():
-        tools = {
-            tool: version_of(tool) for tool in ("resnet-edge", "tensorflow", "keras", *packages)
-        }
-        job = replace(base, tools=tools)
+        job = replace(base, format=format_, tools=_tool_versions(packages))
         names = tuple(
             name
             for name in formats
@@ -147,6 +156,31 @@ def _stale_jobs(formats: tuple[str, ...], base: ExportJob) -> tuple[ExportJob, .
         if names:
             jobs.append(replace(job, names=names))
     return tuple(jobs)
+
+
+def _tool_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    return {tool: version_of(tool) for tool in ("resnet-edge", "tensorflow", "keras", *packages)}
+
+
+def _with_quantization(jobs: tuple[ExportJob, ...], base: ExportJob) -> tuple[ExportJob, ...]:
+    """Have the TFLite worker quantize first where only ``int8.onnx`` needs it."""
+    tflite = any(job.format is Format.TFLITE for job in jobs)
+    calibrated = any(artifact_kind(name).calibrated for job in jobs for name in job.names)
+    if not calibrated or tflite or base.quantized.exists():
+        return jobs
+    tools = _tool_versions(_TOOLS[Format.TFLITE])
+    return (replace(base, format=Format.TFLITE, tools=tools), *jobs)
+
+
+def _quantized_path(options: Options, base: ExportJob) -> Path:
+    """Named by all that the quantization depends on."""
+    name = digest(
+        base.model_sha256,
+        base.preprocessing,
+        base.calibration,
+        _tool_versions(_TOOLS[Format.TFLITE]),
+    )
+    return options.layout.cache.resolve() / f"quantization-{name[:16]}.npz"
 
 
 def _is_current(job: ExportJob, name: str) -> bool:
@@ -166,7 +200,7 @@ def _is_current(job: ExportJob, name: str) -> bool:
         and sidecar.fit == job.fit
         and sidecar.calibration == (job.calibration if artifact_kind(name).calibrated else None)
         and sidecar.tools == job.tools
-        and sidecar.options == job.options
+        and sidecar.options == job.options_of(name)
     )
 
 
@@ -205,7 +239,7 @@ def _calibration_record(options: Options, calibration: CalibrationSet) -> Calibr
         pictures=len(calibration.pictures),
         seed=calibration.seed,
         source=calibration.source,
-        method="min-max",
+        method=options.quantization.method,
     )
 
 
@@ -217,6 +251,20 @@ def _decode_calibration(
     with display.bar("decoding calibration pictures") as advance:
         decode_pictures(calibration.pictures, size, fit, options.layout.cache, advance)
     return decoded_path(calibration.pictures, size, fit, options.layout.cache).resolve()
+
+
+def _check_quantization(options: Options, calibration: CalibrationSet, display: Display) -> None:
+    """Refuse too few pictures, and warn of pictures of one class."""
+    count = len(calibration.pictures)
+    if count < FEWEST_PICTURES and not options.quantization.few_pictures:
+        raise UsageError(
+            f"{count} calibration pictures ({calibration.source}); expected at least "
+            f"{FEWEST_PICTURES}: ranges of fewer say little about other pictures; add some, or "
+            "pass --few-pictures"
+        )
+    classes = {picture.label for picture in calibration.pictures}
+    if len(classes) == 1 and len(calibration.labels) > 1 and calibration.source == TRAINING_SPLIT:
+        display.warn("all calibration pictures are of one class: ranges may not fit the others")
 
 
 def _input_size(options: Options, source: Path) -> tuple[int, int]:
@@ -242,8 +290,8 @@ def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) ->
     with 4 GB shall do.
     """
     plans = {
-        "export-tflite": tuple(job for job in jobs if _is_tflite(job)),
-        "export-others": tuple(job for job in jobs if not _is_tflite(job)),
+        "export-tflite": tuple(job for job in jobs if job.format is Format.TFLITE),
+        "export-others": tuple(job for job in jobs if job.format is not Format.TFLITE),
     }
     total = sum(len(job.names) for job in jobs)
     written: list[str] = []
@@ -253,7 +301,13 @@ def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) ->
     ):
 
         def listen(event: ExportEvent) -> None:
-            if event.stage == "written":
+            if event.stage == "warning":
+                display.warn(event.words)
+            elif event.stage == "found":
+                display.say(event.words)
+            elif event.total and event.stage != "written":
+                advance(event.done, event.total, f"{event.stage} {event.words}".strip())
+            elif event.stage == "written":
                 written.append(event.artifact)
                 display.say(f"{event.artifact} written")
                 advance(len(written), total)
@@ -279,10 +333,6 @@ def _remove_parts(artifacts: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _is_tflite(job: ExportJob) -> bool:
-    return artifact_kind(job.names[0]).format is Format.TFLITE
-
-
 def _run_worker(
     name: str,
     plan: ExportPlan,
@@ -295,7 +345,7 @@ def _run_worker(
     command = module_command("resnet_edge.steps.export_worker", str(path))
     failure: str | None = None
     try:
-        for line in run_worker(command, name, _DETERMINISTIC, crew=crew):
+        for line in run_worker(command, name, _ENVIRONMENT, crew=crew):
             event = from_json(ExportEvent, json.loads(line), name, ArtifactError)
             failure = event.error or failure
             listen(event)

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import CalibrationRecord
+from resnet_edge.artifacts import CalibrationRecord, Format
+from resnet_edge.options import QuantizationOptions
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,29 @@ class ExportJob:
     model_name: str
     artifacts: Path
     """The folder they go to."""
+    format: Format
     names: tuple[str, ...]
+    """None, where another worker only needs the quantization."""
     labels: tuple[str, ...]
     preprocessing: str
     fit: str
     calibration: CalibrationRecord | None
     pictures: Path | None
     """Decoded calibration pictures, uint8 ``(n, height, width, 3)``, as ``.npy``."""
+    quantization: QuantizationOptions
+    quantized: Path
+    """Where the quantization is kept that all integer artifacts share."""
+    findings: Path
+    """``results/quantization.json``."""
     tools: dict[str, str]
     options: dict[str, str]
     threads: int
+
+    def options_of(self, name: str) -> dict[str, str]:
+        """What an artifact's sidecar says it was told, beyond what has a field of its own."""
+        if name == "int8.onnx":
+            return {**self.options, "onnx-int8": str(self.quantization.onnx_target)}
+        return self.options
 
 
 @dataclass(frozen=True)
@@ -46,4 +60,6 @@ class ExportEvent:
     stage: str
     done: int
     total: int
+    words: str = ""
+    """The figures so far."""
     error: str | None = None

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from converters.complexity import count_multiply_adds
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.rewrites import fold_batch_norm
-from converters.serving import INPUT_NAME, OUTPUT_NAME, serving_model
+from converters.serving import serving_model
 from resnet_edge.artifacts import (
     Format,
     Sidecar,
@@ -76,7 +76,7 @@ def run_plan(plan: ExportPlan, report: Callable[[ExportEvent], None]) -> None:
     """Convert and write every artifact of ``plan``, each with its sidecar, reporting as it goes."""
     network = build_network(plan.jobs[0])
     for job in plan.jobs:
-        match artifact_kind(job.names[0]).format:
+        match job.format:
             case Format.SAVED_MODEL:
                 _write_saved_model(job, network, report)
             case Format.TFLITE:
@@ -118,24 +118,20 @@ def _write_saved_model(
     sidecar_path(target).unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     beside.rename(target)
-    _finish(job, network, name, report)
+    _finish(job, network, name, report, {})
 
 
 def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEvent], None]) -> None:
     from converters import tflite
-    from converters.quantization import ranges
     from converters.quantization import tflite as quantize
 
     report(ExportEvent("fp32.tflite", "converting", 0, 0))
     float32 = tflite.convert_float32(network.serving)
-    measured = None
-    if any(artifact_kind(name).calibrated for name in job.names):
-        measured = ranges.measure_ranges(
-            float32,
-            _calibration_pictures(job),
-            threads=job.threads,
-            progress=lambda done, total: report(ExportEvent("tflite", "calibrating", done, total)),
-        )
+    quantized = None
+    if not job.names or any(artifact_kind(name).calibrated for name in job.names):
+        from resnet_edge.steps import quantizing
+
+        quantized = quantizing.quantize(job, float32, network.serving, report)
     for name in job.names:
         match name:
             case "fp32.tflite":
@@ -144,10 +140,13 @@ def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEven
                 data = quantize.quantize_float16(float32)
             case "dynamic.tflite":
                 data = quantize.quantize_dynamic(float32)
+            case _ if quantized is not None:
+                data = quantizing.integer_tflite(quantized, name)
             case _:
-                full = name == "int8_full.tflite"
-                data = quantize.quantize_static(float32, measured or {}, integer_only=full)
-        _write_file(job, network, name, _complete_tflite(job, network, name, data), report)
+                raise ArtifactError(f"{name}: not known to this worker")
+        found = dict(quantized.findings) if quantized and artifact_kind(name).calibrated else {}
+        data = _complete_tflite(job, network, name, data)
+        _write_file(job, network, name, data, report, found)
 
 
 def _complete_tflite(job: ExportJob, network: Network, name: str, data: bytes) -> bytes:
@@ -174,6 +173,7 @@ def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent]
     report(ExportEvent("fp32.onnx", "converting", 0, 0))
     float32 = onnx.convert_float32(network.serving)
     for name in job.names:
+        found: dict[str, str] = {}
         match name:
             case "fp32.onnx":
                 model = float32
@@ -181,17 +181,16 @@ def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent]
                 model = onnx.convert_float16(float32)
             case _:
                 from converters.quantization.onnx import quantize_int8
+                from resnet_edge.steps import quantizing
 
-                model = quantize_int8(
-                    float32,
-                    _calibration_pictures(job),
-                    progress=lambda done, total: report(
-                        ExportEvent("int8.onnx", "calibrating", done, total)
-                    ),
-                )
+                quantized = quantizing.load_quantized(job)
+                target = job.quantization.onnx_target
+                pictures = quantizing.calibration_pictures(job)
+                model = quantize_int8(float32, quantized.calibrated, pictures, target)
                 onnx.use_uint8_input(model)
+                found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
         onnx.add_metadata(model, _onnx_properties(job, name))
-        _write_file(job, network, name, onnx.serialize(model), report)
+        _write_file(job, network, name, onnx.serialize(model), report, found)
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
@@ -205,26 +204,24 @@ def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
     }
 
 
-def _calibration_pictures(job: ExportJob) -> np.ndarray:
-    if job.pictures is None:
-        raise ArtifactError("calibration: no pictures; pass --calibration DIR")
-    pictures: np.ndarray = np.load(job.pictures, mmap_mode="r", allow_pickle=False)
-    return pictures
-
-
 def _write_file(
     job: ExportJob,
     network: Network,
     name: str,
     data: bytes,
     report: Callable[[ExportEvent], None],
+    findings: dict[str, str],
 ) -> None:
     write_bytes(job.artifacts / name, data)
-    _finish(job, network, name, report)
+    _finish(job, network, name, report, findings)
 
 
 def _finish(
-    job: ExportJob, network: Network, name: str, report: Callable[[ExportEvent], None]
+    job: ExportJob,
+    network: Network,
+    name: str,
+    report: Callable[[ExportEvent], None],
+    findings: dict[str, str],
 ) -> None:
     """Write the sidecar; only with it does the artifact count as made."""
     path, kind = job.artifacts / name, artifact_kind(name)
@@ -252,7 +249,8 @@ def _finish(
         rewrites=network.rewrites,
         calibration=job.calibration if kind.calibrated else None,
         tools=job.tools,
-        options=job.options,
+        options=job.options_of(name),
+        findings=findings,
     )
     write_sidecar(path, sidecar)
     report(ExportEvent(name, "written", 1, 1))

@@ -116,12 +116,12 @@ def _compare_all(
         crew_of(available_cores()) as crew,
     ):
         answered = dict.fromkeys((a.name for a in artifacts), 0)
-        total = len(artifacts) * len(reference.classes)
+        everything = len(artifacts) * len(reference.classes)
 
         def compare(artifact: Artifact) -> ArtifactParity:
-            def count(done: int, _: int) -> None:
+            def count(done: int, total: int, words: str = "") -> None:
                 answered[artifact.name] = done
-                advance(sum(answered.values()), total)
+                advance(sum(answered.values()), everything)
 
             answers = Path(folder) / f"{artifact.name}.npy"
             runtime = _answer(artifact, pixels, answers, count, crew)

@@ -81,7 +81,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
                     case "bar":
                         advance = bars.enter_context(display.bar(event.text))
                     case "advance":
-                        advance(event.done, event.total)
+                        advance(event.done, event.total, event.text)
                     case "end":
                         bars.close()
                     case "done":
@@ -93,7 +93,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
     return rebuilt
 
 
-def _ignore(done: int, total: int) -> None:
+def _ignore(done: int, total: int, words: str = "") -> None:
     """No bar is drawn."""
 
 
@@ -115,7 +115,11 @@ class _Reporter:
     @contextlib.contextmanager
     def _bar(self, title: str) -> Iterator[Advance]:
         self.report(StepEvent("bar", title))
-        yield lambda done, total: self.report(StepEvent("advance", "", done, total))
+
+        def advance(done: int, total: int, words: str = "") -> None:
+            self.report(StepEvent("advance", words, done, total))
+
+        yield advance
         self.report(StepEvent("end"))
 
 
