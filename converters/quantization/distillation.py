@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import ConversionError
-from converters.quantization.calibrated import Calibrated, Progress, sqnr_db
+from converters.quantization.calibrated import Calibrated, Progress, mean_sqnr_db
 from converters.quantization.forward import (
     Observe,
     Tensor,
@@ -51,8 +51,12 @@ RANGE_RATE = 0.001
 BIAS_RATE = 0.005
 """Of Adam, in rounding steps of the layer's output."""
 
-CHECK_EVERY = 40
-HELD_OUT = 0.1
+CHECK_EVERY = 50
+"""Steps between examinations; many would let chance choose."""
+
+HELD_OUT = 0.15
+"""Part of the pictures that students are examined on."""
+
 VIEWS = 6
 """Views of every picture: itself, mirrored, and shifted by up to a tenth."""
 
@@ -68,7 +72,7 @@ class _Lesson:
 def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) -> Calibrated:
     """Train a quantization further.
 
-    A tenth of the pictures is held out; the student that answers those best is kept, the one it
+    Some pictures are held out; the student that answers those best is kept, the one it
     began as included, so that the result is never worse than the beginning. The same inputs give
     the same result.
 
@@ -175,7 +179,7 @@ def _examine(network: Network, scheme: Scheme, exam: _Lesson) -> float:
             for batch in batches(network, exam.pictures)
         ]
     )
-    return sqnr_db(exam.logits, actual)
+    return mean_sqnr_db(exam.logits, actual)
 
 
 class _Student:

@@ -10,7 +10,7 @@ import fnmatch
 import io
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,14 @@ from converters.quantization.calibrated import (
     Figures,
     Progress,
     calibrate_equalized,
+    sample_pictures,
     share_ranges,
 )
 from converters.quantization.choices import FEWEST_PICTURES, Level, RangeMethod
 from converters.quantization.measuring import measure_ranges
 from converters.quantization.network import Network, Parameters, read_network
 from converters.quantization.ranges import Range
-from converters.quantization.simulation import Scheme
+from converters.quantization.simulation import Scheme, correct_biases
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,23 @@ def calibrate(
             return distill(
                 calibrate_equalized(network, pictures, kept, progress), pictures, progress
             )
+
+
+def for_int16_activations(calibrated: Calibrated, pictures: np.ndarray) -> Scheme:
+    """The scheme with biases for rounded weights alone.
+
+    With 16 bits activations lose nothing that matters, so what was corrected for their rounding
+    would be wrong. Weights are the float function's: those of ``distilled`` make up for a rounding
+    of activations that is not there.
+    """
+    scheme = replace(calibrated.scheme, parameters=calibrated.reference)
+    if calibrated.figures is None:  # fast corrects nothing
+        return scheme
+    sample, _ = sample_pictures(calibrated.network, pictures)
+    corrected, _, _ = correct_biases(
+        calibrated.network, scheme, calibrated.reference, sample, activation_bits=16
+    )
+    return corrected
 
 
 def check_pictures(pictures: np.ndarray, method: Method) -> None:

@@ -122,6 +122,7 @@ def correct_biases(
     pictures: np.ndarray,
     held_out: int = 0,
     grid: WeightGrid = WeightGrid.FULL,
+    activation_bits: int = 8,
 ) -> tuple[Scheme, np.ndarray, np.ndarray]:
     """Take the mean error of every output channel back by its bias, layer after layer.
 
@@ -138,13 +139,15 @@ def correct_biases(
             ``converters.quantization.forward.PIXELS_PER_BATCH`` or a few times that.
         held_out: The last so many pictures are computed, but no bias is fitted to them.
         grid: What the weights are rounded to.
+        activation_bits: 8, or 16, which loses nothing that matters: activations are not rounded.
 
     Returns:
         The scheme with other biases, and the float and the rounded logits for ``pictures``.
     """
     batch = tf.constant(np.asarray(pictures, np.float32))
     fitted = len(pictures) - held_out
-    rounded, observe = round_parameters(network, scheme, grid), rounding(network, scheme)
+    rounded = round_parameters(network, scheme, grid)
+    observe = rounding(network, scheme) if activation_bits == 8 else _as_it_is
     constants = with_rounded_constants(network, scheme.float_operations)
     exact: dict[int, Tensor] = {network.image: batch}
     integer: dict[int, Tensor] = {network.image: batch}
@@ -177,3 +180,7 @@ def correct_biases(
                 integer.pop(tensor, None)
     corrected = Scheme(parameters, scheme.ranges, scheme.float_operations)
     return corrected, exact[network.logits].numpy(), integer[network.logits].numpy()
+
+
+def _as_it_is(_: Operation, output: Tensor) -> Tensor:
+    return output

@@ -87,7 +87,7 @@ def quantize_static(
         activation_bits: 8, or 16 for int16 activations with int8 weights.
 
     Returns:
-        A file that takes int8 pixels (level minus 128), or int16 ones (level divided by the scale).
+        A file that takes int8 pixels (level minus 128); with int16 activations, float32 ones.
 
     Raises:
         ConversionError: The ranges are not those of this file, or ``integer_only`` is wanted and
@@ -100,6 +100,10 @@ def quantize_static(
         activation_num_bits=activation_bits,
         weight_num_bits=8,
     )
+    if activation_bits == 16:  # pixels have 8 bits; int16 ones would be a burden on the caller
+        recipe.add_quantization_config(
+            regex=_ANY, operation_name=_Operator.INPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
     if not integer_only:
         recipe.add_quantization_config(
             regex=_ANY, operation_name=_Operator.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE

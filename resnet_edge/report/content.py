@@ -18,6 +18,7 @@ from resnet_edge.results import (
     GateResult,
     Latency,
     Machine,
+    QuantizationResult,
     Verdict,
 )
 
@@ -164,7 +165,7 @@ class ReportContent:
     """All that a report shows.
 
     Raises:
-        ArtifactError: An artifact was made from another model.
+        ArtifactError: An artifact, or the quantization, is of another model.
     """
 
     model: ModelSection
@@ -178,6 +179,8 @@ class ReportContent:
     made_by: str = "resnet-edge"
     pictures: Mapping[str, Path] = field(default_factory=dict)
     """Where the test pictures lie, by the SHA-256 of their bytes."""
+    quantization: QuantizationResult | None = None
+    """How the integer artifacts were made; None where that is not known."""
 
     def __post_init__(self) -> None:
         for row in self.artifacts:
@@ -186,6 +189,12 @@ class ReportContent:
                     f"{row.name}: made from model {row.sidecar.model_sha256[:16]}…, this report is "
                     f"about {self.model.sha256[:16]}…; run `resnet-edge export` again"
                 )
+        made = self.quantization
+        if made is not None and made.model_sha256 != self.model.sha256:
+            raise ArtifactError(
+                f"quantization is of model {made.model_sha256[:16]}…, this report is about "
+                f"{self.model.sha256[:16]}…; run `resnet-edge export` again"
+            )
 
     @property
     def verdict(self) -> Verdict:

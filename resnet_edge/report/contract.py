@@ -4,7 +4,8 @@ Numbers are finite or null, so every JSON reader takes the file: what was not me
 is NaN, which shows in the verdict (``fail``) and its reason. An SQNR without limit (the artifact's
 answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside ``"sqnr_exact": true``.
 Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thread count with the
-lowest median, ``latencies`` holds every one.
+lowest median, ``latencies`` holds every one. ``quantization`` is null where nothing is known of it;
+an SQNR without limit is there, too, null beside a ``…_exact`` that is true.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import math
 from typing import TypeAlias
 
 from resnet_edge.report.content import ArtifactRow, ReferenceSection, ReportContent
-from resnet_edge.results import GateResult, Latency, Machine
+from resnet_edge.report.quantization import best_trial
+from resnet_edge.results import (
+    GateResult,
+    Latency,
+    LayerQuantization,
+    Machine,
+    QuantizationResult,
+    QuantizationTrial,
+)
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -52,6 +61,9 @@ def report_json(content: ReportContent) -> JsonObject:
         "artifacts": [_artifact(row, reference_s) for row in content.artifacts],
         "machine": None if content.machine is None else _machine(content.machine),
         "notes": list(content.notes),
+        "quantization": (
+            None if content.quantization is None else _quantization(content.quantization)
+        ),
     }
 
 
@@ -96,6 +108,7 @@ def _artifact(row: ArtifactRow, reference_s: float | None) -> JsonObject:
         "latency": None if latency is None else _latency(latency, reference_s),
         "latencies": [_latency(measured, reference_s) for measured in latencies],
         "verdict": _verdict(row),
+        "findings": dict(sidecar.findings),
     }
 
 
@@ -149,6 +162,47 @@ def _machine(machine: Machine) -> JsonObject:
         "cores": machine.cores,
         "python": machine.python,
         "runtimes": dict(machine.runtimes),
+    }
+
+
+def _quantization(result: QuantizationResult) -> JsonObject:
+    best = best_trial(result.trials)
+    return {
+        "calibration_sha256": result.calibration_sha256,
+        "pictures": result.pictures,
+        "method": result.method,
+        "findings": dict(result.findings),
+        "layers": [_layer(layer) for layer in result.layers],
+        "trials": [_trial(trial, place == best) for place, trial in enumerate(result.trials)],
+    }
+
+
+def _layer(layer: LayerQuantization) -> JsonObject:
+    return {
+        "layer": layer.layer,
+        "kinds": list(layer.kinds),
+        "low": _finite(layer.low),
+        "high": _finite(layer.high),
+        "output_sqnr_db": _finite(layer.output_sqnr_db),
+        "output_sqnr_exact": layer.output_sqnr_db == math.inf,
+        "logits_sqnr_db": _finite(layer.logits_sqnr_db),
+        "logits_sqnr_exact": layer.logits_sqnr_db == math.inf,
+        "agreement": _finite(layer.agreement),
+        "share": _finite(layer.share),
+    }
+
+
+def _trial(trial: QuantizationTrial, best: bool) -> JsonObject:
+    return {
+        "layer": trial.layer,
+        "float_layers": list(trial.float_layers),
+        "agreement": _finite(trial.agreement),
+        "sqnr_db": _finite(trial.sqnr_db),
+        "sqnr_exact": trial.sqnr_db == math.inf,
+        "bytes": trial.bytes,
+        "latency_ms": _ms(trial.latency_s),
+        "holds": trial.holds,
+        "best": best,
     }
 
 

@@ -15,9 +15,18 @@ from resnet_edge.report.classes import ClassTable, build_class_table
 from resnet_edge.report.confusion import ConfusionSection, build_confusion
 from resnet_edge.report.content import ArtifactRow, EpochPoint, ReportContent
 from resnet_edge.report.curves import plot_training
+from resnet_edge.report.guilt import plot_shares
 from resnet_edge.report.insights import derive_notes
 from resnet_edge.report.plots import plot_accuracy_latency, plot_differences
 from resnet_edge.report.provenance import FactSheet, build_provenance
+from resnet_edge.report.quantization import (
+    ALONE,
+    LAYER_HEADINGS,
+    TEXT_COLUMNS,
+    TRIAL_HEADINGS,
+    QuantizationSection,
+    build_quantization,
+)
 from resnet_edge.report.tables import (
     EVERY_ARTIFACT,
     LATENCY_HEADINGS,
@@ -45,6 +54,11 @@ GLOSSARY = (
         "Signal to quantization noise ratio of the logits, in decibels: how much larger the "
         "answers are than their error. 20 dB is an error of a tenth, 40 dB of a hundredth; over "
         "100 dB is float32 rounding, “exact” is bit for bit.",
+    ),
+    (
+        "share of the noise",
+        "The part of the quantization error in the logits that one layer causes; the parts of all "
+        "layers sum to 100 %.",
     ),
     ("p50 / p90", "Half, or nine in ten, of the single-picture inferences took at most this long."),
     (
@@ -103,6 +117,14 @@ class Page:
     changed: tuple[ChangedSection, ...]
     compared: bool
     """Whether any artifact's answers were compared with the reference's."""
+    quantization: QuantizationSection | None
+    shares: Markup | None
+    layer_headings: tuple[str, ...]
+    alone: str
+    """What one of these headings means."""
+    trial_headings: tuple[str, ...]
+    text_columns: int
+    """How many columns of these two tables are text."""
     provenance: tuple[FactSheet, ...]
     glossary: tuple[tuple[str, str], ...]
 
@@ -145,6 +167,12 @@ def build_page(content: ReportContent) -> Page:
         classes=build_class_table(content),
         changed=build_changed(content),
         compared=any(row.parity is not None for row in content.artifacts),
+        quantization=build_quantization(content),
+        shares=_markup(plot_shares(content.quantization.layers if content.quantization else ())),
+        layer_headings=LAYER_HEADINGS,
+        alone=ALONE,
+        trial_headings=TRIAL_HEADINGS,
+        text_columns=TEXT_COLUMNS,
         provenance=build_provenance(content),
         glossary=GLOSSARY,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from resnet_edge.artifacts import Precision
 from resnet_edge.report import units
 from resnet_edge.report.content import ArtifactRow, ReportContent
+from resnet_edge.report.quantization import made_otherwise
 from resnet_edge.results import Latency
 
 _FASTER = 0.95
@@ -23,6 +24,7 @@ def derive_notes(content: ReportContent) -> tuple[str, ...]:
         *_skipped(content),
         *_noisy(content),
         *_slow_int8(content),
+        *_made_otherwise(content),
     )
 
 
@@ -110,6 +112,18 @@ def _not_faster(row: ArtifactRow, artifacts: tuple[ArtifactRow, ...]) -> bool:
 
 def _slower(latency: Latency, full: Latency) -> bool:
     return latency.p50_s > _FASTER * full.p50_s
+
+
+def _made_otherwise(content: ReportContent) -> list[str]:
+    names = made_otherwise(content)
+    if not names:
+        return []
+    was = "was" if len(names) == 1 else "were"
+    return [
+        f"What is said of the quantization is not about {', '.join(names)}, which {was} made from "
+        "other calibration pictures or by another method. Run `resnet-edge export` with "
+        f"{', '.join(names)} among the formats to make all of them alike."
+    ]
 
 
 def _has_int8_dot_product(features: tuple[str, ...]) -> bool:

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Sequence
 from resnet_edge.report import units
 from resnet_edge.report.content import ReportContent
 from resnet_edge.report.insights import derive_notes
-from resnet_edge.report.provenance import build_provenance
+from resnet_edge.report.provenance import Fact, build_provenance
+from resnet_edge.report.quantization import (
+    ALONE,
+    LAYER_HEADINGS,
+    TEXT_COLUMNS,
+    TRIAL_HEADINGS,
+    build_quantization,
+)
 from resnet_edge.report.tables import (
     LATENCY_HEADINGS,
     SUMMARY_HEADINGS,
@@ -38,6 +45,7 @@ def render_markdown(content: ReportContent) -> str:
         "",
         *_latencies(content),
         *_changed(content),
+        *_quantization(content),
         "## Provenance",
         "",
         *_provenance(content),
@@ -97,10 +105,29 @@ def _changed(content: ReportContent) -> list[str]:
     return ["## Changed answers", "", *lines, ""] if lines else []
 
 
+def _quantization(content: ReportContent) -> list[str]:
+    section = build_quantization(content)
+    if section is None:
+        return []
+    lines = ["## Quantization", "", *map(_fact, section.facts), ""]
+    lines += ["### Who is guilty", "", escape_markdown(f"{section.summary} {ALONE}"), ""]
+    if section.guiltiest:
+        guiltiest = (row.cells for row in section.guiltiest)
+        lines += [*_table(LAYER_HEADINGS, guiltiest, text_columns=TEXT_COLUMNS), ""]
+    if section.trials:
+        trials = (row.cells for row in section.trials)
+        table = _table(TRIAL_HEADINGS, trials, text_columns=TEXT_COLUMNS)
+        lines += ["### Trials", "", *table, ""]
+    return lines
+
+
 def _provenance(content: ReportContent) -> list[str]:
     lines = []
     for sheet in build_provenance(content):
         lines += [f"### {escape_markdown(sheet.title)}", ""]
-        lines += [f"- {fact.term}: {escape_markdown(fact.value)}" for fact in sheet.facts]
-        lines.append("")
+        lines += [*map(_fact, sheet.facts), ""]
     return lines
+
+
+def _fact(fact: Fact) -> str:
+    return f"- {escape_markdown(fact.term)}: {escape_markdown(fact.value)}"

@@ -101,6 +101,7 @@ def _artifact(sidecar: Sidecar) -> FactSheet:
         words = f"{pictures}, {calibration.source}, seed {calibration.seed}, {calibration.method}"
         facts.append(Fact("calibration", words))
         facts.append(Fact("calibration sha256", calibration.sha256, is_code=True))
+    facts += [Fact(key, words) for key, words in sidecar.findings.items()]
     facts.append(Fact("tools", _pairs(sidecar.tools, " ")))
     facts.append(Fact("options", _pairs(sidecar.options, "=")))
     return FactSheet(sidecar.name, tuple(facts))

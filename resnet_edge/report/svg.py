@@ -10,6 +10,7 @@ import html
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable
 
 import matplotlib as mpl
@@ -33,6 +34,8 @@ _VARIABLES = {
 }
 _WIDTH = 400
 """Pixels of the drawing; the page scales it, on a phone to about 0.9, on a desk to about 1.4."""
+WIDE = 720
+"""Of a drawing over the whole page, which on a phone is scrolled."""
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "resnet-edge",
@@ -57,10 +60,12 @@ _STYLE = {
 }
 
 
-def render(title: str, height: float, draw: Callable[[Axes], None]) -> str:
+def render(title: str, height: float, draw: Callable[[Axes], None], width: float = _WIDTH) -> str:
     """Return what ``draw`` puts on the axes as an SVG element; ``title`` is for screen readers."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72, layout="constrained")
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # It only measures text; which fonts have the letters is the browser's business.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)

@@ -9,7 +9,6 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from converters.quantization.choices import FEWEST_PICTURES
 from resnet_edge.artifacts import (
     Artifact,
     CalibrationRecord,
@@ -30,7 +29,13 @@ from resnet_edge.options import Options
 from resnet_edge.pictures import Fit
 from resnet_edge.records import from_json, write_record
 from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
-from resnet_edge.steps.prepare import TRAINING_SPLIT, choose_pictures, read_labels
+from resnet_edge.steps.prepare import (
+    TRAINING_SPLIT,
+    check_calibration,
+    choose_pictures,
+    one_class,
+    read_labels,
+)
 from resnet_edge.steps.stamps import digest, version_of
 from resnet_edge.workers import Crew, WorkerError, crew_of, module_command, run_worker
 
@@ -79,7 +84,9 @@ def export(options: Options, model: Path | None = None, display: Display | None 
     stale = tuple(name for job in jobs for name in job.names)
     if stale:
         if calibration and any(artifact_kind(name).calibrated for name in stale):
-            _check_quantization(options, calibration, display)
+            check_calibration(calibration, options.quantization)
+            if warning := one_class(calibration):
+                display.warn(warning)
             pixels = _decode_calibration(options, source, Fit(base.fit), calibration, display)
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
         _convert(jobs, options, display)
@@ -251,20 +258,6 @@ def _decode_calibration(
     with display.bar("decoding calibration pictures") as advance:
         decode_pictures(calibration.pictures, size, fit, options.layout.cache, advance)
     return decoded_path(calibration.pictures, size, fit, options.layout.cache).resolve()
-
-
-def _check_quantization(options: Options, calibration: CalibrationSet, display: Display) -> None:
-    """Refuse too few pictures, and warn of pictures of one class."""
-    count = len(calibration.pictures)
-    if count < FEWEST_PICTURES and not options.quantization.few_pictures:
-        raise UsageError(
-            f"{count} calibration pictures ({calibration.source}); expected at least "
-            f"{FEWEST_PICTURES}: ranges of fewer say little about other pictures; add some, or "
-            "pass --few-pictures"
-        )
-    classes = {picture.label for picture in calibration.pictures}
-    if len(classes) == 1 and len(calibration.labels) > 1 and calibration.source == TRAINING_SPLIT:
-        display.warn("all calibration pictures are of one class: ranges may not fit the others")
 
 
 def _input_size(options: Options, source: Path) -> tuple[int, int]:

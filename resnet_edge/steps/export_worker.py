@@ -141,7 +141,9 @@ def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEven
             case "dynamic.tflite":
                 data = quantize.quantize_dynamic(float32)
             case _ if quantized is not None:
-                data = quantizing.integer_tflite(quantized, name)
+                data = quantizing.integer_tflite(
+                    quantized, name, quantizing.calibration_pictures(job)
+                )
             case _:
                 raise ArtifactError(f"{name}: not known to this worker")
         found = dict(quantized.findings) if quantized and artifact_kind(name).calibrated else {}

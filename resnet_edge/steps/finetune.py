@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import hash_path
+from resnet_edge.artifacts import artifact_kind, hash_path
 from resnet_edge.backend import keras_backend
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
@@ -13,7 +13,14 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
 from resnet_edge.records import read_record, write_record
-from resnet_edge.steps.prepare import Photos, choose_pictures, decode_split, labels_of, load_photos
+from resnet_edge.steps.prepare import (
+    Photos,
+    check_calibration,
+    choose_pictures,
+    decode_split,
+    labels_of,
+    load_photos,
+)
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
 from resnet_edge.training.record import Epoch, TrainingRecord
 
@@ -56,6 +63,8 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.dataset.labels,
         layout,
     )
+    if any(artifact_kind(name).calibrated for name in options.formats):
+        check_calibration(calibration, options.quantization)  # now, not when all is trained
     write_manifest(
         layout.dataset,
         photos.dataset,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.quantization.choices import FEWEST_PICTURES
 from resnet_edge.data.calibration import CalibrationSet, choose_calibration, write_calibration
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
 from resnet_edge.data.decoded import decode_pictures
@@ -14,7 +15,12 @@ from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.options import CALIBRATION_COUNT, CalibrationOptions, DataOptions
+from resnet_edge.options import (
+    CALIBRATION_COUNT,
+    CalibrationOptions,
+    DataOptions,
+    QuantizationOptions,
+)
 from resnet_edge.pictures import Fit
 
 TRAINING_SPLIT = "training split"
@@ -86,6 +92,34 @@ def choose_pictures(
     check_apart(chosen, test, "--calibration")
     write_calibration(layout.calibration, chosen)
     return chosen
+
+
+def check_calibration(calibration: CalibrationSet, options: QuantizationOptions) -> None:
+    """Refuse too few pictures to quantize with.
+
+    Raises:
+        UsageError: There are fewer than ``FEWEST_PICTURES``, and that is not accepted.
+    """
+    count = len(calibration.pictures)
+    if count < FEWEST_PICTURES and not options.few_pictures:
+        raise UsageError(
+            f"{count} calibration pictures ({calibration.source}); expected at least "
+            f"{FEWEST_PICTURES}: ranges of fewer say little about other pictures; add some, pass "
+            "--few-pictures, or leave the integer artifacts out with --formats"
+        )
+
+
+def one_class(calibration: CalibrationSet) -> str | None:
+    """A warning where all calibration pictures lie in one class's folder."""
+    labels = {calibration.labels[picture.label] for picture in calibration.pictures}
+    folders = {picture.name.partition("/")[0] for picture in calibration.pictures}
+    if len(calibration.labels) < 2 or labels != folders or len(labels) > 1:
+        return None
+    (label,) = labels
+    return (
+        f"all {len(calibration.pictures)} calibration pictures are of class {label!r}: ranges may "
+        "not fit the others; give pictures of all, one folder per class"
+    )
 
 
 def check_apart(calibration: CalibrationSet, test: tuple[Picture, ...], option: str) -> None:

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
-from converters.quantization.search import Found, Trial, search
-from converters.quantization.sensitivity import LayerSensitivity, measure_sensitivity
 
-from converters.quantization.calibrated import Calibrated
+from converters.quantization.calibrated import Calibrated, Progress
 from converters.quantization.engine import (
     Method,
     calibrate,
+    for_int16_activations,
     load_calibrated,
     save_calibrated,
 )
+from converters.quantization.forward import unknown_operations
+from converters.quantization.search import Found, Trial, search
+from converters.quantization.sensitivity import LayerSensitivity, measure_sensitivity
 from converters.quantization.tflite import quantize_static
 from resnet_edge.errors import ArtifactError, ResnetEdgeError
 from resnet_edge.records import read_record, write_record
@@ -51,12 +53,7 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
 
     layers = {layer.name for layer in serving._flatten_layers()}
     calibrated = calibrate(float32, pictures, method, layers, threads=job.threads, progress=show)
-    guilty = measure_sensitivity(
-        calibrated.network,
-        calibrated.scheme,
-        pictures,
-        lambda done, total: show("measuring layers", done, total, ""),
-    )
+    guilty = _find_guilty(calibrated, pictures, show, report)
     result = _result(job, calibrated, guilty, len(pictures))
     write_record(job.findings, result)
     if options.budget_minutes:
@@ -65,6 +62,17 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
     quantized = Quantized(float32, calibrated, _findings(calibrated))
     _tell(quantized, report)
     return quantized
+
+
+def _find_guilty(
+    calibrated: Calibrated, pictures: np.ndarray, show: Progress, report: Report
+) -> tuple[LayerSensitivity, ...]:
+    """What every layer costs; nothing for a network that ``fast`` quantizes without simulation."""
+    if unknown := unknown_operations(calibrated.network):
+        words = f"layers are not measured: {', '.join(unknown)} cannot be simulated"
+        report(ExportEvent("quantization", "warning", 1, 1, words))
+        return ()
+    return measure_sensitivity(calibrated.network, calibrated.scheme, pictures, show)
 
 
 def load_quantized(job: ExportJob) -> Quantized:
@@ -81,13 +89,14 @@ def calibration_pictures(job: ExportJob) -> np.ndarray:
     return pictures
 
 
-def integer_tflite(quantized: Quantized, name: str) -> bytes:
+def integer_tflite(quantized: Quantized, name: str, pictures: np.ndarray) -> bytes:
     """One of the integer TFLite files, before names and metadata."""
     network, scheme = quantized.calibrated.network, quantized.calibrated.scheme
     match name:
         case "int8_full.tflite":
             return quantize_static(quantized.float32, network, scheme, integer_only=True)
         case "int16x8.tflite":
+            scheme = for_int16_activations(quantized.calibrated, pictures)
             return quantize_static(
                 quantized.float32, network, scheme, integer_only=False, activation_bits=16
             )

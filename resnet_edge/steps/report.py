@@ -9,7 +9,7 @@ from resnet_edge.artifacts import Artifact, hash_path, load_artifacts
 from resnet_edge.bench import bench_path
 from resnet_edge.data.manifest import Manifest, read_manifest
 from resnet_edge.display import Display, Silent
-from resnet_edge.errors import InferenceError, ModelError
+from resnet_edge.errors import ArtifactError, InferenceError, ModelError
 from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
 from resnet_edge.model.model_file import ModelInfo, read_model_info
@@ -26,7 +26,7 @@ from resnet_edge.report.content import (
     ReportContent,
 )
 from resnet_edge.report.write import write_report
-from resnet_edge.results import BenchResult, ParityResult
+from resnet_edge.results import BenchResult, ParityResult, QuantizationResult
 from resnet_edge.steps.stamps import version_of
 from resnet_edge.training.record import TrainingRecord
 
@@ -54,14 +54,15 @@ def make_report(options: Options, display: Display | None = None) -> Reported:
     Raises:
         ResnetEdgeError: Artifacts or results are missing, damaged or of different models.
     """
-    content = collect(options)
+    display = display or Silent()
+    content = collect(options, display)
     html, markdown, data = write_report(options.out, content)
-    (display or Silent()).say(f"report: {html}")
+    display.say(f"report: {html}")
     return Reported(html, markdown, data, content)
 
 
-def collect(options: Options) -> ReportContent:
-    """Read all that the report shows from the files of a build."""
+def collect(options: Options, display: Display) -> ReportContent:
+    """Read all that the report shows from the files of a build; warn of what is left out."""
     layout = options.layout
     artifacts = load_artifacts(layout.artifacts, options.formats)
     first = artifacts[0].sidecar
@@ -72,6 +73,9 @@ def collect(options: Options) -> ReportContent:
         check_model(reference, first.model_sha256, first.name)
     training = _read_training(layout, first.model_sha256)
     manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
+    quantization, left_out = _read_quantization(layout, first.model_sha256)
+    for words in left_out:
+        display.warn(words)
     return ReportContent(
         model=_model_section(artifacts[0], layout),
         data=_data_section(artifacts, manifest),
@@ -79,9 +83,10 @@ def collect(options: Options) -> ReportContent:
         artifacts=tuple(_row(artifact, parity, bench) for artifact in artifacts),
         history=_history(training),
         machine=bench.machine if bench else None,
-        notes=_notes(training),
+        notes=(*_notes(training), *left_out),
         made_by=f"resnet-edge {version_of('resnet-edge')}",
         pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
+        quantization=quantization,
     )
 
 
@@ -101,6 +106,23 @@ def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:
     if not layout.training.exists() or hash_path(layout.model) != model_sha256:
         return None
     return read_record(TrainingRecord, layout.training, ModelError)
+
+
+def _read_quantization(
+    layout: Layout, model_sha256: str
+) -> tuple[QuantizationResult | None, tuple[str, ...]]:
+    """How the integer artifacts were made; of another model, nothing but why it is left out."""
+    path = layout.quantization
+    if not path.exists():
+        return None, ()
+    result = read_record(QuantizationResult, path, ArtifactError)
+    if result.model_sha256 == model_sha256:
+        return result, ()
+    words = (
+        f"{path.name} is left out: it is of model {result.model_sha256[:16]}…, this report is "
+        f"about {model_sha256[:16]}…; export the integer artifacts again"
+    )
+    return None, (words,)
 
 
 def _model_section(artifact: Artifact, layout: Layout) -> ModelSection:

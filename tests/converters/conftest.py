@@ -20,8 +20,12 @@ from converters import onnx as onnx_conversion
 from converters import tflite
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import onnx as onnx_quantization
-from converters.quantization import ranges
 from converters.quantization import tflite as tflite_quantization
+from converters.quantization.calibrated import Calibrated
+from converters.quantization.choices import Level
+from converters.quantization.engine import Method, calibrate
+from converters.quantization.measuring import measure_ranges
+from converters.quantization.ranges import Range
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.serving import serving_model
 from resnet_edge.model.resnet50 import resnet50
@@ -85,19 +89,25 @@ class Tiny:
         return tflite.convert_float32(self.serving)
 
     @cached_property
-    def ranges(self) -> Mapping[str, ranges.Range]:
-        return ranges.measure_ranges(self.tflite_float32, self.pictures, threads=1)
+    def ranges(self) -> Mapping[str, Range]:
+        return measure_ranges(self.tflite_float32, self.pictures, threads=1)
+
+    @cached_property
+    def fast(self) -> Calibrated:
+        method = Method(Level.FAST, few_pictures=True)
+        return calibrate(self.tflite_float32, self.pictures, method)
 
     @cached_property
     def tflite(self) -> dict[str, bytes]:
         """Every TFLite precision as its converter returns it, by artifact name."""
         float32, quantize = self.tflite_float32, tflite_quantization
+        network, scheme = self.fast.network, self.fast.scheme
         return {
             "fp32": float32,
             "fp16": quantize.quantize_float16(float32),
             "dynamic": quantize.quantize_dynamic(float32),
-            "int8": quantize.quantize_static(float32, self.ranges, integer_only=False),
-            "int8_full": quantize.quantize_static(float32, self.ranges, integer_only=True),
+            "int8": quantize.quantize_static(float32, network, scheme, integer_only=False),
+            "int8_full": quantize.quantize_static(float32, network, scheme, integer_only=True),
         }
 
     @cached_property

@@ -22,8 +22,9 @@ def convert(path: Path) -> dict[str, bytes]:
     """Every format that promises stable bytes, from a ``.keras`` file."""
     from converters import onnx, tflite, tflite_file
     from converters.quantization import onnx as onnx_quantization
-    from converters.quantization import ranges
     from converters.quantization import tflite as quantize
+    from converters.quantization.choices import Target
+    from converters.quantization.engine import Method, calibrate
     from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 
     model = keras.models.load_model(path, compile=False)
@@ -32,13 +33,14 @@ def convert(path: Path) -> dict[str, bytes]:
     labels = tuple(f"class {i}" for i in range(serving.outputs[0].shape[1]))
     pictures = np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8)
     float32 = tflite.convert_float32(serving)
-    measured = ranges.measure_ranges(float32, pictures, threads=1)
+    calibrated = calibrate(float32, pictures, Method(few_pictures=True))
+    network, scheme = calibrated.network, calibrated.scheme
     files = {
         "fp32.tflite": float32,
         "fp16.tflite": quantize.quantize_float16(float32),
         "dynamic.tflite": quantize.quantize_dynamic(float32),
-        "int8.tflite": quantize.quantize_static(float32, measured, integer_only=False),
-        "int8_full.tflite": quantize.quantize_static(float32, measured, integer_only=True),
+        "int8.tflite": quantize.quantize_static(float32, network, scheme, integer_only=False),
+        "int8_full.tflite": quantize.quantize_static(float32, network, scheme, integer_only=True),
     }
     for name, data in files.items():
         tree = tflite_file.read_flatbuffer(data)
@@ -48,7 +50,7 @@ def convert(path: Path) -> dict[str, bytes]:
         add_metadata_buffer(tree, ClassifierMetadata("pets", "", labels, shape[:2]))
         files[name] = append_labels(tflite_file.write_flatbuffer(tree), labels)
     float32_onnx = onnx.convert_float32(serving)
-    int8_onnx = onnx_quantization.quantize_int8(float32_onnx, pictures)
+    int8_onnx = onnx_quantization.quantize_int8(float32_onnx, calibrated, pictures, Target.AUTO)
     onnx.use_uint8_input(int8_onnx)
     for name, graph in (
         ("fp32.onnx", float32_onnx),

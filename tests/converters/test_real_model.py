@@ -12,8 +12,9 @@ from PIL import Image
 from converters import onnx, tflite
 from converters.complexity import count_multiply_adds
 from converters.preprocessing import PREPROCESSINGS
+from converters.quantization.choices import Level, Target
+from converters.quantization.engine import Method, calibrate
 from converters.quantization.onnx import quantize_int8
-from converters.quantization.ranges import measure_ranges
 from converters.quantization.tflite import quantize_dynamic, quantize_float16, quantize_static
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.serving import serving_model
@@ -56,12 +57,17 @@ def test_a_trained_resnet50(shared: Path) -> None:
     actual = classify_tflite(float32, test)
     np.testing.assert_allclose(actual, expected, atol=1e-4)
     assert (actual.argmax(axis=1) == best).all()
-    ranges = measure_ranges(float32, calibration, threads=2)
+    fast, equalized = (
+        calibrate(float32, calibration, Method(level), threads=2)
+        for level in (Level.FAST, Level.EQUALIZED)
+    )
+    network = fast.network
     for data, agreement in (
         (quantize_float16(float32), 0.99),
         (quantize_dynamic(float32), 0.9),
-        (quantize_static(float32, ranges, integer_only=False), 0.9),
-        (quantize_static(float32, ranges, integer_only=True), 0.9),
+        (quantize_static(float32, network, fast.scheme, integer_only=False), 0.9),
+        (quantize_static(float32, network, equalized.scheme, integer_only=False), 0.95),
+        (quantize_static(float32, network, equalized.scheme, integer_only=True), 0.9),
     ):
         assert (classify_tflite(data, test).argmax(axis=1) == best).mean() >= agreement
 
@@ -69,7 +75,7 @@ def test_a_trained_resnet50(shared: Path) -> None:
     for graph, agreement in (
         (float32_onnx, 1.0),
         (onnx.convert_float16(float32_onnx), 0.99),
-        (quantize_int8(float32_onnx, calibration), 0.9),
+        (quantize_int8(float32_onnx, equalized, calibration, Target.AUTO), 0.95),
     ):
         session = onnxruntime.InferenceSession(
             onnx.serialize(graph), providers=["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""ONNX int8: QDQ pairs, per channel, 7-bit weights; preprocessing and softmax stay float."""
+"""ONNX int8: the shared quantization as QDQ pairs, for every processor."""
 
 import numpy as np
 import onnx
@@ -8,104 +8,162 @@ from onnx import TensorProto, numpy_helper
 
 from converters import onnx as conversion
 from converters.errors import ConversionError
+from converters.quantization.choices import Level, Target
+from converters.quantization.engine import Method, calibrate
 from converters.quantization.onnx import quantize_int8
+from converters.quantization.onnx_graph import match_tensors
 
 
-def test_answers_are_near_for_any_batch(tiny) -> None:
+@pytest.fixture(scope="module")
+def calibrated(tiny):
+    return calibrate(tiny.tflite_float32, tiny.pictures, Method(few_pictures=True))
+
+
+@pytest.fixture(scope="module")
+def quantized(tiny, calibrated) -> dict[Target, onnx.ModelProto]:
+    return {
+        target: quantize_int8(tiny.onnx_float32, calibrated, tiny.pictures, target)
+        for target in Target
+    }
+
+
+def answers(model: onnx.ModelProto, pictures: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(
-        conversion.serialize(tiny.onnx_int8), providers=["CPUExecutionProvider"]
+        conversion.serialize(model), providers=["CPUExecutionProvider"]
     )
-    answer = session.run(["probabilities"], {"image": tiny.pictures})[0]
+    return session.run(["probabilities"], {"image": pictures.astype(np.float32)})[0]
+
+
+def integer_kernels(model: onnx.ModelProto) -> dict[str, tuple[np.ndarray, np.ndarray, np.dtype]]:
+    """Integers, steps and the activation's type of every convolution, by its node's name."""
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            activation, kernel = (made_by[name] for name in node.input[:2])
+            assert (activation.op_type, kernel.op_type) == ("DequantizeLinear",) * 2
+            found[node.name] = (
+                values[kernel.input[0]],
+                values[kernel.input[1]],
+                values[activation.input[2]].dtype,
+            )
+    return found
+
+
+@pytest.mark.parametrize("target", [Target.AUTO, Target.VNNI, Target.ARM])
+def test_answers_are_near_for_any_batch(tiny, quantized, target: Target) -> None:
+    answer = answers(quantized[target], tiny.pictures)
     assert answer.dtype == np.float32
-    np.testing.assert_allclose(answer, tiny.expected, atol=0.15)
-    one = session.run(["probabilities"], {"image": tiny.pictures[:1]})[0]
+    np.testing.assert_allclose(answer, tiny.expected, atol=0.1)
+    one = answers(quantized[target], tiny.pictures[:1])
     np.testing.assert_allclose(one, answer[:1], atol=1e-6)
 
 
-def test_endpoints(tiny) -> None:
+def test_every_convolution_is_integer_with_a_step_per_channel(quantized) -> None:
+    kernels = integer_kernels(quantized[Target.VNNI])
+    assert len(kernels) == 53
+    for integers, steps, activation in kernels.values():
+        assert (integers.dtype, activation) == (np.int8, np.uint8)
+        assert steps.shape == (len(integers),)
+        assert -127 <= integers.min() <= integers.max() <= 127
+        live = np.abs(integers).reshape(len(integers), -1).max(axis=1)
+        assert set(live) <= {0, 127}  # the largest weight of a channel uses the last level
+
+
+@pytest.mark.parametrize("target", [Target.AUTO, Target.AVX2])
+def test_sums_of_two_products_fit_16_bits_without_vnni(quantized, target: Target) -> None:
+    for integers, _, activation in integer_kernels(quantized[target]).values():
+        assert activation == np.uint8
+        for order in ((0, 2, 3, 1), (0, 1, 2, 3)):  # as runtimes unroll kernels
+            flat = integers.transpose(order).reshape(len(integers), -1).astype(np.int32)
+            for part in (np.maximum(flat, 0), np.minimum(flat, 0)):
+                pairs = 255 * (part[:, :-1] + part[:, 1:])
+                assert -(2**15) <= pairs.min(initial=0) <= pairs.max(initial=0) < 2**15
+
+
+def test_arm_takes_signed_activations(quantized) -> None:
+    kinds = {activation for *_, activation in integer_kernels(quantized[Target.ARM]).values()}
+    assert kinds == {np.dtype(np.int8)}
+
+
+def test_the_head_is_float_with_stored_integers(quantized) -> None:
+    graph = quantized[Target.AUTO].graph
+    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    made_by = {name: node for node in graph.node for name in node.output}
+    (dense,) = [node for node in graph.node if node.op_type == "MatMul"]
+    widened = made_by[dense.input[1]]
+    assert widened.op_type == "DequantizeLinear"
+    assert values[widened.input[0]].dtype == np.int8
+    softmax = made_by["probabilities"]
+    logits = made_by[softmax.input[0]]
+    assert (softmax.op_type, logits.op_type) == ("Softmax", "Add")
+    assert logits.input[0] == dense.output[0]  # nothing rounds the logits
+
+
+def test_preprocessing_stays_float(quantized) -> None:
+    made_by = {name: node for node in quantized[Target.AUTO].graph.node for name in node.output}
+    for node in quantized[Target.AUTO].graph.node:
+        if node.op_type in ("Sub", "Slice"):
+            maker = made_by.get(node.input[0])
+            assert maker is None or maker.op_type != "DequantizeLinear"
+
+
+def test_fast_has_the_float_weights_of_the_file(tiny) -> None:
+    fast = calibrate(tiny.tflite_float32, tiny.pictures, Method(Level.FAST, few_pictures=True))
+    model = quantize_int8(tiny.onnx_float32, fast, tiny.pictures, Target.VNNI)
+    np.testing.assert_allclose(answers(model, tiny.pictures), tiny.expected, atol=0.15)
+
+
+def test_layers_kept_in_float(tiny) -> None:
+    method = Method(keep_float=("conv5_block3_2_conv",), few_pictures=True)
+    layers = {layer.name for layer in tiny.serving._flatten_layers()}
+    kept = calibrate(tiny.tflite_float32, tiny.pictures, method, layers)
+    model = quantize_int8(tiny.onnx_float32, kept, tiny.pictures, Target.AUTO)
+    constants = {t.name: t for t in model.graph.initializer}
+    floats = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.input[1] in constants
+    ]
+    assert len(floats) == 1
+    assert "conv5_block3_2_conv" in floats[0]
+
+
+def test_every_tensor_is_recognised(tiny, calibrated) -> None:
+    network = calibrated.network
+    names = match_tensors(tiny.onnx_float32, network, tiny.pictures[-1])
+    for operation in network.weighted:
+        assert names[operation.output], operation.layer
+
+
+def test_another_network_is_refused(tiny, calibrated) -> None:
+    other = onnx.ModelProto()
+    other.CopyFrom(tiny.onnx_float32)
+    for tensor in other.graph.initializer:
+        if len(tensor.dims) == 4:
+            tensor.CopyFrom(
+                numpy_helper.from_array(2 * numpy_helper.to_array(tensor), tensor.name)
+            )
+    with pytest.raises(ConversionError) as caught:
+        quantize_int8(other, calibrated, tiny.pictures, Target.AUTO)
+    assert "is not found in fp32.onnx, so the two int8 files would differ" in str(caught.value)
+
+
+def test_the_source_is_not_changed_and_the_bytes_are_the_same(tiny, calibrated) -> None:
+    before = conversion.serialize(tiny.onnx_float32)
+    once, twice = (
+        conversion.serialize(
+            quantize_int8(tiny.onnx_float32, calibrated, tiny.pictures, Target.AUTO)
+        )
+        for _ in range(2)
+    )
+    assert conversion.serialize(tiny.onnx_float32) == before
+    assert once == twice
+
+
+def test_endpoints_of_the_artifact(tiny) -> None:
     (image,), (answer,) = tiny.onnx_int8.graph.input, tiny.onnx_int8.graph.output
     assert (image.name, image.type.tensor_type.elem_type) == ("image", TensorProto.UINT8)
     assert (answer.name, answer.type.tensor_type.elem_type) == ("probabilities", TensorProto.FLOAT)
     assert image.type.tensor_type.shape.dim[0].dim_param == "batch"
-
-
-def test_weights_have_7_bits_and_a_scale_per_channel(tiny) -> None:
-    graph = tiny.onnx_int8.graph
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    made_by = {name: node for node in graph.node for name in node.output}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 53
-    for node in convolutions:
-        activation, kernel = (made_by[name] for name in node.input[:2])
-        assert (activation.op_type, kernel.op_type) == ("DequantizeLinear", "DequantizeLinear")
-        weights, scales = values[kernel.input[0]], values[kernel.input[1]]
-        assert weights.dtype == np.int8
-        assert -64 <= weights.min() <= weights.max() <= 64
-        assert scales.shape == (weights.shape[0],)
-        assert values[activation.input[2]].dtype == np.uint8
-
-
-def test_preprocessing_and_softmax_stay_float(tiny) -> None:
-    made_by = {name: node for node in tiny.onnx_int8.graph.node for name in node.output}
-    seen = set()
-    for node in tiny.onnx_int8.graph.node:
-        if node.op_type in ("Sub", "Softmax", "Slice"):
-            seen.add(node.op_type)
-            maker = made_by.get(node.input[0])
-            if node.op_type != "Softmax":
-                assert maker is None or maker.op_type != "DequantizeLinear"
-    assert seen == {"Sub", "Softmax", "Slice"}
-    assert made_by["probabilities"].op_type == "Softmax"
-
-
-def test_the_source_is_not_changed(tiny) -> None:
-    before = conversion.serialize(tiny.onnx_float32)
-    quantize_int8(tiny.onnx_float32, tiny.pictures[:1])
-    assert conversion.serialize(tiny.onnx_float32) == before
-
-
-def test_progress_and_silence(tiny, capfd: pytest.CaptureFixture[str]) -> None:
-    seen: list[tuple[int, int]] = []
-    quantize_int8(
-        tiny.onnx_float32,
-        tiny.pictures[:3],
-        progress=lambda done, total: seen.append((done, total)),
-    )
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert capfd.readouterr().out == ""
-
-
-def test_a_memory_map_of_pictures_is_read_as_it_is(tiny, tmp_path) -> None:
-    np.save(tmp_path / "pictures.npy", tiny.pictures)
-    mapped = np.load(tmp_path / "pictures.npy", mmap_mode="r")
-    once, twice = (
-        conversion.serialize(quantize_int8(tiny.onnx_float32, pictures))
-        for pictures in (tiny.pictures, mapped)
-    )
-    assert once == twice
-
-
-def test_no_pictures(tiny) -> None:
-    with pytest.raises(ConversionError) as caught:
-        quantize_int8(tiny.onnx_float32, tiny.pictures[:0])
-    assert str(caught.value) == (
-        "calibration: no pictures; expected at least one; pass --calibration DIR"
-    )
-
-
-def test_not_a_number_in_activations_is_an_error(tiny) -> None:
-    broken = onnx.ModelProto()
-    broken.CopyFrom(tiny.onnx_float32)
-    for tensor in broken.graph.initializer:
-        if len(tensor.dims) == 4:
-            values = numpy_helper.to_array(tensor).copy()
-            values[0] = np.nan
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-            break
-    with pytest.raises(ConversionError) as caught:
-        quantize_int8(broken, tiny.pictures[:2])
-    assert str(caught.value).startswith("calibration: tensor '")
-    assert str(caught.value).endswith(
-        "' holds NaN or infinite values; the model's weights or the --preprocessing do not fit; "
-        "check the float artifacts first"
-    )

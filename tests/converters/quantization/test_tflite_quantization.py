@@ -12,7 +12,11 @@ from keras import layers
 from converters import tflite, tflite_file
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.ranges import Range, measure_ranges
+from converters.quantization.calibrated import Calibrated
+from converters.quantization.choices import Level
+from converters.quantization.engine import Method, calibrate
+from converters.quantization.ranges import Range
+from converters.quantization.simulation import Scheme
 from converters.quantization.tflite import float_operators, quantize_dynamic, quantize_static
 from converters.serving import serving_model
 
@@ -53,6 +57,10 @@ def classify(data: bytes, pictures: np.ndarray) -> np.ndarray:
             row = (row - zero_point) * scale
         rows.append(row)
     return np.stack(rows)
+
+
+def fast(float32: bytes, pictures: np.ndarray) -> Calibrated:
+    return calibrate(float32, pictures, Method(Level.FAST, few_pictures=True))
 
 
 @pytest.mark.parametrize(
@@ -107,23 +115,68 @@ def test_dynamic_has_one_scale_per_dense_layer(tiny) -> None:
     assert len(weight.quantization.scale) == 1
 
 
-@pytest.mark.parametrize("name", ["int8", "int8_full"])
-def test_static_weights_are_per_channel_and_biases_int32(tiny, name: str) -> None:
-    seen = Counter()
-    for operator, inputs, outputs in operators(tiny.tflite[name]):
-        if operator in ("CONV_2D", "FULLY_CONNECTED"):
-            seen[operator] += 1
-            _, weight, bias = inputs
-            assert (weight.type, bias.type) == (KINDS.INT8, KINDS.INT32)
-            assert len(weight.quantization.scale) == weight.shape[0]
-            assert outputs[0].type == KINDS.INT8
-    assert seen == {"CONV_2D": 53, "FULLY_CONNECTED": 1}
+def test_convolutions_have_int8_weights_by_channel_and_int32_biases(tiny) -> None:
+    for data in (tiny.tflite["int8"], tiny.tflite["int8_full"]):
+        seen = Counter()
+        for operator, inputs, outputs in operators(data):
+            if operator in ("CONV_2D", "FULLY_CONNECTED") and outputs[0].type == KINDS.INT8:
+                seen[operator] += 1
+                _, weight, bias = inputs
+                assert (weight.type, bias.type) == (KINDS.INT8, KINDS.INT32)
+                assert len(weight.quantization.scale) == weight.shape[0]
+        assert seen["CONV_2D"] == 53
+        assert seen["FULLY_CONNECTED"] == (data is tiny.tflite["int8_full"])
 
 
-def test_static_keeps_a_float_softmax_and_nothing_else(tiny) -> None:
+def test_the_head_computes_in_float_with_weights_of_8_bits(tiny) -> None:
     data = tiny.tflite["int8"]
-    assert float_operators(data) == ("DEQUANTIZE", "SOFTMAX")
-    assert [name for name, _, _ in operators(data)][-2:] == ["DEQUANTIZE", "SOFTMAX"]
+    assert float_operators(data) == ("DEQUANTIZE", "FULLY_CONNECTED", "SOFTMAX")
+    *_, (_, (stored,), (weight,)), (dense, inputs, outputs), (softmax, _, _) = operators(data)
+    assert (dense, softmax) == ("FULLY_CONNECTED", "SOFTMAX")
+    assert stored.type == KINDS.INT8
+    assert inputs[1].name == weight.name
+    assert {tensor.type for tensor in (*inputs, *outputs)} == {KINDS.FLOAT32}
+
+
+def test_only_named_operators_stay_in_float(tiny) -> None:
+    network, scheme = tiny.fast.network, tiny.fast.scheme
+    some = frozenset(op.index for op in network.operations if op.layer.startswith("res3b"))
+    assert some
+    kept = Scheme(scheme.parameters, scheme.ranges, scheme.float_operations | some)
+    data = quantize_static(tiny.tflite_float32, network, kept, integer_only=False)
+    names = {network.names[network.operations[index].output] for index in kept.float_operations}
+    float_outputs = {
+        outputs[0].name.decode()
+        for name, _, outputs in operators(data)
+        if outputs[0].type == KINDS.FLOAT32 and name != "DEQUANTIZE"
+    }
+    assert float_outputs == names
+    np.testing.assert_allclose(classify(data, tiny.pictures), tiny.expected, atol=0.15)
+
+
+def test_int16_activations_are_nearer_than_int8(tiny) -> None:
+    network, scheme = tiny.fast.network, tiny.fast.scheme
+    data = quantize_static(
+        tiny.tflite_float32, network, scheme, integer_only=False, activation_bits=16
+    )
+    assert {t[0].type for name, _, t in operators(data) if name == "CONV_2D"} == {KINDS.INT16}
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    (image,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert image["dtype"] == np.int16
+    scale, zero_point = image["quantization"]
+    assert zero_point == 0
+    rows = []
+    for picture in tiny.pictures:
+        levels = np.rint(picture / scale).astype(np.int16)
+        interpreter.set_tensor(image["index"], levels[np.newaxis])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(answer["index"])[0].copy())
+    wrong16, wrong8 = (
+        np.abs(answers - tiny.expected).mean()
+        for answers in (np.stack(rows), classify(tiny.tflite["int8"], tiny.pictures))
+    )
+    assert wrong16 < wrong8
 
 
 def test_integer_only_holds_integers_operator_by_operator(tiny) -> None:
@@ -152,10 +205,12 @@ def with_cumsum() -> bytes:
 
 def test_an_operator_left_in_float_is_no_integer_only_file(with_cumsum: bytes) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
-    ranges = measure_ranges(with_cumsum, pictures, threads=1)
-    assert "CUMSUM" in float_operators(quantize_static(with_cumsum, ranges, integer_only=False))
+    found = fast(with_cumsum, pictures)
+    network, scheme = found.network, found.scheme
+    data = quantize_static(with_cumsum, network, scheme, integer_only=False)
+    assert "CUMSUM" in float_operators(data)
     with pytest.raises(ConversionError) as caught:
-        quantize_static(with_cumsum, ranges, integer_only=True)
+        quantize_static(with_cumsum, network, scheme, integer_only=True)
     assert str(caught.value) == (
         "int8_full.tflite: operators CUMSUM, DEQUANTIZE, QUANTIZE stay in float; expected integers "
         "only; replace the layers or leave int8_full.tflite out with --formats (int8.tflite may "
@@ -163,10 +218,11 @@ def test_an_operator_left_in_float_is_no_integer_only_file(with_cumsum: bytes) -
     )
 
 
-@pytest.mark.parametrize("ranges", [{}, {"another tensor": Range(0.0, 1.0)}])
-def test_ranges_of_another_file_are_an_error(tiny, ranges: dict[str, Range]) -> None:
+@pytest.mark.parametrize("ranges", [{}, {0: Range(0.0, 1.0)}])
+def test_missing_ranges_are_an_error(tiny, ranges: dict[int, Range]) -> None:
+    scheme = Scheme(tiny.fast.scheme.parameters, ranges, tiny.fast.scheme.float_operations)
     with pytest.raises(ConversionError, match=r"^litert-quantizer cannot quantize this model: "):
-        quantize_static(tiny.tflite_float32, ranges, integer_only=True)
+        quantize_static(tiny.tflite_float32, tiny.fast.network, scheme, integer_only=True)
 
 
 def test_dead_channels_survive(answers) -> None:
@@ -180,14 +236,16 @@ def test_dead_channels_survive(answers) -> None:
     serving = serving_model(model, PREPROCESSINGS["tf"])
     pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     float32 = tflite.convert_float32(serving)
-    ranges = measure_ranges(float32, pictures, threads=1)
+    found = fast(float32, pictures)
     for data in (
         quantize_dynamic(float32),
-        quantize_static(float32, ranges, integer_only=False),
+        quantize_static(float32, found.network, found.scheme, integer_only=False),
     ):
         np.testing.assert_allclose(classify(data, pictures), answers(serving, pictures), atol=0.05)
 
 
 def test_nothing_is_printed(tiny, capfd: pytest.CaptureFixture[str]) -> None:
-    quantize_static(tiny.tflite_float32, tiny.ranges, integer_only=True)
+    quantize_static(
+        tiny.tflite_float32, tiny.fast.network, tiny.fast.scheme, integer_only=True
+    )
     assert capfd.readouterr().out == ""

@@ -149,7 +149,7 @@ def test_errors_that_nobody_expected(cli, monkeypatch, problem, message):
         raise problem
 
     monkeypatch.setattr("resnet_edge.steps.report.make_report", fail)
-    monkeypatch.setattr("resnet_edge.cli.app.present_formats", lambda *_: ("fp32.onnx",))
+    monkeypatch.setattr("resnet_edge.cli.proving.present_formats", lambda *_: ("fp32.onnx",))
     ran = cli("report")
     assert (ran.code, ran.out, ran.err) == (1, "", f"error: {message}\n")
 
@@ -158,7 +158,7 @@ def test_ctrl_c(cli, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("resnet_edge.cli.app.present_formats", interrupt)
+    monkeypatch.setattr("resnet_edge.cli.proving.present_formats", interrupt)
     ran = cli("report")
     assert (ran.code, ran.out) == (130, "")
     assert ran.err == "interrupted; run the same command again to go on\n"
@@ -171,7 +171,7 @@ def test_ctrl_c_while_a_native_module_starts(cli, monkeypatch):
         except KeyboardInterrupt as problem:
             raise ImportError("initialization failed") from problem
 
-    monkeypatch.setattr("resnet_edge.cli.app.present_formats", interrupt)
+    monkeypatch.setattr("resnet_edge.cli.proving.present_formats", interrupt)
     ran = cli("report")
     assert (ran.code, ran.err) == (130, "interrupted; run the same command again to go on\n")
 

@@ -31,7 +31,10 @@ from resnet_edge.results import (
     GateResult,
     Interval,
     Latency,
+    LayerQuantization,
     Machine,
+    QuantizationResult,
+    QuantizationTrial,
     Verdict,
 )
 
@@ -124,9 +127,46 @@ def make_row(name: str, labels: tuple[str, ...] = ("cat", "dog"), **changes: obj
     return ArtifactRow(make_sidecar(name, labels), parity, make_bench(name))
 
 
+def make_layer(layer: str, share: float, **changes: object) -> LayerQuantization:
+    made = LayerQuantization(layer, ("CONV_2D",), -1.5, 20.25, 30.04, 40.06, 0.995, share)
+    return dataclasses.replace(made, **changes)
+
+
+def make_trial(layer: str, *float_layers: str, **changes: object) -> QuantizationTrial:
+    made = QuantizationTrial(layer, float_layers, 0.975, 21.3, 25_900_000, 0.0181, holds=False)
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture
+def layer() -> Callable[..., LayerQuantization]:
+    return make_layer
+
+
+@pytest.fixture
+def trial() -> Callable[..., QuantizationTrial]:
+    return make_trial
+
+
+@pytest.fixture
+def quantization() -> QuantizationResult:
+    """Of the sidecars' pictures and method: three layers, two trials."""
+    return QuantizationResult(
+        model_sha256=MODEL_SHA,
+        calibration_sha256=digest("calibration"),
+        pictures=200,
+        method="min-max",
+        findings={"equalisation": "strength 0.5, 3 groups of tensors"},
+        layers=(make_layer("conv1", 0.25), make_layer("conv2", 0.625), make_layer("head", 0.125)),
+        trials=(
+            make_trial(""),
+            make_trial("conv2", "conv2", agreement=0.995, latency_s=0.0212, holds=True),
+        ),
+    )
+
+
 @pytest.fixture
 def content() -> ReportContent:
-    """Nine artifacts of a model of two classes, all of which pass."""
+    """Every artifact of a model of two classes, all of which pass."""
     labels = ("cat", "dog")
     return ReportContent(
         model=ModelSection("pets", MODEL_SHA, labels, (64, 64), 23_591_810, 348_000_000, "none"),

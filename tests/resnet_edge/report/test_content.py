@@ -75,3 +75,9 @@ def test_artifact_of_another_model_is_refused(content):
     other = dataclasses.replace(content.model, sha256="cd" * 32)
     with pytest.raises(ArtifactError, match=r"saved_model: made from model abab.*about cdcd"):
         dataclasses.replace(content, model=other)
+
+
+def test_a_quantization_of_another_model_is_refused(content, quantization):
+    other = dataclasses.replace(quantization, model_sha256="cd" * 32)
+    with pytest.raises(ArtifactError, match=r"quantization is of model cdcd.*about abab"):
+        dataclasses.replace(content, quantization=other)

@@ -102,3 +102,37 @@ def test_any_number_and_any_text_make_valid_json(content, row, values, low, labe
     data = round_trip(dataclasses.replace(content, artifacts=(one,), notes=(label,)))
     if any(math.isnan(value) for value in values):
         assert data["verdict"] == "fail"
+
+
+def test_quantization_is_null_where_nothing_is_known(content):
+    assert round_trip(content)["quantization"] is None
+
+
+def test_quantization_holds_every_layer_and_trial(content, quantization, layer):
+    broken = layer("pool", math.nan, low=-math.inf, logits_sqnr_db=math.inf, agreement=math.nan)
+    quantization = dataclasses.replace(quantization, layers=(*quantization.layers, broken))
+    data = round_trip(dataclasses.replace(content, quantization=quantization))["quantization"]
+    assert data["method"] == "min-max"
+    assert data["pictures"] == 200
+    assert data["findings"] == {"equalisation": "strength 0.5, 3 groups of tensors"}
+    assert [row["layer"] for row in data["layers"]] == ["conv1", "conv2", "head", "pool"]
+    assert data["layers"][0] == {
+        "layer": "conv1", "kinds": ["CONV_2D"], "low": -1.5, "high": 20.25,
+        "output_sqnr_db": 30.04, "output_sqnr_exact": False,
+        "logits_sqnr_db": 40.06, "logits_sqnr_exact": False, "agreement": 0.995, "share": 0.25,
+    }  # fmt: skip
+    unknown = {key: data["layers"][3][key] for key in ("low", "logits_sqnr_db", "agreement")}
+    assert set(unknown.values()) == {None}
+    assert data["layers"][3]["logits_sqnr_exact"] is True
+    first, second = data["trials"]
+    assert (first["layer"], first["float_layers"], first["best"]) == ("", [], False)
+    assert (second["float_layers"], second["holds"], second["best"]) == (["conv2"], True, True)
+    assert second["latency_ms"] == pytest.approx(21.2)
+
+
+def test_an_artifact_says_what_was_found_of_it(content, row):
+    one = row("int8.onnx")
+    found = dataclasses.replace(one.sidecar, findings={"processor": "avx2"})
+    rows = (row("fp32.onnx"), dataclasses.replace(one, sidecar=found))
+    data = round_trip(dataclasses.replace(content, artifacts=rows))
+    assert [artifact["findings"] for artifact in data["artifacts"]] == [{}, {"processor": "avx2"}]

@@ -45,11 +45,12 @@ class Page(HTMLParser):
 def test_page_shows_every_part(content):
     page = Page(render_html(content))
     for words in (
-        "All 9 artifacts hold their gates.",
+        "All 10 artifacts hold their gates.",
         "Know this first",
         "trained from random weights",
         "CPU: no GPU was found",
         "int8_full.tflite",
+        "static: int8 weights, int16 activations, float softmax",
         "✓ pass",
         "Accuracy pass:",
         "Every artifact, latency not checked:",
@@ -138,6 +139,7 @@ def test_no_test_split_and_nothing_measured(content, row):
     assert "because there is no test split" in page.words
     assert "No latency was measured." in page.words
     assert "Training" not in page.words
+    assert "Quantization" not in page.words
     assert "Changed answers" not in page.words
 
 
@@ -153,7 +155,7 @@ def test_everything_fails_and_nan_is_shown(content, row):
     )
     rows = tuple(row(r.name, gate=gate, **values) for r in content.artifacts)
     page = Page(render_html(dataclasses.replace(content, artifacts=rows)))
-    assert "9 of 9 failed:" in page.words
+    assert "10 of 10 failed:" in page.words
     assert "NaN among the answers" in page.words
     assert "✓ pass" not in page.words
 
@@ -189,3 +191,31 @@ def test_a_thousand_classes_stay_readable(content, row, count):
     text = render_html(content)
     assert "Of 1,000 classes, the 20 with the most wrong answers are shown" in Page(text).words
     assert len(text) < 300_000
+
+
+def test_the_quantization_is_shown(content, quantization):
+    page = Page(render_html(dataclasses.replace(content, quantization=quantization)))
+    for words in (
+        "How the integer artifacts were made",
+        "equalisation strength 0.5, 3 groups of tensors",
+        "3 layers, largest share first.",
+        "conv2 CONV_2D 2 −1.50 to 20.2 30.0 dB 40.1 dB 99.50 % 62.50 %",
+        "conv2 to float conv2 99.50 % 21.3 dB 25.9 MB 21.2 yes, best",
+    ):
+        assert words in page.words, words
+    assert page.attributes.count(("class", "best")) == 1
+    assert ("href", "#quantization") in page.attributes
+    assert "All 3 layers" not in page.words  # the short table has them all
+
+
+def test_very_many_layers_are_folded(content, quantization, layer):
+    layers = tuple(layer(f"{HOSTILE}_{i}", 1 / 600) for i in range(600))
+    quantization = dataclasses.replace(
+        quantization, layers=layers, method=HOSTILE, findings={HOSTILE: HOSTILE}
+    )
+    text = render_html(dataclasses.replace(content, quantization=quantization))
+    page = Page(text)
+    assert "Of 600 layers, the 15 guiltiest cause 2.5 % of the noise." in page.words
+    assert "All 600 layers, in the order of the graph" in page.words
+    assert "script" not in page.tags
+    assert not any(name.startswith("on") for name, _ in page.attributes)

@@ -76,3 +76,18 @@ def test_int8_that_is_not_faster_despite_vnni_is_not_blamed_on_it(content, row, 
 
 def test_int8_that_is_faster_needs_no_words(content, row, bench, latency):
     assert derive_notes(only(content, *slow_int8(row, bench, latency, 2.0))) == ()
+
+
+def test_an_artifact_of_another_quantization_is_named(content, row, quantization):
+    one = row("int8.onnx")
+    calibration = dataclasses.replace(one.sidecar.calibration, method="entropy")
+    other = dataclasses.replace(
+        one, sidecar=dataclasses.replace(one.sidecar, calibration=calibration)
+    )
+    rows = (row("fp32.onnx"), row("int8.tflite"), other)
+    (note,) = [
+        n for n in derive_notes(only(content, *rows, quantization=quantization)) if "quant" in n
+    ]
+    assert note.startswith(
+        "What is said of the quantization is not about int8.onnx, which was made"
+    )

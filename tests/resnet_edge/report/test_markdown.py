@@ -41,3 +41,14 @@ def test_changed_answers_are_counted(content, row, change):
         dataclasses.replace(content, artifacts=(row("int8.onnx", changed=(record,)),))
     )
     assert "- int8.onnx: 1 answer of 20 changed" in text
+
+
+def test_the_quantization_is_told(content, quantization):
+    assert "## Quantization" not in render_markdown(content)
+    text = render_markdown(dataclasses.replace(content, quantization=quantization))
+    lines = text.splitlines()
+    assert "- equalisation: strength 0.5, 3 groups of tensors" in lines
+    layer = "| conv2 | CONV\\_2D | 2 | −1.50 to 20.2 | 30.0 dB | 40.1 dB | 99.50 % | 62.50 % |"
+    assert layer in lines
+    assert "| nothing yet | none | 97.50 % | 21.3 dB | 25.9 MB | 18.1 | no |" in lines
+    assert "| conv2 to float | conv2 | 99.50 % | 21.3 dB | 25.9 MB | 21.2 | yes, best |" in lines

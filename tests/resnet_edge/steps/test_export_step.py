@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import hash_path, load_artifact
+from resnet_edge.artifacts import Format, artifact_kind, hash_path, load_artifact
 from resnet_edge.errors import ArtifactError, ModelError, UsageError
 from resnet_edge.options import CalibrationOptions, ModelOptions, Options, parse_formats
 from resnet_edge.steps import export as export_module
@@ -96,7 +96,7 @@ def plain_options(out: Path, formats: str, **model: object) -> Options:
 def test_a_users_own_model(plain_model: Path, tmp_path, write_photos, recorder):
     labels = tmp_path / "labels.txt"
     labels.write_text("eins\nzwei\ndrei\n")
-    calibration = CalibrationOptions(write_photos(tmp_path / "some", count=2))
+    calibration = CalibrationOptions(write_photos(tmp_path / "some", count=12))
     options = plain_options(tmp_path, "int8.tflite", preprocessing="tf", labels=labels)
     done = export(replace(options, calibration=calibration), plain_model, recorder)
     (artifact,) = done.artifacts
@@ -105,7 +105,9 @@ def test_a_users_own_model(plain_model: Path, tmp_path, write_photos, recorder):
     assert artifact.sidecar.model_name == "plain"
     assert artifact.sidecar.calibration is not None
     assert artifact.sidecar.calibration.source == "folder some"
-    assert artifact.sidecar.calibration.pictures == 6
+    assert artifact.sidecar.calibration.pictures == 36
+    assert artifact.sidecar.calibration.method == "equalized"
+    assert "dB on 9 held-out calibration pictures" in artifact.sidecar.findings["simulated SQNR"]
 
 
 def test_without_preprocessing_it_asks(plain_model: Path, tmp_path):
@@ -165,7 +167,7 @@ def test_what_is_no_model(tmp_path):
 
 def test_a_failing_worker_is_one_message(options: Options, monkeypatch):
     job = export_module._describe_job(options, options.layout.model)
-    broken = replace(job, model=Path("/gone.keras"), names=("fp32.onnx",))
+    broken = replace(job, model=Path("/gone.keras"), format=Format.ONNX, names=("fp32.onnx",))
     with pytest.raises(ModelError, match=r"^/gone.keras: no such file; expected a .keras model"):
         export_module._convert((broken,), options, _silent())
     monkeypatch.setattr(
@@ -187,7 +189,8 @@ def _silent():
 
 def worker_job(out: Path, model: Path, name: str) -> ExportJob:
     options = plain_options(out, name, preprocessing="unit")
-    return replace(export_module._describe_job(options, model), names=(name,))
+    job = export_module._describe_job(options, model)
+    return replace(job, format=artifact_kind(name).format, names=(name,))
 
 
 def test_a_full_disk_leaves_no_half_saved_model(plain_model: Path, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference, write_reference
-from resnet_edge.results import ParityResult, Verdict
+from resnet_edge.results import LayerQuantization, ParityResult, QuantizationResult, Verdict
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.export import export
 from resnet_edge.steps.parity import check_parity
@@ -141,3 +141,39 @@ def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Opt
     assert report["model"]["weights"] == "of the user's model plain"
     for name in ("report.md", "report.html"):
         assert "there is no test split; pass --test DIR" in (own.out / name).read_text()
+
+
+def quantization_of(model_sha256: str) -> QuantizationResult:
+    layer = LayerQuantization("conv2d", ("CONV_2D",), 0.0, 6.0, 31.0, 42.0, 1.0, 1.0)
+    found = {"simulated SQNR": "30.5 dB on 12 held-out calibration pictures"}
+    return QuantizationResult(model_sha256, "ab" * 32, 40, "equalized", found, (layer,), ())
+
+
+def model_sha256_of(options: Options) -> str:
+    return str(json.loads((options.out / "report.json").read_text())["model"]["sha256"])
+
+
+def test_the_quantization_of_this_model_is_shown(options: Options, recorder):
+    write_record(options.layout.quantization, quantization_of(model_sha256_of(options)))
+    written = make_report(options, recorder)
+    report = json.loads(written.json.read_text())
+    assert report["quantization"]["layers"][0]["layer"] == "conv2d"
+    for path in (written.html, written.markdown, written.json):
+        assert "30.5 dB on 12 held-out calibration pictures" in path.read_text(), path
+    assert recorder.warned == []
+
+
+def test_the_quantization_of_another_model_is_left_out_with_a_warning(options: Options, recorder):
+    write_record(options.layout.quantization, quantization_of("cd" * 32))
+    written = make_report(options, recorder)
+    (warning,) = recorder.warned
+    assert warning.startswith("quantization.json is left out: it is of model cdcdcdcdcdcdcdcd…, th")
+    assert warning in written.content.notes
+    assert json.loads(written.json.read_text())["quantization"] is None
+    assert "Who is guilty" not in written.html.read_text()
+
+
+def test_a_damaged_quantization_is_said(options: Options):
+    options.layout.quantization.write_text("{")
+    with pytest.raises(ArtifactError, match=r"quantization\.json: not JSON"):
+        make_report(options)

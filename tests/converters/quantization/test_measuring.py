@@ -10,7 +10,9 @@ from keras import layers
 from converters import tflite
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.ranges import Range, measure_ranges
+from converters.quantization.choices import RangeMethod
+from converters.quantization.measuring import measure_ranges
+from converters.quantization.ranges import Range
 from converters.serving import serving_model
 
 
@@ -100,3 +102,47 @@ def test_not_finite_activations_name_the_tensor(value: float) -> None:
         "' holds NaN or infinite values; the model's weights or the --preprocessing do not fit; "
         "check the float artifacts first"
     )
+
+
+@pytest.mark.parametrize("method", [m for m in RangeMethod if m is not RangeMethod.MIN_MAX])
+def test_every_method_stays_within_the_extremes_and_holds_zero(tiny, method: RangeMethod) -> None:
+    found = measure_ranges(tiny.tflite_float32, tiny.pictures[:4], threads=1, method=method)
+    widest = measure_ranges(tiny.tflite_float32, tiny.pictures[:4], threads=1)
+    assert found.keys() == widest.keys()
+    (image,) = [name for name in found if found[name] == Range(0.0, 255.0)]
+    for name in found.keys() - {image}:
+        slack = 1e-6 * (widest[name].high - widest[name].low)
+        assert min(0.0, widest[name].low) - slack <= found[name].low <= 0
+        assert 0 <= found[name].high <= max(0.0, widest[name].high) + slack
+        assert found[name].low < found[name].high
+
+
+@pytest.mark.parametrize("method", [RangeMethod.PERCENTILE, RangeMethod.MSE, RangeMethod.ENTROPY])
+def test_methods_by_histogram_do_not_depend_on_the_order(tiny, method: RangeMethod) -> None:
+    forwards, backwards = (
+        measure_ranges(tiny.tflite_float32, part, threads=1, method=method)
+        for part in (tiny.pictures[:3], tiny.pictures[2::-1])
+    )
+    assert forwards == backwards
+
+
+def test_a_moving_average_by_hand(float32: bytes) -> None:
+    """Of the highs 76.5 and 0: 0.95 of the first and 0.05 of the second."""
+    method = RangeMethod.MOVING_AVERAGE
+    found = dict(measure_ranges(float32, pictures(204, 51), threads=1, method=method))
+    subtracted = named(found, "Sub")
+    assert subtracted.high == pytest.approx(0.95 * 76.5)
+    assert subtracted.low == pytest.approx(0.05 * -76.5)
+
+
+@pytest.mark.parametrize("method", list(RangeMethod))
+def test_constant_activations_get_a_range_with_zero_and_extent(
+    float32: bytes, method: RangeMethod
+) -> None:
+    """The lowest ReLU output of dark pictures is zero, everywhere."""
+    found = dict(measure_ranges(float32, pictures(0, 0), threads=1, method=method))
+    relu = named(found, "double")
+    if method is RangeMethod.MIN_MAX:
+        assert relu == Range(0.0, 0.0)
+    else:
+        assert relu == Range(0.0, 1.0)

@@ -1,0 +1,149 @@
+"""The commands that prove things: reference, parity, bench, report.
+
+Each turns its options into records, calls one step and prints the result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from resnet_edge.cli import parameters as p
+from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
+from resnet_edge.cli.settings import parse_threads, present_formats
+from resnet_edge.latency import LatencySpec
+from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
+from resnet_edge.parity.gates import Gates
+from resnet_edge.pictures import Fit
+from resnet_edge.report import units
+from resnet_edge.results import Verdict
+
+_GATES, _LATENCY = Gates(), LatencySpec()
+BUILD = Path("build")
+
+
+def reference(
+    model: p.ModelArgument = None,
+    out: p.Out = BUILD,
+    test: p.Test = None,
+    skip_unreadable: p.SkipUnreadable = False,
+    labels: p.Labels = None,
+    preprocessing: p.PreprocessingOption = None,
+    fit: p.FitOption = Fit.CROP,
+    min_seconds: p.MinSeconds = _LATENCY.min_seconds,
+    min_queries: p.MinQueries = _LATENCY.min_queries,
+    as_json: p.Json = False,
+) -> None:
+    """The full-precision model's answers on this machine's best device: OUT/reference.npz."""
+    from resnet_edge.steps.reference import make_reference
+
+    options = Options(
+        out=out,
+        data=DataOptions(test=test, fit=fit, skip_unreadable=skip_unreadable),
+        model=ModelOptions(preprocessing=preprocessing, labels=labels),
+        bench=BenchOptions(LatencySpec(min_seconds, min_queries)),
+    )
+    info = make_reference(options, model, Terminal(quiet=as_json)).reference.info
+    if as_json:
+        print_json(info)
+    else:
+        print(
+            f"{options.layout.reference}: {units.plural(len(info.hashes), 'picture')}, "
+            f"{info.device}, {info.backend}, p50 {units.milliseconds(info.latency.p50_s)} ms"
+        )
+
+
+def parity(
+    out: p.Out = BUILD,
+    formats: p.Formats = "",
+    fp32_agreement: p.Fp32Agreement = _GATES.fp32_agreement,
+    fp32_max_logit: p.Fp32MaxLogit = _GATES.fp32_max_logit,
+    fp16_agreement: p.Fp16Agreement = _GATES.fp16_agreement,
+    int8_accuracy: p.Int8Accuracy = _GATES.int8_accuracy,
+    confidence: p.Confidence = _GATES.confidence,
+    allow_inconclusive: p.AllowInconclusive = False,
+    as_json: p.Json = False,
+) -> None:
+    """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
+    from resnet_edge.report.content import worst_verdict
+    from resnet_edge.steps.parity import check_parity
+
+    gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
+    options = Options(out=out, formats=present_formats(out, formats), gates=gates)
+    result = check_parity(options, Terminal(quiet=as_json)).result
+    if as_json:
+        print_json(result)
+    else:
+        print_rows([(a.name, f"{a.gate.verdict.value}: {a.gate.reason}") for a in result.artifacts])
+    exit_with(worst_verdict(a.gate.verdict for a in result.artifacts), allow_inconclusive)
+
+
+def bench(
+    out: p.Out = BUILD,
+    formats: p.Formats = "",
+    min_seconds: p.MinSeconds = _LATENCY.min_seconds,
+    min_queries: p.MinQueries = _LATENCY.min_queries,
+    threads: p.Threads = None,
+    max_p90_ms: p.MaxP90Ms = None,
+    max_latency_ratio: p.MaxLatencyRatio = None,
+    as_json: p.Json = False,
+) -> None:
+    """Measure every artifact's latency on this machine: OUT/results/bench-HOST.json."""
+    from resnet_edge.report.content import worst_verdict
+    from resnet_edge.steps.bench import measure_latency
+
+    options = Options(
+        out=out,
+        formats=present_formats(out, formats),
+        gates=Gates(max_p90_ms=max_p90_ms, max_latency_ratio=max_latency_ratio),
+        bench=BenchOptions(LatencySpec(min_seconds, min_queries), parse_threads(threads)),
+    )
+    benched = measure_latency(options, Terminal(quiet=as_json))
+    if as_json:
+        print_json(benched.result)
+    else:
+        print_rows(
+            [
+                (
+                    a.name,
+                    f"{units.plural(x.threads, 'thread')}: p50 {units.milliseconds(x.p50_s)} ms, "
+                    f"p90 {units.milliseconds(x.p90_s)} ms",
+                )
+                for a in benched.result.artifacts
+                for x in a.latencies
+            ]
+        )
+    gates = [a.gate.verdict for a in benched.result.artifacts]
+    exit_with(worst_verdict(v for v in gates if v is not Verdict.NOT_CHECKED), allowed=False)
+
+
+def report(
+    out: p.Out = BUILD,
+    formats: p.Formats = "",
+    allow_inconclusive: p.AllowInconclusive = False,
+    as_json: p.Json = False,
+) -> None:
+    """Merge all results: OUT/report.html, report.md, report.json."""
+    from resnet_edge.report.contract import report_json
+    from resnet_edge.steps.report import make_report
+
+    options = Options(out=out, formats=present_formats(out, formats))
+    written = make_report(options, Terminal(quiet=as_json))
+    if as_json:
+        print_json(report_json(written.content))
+    else:
+        print_summary(written.content)
+        print(f"report: {written.html}")
+    exit_with(written.content.verdict, allow_inconclusive)
+
+
+def exit_with(verdict: Verdict, allowed: bool) -> None:
+    """Exit 1 where a gate fell, or could not be decided and that was not allowed."""
+    if verdict is Verdict.FAIL:
+        raise typer.Exit(1)
+    if verdict is Verdict.INCONCLUSIVE and not allowed:
+        Terminal(quiet=False).warn(
+            "some gates are inconclusive: add test pictures, or pass --allow-inconclusive"
+        )
+        raise typer.Exit(1)
