@@ -236,7 +236,7 @@ class QuantizationTrial:
     """What was changed; empty for the first, with every layer rounded."""
     float_layers: tuple[str, ...]
     agreement: float
-    """Of the file in its runtime with the float model, on held-out calibration pictures."""
+    """Of the file in its runtime with the float model, on the calibration pictures."""
     sqnr_db: float
     bytes: int
     latency_s: float

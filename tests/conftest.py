@@ -52,7 +52,7 @@ class Recorder:
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        yield lambda done, total: None
+        yield lambda done, total, words="": None
 
 
 def write_photos(root: Path, count: int = 20, seed: int = 0, noise: float = 30.0) -> Path:

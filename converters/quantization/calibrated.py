@@ -42,6 +42,9 @@ and 1 it matters little (within 0.3 dB on a trained ResNet50); below, other pict
 UNSTABLE = 0.25
 """A tensor's range that differs by more than this share between two halves of the pictures."""
 
+FIXED_RANGES = {"LOGISTIC": Range(0.0, 255 / 256), "TANH": Range(-1.0, 127 / 128)}
+"""Of operators whose integer kernels know one step only."""
+
 Progress = Callable[[str, int, int, str], None]
 """Gets what is being done, how much is done, of how much, and the figures so far in words."""
 
@@ -92,6 +95,8 @@ def calibrate_equalized(
     """
     check_operations(network)
     pictures = pictures[np.random.default_rng(0).permutation(len(pictures))]  # classes take turns
+    if len(pictures) < 4:  # every quarter needs one
+        pictures = np.resize(pictures, (4, *pictures.shape[1:]))
     quarters = _measure_quarters(network, pictures, progress)
     fit = merge_statistics(merge_statistics(quarters[0], quarters[1]), quarters[2])
     sample, held_out = sample_pictures(network, pictures)
@@ -129,9 +134,15 @@ def scheme_of(network: Network, equalized: Equalized, float_operations: frozense
 
 
 def share_ranges(network: Network, ranges: Mapping[int, Range]) -> dict[int, Range]:
-    """Give both sides of operators that only move values one range, as runtimes demand."""
+    """Set the ranges that runtimes demand.
+
+    Both sides of operators that only move values have one range; sigmoid and tanh have a fixed one
+    (LiteRT 8-bit spec).
+    """
     shared = dict(ranges)
     for operation in network.operations:
+        if operation.kind in FIXED_RANGES and operation.output in shared:
+            shared[operation.output] = FIXED_RANGES[operation.kind]
         if operation.kind in SAME_VALUES and operation.inputs[0] in shared:
             shared[operation.output] = shared[operation.inputs[0]]
     return shared

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import io
 import json
+import zipfile
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from converters.quantization.choices import FEWEST_PICTURES, Level, RangeMethod
 from converters.quantization.measuring import measure_ranges
 from converters.quantization.network import Network, Parameters, read_network
 from converters.quantization.ranges import Range
+from converters.quantization.rounding import widened
 from converters.quantization.simulation import Scheme, correct_biases
 
 
@@ -161,9 +163,8 @@ def _calibrate_fast(
     measured = measure_ranges(
         float32, pictures, method=method.range_method, threads=threads, progress=advance
     )
-    ranges = share_ranges(
-        network, {i: measured[name] for i, name in enumerate(network.names) if name in measured}
-    )
+    found = {i: measured[name] for i, name in enumerate(network.names) if name in measured}
+    ranges = share_ranges(network, {tensor: widened(span) for tensor, span in found.items()})
     return Calibrated(network, Scheme(network.parameters, ranges, kept), network.parameters, None)
 
 
@@ -211,7 +212,7 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
                 exact = arrays.get(name, kernel)
                 parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
                 reference[i] = Parameters(exact, arrays[f"reference_bias_{i}"])
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
         raise ConversionError(
             f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
         ) from problem

@@ -156,7 +156,7 @@ def _binding(network: Network, operation: Operation, weighted: set[int]) -> str:
         return "none" if last in axes or -1 in axes else "same"
     if operation.kind in ("RESHAPE", "SQUEEZE"):
         before, after = (network.shapes[t] for t in (operation.inputs[0], operation.output))
-        return "same" if before[-1] == after[-1] and len(after) >= 2 else "none"
+        return "same" if before[-1] == after[-1] else "none"
     return "none"
 
 

@@ -155,7 +155,8 @@ def _weighted(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
     match operation.kind:
         case "FULLY_CONNECTED":
             flat = tf.reshape(x, [-1, weights.kernel.shape[0]])
-            return tf.matmul(flat, weights.kernel) + weights.bias
+            y = tf.matmul(flat, weights.kernel) + weights.bias
+            return tf.reshape(y, [-1, *x.shape[1:-1], y.shape[-1]]) if options.keepNumDims else y
         case "DEPTHWISE_CONV_2D":
             convolve = tf.nn.depthwise_conv2d
         case _:
@@ -180,12 +181,15 @@ def _pool(function: Callable[..., Tensor]) -> Callable[[Options, Sequence[Tensor
 
 
 def _reshape(_: Options, arguments: Sequence[Tensor]) -> Tensor:
-    """The batch is free, whatever the file says of it."""
+    """The batch is free, whatever the file says of it; even where the file, sure of 1, drops it."""
     x, shape = arguments[0], [int(size) for size in np.asarray(arguments[1]).reshape(-1)]
+    size = math.prod(x.shape[1:])
     rest = shape[1:]
     if -1 in rest:
-        known = math.prod(size for size in rest if size != -1)
-        rest[rest.index(-1)] = math.prod(x.shape[1:]) // known
+        known = math.prod(one for one in rest if one != -1)
+        rest[rest.index(-1)] = size // known
+    if math.prod(rest) != size:
+        rest = [1] * (len(x.shape) - 1 - len(shape)) + shape
     return tf.reshape(x, [-1, *rest])
 
 

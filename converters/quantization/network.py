@@ -256,6 +256,9 @@ def _operation(
     outputs = tuple(int(i) for i in operator.outputs)
     fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
     owner = names[inputs[1] if kind in WITH_KERNEL else outputs[0]]
+    layer = layer_of(owner, layers)
+    if layers and layer not in layers:  # a kernel that two operators share has a name of its own
+        layer = layer_of(names[outputs[0]], layers)
     return Operation(
         index,
         kind,
@@ -263,7 +266,7 @@ def _operation(
         outputs,
         _ACTIVATIONS[fused],
         operator.builtinOptions,
-        layer_of(owner, layers),
+        layer,
     )
 
 
@@ -271,15 +274,18 @@ def layer_of(tensor: str, layers: frozenset[str] = frozenset()) -> str:
     """The Keras layer that a tensor's name speaks of.
 
     The converter joins the names of fused operators by ``;``, and Keras numbers a layer that is
-    called a second time: ``serving_1/resnet50_1/conv1_relu_1/Relu;serving_1/…``.
+    called a second time: ``serving_1/resnet50_1/conv1_relu_1/Relu;serving_1/…``. Where the model
+    itself is numbered, all its layers are: ``serving_1/…/add_1`` is ``add``, not ``add_1``.
 
     Args:
         tensor: A tensor's name in the TFLite file.
         layers: Names that exist; among them the innermost that fits is taken.
     """
     path = tensor.split(";")[-1].split("/")
+    numbered = re.search(r"_\d+$", path[0]) is not None
     for part in reversed(path):
-        for name in (part, re.sub(r"_\d+$", "", part)):
+        names = (part, re.sub(r"_\d+$", "", part))
+        for name in reversed(names) if numbered else names:
             if name in layers:
                 return name
     return path[-2] if len(path) > 1 else path[0].partition(":")[0]

@@ -173,13 +173,18 @@ def _activations(model: onnx.ModelProto, batch: np.ndarray) -> Iterator[tuple[st
 
 
 def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    if theirs.ndim == 4 and ours.ndim == 4 and theirs.shape != ours.shape:
-        theirs = theirs.transpose(0, 2, 3, 1)
-    if theirs.ndim == 4 and ours.ndim == 4 and theirs.shape != ours.shape:
-        return False
+    """Whether two tensors hold the same, channels last or first."""
     largest = float(np.abs(ours).max(initial=0.0))
-    close = np.abs(theirs.reshape(ours.shape) - ours) <= _TOLERANCE * largest + 1e-6
-    return bool(close.all())
+    layouts = [theirs]
+    if theirs.ndim == 4:
+        layouts.append(theirs.transpose(0, 2, 3, 1))
+    for layout in layouts:
+        squeezed = [size for size in layout.shape if size > 1]
+        if squeezed == [size for size in ours.shape if size > 1]:
+            difference = np.abs(layout.reshape(ours.shape) - ours)
+            if bool((difference <= _TOLERANCE * largest + 1e-6).all()):
+                return True
+    return False
 
 
 def _laid_out(node: onnx.NodeProto, operation: Operation, kernel: np.ndarray) -> np.ndarray:

@@ -64,10 +64,10 @@ def main(arguments: list[str]) -> int:
     try:
         run_plan(read_record(ExportPlan, Path(arguments[0]), ArtifactError), report)
     except (ConversionError, ResnetEdgeError) as problem:
-        report(ExportEvent("", "failed", 0, 0, str(problem)))
+        report(ExportEvent("", "failed", 0, 0, error=str(problem)))
         return 1
     except OSError as problem:
-        report(ExportEvent("", "failed", 0, 0, describe_os_error(problem)))
+        report(ExportEvent("", "failed", 0, 0, error=describe_os_error(problem)))
         return 1
     return 0
 

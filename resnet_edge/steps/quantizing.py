@@ -77,6 +77,8 @@ def _find_guilty(
 
 def load_quantized(job: ExportJob) -> Quantized:
     """Read what another worker calibrated."""
+    if job.pictures is None:
+        raise ArtifactError("calibration: no pictures; pass --calibration DIR")
     float32, calibrated = load_calibrated(job.quantized)
     return Quantized(float32, calibrated, _findings(calibrated))
 
@@ -124,6 +126,8 @@ def _search(
         earlier=tuple(_as_trial(row) for row in trials),
     ):
         best = found
+        if found.repeated:
+            continue
         trials = (*trials, _as_row(found.trial))
         result = replace(result, trials=trials)
         write_record(job.findings, result)
@@ -131,7 +135,10 @@ def _search(
         kept = len(found.trial.float_layers)
         words = f"{found.trial.agreement:.2%} agreement with {kept} layers in float"
         report(ExportEvent("quantization", "searching", len(trials), len(trials), words))
-    return calibrated if best is None else replace(calibrated, scheme=best.scheme)
+    if best is not None:
+        calibrated = replace(calibrated, scheme=best.scheme)
+    write_record(job.findings, replace(result, findings=_findings(calibrated)))
+    return calibrated
 
 
 def _earlier_trials(job: ExportJob, result: QuantizationResult) -> tuple[QuantizationTrial, ...]:

@@ -22,7 +22,7 @@ from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import onnx as onnx_quantization
 from converters.quantization import tflite as tflite_quantization
 from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Level
+from converters.quantization.choices import Level, Target
 from converters.quantization.engine import Method, calibrate
 from converters.quantization.measuring import measure_ranges
 from converters.quantization.ranges import Range
@@ -116,7 +116,9 @@ class Tiny:
 
     @cached_property
     def onnx_int8(self) -> onnx.ModelProto:
-        model = onnx_quantization.quantize_int8(self.onnx_float32, self.pictures)
+        model = onnx_quantization.quantize_int8(
+            self.onnx_float32, self.fast, self.pictures, Target.AUTO
+        )
         onnx_conversion.use_uint8_input(model)
         return model
 

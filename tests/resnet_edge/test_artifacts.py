@@ -60,11 +60,11 @@ def make(folder: Path, name: str, data: bytes = b"model") -> Artifact:
 def test_names_are_the_contract():
     expected = (
         *("saved_model", "fp32.tflite", "fp16.tflite", "dynamic.tflite", "int8.tflite"),
-        *("int8_full.tflite", "fp32.onnx", "fp16.onnx", "int8.onnx"),
+        *("int8_full.tflite", "int16x8.tflite", "fp32.onnx", "fp16.onnx", "int8.onnx"),
     )
     assert expected == ARTIFACT_NAMES
     calibrated = {kind.name for kind in ARTIFACT_KINDS if kind.calibrated}
-    assert calibrated == {"int8.tflite", "int8_full.tflite", "int8.onnx"}
+    assert calibrated == {"int8.tflite", "int8_full.tflite", "int16x8.tflite", "int8.onnx"}
 
 
 def test_input_and_output_types():

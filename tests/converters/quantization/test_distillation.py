@@ -1,0 +1,107 @@
+"""A few steps of distillation: never worse, repeatable, for networks of several kinds."""
+
+import numpy as np
+import pytest
+
+from converters.quantization import distillation
+from converters.quantization.calibrated import Calibrated
+from converters.quantization.choices import Level
+from converters.quantization.distillation import distill
+from converters.quantization.engine import Method, calibrate
+from converters.quantization.tflite import quantize_static
+
+STEPS = 4
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distillation, "STEPS", STEPS)
+    monkeypatch.setattr(distillation, "CHECK_EVERY", 2)
+
+
+def silent(stage: str, done: int, total: int, words: str) -> None:
+    """Show no progress."""
+
+
+def equalized(made) -> Calibrated:
+    return calibrate(made.float32, made.pictures, Method(Level.EQUALIZED), made.layers)
+
+
+def begun_with(words: str) -> float:
+    return float(words.split("at first ")[1].removesuffix(" dB"))
+
+
+def test_never_worse_on_held_out_pictures(residual) -> None:
+    seen: list[tuple[str, int, int, str]] = []
+    start = equalized(residual)
+    found = distill(start, residual.pictures, lambda *call: seen.append(call))
+    assert [call[:3] for call in seen] == [("distilling", done, 4) for done in (1, 2, 3, 4)]
+    assert [bool(words) for *_, words in seen] == [False, True, False, True]
+    assert found.figures.held_out_sqnr_db >= begun_with(seen[-1][3]) - 0.05
+    assert found.figures.held_out == round(distillation.HELD_OUT * 40)
+    assert found.figures.strength == start.figures.strength
+
+
+def test_a_student_that_gets_worse_is_not_kept(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WEIGHT_RATE", "BIAS_RATE", "RANGE_RATE"):
+        monkeypatch.setattr(distillation, name, 30.0)
+    start = equalized(residual)
+    found = distill(start, residual.pictures, silent)
+    for index, p in start.scheme.parameters.items():
+        np.testing.assert_allclose(found.scheme.parameters[index].kernel, p.kernel, atol=1e-7)
+        np.testing.assert_allclose(found.scheme.parameters[index].bias, p.bias, atol=1e-7)
+
+
+def test_the_same_inputs_give_the_same_weights(residual) -> None:
+    start = equalized(residual)
+    one, two = (distill(start, residual.pictures, silent).scheme for _ in range(2))
+    assert one.ranges == two.ranges
+    for index, p in one.parameters.items():
+        np.testing.assert_array_equal(two.parameters[index].kernel, p.kernel)
+        np.testing.assert_array_equal(two.parameters[index].bias, p.bias)
+
+
+@pytest.mark.parametrize("name", ["mobile", "attention"])
+def test_other_networks(networks, classify, name: str) -> None:
+    """Depthwise convolutions, ReLU6, hard swish, products."""
+    made = networks[name]
+    method = Method(Level.DISTILLED)
+    found = calibrate(made.float32, made.pictures, method, made.layers)
+    data = quantize_static(made.float32, found.network, found.scheme, integer_only=False)
+    expected = classify(made.float32, made.pictures)
+    np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.06)
+
+
+def test_a_layer_kept_in_float_stays_so(residual, classify) -> None:
+    method = Method(Level.DISTILLED, keep_float=("b_*",))
+    found = calibrate(residual.float32, residual.pictures, method, residual.layers)
+    assert residual.operation("b_reduce") in found.scheme.float_operations
+    data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
+    expected = classify(residual.float32, residual.pictures)
+    np.testing.assert_allclose(classify(data, residual.pictures), expected, atol=0.06)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_pictures(residual, count: int) -> None:
+    method = Method(Level.DISTILLED, few_pictures=True)
+    found = calibrate(residual.float32, residual.pictures[-count:], method, residual.layers)
+    assert found.figures.held_out == 1
+    assert all(np.isfinite(p.kernel).all() for p in found.scheme.parameters.values())
+
+
+@pytest.mark.parametrize("kind", ["one picture again and again", "a constant"])
+def test_pictures_of_a_single_class(residual, classify, kind: str) -> None:
+    last = residual.pictures[-1:]
+    picture = last if kind.startswith("one") else np.full_like(last, 128)
+    pictures = picture.repeat(32, axis=0)
+    method = Method(Level.DISTILLED)
+    found = calibrate(residual.float32, pictures, method, residual.layers)
+    for p in found.scheme.parameters.values():
+        assert np.isfinite(p.kernel).all()
+        assert np.isfinite(p.bias).all()
+    for span in found.scheme.ranges.values():
+        assert span.low <= 0 <= span.high
+        assert np.isfinite(span.high - span.low)
+    data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
+    expected = classify(residual.float32, picture)
+    np.testing.assert_allclose(classify(data, picture), expected, atol=0.06)
