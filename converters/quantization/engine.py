@@ -201,7 +201,7 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
         ConversionError: The file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             record = json.loads(bytes(arrays["record"]))
             float32 = bytes(arrays["float32"])
             network = read_network(float32, set(record["layers"]))

@@ -120,11 +120,17 @@ def replace_parameters(
         model.graph.initializer.append(numpy_helper.from_array(parameters.bias, name))
         kernel.node.input.append(name)
     elif np.any(parameters.bias):
-        raise ConversionError(
-            f"int8.onnx: layer {operation.layer!r} has no bias to correct; "
-            "leave int8.onnx out with --formats"
-        )
+        _add_bias(model, kernel.node, parameters.bias)
     return weight
+
+
+def _add_bias(model: onnx.ModelProto, node: onnx.NodeProto, bias: np.ndarray) -> None:
+    """Put a sum behind a product whose bias was zero, so that the converter left it out."""
+    result, product, name = node.output[0], f"{node.output[0]}_product", f"{node.name}_bias"
+    node.output[0] = product
+    model.graph.initializer.append(numpy_helper.from_array(bias, name))
+    add = helper.make_node("Add", [product, name], [result], f"{node.name}_add_bias")
+    model.graph.node.insert(list(model.graph.node).index(node) + 1, add)
 
 
 def store_in_8_bits(model: onnx.ModelProto, kernel: Kernel, steps: np.ndarray) -> None:

@@ -146,7 +146,7 @@ def deduce_quantization(computations: Iterable[Computation], *, integer_only: bo
         case Computation.STATIC:
             return Quantization.STATIC.value
         case Computation.STATIC_INT16:
-            return "static: int8 weights, int16 activations"
+            return Quantization.INT16_ACTIVATIONS.value
         case Computation.WEIGHT_ONLY:
             return "weight only: int8 weights, float32 activations"
 

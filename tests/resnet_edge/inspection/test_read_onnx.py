@@ -42,7 +42,7 @@ def write(tmp_path: Path, make_onnx: MakeOnnx) -> Callable[..., Path]:
         ("static", Quantization.STATIC.value, WeightGroup("int8", "per-channel", 1, 12)),
         (
             "int16x8",
-            "static: int8 weights, int16 activations",
+            "static: int8 weights, int16 activations, float softmax",
             WeightGroup("int8", "per-channel", 1, 12),
         ),
     ],

@@ -47,7 +47,7 @@ def write(tmp_path: Path, make_tflite: MakeTFLite) -> Callable[[str], Path]:
         ("integer only", Quantization.INTEGER_ONLY.value, "int8 weights and activations"),
         (
             "int16x8",
-            "static: int8 weights, int16 activations",
+            "static: int8 weights, int16 activations, float softmax",
             "int8 weights, int16 activations",
         ),
         (

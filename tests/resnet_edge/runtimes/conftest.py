@@ -18,8 +18,8 @@ import pytest
 
 from converters import onnx, tflite, tflite_file
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization import ranges
 from converters.quantization import tflite as quantize
+from converters.quantization.engine import Method, calibrate
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.saved_model import export_saved_model
 from converters.serving import serving_model
@@ -35,7 +35,10 @@ from resnet_edge.artifacts import (
 
 LABELS = ("a", "b", "c", "d")
 SIZE = (20, 24)
-TFLITE_NAMES = ("fp32.tflite", "fp16.tflite", "dynamic.tflite", "int8.tflite", "int8_full.tflite")
+TFLITE_NAMES = (
+    *("fp32.tflite", "fp16.tflite", "dynamic.tflite"),
+    *("int8.tflite", "int8_full.tflite", "int16x8.tflite"),
+)
 Seal = Callable[..., Artifact]
 
 
@@ -103,7 +106,7 @@ def _export(
     pictures = np.random.default_rng(3).integers(0, 256, (8, *size, 3), dtype=np.uint8)
     pictures = (pictures * np.linspace(0.3, 1, 8).reshape(-1, 1, 1, 1)).astype(np.uint8)
     float32 = tflite.convert_float32(serving)
-    measured = ranges.measure_ranges(float32, pictures, threads=1)
+    calibrated = calibrate(float32, pictures, Method(few_pictures=True))
     for name in names:
         path = folder / name
         match name:
@@ -118,9 +121,15 @@ def _export(
             case "dynamic.tflite":
                 path.write_bytes(_finish(quantize.quantize_dynamic(float32)))
             case _:
-                full = name == "int8_full.tflite"
-                data = quantize.quantize_static(float32, measured, integer_only=full)
-                path.write_bytes(_finish(data, uint8_in=True, uint8_out=full))
+                full, wide = name == "int8_full.tflite", name == "int16x8.tflite"
+                data = quantize.quantize_static(
+                    float32,
+                    calibrated.network,
+                    calibrated.scheme,
+                    integer_only=full,
+                    activation_bits=16 if wide else 8,
+                )
+                path.write_bytes(_finish(data, uint8_in=not wide, uint8_out=full))
         _seal(path, size=size, labels=labels)
     answers = serving(pictures.astype(np.float32), training=False)
     return Exported(folder, pictures, np.asarray(keras.ops.convert_to_numpy(answers)))

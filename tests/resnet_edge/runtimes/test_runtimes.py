@@ -27,8 +27,9 @@ Seal = Callable[..., Artifact]
         ("fp32.tflite", "LiteRT", 1e-5),
         ("fp16.tflite", "LiteRT", 2e-3),
         ("dynamic.tflite", "LiteRT", 0.03),
-        ("int8.tflite", "LiteRT", 0.03),
-        ("int8_full.tflite", "LiteRT", 0.03),
+        ("int8.tflite", "LiteRT", 0.05),
+        ("int8_full.tflite", "LiteRT", 0.05),
+        ("int16x8.tflite", "LiteRT", 0.03),
         ("fp32.onnx", "onnxruntime", 1e-5),
     ],
 )

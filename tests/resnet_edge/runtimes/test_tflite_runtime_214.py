@@ -17,7 +17,10 @@ from resnet_edge.model.resnet50 import resnet50
 pytestmark = pytest.mark.slow
 
 PACKAGES = ("tflite-runtime==2.14.0", "numpy<2", "pillow")
-NAMES = ("fp32.tflite", "fp16.tflite", "dynamic.tflite", "int8.tflite", "int8_full.tflite")
+NAMES = (
+    *("fp32.tflite", "fp16.tflite", "dynamic.tflite"),
+    *("int8.tflite", "int8_full.tflite", "int16x8.tflite"),
+)
 Elsewhere = Callable[..., tuple[str, np.ndarray]]
 
 
@@ -81,6 +84,7 @@ def files(request: pytest.FixtureRequest, export, tmp_path_factory: pytest.TempP
         ("dynamic.tflite", 0.05, 0.03),
         ("int8.tflite", 0.1, 0.03),
         ("int8_full.tflite", 0.1, 0.03),
+        ("int16x8.tflite", 0.05, 0.01),
     ],
 )
 def test_answers_equal_keras_and_litert(
