@@ -29,7 +29,7 @@ Seal = Callable[..., Artifact]
         ("dynamic.tflite", "LiteRT", 0.03),
         ("int8.tflite", "LiteRT", 0.05),
         ("int8_full.tflite", "LiteRT", 0.05),
-        ("int16x8.tflite", "LiteRT", 0.03),
+        ("int16x8.tflite", "LiteRT", 0.05),
         ("fp32.onnx", "onnxruntime", 1e-5),
     ],
 )
