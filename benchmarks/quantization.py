@@ -57,6 +57,7 @@ HEADER = (
     "size",
     "top-1",
     "agreement",
+    "with its .tflite",
     "SQNR",
     "SQNR in 8-bit steps",
     "quantize",
@@ -91,6 +92,8 @@ class Row:
     """Of the whole process until the file was written, without processes that it started."""
     loaded_bytes: int = 0
     """Of the process just before it began to quantize."""
+    twin: float | None = None
+    """Agreement of ``int8.onnx`` with the ``int8.tflite`` of the same quantization."""
 
 
 @dataclass(frozen=True)
@@ -210,16 +213,25 @@ def measure(bench: Bench, tool: str, seed: int, versions: dict[str, str]) -> lis
             return [Row(tool, seed, error)]
         versions |= result["versions"]
         spent = {name: result[name] for name in ("peak_bytes", "loaded_bytes")}
+        answers = {one["artifact"]: np.load(one["answers"]) for one in result["artifacts"]}
         return [
             Row(
                 tool=tool,
                 seed=seed,
                 **{name: artifact[name] for name in ("artifact", "runtime", "bytes", "quantize_s")},
-                **judge(bench, np.load(artifact["answers"])),
+                **judge(bench, answers[artifact["artifact"]]),
                 **spent,
+                twin=agree_with_twin(answers, artifact["artifact"]),
             )
             for artifact in result["artifacts"]
         ]
+
+
+def agree_with_twin(answers: dict[str, np.ndarray], artifact: str) -> float | None:
+    """Share of pictures for which int8.onnx answers what int8.tflite of the same run does."""
+    if artifact != "int8.onnx" or "int8.tflite" not in answers:
+        return None
+    return float(metrics.agreements(answers["int8.tflite"], answers["int8.onnx"]).mean())
 
 
 def judge(bench: Bench, answers: np.ndarray) -> dict[str, Any]:
@@ -297,6 +309,7 @@ def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[li
                 spread([row.bytes / 1e6 for row in same], "{:.1f}", " MB"),
                 spread([row.top1 * 100 for row in same], "{:.2f}", " %"),
                 spread([row.agreement * 100 for row in same], "{:.2f}", " %"),
+                spread([row.twin * 100 for row in same if row.twin is not None], "{:.2f}", " %"),
                 spread([row.sqnr_db for row in same], "{:.1f}", " dB"),
                 spread([row.sqnr_8bit_db for row in same], "{:.1f}", " dB"),
                 spread([row.quantize_s for row in same], "{:.1f}", " s"),

@@ -14,6 +14,7 @@ import onnx
 from converters.onnx import serialize
 from converters.quantization.choices import Level, Target
 from converters.quantization.engine import Method, calibrate
+from converters.quantization.network import write_parameters
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.tflite import quantize_static
 from resnet_edge.machine import available_cores
@@ -40,20 +41,22 @@ def quantize_ours(
         pictures: Calibration pictures, raw RGB, uint8 ``(count, height, width, 3)``.
 
     Returns:
-        ``int8.tflite``, and ``int8.onnx`` for each processor there is a choice of.
+        The int8 files; and the float32 file with equalised channels, which is another file with the
+        same answers, where the level has one.
     """
     float32 = onnx.ModelProto.FromString(float32_onnx)
+    method = Method(Level(level), grid=Target.AUTO.grid)
     started = time.perf_counter()
-    calibrated = calibrate(
-        float32_tflite, pictures, Method(Level(level)), threads=available_cores()
-    )
+    calibrated = calibrate(float32_tflite, pictures, method, threads=available_cores())
     shared = time.perf_counter() - started
     started = time.perf_counter()
     network, scheme = calibrated.network, calibrated.scheme
     data = quantize_static(float32_tflite, network, scheme, integer_only=False)
     made = {"int8.tflite": Made(data, shared + time.perf_counter() - started)}
-    for name, target in (("int8.onnx", Target.AUTO), ("int8.onnx (vnni)", Target.VNNI)):
-        started = time.perf_counter()
-        model = quantize_int8(float32, calibrated, pictures, target)
-        made[name] = Made(serialize(model), shared + time.perf_counter() - started)
+    started = time.perf_counter()
+    model = quantize_int8(float32, calibrated, pictures, Target.AUTO)
+    made["int8.onnx"] = Made(serialize(model), shared + time.perf_counter() - started)
+    if method.level is Level.EQUALIZED:
+        equalised = write_parameters(float32_tflite, calibrated.reference)
+        made["fp32.tflite, equalised"] = Made(equalised.data, shared)
     return made

@@ -135,7 +135,7 @@ def prepare_ours(level: str, floats: Path, pictures: np.ndarray, out: Path) -> C
         files = []
         for name, made in quantize_ours(level, tflite, onnx, pictures).items():
             (out / name).write_bytes(made.data)
-            runtime = "litert" if name.endswith(".tflite") else "onnxruntime"
+            runtime = "onnxruntime" if name.endswith(".onnx") else "litert"
             files.append(File(out / name, runtime, made.quantize_s))
         return files
 

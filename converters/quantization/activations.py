@@ -52,6 +52,7 @@ def measure_activations(
     weights: Mapping[int, Weights],
     pictures: np.ndarray,
     progress: Callable[[int], None] | None = None,
+    order: np.ndarray | None = None,
 ) -> Statistics:
     """Measure the extremes of every tensor that has to be represented.
 
@@ -66,6 +67,7 @@ def measure_activations(
         weights: Its kernels and biases.
         pictures: uint8 ``(count, height, width, 3)``, may be a memory map.
         progress: Called with the number of pictures done since the last call.
+        order: Indices of the pictures wanted; None takes all.
 
     Raises:
         ConversionError: A tensor holds NaN or infinity, which the error names by its layer; or an
@@ -74,7 +76,7 @@ def measure_activations(
     check_operations(network)
     terms = discarding_sums(network)
     found: dict[int, Extremes] = {}
-    for batch in batches(network, pictures):
+    for batch in batches(network, pictures, order):
         for tensor, seen in _extremes_of(network, weights, batch, terms).items():
             found[tensor] = found[tensor].merge(seen) if tensor in found else seen
         if progress is not None:

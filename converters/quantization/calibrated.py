@@ -20,20 +20,24 @@ from converters.quantization.activations import (
     measure_activations,
     merge_statistics,
 )
+from converters.quantization.choices import WeightGrid
+from converters.quantization.clipping import instability
 from converters.quantization.equalization import Equalized, equalize, find_groups
 from converters.quantization.forward import (
     PIXELS_PER_BATCH,
     centred_logits,
     check_operations,
     constant_weights,
+    forget_pages,
 )
 from converters.quantization.network import SAME_VALUES, Network, Parameters
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import widened
-from converters.quantization.simulation import Scheme, correct_biases
+from converters.quantization.simulation import Aim, Scheme, correct_biases, measure_aim
 
-STRENGTHS = (0.25, 0.5, 0.75)
-"""Tried one after the other; 0 and 1 were never best on the networks measured."""
+STRENGTHS = (0.75, 0.5, 0.25)
+"""Tried one after the other until one is worse than that before; 0 and 1 were never best on the
+networks measured."""
 
 CLIP = 0.95
 """Ranges are this part of the extremes: the rarest values cost all others resolution. Between 0.9
@@ -60,8 +64,6 @@ class Figures:
     held_out: int
     """How many pictures those were."""
     groups: int
-    unstable: tuple[str, ...]
-    """Layers whose range differs by more than ``UNSTABLE`` between halves of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -72,49 +74,70 @@ class Calibrated:
     scheme: Scheme
     reference: Mapping[int, Parameters]
     """The float function in the scheme's channel scales: what the scheme's weights stand for."""
-    figures: Figures | None
+    unstable: tuple[str, ...] = ()
+    """Layers whose range differs by more than ``UNSTABLE`` between halves of the pictures."""
+    figures: Figures | None = None
+    """None at level ``fast``, which has no choice."""
+    aim: Aim | None = None
+    """What the float network computes for ``sample_pictures``, in the scheme's channel scales; None
+    at level ``fast``, which corrects nothing."""
+
+    def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
+        """Another scheme for the same weights, with biases that fit what it rounds.
+
+        Args:
+            pictures: Those that this was calibrated with.
+            scheme: In the same channel scales.
+            activation_bits: See ``converters.quantization.simulation.correct_biases``.
+        """
+        if self.aim is None:
+            return scheme
+        sample = sample_pictures(self.network, pictures).pictures
+        return correct_biases(
+            self.network, scheme, self.aim, sample, activation_bits=activation_bits
+        )[0]
 
 
 def calibrate_equalized(
     network: Network,
     pictures: np.ndarray,
     float_operations: frozenset[int],
+    grid: WeightGrid,
     progress: Progress,
 ) -> Calibrated:
     """Equalise, choose ranges and correct biases.
 
     Args:
         network: The float graph.
-        pictures: uint8 ``(count, height, width, 3)``; a fourth is held out while the
-            strength is chosen, then all are used.
+        pictures: uint8 ``(count, height, width, 3)``, may be a memory map; a fourth is held out
+            while the strength is chosen, then all are used.
         float_operations: Operators that stay in float, the head included.
+        grid: What weights are rounded to.
         progress: See ``Progress``.
 
     Raises:
         ConversionError: An operator is unknown, or activations are not finite.
     """
     check_operations(network)
-    pictures = pictures[np.random.default_rng(0).permutation(len(pictures))]  # classes take turns
-    if len(pictures) < 4:  # every quarter needs one
-        pictures = np.resize(pictures, (4, *pictures.shape[1:]))
     quarters = _measure_quarters(network, pictures, progress)
-    fit = merge_statistics(merge_statistics(quarters[0], quarters[1]), quarters[2])
-    sample, held_out = sample_pictures(network, pictures)
-    trial = _Trial(network, float_operations, sample, held_out)
-    best = trial.choose(fit, progress)
-    whole = merge_statistics(fit, quarters[3])
-    equalized = equalize(network, whole, best.strength, trial.groups)
-    scheme = scheme_of(network, equalized, float_operations)
-    corrected, _, _ = correct_biases(network, scheme, scheme.parameters, sample)
-    halves = (
-        merge_statistics(quarters[0], quarters[1]),
-        merge_statistics(quarters[2], quarters[3]),
+    first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
+    sample = sample_pictures(network, pictures)
+    trial = _Trial(network, float_operations, grid, sample, measure_aim(network, sample.pictures))
+    figures = trial.choose(merge_statistics(first, quarters[2]), progress)
+    scheme, aim = trial.prepare(merge_statistics(first, second), figures.strength)
+    return Calibrated(
+        network,
+        correct_biases(network, scheme, aim, sample.pictures)[0],
+        reference=scheme.parameters,
+        unstable=unstable_layers(network, first, second),
+        figures=figures,
+        aim=aim,
     )
-    figures = replace(best, unstable=unstable_layers(network, *halves))
-    return Calibrated(network, corrected, scheme.parameters, figures)
 
 
-def scheme_of(network: Network, equalized: Equalized, float_operations: frozenset[int]) -> Scheme:
+def scheme_of(
+    network: Network, equalized: Equalized, float_operations: frozenset[int], grid: WeightGrid
+) -> Scheme:
     """Weights of an equalised network with ranges that are a part of its extremes."""
     ranges: dict[int, Range] = {}
     kernels = {op.index for op in network.weighted}
@@ -130,7 +153,7 @@ def scheme_of(network: Network, equalized: Equalized, float_operations: frozense
     ranges[network.image] = Range(0.0, 255.0)
     if network.answer not in ranges:  # a softmax
         ranges[network.answer] = Range(0.0, 1.0)
-    return Scheme(equalized.parameters, share_ranges(network, ranges), float_operations)
+    return Scheme(equalized.parameters, share_ranges(network, ranges), float_operations, grid)
 
 
 def share_ranges(network: Network, ranges: Mapping[int, Range]) -> dict[int, Range]:
@@ -170,59 +193,47 @@ def agreement(expected: np.ndarray, actual: np.ndarray) -> float:
 
 def unstable_layers(network: Network, first: Statistics, second: Statistics) -> tuple[str, ...]:
     """Layers whose tensor's range differs much between two halves of the pictures, worst first."""
+    spans = {tensor: (first[tensor].range, second[tensor].range) for tensor in first}
+    return unstable_ranges(network, spans)
+
+
+def unstable_ranges(network: Network, spans: Mapping[int, tuple[Range, Range]]) -> tuple[str, ...]:
+    """The same of two ranges for every tensor, by its index."""
     found: dict[str, float] = {}
-    for tensor, extremes in first.items():
-        one, two = extremes.range, second[tensor].range
-        span = max(one.high, two.high) - min(one.low, two.low)
-        difference = max(abs(one.high - two.high), abs(one.low - two.low))
-        if tensor in network.writers and span > 0 and difference / span > UNSTABLE:
+    for tensor, (one, two) in spans.items():
+        apart = instability(one, two)
+        if tensor in network.writers and apart > UNSTABLE:
             layer = network.writers[tensor].layer
-            found[layer] = max(found.get(layer, 0.0), difference / span)
+            found[layer] = max(found.get(layer, 0.0), apart)
     return tuple(sorted(found, key=lambda layer: -found[layer]))
 
 
-@dataclass
-class _Trial:
-    """What stays the same while strengths and clips are tried."""
+@dataclass(frozen=True)
+class Sample:
+    """Pictures for trials and for biases."""
 
-    network: Network
-    float_operations: frozenset[int]
-    sample: np.ndarray
+    pictures: np.ndarray
+    """uint8, the held-out ones at the end."""
     held_out: int
 
-    def __post_init__(self) -> None:
-        self.groups = find_groups(self.network)
 
-    def choose(self, fit: Statistics, progress: Progress) -> Figures:
-        """Try every strength."""
-        best = Figures(0.0, -math.inf, self.held_out, len(self.groups), ())
-        for done, strength in enumerate(STRENGTHS, start=1):
-            measured = self._measure(fit, strength)
-            if measured > best.held_out_sqnr_db:
-                best = replace(best, strength=strength, held_out_sqnr_db=measured)
-            words = f"strength {strength}: {measured:.1f} dB, best {best.held_out_sqnr_db:.1f} dB"
-            progress("choosing", done, len(STRENGTHS), words)
-        if not math.isfinite(best.held_out_sqnr_db):
-            raise ConversionError(
-                "quantization: no simulated answer is finite; the model's weights or the "
-                "--preprocessing do not fit; check the float artifacts first"
-            )
-        return best
-
-    def _measure(self, fit: Statistics, strength: float) -> float:
-        """Decibels, the mean over pictures: one strange picture shall not decide."""
-        equalized = equalize(self.network, fit, strength, self.groups)
-        scheme = scheme_of(self.network, equalized, self.float_operations)
-        _, exact, rounded = correct_biases(
-            self.network, scheme, scheme.parameters, self.sample, self.held_out
-        )
-        held = slice(len(self.sample) - self.held_out, None)
-        expected = centred_logits(self.network, exact[held]).numpy()
-        actual = centred_logits(self.network, rounded[held]).numpy()
-        return mean_sqnr_db(expected, actual)
+def sample_pictures(network: Network, pictures: np.ndarray) -> Sample:
+    """Draw a bounded number of pictures; a third of them, of the last quarter, is held out."""
+    height, width = network.shapes[network.image][1:3]
+    most = max(8, 2 * PIXELS_PER_BATCH // (height * width))
+    *fit, held = _quarters(len(pictures))
+    chosen = np.concatenate(fit)[: 2 * most // 3]
+    held = held[: most - len(chosen)]
+    found = np.asarray(pictures[np.concatenate([chosen, held])])
+    forget_pages(pictures)
+    return Sample(found, len(held))
 
 
-_EXACT_DB = 150.0  # an exact answer's infinity would hide all others'
+def _quarters(count: int) -> list[np.ndarray]:
+    """Indices of four parts of the pictures, drawn by lot, so that classes take turns."""
+    order = np.random.default_rng(0).permutation(count)
+    order = np.resize(order, max(4, count))  # every quarter needs one
+    return [order[start::4] for start in range(4)]
 
 
 def _measure_quarters(
@@ -233,18 +244,61 @@ def _measure_quarters(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        progress("calibrating", done, len(pictures), "")
+        progress("calibrating", min(done, len(pictures)), len(pictures), "")
 
     weights = constant_weights(network)
     return [
-        measure_activations(network, weights, pictures[start::4], advance) for start in range(4)
+        measure_activations(network, weights, pictures, advance, order)
+        for order in _quarters(len(pictures))
     ]
 
 
-def sample_pictures(network: Network, pictures: np.ndarray) -> tuple[np.ndarray, int]:
-    """Pictures for trials: a bounded number, those of the last quarter at the end."""
-    height, width = network.shapes[network.image][1:3]
-    most = max(8, 2 * PIXELS_PER_BATCH // (height * width))
-    fit = np.concatenate([pictures[start::4] for start in range(3)])[: 2 * most // 3]
-    held = pictures[3::4][: most - len(fit)]
-    return np.concatenate([fit, held]), len(held)
+@dataclass
+class _Trial:
+    """What stays the same while strengths are tried."""
+
+    network: Network
+    float_operations: frozenset[int]
+    grid: WeightGrid
+    sample: Sample
+    aim: Aim
+
+    def __post_init__(self) -> None:
+        self.groups = find_groups(self.network)
+
+    def choose(self, fit: Statistics, progress: Progress) -> Figures:
+        """Find the best strength."""
+        best = Figures(0.0, -math.inf, self.sample.held_out, len(self.groups))
+        for done, strength in enumerate(STRENGTHS, start=1):
+            measured = self._measure(fit, strength)
+            is_better = measured > best.held_out_sqnr_db
+            if is_better:
+                best = replace(best, strength=strength, held_out_sqnr_db=measured)
+            words = f"strength {strength}: {measured:.1f} dB, best {best.held_out_sqnr_db:.1f} dB"
+            progress("choosing", done if is_better else len(STRENGTHS), len(STRENGTHS), words)
+            if not is_better and math.isfinite(best.held_out_sqnr_db):
+                break
+        if not math.isfinite(best.held_out_sqnr_db):
+            raise ConversionError(
+                "quantization: no simulated answer is finite; the model's weights or the "
+                "--preprocessing do not fit; check the float artifacts first"
+            )
+        return best
+
+    def prepare(self, statistics: Statistics, strength: float) -> tuple[Scheme, Aim]:
+        """The scheme before biases are corrected, and what they are to aim at."""
+        equalized = equalize(self.network, statistics, strength, self.groups)
+        scheme = scheme_of(self.network, equalized, self.float_operations, self.grid)
+        return scheme, self.aim.scaled(equalized.output_scales)
+
+    def _measure(self, fit: Statistics, strength: float) -> float:
+        """Decibels, the mean over pictures: one strange picture shall not decide."""
+        scheme, aim = self.prepare(fit, strength)
+        held_out = self.sample.held_out
+        _, rounded = correct_biases(self.network, scheme, aim, self.sample.pictures, held_out)
+        expected = centred_logits(self.network, aim.logits[-held_out:]).numpy()
+        actual = centred_logits(self.network, rounded[-held_out:]).numpy()
+        return mean_sqnr_db(expected, actual)
+
+
+_EXACT_DB = 150.0  # an exact answer's infinity would hide all others'

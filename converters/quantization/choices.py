@@ -39,8 +39,6 @@ class WeightGrid(StrEnum):
     into 16 bits and saturates: 255 * (a + b) stays below 32768 where a + b is at most 128. Seven
     bits for every weight, the usual cure, cost four times the rounding noise; bounding the sums of
     neighbours costs 1.6 times on a trained ResNet50."""
-    SEVEN_BITS = "7 bits"
-    """-64 to 64: what onnxruntime calls ``reduce_range``."""
 
 
 class Target(StrEnum):

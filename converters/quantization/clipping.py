@@ -227,7 +227,7 @@ def moving_average(previous: Range, seen: Range, momentum: float = MOMENTUM) -> 
     return _or(average, DEAD_RANGE)
 
 
-def instability(first: Histogram, second: Histogram) -> float:
+def instability(first: Range | Histogram, second: Range | Histogram) -> float:
     """Return how far the ranges of two halves of the pictures are apart.
 
     Ranges with zero, as a quantizer has them. A large number says that more pictures would move the

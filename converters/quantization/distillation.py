@@ -2,9 +2,9 @@
 
 The student is the rounded network as the runtime computes it; its teacher is the float network;
 nobody needs a label. Rounding passes gradients straight through (Jacob et al. 2018,
-arXiv:1712.05877; ranges learned as in LSQ, Esser et al. 2020, arXiv:1902.08153). Weights move in
-units of their own rounding step, so that one learning rate fits every channel of every layer: a
-rounding decision is what is learned (as in AdaRound, Nagel et al. 2020, arXiv:2004.10568).
+arXiv:1712.05877), and ranges are learned as in LSQ (Esser et al. 2020, arXiv:1902.08153). Weights
+move in units of their own rounding step, so that one learning rate fits every channel of every
+layer: a rounding decision is what is learned (as in AdaRound, Nagel et al. 2020, arXiv:2004.10568).
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from converters.quantization.ranges import Range
 from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
 from converters.quantization.simulation import (
     Scheme,
-    round_parameters,
     rounded_tensors,
-    rounding,
+    simulate,
     with_rounded_constants,
 )
 
@@ -45,7 +44,7 @@ BATCH = 32
 WEIGHT_RATE = 0.003
 """Of Adam, in rounding steps; with a cosine to zero a weight moves a quarter of a step at most."""
 
-RANGE_RATE = 0.001
+RANGE_RATE = 0.0005
 """Of Adam, relative to the range."""
 
 BIAS_RATE = 0.005
@@ -64,14 +63,6 @@ VIEWS = 6
 """Views of every picture: itself, mirrored, and shifted by up to a tenth."""
 
 
-@dataclass(frozen=True)
-class _Lesson:
-    """Pictures and the teacher's centred logits for them."""
-
-    pictures: np.ndarray
-    logits: np.ndarray
-
-
 def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) -> Calibrated:
     """Train a quantization further.
 
@@ -81,30 +72,33 @@ def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) ->
 
     Args:
         calibrated: An equalised quantization.
-        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``; labels are not needed.
+        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map;
+            labels are not needed.
         progress: See ``Progress``.
 
     Returns:
         The quantization with other weights, biases and ranges.
     """
     network = calibrated.network
-    lesson, exam = _lessons(network, pictures)
+    order = np.random.default_rng(1).permutation(len(pictures))
+    held_out = max(1, round(HELD_OUT * len(pictures)))
+    teacher = _Teacher(network)
+    exam = _Exam.of(teacher, pictures, np.sort(order[:held_out]))
+    lessons = _Lessons(
+        teacher, pictures, np.sort(order[held_out:] if held_out < len(order) else order)
+    )
     student = _Student(network, calibrated.scheme)
-    best, best_db = student.scheme(), _examine(network, student.scheme(), exam)
-    first_db = best_db
-    size = _batch_size(network)
-    for done, chosen in enumerate(_batches(len(lesson.pictures), size), start=1):
-        x = tf.constant(lesson.pictures[chosen], tf.float32)
-        student.learn(x, tf.constant(lesson.logits[chosen]), _cosine(done - 1))
+    best, best_db = student.scheme(), exam.examine(network, student.scheme())
+    first_db, words = best_db, f"at first {best_db:.1f} dB"
+    for done, chosen in enumerate(_batches(lessons.count, _batch_size(network)), start=1):
+        student.learn(*lessons.give(chosen), _cosine(done - 1))
         if done % CHECK_EVERY == 0 or done == STEPS:
             scheme = student.scheme()
-            reached = _examine(network, scheme, exam)
+            reached = exam.examine(network, scheme)
             if reached > best_db:
                 best, best_db = scheme, reached
             words = f"now {reached:.1f} dB, best {best_db:.1f} dB, at first {first_db:.1f} dB"
-            progress("distilling", done, STEPS, words)
-        else:
-            progress("distilling", done, STEPS, "")
+        progress("distilling", done, STEPS, words)
     if not math.isfinite(best_db):
         raise ConversionError(
             "quantization: no simulated answer is finite; the model's weights or the "
@@ -112,48 +106,78 @@ def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) ->
         )
     figures = calibrated.figures
     if figures is not None:
-        figures = replace(figures, held_out_sqnr_db=best_db, held_out=len(exam.pictures))
-    return Calibrated(network, best, calibrated.reference, figures)
+        figures = replace(figures, held_out_sqnr_db=best_db, held_out=held_out)
+    return replace(calibrated, scheme=best, figures=figures)
 
 
-def _lessons(network: Network, pictures: np.ndarray) -> tuple[_Lesson, _Lesson]:
-    """Views of most pictures to learn from, and the held-out ones as they are."""
-    order = np.random.default_rng(1).permutation(len(pictures))
-    held_out = max(1, round(HELD_OUT * len(pictures)))
-    exam, fit = pictures[np.sort(order[:held_out])], pictures[np.sort(order[held_out:])]
-    views = _views(fit if len(fit) else exam)
-    return _ask(network, views), _ask(network, exam)
+class _Teacher:
+    """The float network."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        weights = constant_weights(network)
+        self._answer = tf.function(
+            lambda x: centred_logits(network, run(network, weights, x)),
+            autograph=False,
+            reduce_retracing=True,
+        )
+
+    def answer(self, pictures: Tensor) -> np.ndarray:
+        """Centred logits, float32 ``(count, classes)``."""
+        logits: np.ndarray = self._answer(pictures).numpy()
+        return logits
 
 
-def _ask(network: Network, pictures: np.ndarray) -> _Lesson:
-    weights = constant_weights(network)
-    answer = tf.function(
-        lambda x: centred_logits(network, run(network, weights, x)),
-        autograph=False,
-        reduce_retracing=True,
-    )
-    logits = [answer(batch).numpy() for batch in batches(network, pictures)]
-    return _Lesson(pictures, np.concatenate(logits))
+@dataclass(frozen=True)
+class _Exam:
+    """Held-out pictures with the teacher's answers."""
+
+    pictures: np.ndarray
+    logits: np.ndarray
+
+    @classmethod
+    def of(cls, teacher: _Teacher, pictures: np.ndarray, chosen: np.ndarray) -> _Exam:
+        held = np.asarray(pictures[chosen])
+        answers = [teacher.answer(batch) for batch in batches(teacher.network, held)]
+        return cls(held, np.concatenate(answers))
+
+    def examine(self, network: Network, scheme: Scheme) -> float:
+        """Mean decibels of the network exactly as it would be written."""
+        logits = simulate(network, scheme, self.pictures)
+        return mean_sqnr_db(self.logits, centred_logits(network, logits).numpy())
 
 
-def _views(pictures: np.ndarray) -> np.ndarray:
-    """Every picture as it is, mirrored, and shifted, uint8; the teacher answers all of them."""
-    rng = np.random.default_rng(2)
-    pad = max(1, min(pictures.shape[1:3]) // 10)
-    found = []
-    for view in range(VIEWS):
-        for picture in pictures:
-            one = picture[:, ::-1] if view % 2 else picture
-            if view > 1:
-                wide = np.pad(one, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
-                top, left = rng.integers(0, 2 * pad + 1, 2)
-                one = wide[top : top + picture.shape[0], left : left + picture.shape[1]]
-            found.append(one)
-    return np.stack(found)
+class _Lessons:
+    """Views of pictures to learn from; what the teacher says of one is asked when it comes up."""
+
+    def __init__(self, teacher: _Teacher, pictures: np.ndarray, chosen: np.ndarray) -> None:
+        self._teacher, self._pictures, self._chosen = teacher, pictures, chosen
+        self._answers: dict[int, np.ndarray] = {}
+        self.count = VIEWS * len(chosen)
+
+    def give(self, views: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Pictures and the teacher's centred logits for them."""
+        x = tf.constant(np.stack([self._view(int(view)) for view in views]), tf.float32)
+        if any(view not in self._answers for view in views):
+            self._answers |= zip(views, self._teacher.answer(x), strict=True)
+        return x, tf.constant(np.stack([self._answers[view] for view in views]))
+
+    def _view(self, number: int) -> np.ndarray:
+        """A picture as it is, mirrored, or shifted too, uint8."""
+        view, index = divmod(number, len(self._chosen))
+        picture = np.asarray(self._pictures[self._chosen[index]])
+        height, width = picture.shape[:2]
+        one = picture[:, ::-1] if view % 2 else picture
+        if view > 1:
+            pad = max(1, min(height, width) // 10)
+            wide = np.pad(one, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
+            top, left = np.random.default_rng(number).integers(0, 2 * pad + 1, 2)
+            one = wide[top : top + height, left : left + width]
+        return one
 
 
 def _batches(count: int, size: int) -> Iterator[np.ndarray]:
-    """Indices for every step: all pictures in a new order, again and again."""
+    """Indices for every step: all views in a new order, again and again."""
     rng = np.random.default_rng(3)
     waiting = np.empty(0, np.int64)
     for _ in range(STEPS):
@@ -172,19 +196,6 @@ def _cosine(step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / STEPS))
 
 
-def _examine(network: Network, scheme: Scheme, exam: _Lesson) -> float:
-    """Mean decibels over the held-out pictures, of the network exactly as it would be written."""
-    weights, observe = round_parameters(network, scheme), rounding(network, scheme)
-    rounded = with_rounded_constants(network, scheme.float_operations)
-    actual = np.concatenate(
-        [
-            centred_logits(network, run(rounded, weights, batch, observe)).numpy()
-            for batch in batches(network, exam.pictures)
-        ]
-    )
-    return mean_sqnr_db(exam.logits, actual)
-
-
 class _Student:
     """The rounded network with everything that is learned as variables."""
 
@@ -197,9 +208,10 @@ class _Student:
         self._units: dict[int, float] = {}
         for operation in network.weighted:
             p = scheme.parameters[operation.index]
-            steps = weight_scales(p.kernel, operation.kind)
+            grid = scheme.grid_of(network, operation) or scheme.grid
+            steps = weight_scales(p.kernel, operation.kind, grid)
             shape = p.kernel.shape[2:] if operation.kind == "DEPTHWISE_CONV_2D" else (-1,)
-            self._steps[operation.index] = tf.constant(steps.reshape(shape))
+            self._steps[operation.index] = tf.reshape(steps, shape)
             self._moves[operation.index] = tf.Variable(tf.zeros(p.kernel.shape))
             self._shifts[operation.index] = tf.Variable(tf.zeros(p.bias.shape))
             span = scheme.ranges[operation.output]
@@ -245,7 +257,7 @@ class _Student:
         for operation in self._network.operations:
             if operation.kind in SAME_VALUES and operation.inputs[0] in ranges:
                 ranges[operation.output] = ranges[operation.inputs[0]]
-        return Scheme(parameters, ranges, self._start.float_operations)
+        return replace(self._start, parameters=parameters, ranges=ranges)
 
     def _variables(self) -> tuple[list[Tensor], ...]:
         parts = (self._moves, self._shifts, self._ranges)
@@ -269,11 +281,9 @@ class _Student:
             weights = {}
             for operation in self._network.weighted:
                 kernel = self._kernel(operation)
-                if (
-                    operation.index not in self._start.float_operations
-                    or operation.index in self._network.head
-                ):
-                    kernel = fake_quantize_kernel(kernel, operation.kind)
+                grid = self._start.grid_of(self._network, operation)
+                if grid is not None:
+                    kernel = fake_quantize_kernel(kernel, operation.kind, grid)
                 weights[operation.index] = Weights(kernel, self._bias(operation))
             answers = run(self._network, weights, pictures, self._rounding())
             error = centred_logits(self._network, answers) - logits

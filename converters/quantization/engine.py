@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,15 @@ from converters.quantization.calibrated import (
     Figures,
     Progress,
     calibrate_equalized,
-    sample_pictures,
     share_ranges,
+    unstable_ranges,
 )
-from converters.quantization.choices import FEWEST_PICTURES, Level, RangeMethod
-from converters.quantization.measuring import measure_ranges
+from converters.quantization.choices import FEWEST_PICTURES, Level, RangeMethod, WeightGrid
+from converters.quantization.measuring import Measured, measure_ranges
 from converters.quantization.network import Network, Parameters, read_network
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import widened
-from converters.quantization.simulation import Scheme, correct_biases
+from converters.quantization.simulation import Aim, Scheme
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Method:
     """Of ``fast``; the other levels have their own ranges."""
     keep_float: tuple[str, ...] = ()
     """Keras layers that compute in float, as globs: ``conv5_*``."""
+    grid: WeightGrid = WeightGrid.FULL
+    """What weights are rounded to, in all files."""
     few_pictures: bool = False
     """Whether fewer than ``FEWEST_PICTURES`` pictures are accepted."""
 
@@ -87,13 +90,12 @@ def calibrate(
         case Level.FAST:
             return _calibrate_fast(float32, network, pictures, kept, method, threads, progress)
         case Level.EQUALIZED:
-            return calibrate_equalized(network, pictures, kept, progress)
+            return calibrate_equalized(network, pictures, kept, method.grid, progress)
         case Level.DISTILLED:
             from converters.quantization.distillation import distill
 
-            return distill(
-                calibrate_equalized(network, pictures, kept, progress), pictures, progress
-            )
+            start = calibrate_equalized(network, pictures, kept, method.grid, progress)
+            return distill(start, pictures, progress)
 
 
 def for_int16_activations(calibrated: Calibrated, pictures: np.ndarray) -> Scheme:
@@ -101,16 +103,10 @@ def for_int16_activations(calibrated: Calibrated, pictures: np.ndarray) -> Schem
 
     With 16 bits activations lose nothing that matters, so what was corrected for their rounding
     would be wrong. Weights are the float function's: those of ``distilled`` make up for a rounding
-    of activations that is not there.
+    of activations that is not there. Such a file has no ONNX counterpart, so all 8 bits are used.
     """
-    scheme = replace(calibrated.scheme, parameters=calibrated.reference)
-    if calibrated.figures is None:  # fast corrects nothing
-        return scheme
-    sample, _ = sample_pictures(calibrated.network, pictures)
-    corrected, _, _ = correct_biases(
-        calibrated.network, scheme, calibrated.reference, sample, activation_bits=16
-    )
-    return corrected
+    scheme = replace(calibrated.scheme, parameters=calibrated.reference, grid=WeightGrid.FULL)
+    return calibrated.corrected(pictures, scheme, activation_bits=16)
 
 
 def check_pictures(pictures: np.ndarray, method: Method) -> None:
@@ -160,17 +156,33 @@ def _calibrate_fast(
     def advance(done: int, total: int) -> None:
         progress("calibrating", done, total, "")
 
-    measured = measure_ranges(
-        float32, pictures, method=method.range_method, threads=threads, progress=advance
+    averages = method.range_method is RangeMethod.MOVING_AVERAGE
+    halves = measure_ranges(
+        float32,
+        pictures,
+        method=method.range_method,
+        parts=1 if averages else 2,
+        threads=threads,
+        progress=advance,
     )
-    found = {i: measured[name] for i, name in enumerate(network.names) if name in measured}
-    ranges = share_ranges(network, {tensor: widened(span) for tensor, span in found.items()})
-    return Calibrated(network, Scheme(network.parameters, ranges, kept), network.parameters, None)
+    tensors = {name: index for index, name in enumerate(network.names)}
+    ranges = {
+        tensors[name]: widened(span)
+        for name, span in reduce(Measured.merge, halves).ranges().items()
+    }
+    first, second = halves[0].ranges(), halves[-1].ranges()
+    spans = {tensors[name]: (first[name], second[name]) for name in first}
+    return Calibrated(
+        network,
+        Scheme(network.parameters, share_ranges(network, ranges), kept, method.grid),
+        reference=network.parameters,
+        unstable=unstable_ranges(network, spans),
+    )
 
 
 def save_calibrated(path: Path, float32: bytes, calibrated: Calibrated) -> None:
     """Write a quantization beside the float file it is of, so that another process can go on."""
-    scheme = calibrated.scheme
+    scheme, aim, figures = calibrated.scheme, calibrated.aim, calibrated.figures
     arrays: dict[str, np.ndarray] = {"float32": np.frombuffer(float32, np.uint8)}
     for index, p in scheme.parameters.items():
         arrays[f"kernel_{index}"], arrays[f"bias_{index}"] = p.kernel, p.bias
@@ -178,11 +190,15 @@ def save_calibrated(path: Path, float32: bytes, calibrated: Calibrated) -> None:
         arrays[f"reference_bias_{index}"] = exact.bias
         if not np.array_equal(exact.kernel, p.kernel):
             arrays[f"reference_kernel_{index}"] = exact.kernel
-    figures = calibrated.figures
+    if aim is not None:
+        arrays["aim_logits"] = aim.logits
+        arrays |= {f"aim_{index}": means for index, means in aim.means.items()}
     record = {
         "layers": [operation.layer for operation in calibrated.network.operations],
         "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
         "float_operations": sorted(scheme.float_operations),
+        "grid": scheme.grid,
+        "unstable": calibrated.unstable,
         "figures": None if figures is None else asdict(figures),
     }
     arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
@@ -205,21 +221,22 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
             record = json.loads(bytes(arrays["record"]))
             float32 = bytes(arrays["float32"])
             network = read_network(float32, set(record["layers"]))
-            parameters, reference = {}, {}
+            parameters, reference, means = {}, {}, {}
             for i in (operation.index for operation in network.weighted):
                 kernel = arrays[f"kernel_{i}"]
-                name = f"reference_kernel_{i}"
-                exact = arrays.get(name, kernel)
+                exact = arrays.get(f"reference_kernel_{i}", kernel)
                 parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
                 reference[i] = Parameters(exact, arrays[f"reference_bias_{i}"])
+                if f"aim_{i}" in arrays:
+                    means[i] = arrays[f"aim_{i}"]
+            aim = Aim(means, arrays["aim_logits"]) if "aim_logits" in arrays else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
         raise ConversionError(
             f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
         ) from problem
     ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
-    scheme = Scheme(parameters, ranges, frozenset(record["float_operations"]))
-    figures = None
-    if record["figures"] is not None:
-        fields = {**record["figures"], "unstable": tuple(record["figures"]["unstable"])}
-        figures = Figures(**fields)
-    return float32, Calibrated(network, scheme, reference, figures)
+    kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
+    figures = None if record["figures"] is None else Figures(**record["figures"])
+    unstable = tuple(record["unstable"])
+    scheme = Scheme(parameters, ranges, kept, grid)
+    return float32, Calibrated(network, scheme, reference, unstable, figures, aim)

@@ -49,6 +49,9 @@ class Equalized:
     parameters: Mapping[int, Parameters]
     statistics: Statistics
     groups: tuple[Group, ...]
+    output_scales: Mapping[int, np.ndarray]
+    """What every output channel of an operator with a kernel was divided by, by its index; those
+    of operators outside all groups are missing."""
 
 
 def find_groups(network: Network) -> tuple[Group, ...]:
@@ -109,25 +112,33 @@ def equalize(
     Returns:
         New weights and extremes; the float function is that of ``network`` up to rounding.
     """
-    kernels = {index: p.kernel.astype(np.float64) for index, p in network.parameters.items()}
-    biases = {index: p.bias.astype(np.float64) for index, p in network.parameters.items()}
     scaled = dict(statistics)
+    output_scales: dict[int, np.ndarray] = {}
+    input_scales: dict[int, np.ndarray] = {}
     groups = find_groups(network) if groups is None else groups
-    kinds = {operation.index: operation.kind for operation in network.operations}
     for group in groups:
         scale = _scale(group, statistics, strength)
-        for index in group.writers:
-            biases[index] /= scale
-            kernels[index] /= _along_outputs(kernels[index], kinds[index], scale)
-        for index in group.readers:
-            kernels[index] *= _along_inputs(kernels[index], kinds[index], scale)
+        output_scales |= dict.fromkeys(group.writers, scale)
+        input_scales |= dict.fromkeys(group.readers, scale)
         for tensor in group.tensors:
             scaled[tensor] = statistics[tensor].scaled(1 / scale)
-    parameters = {
-        index: Parameters(kernels[index].astype(np.float32), biases[index].astype(np.float32))
-        for index in kernels
-    }
-    return Equalized(parameters, scaled, groups)
+    parameters = {}
+    for operation in network.weighted:
+        index, p = operation.index, network.parameters[operation.index]
+        kernel, bias = p.kernel, p.bias
+        if index in output_scales:
+            bias = _divided(bias, output_scales[index])
+            kernel = _divided(kernel, _along_outputs(kernel, operation.kind, output_scales[index]))
+        if index in input_scales:
+            factor = _along_inputs(kernel, operation.kind, input_scales[index])
+            kernel = kernel * factor.astype(np.float32)
+        parameters[index] = Parameters(kernel, bias)
+    return Equalized(parameters, scaled, groups, output_scales)
+
+
+def _divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    quotient: np.ndarray = values / by.astype(np.float32)
+    return quotient
 
 
 def _binding(network: Network, operation: Operation, weighted: set[int]) -> str:

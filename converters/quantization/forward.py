@@ -7,6 +7,7 @@ measuring) and gradients (for distillation): what differs is the function applie
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ def run(
     weights: Mapping[int, Weights],
     pictures: Tensor,
     observe: Observe | None = None,
+    weigh: Observe | None = None,
 ) -> Tensor:
     """Compute the logits, showing every operator's output to ``observe`` on the way.
 
@@ -52,6 +54,7 @@ def run(
         weights: Kernel and bias by operator index.
         pictures: float32 ``(batch, height, width, 3)``, what the network's image holds.
         observe: See above; None changes nothing.
+        weigh: The same for what a kernel computes, before its fused activation.
 
     Returns:
         The tensor ``network.logits``, ``(batch, classes)``.
@@ -62,7 +65,11 @@ def run(
     values: dict[int, Tensor] = {network.image: pictures}
     last = {t: op.index for op in network.operations for t in op.inputs}
     for operation in network.operations:
-        output = compute(network, operation, weights.get(operation.index), values)
+        if operation.index in weights:
+            sums = weighted_sum(operation, values[operation.inputs[0]], weights[operation.index])
+            output = activate(operation, weigh(operation, sums) if weigh else sums)
+        else:
+            output = compute(network, operation, values)
         values[operation.output] = observe(operation, output) if observe else output
         if operation.output == network.logits:
             break
@@ -91,12 +98,35 @@ def constant_weights(network: Network) -> dict[int, Weights]:
     }
 
 
-def batches(network: Network, pictures: np.ndarray) -> Iterator[Tensor]:
-    """Pictures in order, as float32 tensors of bounded size."""
+def batches(
+    network: Network, pictures: np.ndarray, order: np.ndarray | None = None
+) -> Iterator[Tensor]:
+    """Pictures as float32 tensors of bounded size.
+
+    Args:
+        network: The graph; its picture size bounds a batch.
+        pictures: uint8 ``(count, height, width, 3)``, may be a memory map, which does not stay in
+            memory.
+        order: Indices of those wanted; None takes all as they come.
+    """
     height, width = network.shapes[network.image][1:3]
     size = max(1, PIXELS_PER_BATCH // (height * width))
-    for start in range(0, len(pictures), size):
-        yield tf.constant(np.asarray(pictures[start : start + size], np.float32))
+    order = np.arange(len(pictures)) if order is None else order
+    for start in range(0, len(order), size):
+        batch = np.asarray(pictures[order[start : start + size]], np.float32)
+        forget_pages(pictures)
+        yield tf.constant(batch)
+
+
+def forget_pages(pictures: np.ndarray) -> None:
+    """Give the pages of a memory map back: the kernel would keep them as long as it has room.
+
+    What was read counts as this process' memory until then, for whoever looks and for a container
+    with a limit.
+    """
+    mapped = getattr(pictures, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):  # not on Windows
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def unknown_operations(network: Network) -> tuple[str, ...]:
@@ -117,31 +147,22 @@ def check_operations(network: Network) -> None:
         )
 
 
-def compute(
-    network: Network,
-    operation: Operation,
-    weights: Weights | None,
-    values: Mapping[int, Tensor],
-) -> Tensor:
-    """One operator's output, after its fused activation."""
+def compute(network: Network, operation: Operation, values: Mapping[int, Tensor]) -> Tensor:
+    """The output of an operator without a kernel, after its fused activation."""
     arguments = [_value(network, values, index) for index in operation.inputs]
-    if weights is not None:
-        output = _weighted(operation, arguments[0], weights)
-    else:
-        if operation.kind not in _KNOWN:
-            check_operations(network)
-        output = _KNOWN[operation.kind](operation.options, arguments)
-    return _ACTIVATIONS[operation.activation](output)
-
-
-def weighted_sum(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
-    """What an operator with a kernel computes before its fused activation."""
-    return _weighted(operation, x, weights)
+    if operation.kind not in _KNOWN:
+        check_operations(network)
+    return activate(operation, _KNOWN[operation.kind](operation.options, arguments))
 
 
 def activate(operation: Operation, x: Tensor) -> Tensor:
     """Apply an operator's fused activation."""
     return _ACTIVATIONS[operation.activation](x)
+
+
+def channel_means(x: Tensor) -> Tensor:
+    """Mean of every channel over pictures and places, ``(channels,)``."""
+    return tf.reduce_mean(x, list(range(len(x.shape) - 1)))
 
 
 def _value(network: Network, values: Mapping[int, Tensor], index: int) -> Tensor:
@@ -150,7 +171,8 @@ def _value(network: Network, values: Mapping[int, Tensor], index: int) -> Tensor
     return values[index] if index in values else network.constants[index]
 
 
-def _weighted(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
+def weighted_sum(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
+    """What an operator with a kernel computes before its fused activation."""
     options: Options = operation.options
     match operation.kind:
         case "FULLY_CONNECTED":

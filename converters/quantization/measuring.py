@@ -7,8 +7,11 @@ the number of pictures.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -16,8 +19,55 @@ from ai_edge_litert.interpreter import Interpreter
 from converters.errors import ConversionError
 from converters.quantization.choices import RangeMethod
 from converters.quantization.clipping import choose_range, moving_average
-from converters.quantization.histogram import Histogram
+from converters.quantization.forward import forget_pages
+from converters.quantization.histogram import Histogram, HistogramRecord
 from converters.quantization.ranges import Range, not_finite
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What every tensor held on some pictures: as much memory for five as for five thousand."""
+
+    method: RangeMethod
+    image: str
+    """Name of the input."""
+    extremes: Mapping[str, Range]
+    """By tensor name; with ``moving-average`` the averages."""
+    histograms: Mapping[str, Histogram]
+    """Of the methods that look at more than the extremes."""
+
+    def merge(self, other: Measured) -> Measured:
+        """Add what was measured on other pictures, perhaps on another machine.
+
+        Raises:
+            ConversionError: The other is of another model or for another method; or the method is
+                ``moving-average``, whose parts do not add up.
+        """
+        if self.method is RangeMethod.MOVING_AVERAGE:
+            raise ConversionError(
+                "calibration: moving averages cannot be merged; expected another --range-method"
+            )
+        if (self.method, self.extremes.keys()) != (other.method, other.extremes.keys()):
+            raise ConversionError(
+                f"calibration: ranges of {len(self.extremes)} tensors by {self.method} and of "
+                f"{len(other.extremes)} by {other.method} cannot be merged; expected those of one "
+                "model, by one method; measure them anew"
+            )
+        return Measured(
+            self.method,
+            self.image,
+            {name: span.union(other.extremes[name]) for name, span in self.extremes.items()},
+            {name: one.merge(other.histograms[name]) for name, one in self.histograms.items()},
+        )
+
+    def ranges(self) -> dict[str, Range]:
+        """The range of every tensor, by its name.
+
+        The input's is [0, 255], whatever the pictures hold, so that a uint8 pixel is represented
+        exactly.
+        """
+        chosen = {name: choose_range(h, self.method) for name, h in self.histograms.items()}
+        return {**self.extremes, **chosen, self.image: Range(0.0, 255.0)}
 
 
 def measure_ranges(
@@ -26,8 +76,9 @@ def measure_ranges(
     *,
     threads: int,
     method: RangeMethod = RangeMethod.MIN_MAX,
+    parts: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> Mapping[str, Range]:
+) -> tuple[Measured, ...]:
     """Run calibration pictures through a float32 TFLite graph and find every activation's range.
 
     Args:
@@ -36,11 +87,11 @@ def measure_ranges(
         threads: Threads of the interpreter.
         method: How a range follows from the values. All but the moving average are independent of
             the order of the pictures.
+        parts: Into how many parts, dealt out in turn, the pictures are measured.
         progress: Called with pictures done and pictures in all.
 
     Returns:
-        Ranges by tensor name. The input's range is [0, 255], whatever the pictures hold, so that a
-        uint8 pixel is represented exactly.
+        One for every part that has a picture.
 
     Raises:
         ConversionError: No pictures, or an activation is NaN or infinite.
@@ -52,27 +103,77 @@ def measure_ranges(
     interpreter = _debug_interpreter(float32, threads)
     image = interpreter.get_input_details()[0]
     activations = _activations(interpreter)
-    ranges: dict[str, Range] = {}
-    histograms: dict[str, Histogram] = {}
+    found = [_Part(method) for _ in range(min(parts, len(pictures)))]
     for done, picture in enumerate(pictures, start=1):
         interpreter.set_tensor(image["index"], picture[np.newaxis].astype(np.float32))
+        if done % _FORGET_EVERY == 0:
+            forget_pages(pictures)
         interpreter.invoke()
+        part = found[(done - 1) % len(found)]
         for name, index in activations:
-            values = interpreter.get_tensor(index)
-            seen = _range_of(name, values)
-            match method:
-                case RangeMethod.MIN_MAX:
-                    ranges[name] = ranges[name].union(seen) if name in ranges else seen
-                case RangeMethod.MOVING_AVERAGE:
-                    ranges[name] = moving_average(ranges.get(name, seen), seen)
-                case _:
-                    one = Histogram.of(values)
-                    histograms[name] = histograms[name].merge(one) if name in histograms else one
+            part.add(name, interpreter.get_tensor(index))
         if progress is not None:
             progress(done, len(pictures))
-    ranges |= {name: choose_range(histogram, method) for name, histogram in histograms.items()}
-    ranges[image["name"]] = Range(0.0, 255.0)
-    return ranges
+    return tuple(Measured(method, image["name"], one.extremes, one.histograms) for one in found)
+
+
+_FORGET_EVERY = 64  # pictures; 10 MB of them at 224x224
+
+
+@dataclass
+class _Part:
+    """What was seen so far."""
+
+    method: RangeMethod
+    extremes: dict[str, Range] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Add one tensor of one picture."""
+        seen, before = _range_of(name, values), self.extremes.get(name)
+        if self.method is RangeMethod.MOVING_AVERAGE:
+            self.extremes[name] = moving_average(before or seen, seen)
+            return
+        self.extremes[name] = before.union(seen) if before else seen
+        if self.method is not RangeMethod.MIN_MAX:
+            one, sofar = Histogram.of(values), self.histograms.get(name)
+            self.histograms[name] = sofar.merge(one) if sofar else one
+
+
+def save_measured(path: Path, measured: Measured) -> None:
+    """Write what was measured, as JSON, for another machine to merge."""
+    record = {
+        "method": measured.method,
+        "image": measured.image,
+        "extremes": {name: [span.low, span.high] for name, span in measured.extremes.items()},
+        "histograms": {name: asdict(h.to_record()) for name, h in measured.histograms.items()},
+    }
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(record))
+    beside.replace(path)
+
+
+def load_measured(path: Path) -> Measured:
+    """Read what ``save_measured`` wrote.
+
+    Raises:
+        ConversionError: The file is missing or damaged.
+    """
+    try:
+        record = json.loads(path.read_text())
+        return Measured(
+            RangeMethod(record["method"]),
+            str(record["image"]),
+            {name: Range(*map(float, ends)) for name, ends in record["extremes"].items()},
+            {
+                name: Histogram.from_record(HistogramRecord(**one))
+                for name, one in record["histograms"].items()
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise ConversionError(
+            f"{path}: cannot be read as measured ranges ({problem}); measure them anew"
+        ) from problem
 
 
 def _debug_interpreter(float32: bytes, threads: int) -> Interpreter:

@@ -180,8 +180,17 @@ def read_network(float32: bytes, layers: Collection[str] = ()) -> Network:
     return Network(operations, names, shapes, constants, image, answer)
 
 
-def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> bytes:
-    """Return the file with other kernels and biases; the graph stays.
+@dataclass(frozen=True)
+class Rewritten:
+    """A float32 TFLite file with other kernels and biases."""
+
+    data: bytes
+    kernel_names: Mapping[int, str]
+    """Of the tensors that hold the kernels, by operator index; each operator has its own."""
+
+
+def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Rewritten:
+    """Give the file other kernels and biases; the graph stays.
 
     Args:
         float32: The file that the network was read from.
@@ -201,7 +210,9 @@ def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> by
             stored[2] = values.bias
         for place, array in stored.items():
             _replace_constant(model, operator, place, array, uses)
-    return write_flatbuffer(model)
+    kernels = {index: int(graph.operators[index].inputs[1]) for index in parameters}
+    names = {index: graph.tensors[tensor].name.decode() for index, tensor in kernels.items()}
+    return Rewritten(write_flatbuffer(model), names)
 
 
 def _stored_kernel(kind: str, kernel: np.ndarray) -> np.ndarray:

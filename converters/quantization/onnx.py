@@ -18,8 +18,9 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
-from converters.quantization.calibrated import Calibrated, sample_pictures
-from converters.quantization.choices import Target
+from converters.errors import ConversionError
+from converters.quantization.calibrated import Calibrated
+from converters.quantization.choices import Target, WeightGrid
 from converters.quantization.network import SAME_VALUES, WITH_KERNEL, Network
 from converters.quantization.onnx_graph import (
     Kernel,
@@ -30,7 +31,7 @@ from converters.quantization.onnx_graph import (
 )
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import LEVELS, weight_scales
-from converters.quantization.simulation import Scheme, correct_biases
+from converters.quantization.simulation import Scheme
 
 _FLOAT_OPERATORS = frozenset({"Cast", "Mul", "Pad", "Slice", "Softmax", "Sub", "Transpose"})
 
@@ -40,45 +41,44 @@ def quantize_int8(
 ) -> onnx.ModelProto:
     """Quantize with the ranges and weights that the TFLite files have.
 
-    What onnxruntime does otherwise is taken into account: preprocessing stays float, and pair-safe
-    weights are rounded more coarsely, so biases are corrected anew for what this file rounds.
+    What onnxruntime does otherwise is taken into account: preprocessing stays float, so biases
+    are corrected anew for what this file rounds.
 
     Args:
         float32: What ``converters.onnx.convert_float32`` returned.
         calibrated: The quantization of the same model.
         pictures: Calibration pictures, uint8 ``(count, height, width, 3)``.
-        target: The processor it is for.
+        target: The processor it is for; the quantization has its weight grid.
 
     Returns:
         The quantized model, float32 in and out; preprocessing, logits and softmax stay float.
 
     Raises:
-        ConversionError: The two float files are not the same network.
+        ConversionError: The two float files are not the same network, or the weights of the
+            quantization are not safe on that processor.
     """
-    network = calibrated.network
+    network, grid = calibrated.network, calibrated.scheme.grid
+    if target.grid is WeightGrid.PAIR_SAFE and grid is not target.grid:
+        raise ConversionError(
+            f"int8.onnx for {target}: weights of {grid} saturate there; expected {target.grid}; "
+            f"calibrate with that grid or choose another processor"
+        )
     source = onnx.ModelProto()
     source.CopyFrom(float32)  # the quantizer works in place
     names = match_tensors(source, network, pictures[0])
-    scheme = _scheme_for(calibrated, pictures, target)
-    plan = _Plan(network, scheme, names, target)
+    scheme = _with_float_preprocessing(calibrated, pictures)
+    plan = _Plan(network, scheme, names)
     overrides = plan.write_weights(source)
     ranges = plan.ranges(source)
     excluded = plan.float_nodes(source)
     return _quantize(source, ranges, overrides, excluded, target)
 
 
-def _scheme_for(calibrated: Calibrated, pictures: np.ndarray, target: Target) -> Scheme:
-    """The scheme with float preprocessing and with biases for what this file rounds."""
-    network = calibrated.network
-    kept = calibrated.scheme.float_operations | _preprocessing(network)
-    scheme = replace(calibrated.scheme, float_operations=kept)
-    if calibrated.figures is None:  # fast corrects nothing
-        return scheme
-    sample, _ = sample_pictures(network, pictures)
-    corrected, _, _ = correct_biases(
-        network, scheme, calibrated.reference, sample, grid=target.grid
-    )
-    return corrected
+def _with_float_preprocessing(calibrated: Calibrated, pictures: np.ndarray) -> Scheme:
+    """The scheme with biases for what this file rounds: the preprocessing it does not."""
+    scheme = calibrated.scheme
+    kept = scheme.float_operations | _preprocessing(calibrated.network)
+    return calibrated.corrected(pictures, replace(scheme, float_operations=kept))
 
 
 def _preprocessing(network: Network) -> frozenset[int]:
@@ -99,7 +99,6 @@ class _Plan:
     network: Network
     scheme: Scheme
     names: Mapping[int, tuple[str, ...]]
-    target: Target
 
     def write_weights(self, model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
         """Put the scheme's weights into the graph; return their steps as onnxruntime takes them."""
@@ -110,13 +109,15 @@ class _Plan:
         ]
         for operation, kernel in found:
             parameters = self.scheme.parameters[operation.index]
-            steps = weight_scales(parameters.kernel, operation.kind, self.target.grid)
             weight = replace_parameters(model, kernel, operation, parameters)
-            if operation.index not in self.scheme.float_operations:
+            grid = self.scheme.grid_of(self.network, operation)
+            if grid is None:
+                continue
+            steps = weight_scales(parameters.kernel, operation.kind, grid).numpy()
+            if operation.index in self.scheme.float_operations:  # the head
+                store_in_8_bits(model, kernel, steps)
+            else:
                 overrides[weight] = _per_channel(kernel, steps)
-            elif operation.index in self.network.head:
-                full = weight_scales(parameters.kernel, operation.kind)
-                store_in_8_bits(model, kernel, full)
         return overrides
 
     def ranges(self, model: onnx.ModelProto) -> dict[str, Range]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from converters.quantization.choices import WeightGrid
@@ -17,7 +18,10 @@ PAIR = 128
 """Largest sum of two neighbouring weights of one sign that cannot saturate (see ``PAIR_SAFE``)."""
 
 
-def weight_scales(kernel: np.ndarray, kind: str, grid: WeightGrid = WeightGrid.FULL) -> np.ndarray:
+_Gradient = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def weight_scales(kernel: Tensor, kind: str, grid: WeightGrid = WeightGrid.FULL) -> Tensor:
     """Step of every output channel's weights: the smallest with which none is clipped.
 
     Args:
@@ -28,44 +32,50 @@ def weight_scales(kernel: np.ndarray, kind: str, grid: WeightGrid = WeightGrid.F
     Returns:
         float32 ``(outputs,)``, positive; 1 for a channel without weights.
     """
-    columns = kernel.reshape(-1, _outputs(kernel, kind)).astype(np.float64)
-    largest = np.abs(columns).max(axis=0)
-    match grid:
-        case WeightGrid.FULL:
-            steps = largest / LEVELS
-        case WeightGrid.SEVEN_BITS:
-            steps = largest / 64
-        case WeightGrid.PAIR_SAFE:
-            steps = np.maximum(largest / LEVELS, _largest_pair(kernel, kind) / (PAIR - 1))
-    return np.where(largest > 0, np.maximum(steps, _SMALLEST_STEP), 1.0).astype(np.float32)
+    largest = tf.reduce_max(tf.abs(_columns(kernel, kind)), axis=0)
+    if grid is WeightGrid.PAIR_SAFE and kind != DEPTHWISE:  # whose products are not summed in pairs
+        # Rounding adds at most half a step to either.
+        largest = tf.maximum(largest, _largest_pair(kernel) * (LEVELS / (PAIR - 1)))
+    return tf.where(largest > 0, tf.maximum(largest / LEVELS, _SMALLEST_STEP), 1.0)
 
 
-def round_weights(kernel: np.ndarray, kind: str, scales: np.ndarray) -> np.ndarray:
+def round_weights(kernel: Tensor, kind: str, scales: Tensor) -> Tensor:
     """The nearest multiples of the steps, as floats."""
-    columns = kernel.reshape(-1, _outputs(kernel, kind))
-    rounded = np.clip(np.rint(columns / scales), -LEVELS, LEVELS) * scales
-    result: np.ndarray = rounded.reshape(kernel.shape).astype(np.float32)
-    return result
+    integers = tf.clip_by_value(tf.round(_columns(kernel, kind) / scales), -LEVELS, LEVELS)
+    return tf.reshape(integers * scales, kernel.shape)
 
 
 def fake_quantize(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Round to the 256 levels of a range with an exact zero (Jacob et al. 2018, arXiv:1712.05877).
 
-    Gradients reach ``x`` where it is inside and the ends where it is outside.
+    Gradients pass straight through to ``x`` where it is inside. The ends get what clipping says of
+    them where ``x`` is outside, and what rounding says of the step where it is inside (Esser et al.
+    2020, arXiv:1902.08153); TensorFlow's own gradient has the first alone, and only widens.
     """
-    return tf.quantization.fake_quant_with_min_max_vars(x, low, high)
+    return _fake_quantize(x, tf.cast(low, tf.float32), tf.cast(high, tf.float32))
 
 
-def fake_quantize_kernel(kernel: Tensor, kind: str) -> Tensor:
-    """Round a kernel to 8 bits, differentiably; the steps follow its largest weights."""
-    outputs = kernel.shape[-1] * (kernel.shape[-2] if kind == DEPTHWISE else 1)
-    columns = tf.reshape(kernel, [-1, outputs])
-    largest = tf.stop_gradient(tf.reduce_max(tf.abs(columns), axis=0))
-    largest = tf.maximum(largest, _SMALLEST_STEP * LEVELS)
-    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        columns, -largest, largest, num_bits=8, narrow_range=True
-    )
-    return tf.reshape(rounded, kernel.shape)
+def _with_gradient(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, _Gradient]:
+    rounded = tf.quantization.fake_quant_with_min_max_vars(x, low, high)
+
+    def gradient(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        below, above = x < low, x > high
+        inside = tf.where(below | above, 0.0, slope)
+        of_step = tf.reduce_sum(inside * (rounded - x)) / (high - low)
+        of_low = tf.reduce_sum(tf.where(below, slope, 0.0)) - of_step
+        of_high = tf.reduce_sum(tf.where(above, slope, 0.0)) + of_step
+        return inside, of_low, of_high
+
+    return rounded, gradient
+
+
+_fake_quantize: Callable[[Tensor, Tensor, Tensor], Tensor] = tf.custom_gradient(_with_gradient)
+
+
+def fake_quantize_kernel(kernel: Tensor, kind: str, grid: WeightGrid) -> Tensor:
+    """Round a kernel to 8 bits, with gradients that pass straight through."""
+    rounded = round_weights(kernel, kind, weight_scales(kernel, kind, grid))
+    return kernel + tf.stop_gradient(rounded - kernel)
 
 
 def widened(values: Range) -> Range:
@@ -78,26 +88,24 @@ _SMALLEST_STEP = 1e-12
 _SMALLEST_SPAN = 1e-9  # of a tensor that is zero on all pictures any range will do
 
 
-def _outputs(kernel: np.ndarray, kind: str) -> int:
-    return int(kernel.shape[-1] * (kernel.shape[-2] if kind == DEPTHWISE else 1))
+def _columns(kernel: Tensor, kind: str) -> Tensor:
+    """The kernel as ``(weights of an output channel, output channels)``."""
+    outputs = kernel.shape[-1] * (kernel.shape[-2] if kind == DEPTHWISE else 1)
+    return tf.reshape(kernel, [-1, outputs])
 
 
-def _largest_pair(kernel: np.ndarray, kind: str) -> np.ndarray:
+def _largest_pair(kernel: Tensor) -> Tensor:
     """Largest sum of two weights of one sign that may be multiplied together, by output channel.
 
     Neighbours in the order (height, width, in) that runtimes unroll a kernel in, and in the order
-    (in, height, width) of those that keep channels first. Depthwise kernels are not summed so.
+    (in, height, width) of those that keep channels first.
     """
-    outputs = _outputs(kernel, kind)
-    if kind == DEPTHWISE:
-        return np.zeros(outputs)
-    orders = [kernel.reshape(-1, outputs)]
-    if kernel.ndim == 4:
-        orders.append(kernel.transpose(2, 0, 1, 3).reshape(-1, outputs))
-    largest = np.zeros(outputs)
+    orders = [tf.reshape(kernel, [-1, kernel.shape[-1]])]
+    if len(kernel.shape) == 4 and kernel.shape[0] * kernel.shape[1] > 1:
+        orders.append(tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), orders[0].shape))
+    largest = tf.zeros(kernel.shape[-1])
     for columns in orders:
-        for sign in (1.0, -1.0):
-            part = np.maximum(sign * columns.astype(np.float64), 0)
+        for part in (tf.nn.relu(columns), tf.nn.relu(-columns)):
             if len(part) > 1:
-                largest = np.maximum(largest, (part[:-1] + part[1:]).max(axis=0))
+                largest = tf.maximum(largest, tf.reduce_max(part[:-1] + part[1:], axis=0))
     return largest

@@ -27,6 +27,7 @@ from converters.quantization.forward import (
     activate,
     batches,
     centred_logits,
+    channel_means,
     check_operations,
     compute,
     weighted_sum,
@@ -201,10 +202,10 @@ class _Rounding:
         for op in self.operations:
             if op.index in self.exact:
                 found = weighted_sum(op, values[op.inputs[0]], self.exact[op.index])
-                means[op.index] = _channel_means(found)
+                means[op.index] = channel_means(found)
                 values[op.output] = _finite(op, activate(op, found))
             else:
-                values[op.output] = _finite(op, compute(self.network, op, None, values))
+                values[op.output] = _finite(op, compute(self.network, op, values))
         return _Exact(values, means)
 
     def run_from(self, exact: _Exact, indices: Collection[int]) -> Tensor:
@@ -248,10 +249,10 @@ class _Rounding:
         if weights is not None:
             found = weighted_sum(op, values[op.inputs[0]], weights)
             if op.index in means and math.prod(found.shape[:-1]) >= _FEWEST_VALUES:
-                found += means[op.index] - _channel_means(found)
+                found += means[op.index] - channel_means(found)
             output = activate(op, found)
         else:
-            output = compute(self.constants if rounds else self.network, op, None, values)
+            output = compute(self.constants if rounds else self.network, op, values)
         output = _finite(op, output)  # before a range could hide that it is not
         if rounds and op.output in self.tensors:
             span = widened(self.scheme.ranges[op.output])
@@ -266,10 +267,6 @@ class _Rounding:
 
 
 _FEWEST_VALUES = 64  # for a channel's mean; of fewer it would take a good part of the noise itself
-
-
-def _channel_means(x: Tensor) -> Tensor:
-    return tf.reduce_mean(x, list(range(len(x.shape) - 1)))
 
 
 def _finite(operation: Operation, output: Tensor) -> Tensor:

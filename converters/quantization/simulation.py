@@ -18,11 +18,10 @@ from converters.quantization.forward import (
     Observe,
     Tensor,
     Weights,
-    activate,
     batches,
-    compute,
+    channel_means,
+    constant_weights,
     run,
-    weighted_sum,
 )
 from converters.quantization.network import ELEMENTWISE, SAME_VALUES, Network, Operation, Parameters
 from converters.quantization.ranges import Range
@@ -44,6 +43,14 @@ class Scheme:
     """By tensor index."""
     float_operations: frozenset[int]
     """Operators that compute in float, by index."""
+    grid: WeightGrid = WeightGrid.FULL
+    """What weights are rounded to, but those of the float head, which is always ``FULL``."""
+
+    def grid_of(self, network: Network, operation: Operation) -> WeightGrid | None:
+        """What an operator's kernel is rounded to; None where it stays as it is."""
+        if operation.index in network.head:
+            return WeightGrid.FULL
+        return None if operation.index in self.float_operations else self.grid
 
 
 def rounded_tensors(network: Network, float_operations: Collection[int]) -> frozenset[int]:
@@ -57,20 +64,16 @@ def rounded_tensors(network: Network, float_operations: Collection[int]) -> froz
     )
 
 
-def round_parameters(
-    network: Network,
-    scheme: Scheme,
-    grid: WeightGrid = WeightGrid.FULL,
-) -> dict[int, Weights]:
+def round_parameters(network: Network, scheme: Scheme) -> dict[int, Weights]:
     """Rounded kernels, and biases as they are: 32 bits lose nothing that matters."""
     rounded = {}
     for operation in network.weighted:
         p = scheme.parameters[operation.index]
-        kernel = p.kernel
-        if operation.index not in scheme.float_operations or operation.index in network.head:
+        kernel, grid = tf.constant(p.kernel), scheme.grid_of(network, operation)
+        if grid is not None:
             scales = weight_scales(kernel, operation.kind, grid)
             kernel = round_weights(kernel, operation.kind, scales)
-        rounded[operation.index] = Weights(tf.constant(kernel), tf.constant(p.bias))
+        rounded[operation.index] = Weights(kernel, tf.constant(p.bias))
     return rounded
 
 
@@ -104,83 +107,97 @@ def rounding(network: Network, scheme: Scheme) -> Observe:
     return observe
 
 
-def simulate(
-    network: Network, scheme: Scheme, pictures: np.ndarray, grid: WeightGrid = WeightGrid.FULL
-) -> np.ndarray:
+def simulate(network: Network, scheme: Scheme, pictures: np.ndarray) -> np.ndarray:
     """Logits of the rounded network, float32 ``(count, classes)``."""
-    weights, observe = round_parameters(network, scheme, grid), rounding(network, scheme)
+    weights, observe = round_parameters(network, scheme), rounding(network, scheme)
     network = with_rounded_constants(network, scheme.float_operations)
     return np.concatenate(
         [run(network, weights, batch, observe).numpy() for batch in batches(network, pictures)]
     )
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What the float network computes for a sample of pictures, which rounding shall not move."""
+
+    means: Mapping[int, np.ndarray]
+    """Of every picture's output channels, before the fused activation, by index of the operator
+    with a kernel; float32 ``(pictures, outputs)``."""
+    logits: np.ndarray
+    """float32 ``(pictures, classes)``."""
+
+    def scaled(self, output_scales: Mapping[int, np.ndarray]) -> Aim:
+        """That of the network whose output channels were divided by these scales.
+
+        Args:
+            output_scales: See ``converters.quantization.equalization.Equalized``.
+        """
+        means = {
+            index: (found / output_scales.get(index, 1.0)).astype(np.float32)
+            for index, found in self.means.items()
+        }
+        return Aim(means, self.logits)
+
+
+def measure_aim(network: Network, pictures: np.ndarray) -> Aim:
+    """Run the float network on pictures, uint8 ``(count, height, width, 3)``."""
+    means: dict[int, list[np.ndarray]] = {}
+
+    def weigh(operation: Operation, sums: Tensor) -> Tensor:
+        found = tf.reduce_mean(sums, list(range(1, len(sums.shape) - 1)))
+        means.setdefault(operation.index, []).append(found.numpy())
+        return sums
+
+    weights = constant_weights(network)
+    logits = [
+        run(network, weights, batch, weigh=weigh).numpy() for batch in batches(network, pictures)
+    ]
+    joined = {index: np.concatenate(parts) for index, parts in means.items()}
+    return Aim(joined, np.concatenate(logits))
+
+
 def correct_biases(
     network: Network,
     scheme: Scheme,
-    reference: Mapping[int, Parameters],
+    aim: Aim,
     pictures: np.ndarray,
     held_out: int = 0,
-    grid: WeightGrid = WeightGrid.FULL,
     activation_bits: int = 8,
-) -> tuple[Scheme, np.ndarray, np.ndarray]:
+) -> tuple[Scheme, np.ndarray]:
     """Take the mean error of every output channel back by its bias, layer after layer.
 
-    Rounding and clipping shift means, and a shift grows through the layers behind it. The float and
-    the rounded network run side by side, and every layer with a kernel gets the bias that makes its
-    channels' means equal before the next one is computed (Nagel et al. 2019, arXiv:1906.04721,
-    section 4.2, but in sequence, so that no error is corrected twice).
+    Rounding and clipping shift means, and a shift grows through the layers behind it. Every layer
+    with a kernel gets the bias that gives its channels the float network's means before the next
+    one is computed (Nagel et al. 2019, arXiv:1906.04721, section 4.2, but in sequence, so that no
+    error is corrected twice).
 
     Args:
         network: The graph.
         scheme: Its weights, ranges and float operators.
-        reference: The weights of the float network, whose means are aimed at.
+        aim: What the float network computes for the same pictures, in the scheme's channel scales.
         pictures: uint8 ``(count, height, width, 3)``; all are in memory at once, so keep to
             ``converters.quantization.forward.PIXELS_PER_BATCH`` or a few times that.
         held_out: The last so many pictures are computed, but no bias is fitted to them.
-        grid: What the weights are rounded to.
         activation_bits: 8, or 16, which loses nothing that matters: activations are not rounded.
 
     Returns:
-        The scheme with other biases, and the float and the rounded logits for ``pictures``.
+        The scheme with other biases, and the rounded network's logits for ``pictures``.
     """
-    batch = tf.constant(np.asarray(pictures, np.float32))
-    fitted = len(pictures) - held_out
-    rounded = round_parameters(network, scheme, grid)
-    observe = rounding(network, scheme) if activation_bits == 8 else _as_it_is
-    constants = with_rounded_constants(network, scheme.float_operations)
-    exact: dict[int, Tensor] = {network.image: batch}
-    integer: dict[int, Tensor] = {network.image: batch}
     parameters = dict(scheme.parameters)
-    last = {tensor: op.index for op in network.operations for tensor in op.inputs}
-    for operation in network.operations:
-        index = operation.index
-        if index in rounded:
-            p, aim = parameters[index], reference[index]
-            expected = weighted_sum(
-                operation, exact[operation.inputs[0]], Weights(aim.kernel, aim.bias)
-            )
-            actual = weighted_sum(operation, integer[operation.inputs[0]], rounded[index])
-            axes = list(range(len(expected.shape) - 1))
-            shift = tf.reduce_mean((expected - actual)[:fitted], axes)
-            bias = (p.bias + shift.numpy()).astype(np.float32)
-            parameters[index] = Parameters(p.kernel, bias)
-            exact[operation.output] = activate(operation, expected)
-            integer[operation.output] = observe(operation, activate(operation, actual + shift))
-        else:
-            exact[operation.output] = compute(network, operation, None, exact)
-            integer[operation.output] = observe(
-                operation, compute(constants, operation, None, integer)
-            )
-        if operation.output == network.logits:
-            break
-        for tensor in operation.inputs:
-            if last[tensor] == index:
-                exact.pop(tensor, None)
-                integer.pop(tensor, None)
-    corrected = Scheme(parameters, scheme.ranges, scheme.float_operations)
-    return corrected, exact[network.logits].numpy(), integer[network.logits].numpy()
+    fitted = len(pictures) - held_out
 
+    def weigh(operation: Operation, sums: Tensor) -> Tensor:
+        expected = aim.means[operation.index][:fitted].mean(axis=0)
+        shift = tf.constant(expected) - channel_means(sums[:fitted])
+        p = parameters[operation.index]
+        parameters[operation.index] = Parameters(p.kernel, p.bias + shift.numpy())
+        return sums + shift
 
-def _as_it_is(_: Operation, output: Tensor) -> Tensor:
-    return output
+    logits = run(
+        with_rounded_constants(network, scheme.float_operations),
+        round_parameters(network, scheme),
+        tf.constant(np.asarray(pictures, np.float32)),
+        rounding(network, scheme) if activation_bits == 8 else None,
+        weigh,
+    )
+    return replace(scheme, parameters=parameters), logits.numpy()

@@ -19,7 +19,7 @@ from litert_quantizer.quantizer import Quantizer
 
 from converters.errors import ConversionError
 from converters.quantization.network import DENSE, Network, Operation, write_parameters
-from converters.quantization.ranges import Range
+from converters.quantization.rounding import LEVELS, weight_scales
 from converters.quantization.simulation import Scheme
 from converters.tflite_file import read_flatbuffer
 
@@ -30,6 +30,9 @@ _FLOAT_TYPES = (
     schema.TensorType.FLOAT64,
     schema.TensorType.BFLOAT16,
 )
+_Range = dict[str, np.ndarray | np.float32]
+"""``min`` and ``max`` of a tensor, or of every output channel of a kernel."""
+
 _ANY = ".*"
 
 
@@ -110,8 +113,16 @@ def quantize_static(
         )
         for index in sorted(scheme.float_operations):
             _keep_float(recipe, network, network.operations[index])
-    ranges = {network.names[tensor]: span for tensor, span in scheme.ranges.items()}
-    data = _quantize(write_parameters(float32, scheme.parameters), recipe, ranges)
+    rewritten = write_parameters(float32, scheme.parameters)
+    statistics: dict[str, _Range] = {
+        network.names[tensor]: {"min": np.float32(span.low), "max": np.float32(span.high)}
+        for tensor, span in scheme.ranges.items()
+    }
+    for operation in network.weighted:
+        if operation.index not in network.head:
+            name = rewritten.kernel_names[operation.index]
+            statistics[name] = _weight_range(operation, scheme)
+    data = _quantize(rewritten.data, recipe, statistics)
     if integer_only and (left := float_operators(data)):
         raise ConversionError(
             f"int8_full.tflite: operators {', '.join(left)} stay in float; expected integers only; "
@@ -119,6 +130,20 @@ def quantize_static(
             "float operators)"
         )
     return data
+
+
+def _weight_range(operation: Operation, scheme: Scheme) -> _Range:
+    """The ends that give every output channel the step it has in the scheme's grid."""
+    kernel = scheme.parameters[operation.index].kernel
+    largest = LEVELS * weight_scales(kernel, operation.kind, scheme.grid).numpy()
+    match operation.kind:
+        case "CONV_2D":
+            shape: tuple[int, ...] = (-1, 1, 1, 1)
+        case "DEPTHWISE_CONV_2D":
+            shape = (1, 1, 1, -1)
+        case _:
+            shape = (-1, 1)
+    return {"min": -largest.reshape(shape), "max": largest.reshape(shape)}
 
 
 def _keep_float(
@@ -152,13 +177,9 @@ def float_operators(data: bytes) -> tuple[str, ...]:
 def _quantize(
     float32: bytes,
     recipe: recipe_manager.RecipeManager,
-    ranges: Mapping[str, Range] | None = None,
+    statistics: Mapping[str, _Range] | None = None,
 ) -> bytes:
     quantizer = Quantizer(bytearray(float32), recipe.get_quantization_recipe())
-    statistics = {
-        name: {"min": np.float32(r.low), "max": np.float32(r.high)}
-        for name, r in (ranges or {}).items()
-    }
     # The package prints its progress; a caller's standard output belongs to the caller.
     with (
         contextlib.redirect_stdout(io.StringIO()),
@@ -168,7 +189,7 @@ def _quantize(
         # It checks the ranges with an interpreter that keeps all tensors, and is warned of that.
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
         try:
-            result = quantizer.quantize(statistics or None)
+            result = quantizer.quantize(dict(statistics) if statistics else None)
         except Exception as problem:  # it raises whatever comes up
             raise ConversionError(
                 f"litert-quantizer cannot quantize this model: {problem}; "

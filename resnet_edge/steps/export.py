@@ -185,6 +185,7 @@ def _quantized_path(options: Options, base: ExportJob) -> Path:
         base.model_sha256,
         base.preprocessing,
         base.calibration,
+        options.quantization.onnx_target.grid,
         _tool_versions(_TOOLS[Format.TFLITE]),
     )
     return options.layout.cache.resolve() / f"quantization-{name[:16]}.npz"

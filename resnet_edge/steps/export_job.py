@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import CalibrationRecord, Format
+from resnet_edge.artifacts import CalibrationRecord, Format, artifact_kind
 from resnet_edge.options import QuantizationOptions
 
 
@@ -40,7 +40,7 @@ class ExportJob:
 
     def options_of(self, name: str) -> dict[str, str]:
         """What an artifact's sidecar says it was told, beyond what has a field of its own."""
-        if name == "int8.onnx":
+        if artifact_kind(name).calibrated:  # one quantization for all: its weights fit that target
             return {**self.options, "onnx-int8": str(self.quantization.onnx_target)}
         return self.options
 

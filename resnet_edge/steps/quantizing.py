@@ -46,7 +46,13 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
     """
     pictures = calibration_pictures(job)
     options = job.quantization
-    method = Method(options.level, options.range_method, options.keep_float, options.few_pictures)
+    method = Method(
+        options.level,
+        options.range_method,
+        options.keep_float,
+        options.onnx_target.grid,
+        options.few_pictures,
+    )
 
     def show(stage: str, done: int, total: int, words: str) -> None:
         report(ExportEvent("quantization", stage, done, total, words))
@@ -190,8 +196,8 @@ def _findings(calibrated: Calibrated) -> dict[str, str]:
         found["simulated SQNR"] = (
             f"{figures.held_out_sqnr_db:.1f} dB on {figures.held_out} held-out calibration pictures"
         )
-        if figures.unstable:
-            found["unstable ranges"] = ", ".join(figures.unstable)
+    if calibrated.unstable:
+        found["unstable ranges"] = ", ".join(calibrated.unstable)
     if kept:
         found["layers in float"] = ", ".join(kept)
     return found
@@ -199,14 +205,12 @@ def _findings(calibrated: Calibrated) -> dict[str, str]:
 
 def _tell(quantized: Quantized, report: Report) -> None:
     """Say how it went, and what a person should know."""
-    figures = quantized.calibrated.figures
-    if figures is None:
-        return
-    words = f"quantized: {quantized.findings['simulated SQNR']}"
-    report(ExportEvent("quantization", "found", 1, 1, words))
-    if figures.unstable:
-        named = ", ".join(figures.unstable[:_NAMED])
-        more = len(figures.unstable) - _NAMED
+    if quantized.calibrated.figures is not None:
+        words = f"quantized: {quantized.findings['simulated SQNR']}"
+        report(ExportEvent("quantization", "found", 1, 1, words))
+    if unstable := quantized.calibrated.unstable:
+        named = ", ".join(unstable[:_NAMED])
+        more = len(unstable) - _NAMED
         others = f" and {more} more" if more > 0 else ""
         report(
             ExportEvent(

@@ -22,7 +22,7 @@ from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import onnx as onnx_quantization
 from converters.quantization import tflite as tflite_quantization
 from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Level, Target
+from converters.quantization.choices import Level, Target, WeightGrid
 from converters.quantization.engine import Method, calibrate
 from converters.quantization.measuring import measure_ranges
 from converters.quantization.ranges import Range
@@ -90,11 +90,12 @@ class Tiny:
 
     @cached_property
     def ranges(self) -> Mapping[str, Range]:
-        return measure_ranges(self.tflite_float32, self.pictures, threads=1)
+        (measured,) = measure_ranges(self.tflite_float32, self.pictures, threads=1)
+        return measured.ranges()
 
     @cached_property
     def fast(self) -> Calibrated:
-        method = Method(Level.FAST, few_pictures=True)
+        method = Method(Level.FAST, grid=WeightGrid.PAIR_SAFE, few_pictures=True)
         return calibrate(self.tflite_float32, self.pictures, method)
 
     @cached_property

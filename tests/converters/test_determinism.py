@@ -23,7 +23,7 @@ def convert(path: Path) -> dict[str, bytes]:
     from converters import onnx, tflite, tflite_file
     from converters.quantization import onnx as onnx_quantization
     from converters.quantization import tflite as quantize
-    from converters.quantization.choices import Target
+    from converters.quantization.choices import Target, WeightGrid
     from converters.quantization.engine import Method, calibrate
     from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 
@@ -33,7 +33,7 @@ def convert(path: Path) -> dict[str, bytes]:
     labels = tuple(f"class {i}" for i in range(serving.outputs[0].shape[1]))
     pictures = np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8)
     float32 = tflite.convert_float32(serving)
-    calibrated = calibrate(float32, pictures, Method(few_pictures=True))
+    calibrated = calibrate(float32, pictures, Method(grid=WeightGrid.PAIR_SAFE, few_pictures=True))
     network, scheme = calibrated.network, calibrated.scheme
     files = {
         "fp32.tflite": float32,

@@ -90,10 +90,15 @@ def test_the_best_strength_is_taken(residual, monkeypatch: pytest.MonkeyPatch) -
     for strength in STRENGTHS:
         monkeypatch.setattr(calibrated, "STRENGTHS", (strength,))
         alone[strength] = quantized(residual, Level.EQUALIZED).figures.held_out_sqnr_db
+    tried = []
+    for strength in STRENGTHS:  # until one is worse than that before
+        tried.append(strength)
+        if alone[strength] < max(alone[one] for one in tried):
+            break
     monkeypatch.setattr(calibrated, "STRENGTHS", STRENGTHS)
     figures = quantized(residual, Level.EQUALIZED).figures
-    assert figures.held_out_sqnr_db == max(alone.values())
-    assert alone[figures.strength] == max(alone.values())
+    assert figures.held_out_sqnr_db == max(alone[one] for one in tried)
+    assert alone[figures.strength] == figures.held_out_sqnr_db
 
 
 def test_ranges_are_a_part_of_the_extremes_behind_the_first_kernel(
@@ -174,22 +179,27 @@ def test_pictures_of_one_kind_in_each_half_are_unstable(residual) -> None:
     calm = np.full((1, 16, 16, 3), 128, np.uint8)
     mixed = np.concatenate([calm.repeat(39, axis=0), residual.pictures[-1:]])
     found = quantized(residual, Level.EQUALIZED, mixed)
-    assert "a_reduce" in found.figures.unstable or "b_reduce" in found.figures.unstable
+    assert "a_reduce" in found.unstable or "b_reduce" in found.unstable
 
 
 def test_sampled_pictures_end_with_held_out_ones(residual) -> None:
-    pictures = np.arange(10, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones(
+    """Drawn by lot; the held-out ones are not among the others."""
+    pictures = np.arange(40, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones(
         (1, 16, 16, 3), np.uint8
     )
-    sample, held_out = sample_pictures(residual.network, pictures)
-    assert list(sample[:, 0, 0, 0]) == [0, 4, 8, 1, 5, 9, 2, 6, 3, 7]
-    assert held_out == 2
+    sample = sample_pictures(residual.network, pictures)
+    levels = list(sample.pictures[:, 0, 0, 0])
+    assert sample.held_out == 10
+    assert sorted(levels) == list(range(40))
+    assert levels != sorted(levels)
+    again = sample_pictures(residual.network, pictures)
+    np.testing.assert_array_equal(again.pictures, sample.pictures)
 
 
 def test_samples_are_bounded(residual, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrated, "PIXELS_PER_BATCH", 6 * 16 * 16)
-    sample, held_out = sample_pictures(residual.network, residual.pictures)
-    assert (len(sample), held_out) == (12, 4)
+    sample = sample_pictures(residual.network, residual.pictures)
+    assert (len(sample.pictures), sample.held_out) == (12, 4)
 
 
 def test_broken_weights_are_named(small) -> None:

@@ -220,7 +220,7 @@ def test_a_computed_kernel_is_an_error(residual) -> None:
     network = residual.network
     (head,) = [op for op in network.weighted if op.layer == "head"]
     with pytest.raises(ConversionError) as caught:
-        forward.compute(network, head, None, {head.inputs[0]: tf.zeros((1, 8))})
+        forward.compute(network, head, {head.inputs[0]: tf.zeros((1, 8))})
     assert str(caught.value) == (
         "quantization: a kernel is computed by the graph; expected constants; "
         "pass --quantization fast, which needs no simulation"

@@ -1,5 +1,7 @@
 """Activation ranges, against a graph whose activations are known."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from converters import tflite
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.choices import RangeMethod
-from converters.quantization.measuring import measure_ranges
+from converters.quantization.measuring import load_measured, measure_ranges, save_measured
 from converters.quantization.ranges import Range
 from converters.serving import serving_model
 
@@ -27,6 +29,11 @@ def float32() -> bytes:
     return tflite.convert_float32(serving_model(model, PREPROCESSINGS["tf"]))
 
 
+def ranges_of(*arguments: object, **options: object) -> dict[str, Range]:
+    (measured,) = measure_ranges(*arguments, **options)
+    return measured.ranges()
+
+
 def pictures(*levels: int) -> np.ndarray:
     return np.stack([np.full((2, 2, 3), level, np.uint8) for level in levels])
 
@@ -37,7 +44,7 @@ def named(ranges: dict[str, Range], part: str) -> Range:
 
 
 def test_by_hand(float32: bytes) -> None:
-    ranges = dict(measure_ranges(float32, pictures(51, 204, 153), threads=1))
+    ranges = dict(ranges_of(float32, pictures(51, 204, 153), threads=1))
     assert named(ranges, "image") == Range(0.0, 255.0)
     assert named(ranges, "Sub") == Range(51 - 127.5, 204 - 127.5)
     relu = named(ranges, "double")
@@ -47,16 +54,52 @@ def test_by_hand(float32: bytes) -> None:
 
 
 def test_the_order_of_pictures_does_not_matter(tiny) -> None:
-    backwards = measure_ranges(tiny.tflite_float32, tiny.pictures[::-1], threads=1)
+    backwards = ranges_of(tiny.tflite_float32, tiny.pictures[::-1], threads=1)
     assert backwards == tiny.ranges
 
 
-def test_ranges_of_parts_merge_to_the_whole(tiny) -> None:
-    first, second = (
-        measure_ranges(tiny.tflite_float32, part, threads=1)
-        for part in (tiny.pictures[:5], tiny.pictures[5:])
+@pytest.mark.parametrize("method", [RangeMethod.MIN_MAX, RangeMethod.MSE])
+def test_parts_merge_to_the_whole(tiny, tmp_path: Path, method: RangeMethod) -> None:
+    """Also when they come from two machines, by way of files."""
+    some = tiny.pictures[:4]
+    (whole,) = measure_ranges(tiny.tflite_float32, some, threads=1, method=method)
+    first, second = measure_ranges(tiny.tflite_float32, some, threads=1, method=method, parts=2)
+    save_measured(tmp_path / "first.json", first)
+    merged = second.merge(load_measured(tmp_path / "first.json"))
+    assert merged.extremes == whole.extremes
+    assert merged.ranges() == whole.ranges()
+    assert first.ranges() != whole.ranges()
+
+
+def test_what_cannot_be_merged(float32: bytes, tiny) -> None:
+    two = pictures(51, 204)
+    (one,) = measure_ranges(float32, two, threads=1)
+    (average,) = measure_ranges(float32, two, threads=1, method=RangeMethod.MOVING_AVERAGE)
+    (other,) = measure_ranges(tiny.tflite_float32, tiny.pictures[:1], threads=1)
+    with pytest.raises(ConversionError) as caught:
+        one.merge(other)
+    assert str(caught.value) == (
+        f"calibration: ranges of {len(one.extremes)} tensors by min-max and of "
+        f"{len(other.extremes)} by min-max cannot be merged; expected those of one model, by one "
+        "method; measure them anew"
     )
-    assert {name: first[name].union(second[name]) for name in first} == tiny.ranges
+    with pytest.raises(ConversionError, match=r"by min-max and of .* by moving-average cannot"):
+        one.merge(average)
+    with pytest.raises(ConversionError) as caught:
+        average.merge(average)
+    assert str(caught.value) == (
+        "calibration: moving averages cannot be merged; expected another --range-method"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"method": "min-max", "image": "x"}'])
+def test_damaged_measurements_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "measured.json"
+    path.write_text(text)
+    with pytest.raises(ConversionError) as caught:
+        load_measured(path)
+    assert str(caught.value).startswith(f"{path}: cannot be read as measured ranges (")
+    assert str(caught.value).endswith("); measure them anew")
 
 
 def test_every_convolution_has_a_range(tiny) -> None:
@@ -106,8 +149,8 @@ def test_not_finite_activations_name_the_tensor(value: float) -> None:
 
 @pytest.mark.parametrize("method", [m for m in RangeMethod if m is not RangeMethod.MIN_MAX])
 def test_every_method_stays_within_the_extremes_and_holds_zero(tiny, method: RangeMethod) -> None:
-    found = measure_ranges(tiny.tflite_float32, tiny.pictures[:4], threads=1, method=method)
-    widest = measure_ranges(tiny.tflite_float32, tiny.pictures[:4], threads=1)
+    found = ranges_of(tiny.tflite_float32, tiny.pictures[:4], threads=1, method=method)
+    widest = ranges_of(tiny.tflite_float32, tiny.pictures[:4], threads=1)
     assert found.keys() == widest.keys()
     (image,) = [name for name in found if found[name] == Range(0.0, 255.0)]
     for name in found.keys() - {image}:
@@ -120,7 +163,7 @@ def test_every_method_stays_within_the_extremes_and_holds_zero(tiny, method: Ran
 @pytest.mark.parametrize("method", [RangeMethod.PERCENTILE, RangeMethod.MSE, RangeMethod.ENTROPY])
 def test_methods_by_histogram_do_not_depend_on_the_order(tiny, method: RangeMethod) -> None:
     forwards, backwards = (
-        measure_ranges(tiny.tflite_float32, part, threads=1, method=method)
+        ranges_of(tiny.tflite_float32, part, threads=1, method=method)
         for part in (tiny.pictures[:3], tiny.pictures[2::-1])
     )
     assert forwards == backwards
@@ -129,7 +172,7 @@ def test_methods_by_histogram_do_not_depend_on_the_order(tiny, method: RangeMeth
 def test_a_moving_average_by_hand(float32: bytes) -> None:
     """Of the highs 76.5 and 0: 0.95 of the first and 0.05 of the second."""
     method = RangeMethod.MOVING_AVERAGE
-    found = dict(measure_ranges(float32, pictures(204, 51), threads=1, method=method))
+    found = dict(ranges_of(float32, pictures(204, 51), threads=1, method=method))
     subtracted = named(found, "Sub")
     assert subtracted.high == pytest.approx(0.95 * 76.5)
     assert subtracted.low == pytest.approx(0.05 * -76.5)
@@ -140,7 +183,7 @@ def test_constant_activations_get_a_range_with_zero_and_extent(
     float32: bytes, method: RangeMethod
 ) -> None:
     """The lowest ReLU output of dark pictures is zero, everywhere."""
-    found = dict(measure_ranges(float32, pictures(0, 0), threads=1, method=method))
+    found = dict(ranges_of(float32, pictures(0, 0), threads=1, method=method))
     relu = named(found, "double")
     assert relu.low == 0.0
     if method is RangeMethod.MIN_MAX:

@@ -1,28 +1,39 @@
 """ONNX int8: the shared quantization as QDQ pairs, for every processor."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from ai_edge_litert.schema_py_generated import TensorType
 from onnx import TensorProto, numpy_helper
 
 from converters import onnx as conversion
 from converters.errors import ConversionError
-from converters.quantization.choices import Level, Target
+from converters.quantization.choices import Level, Target, WeightGrid
 from converters.quantization.engine import Method, calibrate
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.onnx_graph import match_tensors
+from converters.quantization.tflite import quantize_static
+from converters.tflite_file import read_flatbuffer
+
+SAFE = Method(grid=WeightGrid.PAIR_SAFE, few_pictures=True)
 
 
 @pytest.fixture(scope="module")
 def calibrated(tiny):
-    return calibrate(tiny.tflite_float32, tiny.pictures, Method(few_pictures=True))
+    """By weight grid."""
+    return {
+        grid: calibrate(tiny.tflite_float32, tiny.pictures, replace(SAFE, grid=grid))
+        for grid in WeightGrid
+    }
 
 
 @pytest.fixture(scope="module")
 def quantized(tiny, calibrated) -> dict[Target, onnx.ModelProto]:
     return {
-        target: quantize_int8(tiny.onnx_float32, calibrated, tiny.pictures, target)
+        target: quantize_int8(tiny.onnx_float32, calibrated[target.grid], tiny.pictures, target)
         for target in Target
     }
 
@@ -71,6 +82,38 @@ def test_every_convolution_is_integer_with_a_step_per_channel(quantized) -> None
         assert set(live) <= {0, 127}  # the largest weight of a channel uses the last level
 
 
+@pytest.mark.parametrize("target", list(Target))
+def test_tflite_holds_the_same_integers(tiny, calibrated, quantized, target: Target) -> None:
+    """Steps as well; kernels are told apart by what they hold."""
+    found = calibrated[target.grid]
+    data = quantize_static(tiny.tflite_float32, found.network, found.scheme, integer_only=False)
+    in_tflite = {}
+    for tensor in integer_tensors(data):
+        integers, steps = tensor
+        if integers.ndim == 4:
+            in_tflite[integers.transpose(0, 3, 1, 2).tobytes()] = steps
+    in_onnx = {
+        integers.tobytes(): steps
+        for integers, steps, _ in integer_kernels(quantized[target]).values()
+    }
+    assert len(in_onnx) == 53
+    for integers, steps in in_onnx.items():
+        np.testing.assert_allclose(in_tflite[integers], steps, rtol=1e-6)
+
+
+def integer_tensors(data: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Constants of a TFLite file with their steps."""
+    model = read_flatbuffer(data)
+    return [
+        (
+            np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int8).reshape(tensor.shape),
+            np.asarray(tensor.quantization.scale),
+        )
+        for tensor in model.subgraphs[0].tensors
+        if tensor.type == TensorType.INT8 and model.buffers[tensor.buffer].data is not None
+    ]
+
+
 @pytest.mark.parametrize("target", [Target.AUTO, Target.AVX2])
 def test_sums_of_two_products_fit_16_bits_without_vnni(quantized, target: Target) -> None:
     for integers, _, activation in integer_kernels(quantized[target]).values():
@@ -80,6 +123,17 @@ def test_sums_of_two_products_fit_16_bits_without_vnni(quantized, target: Target
             for part in (np.maximum(flat, 0), np.minimum(flat, 0)):
                 pairs = 255 * (part[:, :-1] + part[:, 1:])
                 assert -(2**15) <= pairs.min(initial=0) <= pairs.max(initial=0) < 2**15
+
+
+def test_unsafe_weights_are_refused_where_they_saturate(tiny, calibrated) -> None:
+    full = calibrated[WeightGrid.FULL]
+    with pytest.raises(ConversionError) as caught:
+        quantize_int8(tiny.onnx_float32, full, tiny.pictures, Target.AVX2)
+    assert str(caught.value) == (
+        "int8.onnx for avx2: weights of 8 bits saturate there; expected 8 bits, neighbours of one "
+        "sign together at most 128; calibrate with that grid or choose another processor"
+    )
+    quantize_int8(tiny.onnx_float32, full, tiny.pictures, Target.VNNI)
 
 
 def test_arm_takes_signed_activations(quantized) -> None:
@@ -110,13 +164,13 @@ def test_preprocessing_stays_float(quantized) -> None:
 
 
 def test_fast_has_the_float_weights_of_the_file(tiny) -> None:
-    fast = calibrate(tiny.tflite_float32, tiny.pictures, Method(Level.FAST, few_pictures=True))
+    fast = calibrate(tiny.tflite_float32, tiny.pictures, replace(SAFE, level=Level.FAST))
     model = quantize_int8(tiny.onnx_float32, fast, tiny.pictures, Target.VNNI)
     np.testing.assert_allclose(answers(model, tiny.pictures), tiny.expected, atol=0.15)
 
 
 def test_layers_kept_in_float(tiny) -> None:
-    method = Method(keep_float=("res5c_branch2b",), few_pictures=True)
+    method = replace(SAFE, keep_float=("res5c_branch2b",))
     layers = {layer.name for layer in tiny.serving._flatten_layers()}
     kept = calibrate(tiny.tflite_float32, tiny.pictures, method, layers)
     model = quantize_int8(tiny.onnx_float32, kept, tiny.pictures, Target.AUTO)
@@ -131,7 +185,7 @@ def test_layers_kept_in_float(tiny) -> None:
 
 
 def test_every_tensor_is_recognised(tiny, calibrated) -> None:
-    network = calibrated.network
+    network = calibrated[WeightGrid.FULL].network
     names = match_tensors(tiny.onnx_float32, network, tiny.pictures[-1])
     for operation in network.weighted:
         assert names[operation.output], operation.layer
@@ -144,7 +198,7 @@ def test_another_network_is_refused(tiny, calibrated) -> None:
         if len(tensor.dims) == 4:
             tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), tensor.name))
     with pytest.raises(ConversionError) as caught:
-        quantize_int8(other, calibrated, tiny.pictures, Target.AUTO)
+        quantize_int8(other, calibrated[WeightGrid.PAIR_SAFE], tiny.pictures, Target.AUTO)
     assert "is not found in fp32.onnx, so the two int8 files would differ" in str(caught.value)
 
 
@@ -152,7 +206,9 @@ def test_the_source_is_not_changed_and_the_bytes_are_the_same(tiny, calibrated) 
     before = conversion.serialize(tiny.onnx_float32)
     once, twice = (
         conversion.serialize(
-            quantize_int8(tiny.onnx_float32, calibrated, tiny.pictures, Target.AUTO)
+            quantize_int8(
+                tiny.onnx_float32, calibrated[WeightGrid.PAIR_SAFE], tiny.pictures, Target.AUTO
+            )
         )
         for _ in range(2)
     )

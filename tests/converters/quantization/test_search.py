@@ -306,7 +306,7 @@ def test_answers_that_are_not_finite_are_refused(block: Block) -> None:
     network = block.calibrated.network
     head = max(network.parameters)
     p = network.parameters[head]
-    broken = write_parameters(block.float32, {head: Parameters(p.kernel * np.nan, p.bias)})
+    broken = write_parameters(block.float32, {head: Parameters(p.kernel * np.nan, p.bias)}).data
     with pytest.raises(ConversionError, match="holds NaN or infinite values"):
         replace(block, float32=broken).search()
 

@@ -17,6 +17,7 @@ from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.simulation import (
     Scheme,
     correct_biases,
+    measure_aim,
     round_parameters,
     rounded_tensors,
     simulate,
@@ -71,7 +72,9 @@ def test_by_hand(single) -> None:
     network, (operation,) = single.network, single.network.weighted
     scheme = one_layer_scheme(single, Range(-254.0, 256.0))
     p = network.parameters[operation.index]
-    kernel = round_weights(p.kernel, operation.kind, weight_scales(p.kernel, operation.kind))
+    kernel = round_weights(
+        p.kernel, operation.kind, weight_scales(p.kernel, operation.kind)
+    ).numpy()
     x = single.pictures[:3].astype(np.float64)
     sums = x @ kernel[0, 0].astype(np.float64) + p.bias
     expected = np.clip(2 * np.rint(sums / 2), -254, 256).mean(axis=(1, 2))
@@ -89,7 +92,9 @@ def test_corrected_biases_restore_the_means_of_channels(single) -> None:
     )
     wide = one_layer_scheme(single, Range(-1000.0, 1000.0))
     scheme = replace(wide, parameters={operation.index: wrong})
-    corrected, exact, rounded = correct_biases(network, scheme, reference, single.pictures)
+    aim = measure_aim(network, single.pictures)
+    corrected, rounded = correct_biases(network, scheme, aim, single.pictures)
+    exact = aim.logits
     np.testing.assert_allclose(rounded.mean(axis=0), exact.mean(axis=0), atol=0.5)
     before = simulate(network, scheme, single.pictures)
     assert np.abs(before - exact).mean() > 20
@@ -98,28 +103,31 @@ def test_corrected_biases_restore_the_means_of_channels(single) -> None:
     x = single.pictures.reshape(-1, 3).astype(np.float64)
     rounded_kernel = round_weights(
         wrong.kernel, operation.kind, weight_scales(wrong.kernel, operation.kind)
-    )
+    ).numpy()
     shift = (x @ (reference[operation.index].kernel[0, 0] - rounded_kernel[0, 0])).mean(axis=0)
     np.testing.assert_allclose(after.bias, wrong.bias + shift, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(after.kernel, wrong.kernel)
 
 
 def test_what_is_corrected_is_what_is_simulated(each) -> None:
-    found = calibrate(each.float32, each.pictures, Method(), each.layers)
-    scheme, _, rounded = correct_biases(
-        each.network, found.scheme, found.reference, each.pictures, grid=WeightGrid.PAIR_SAFE
-    )
-    simulated = simulate(each.network, scheme, each.pictures, WeightGrid.PAIR_SAFE)
+    method = Method(Level.FAST, grid=WeightGrid.PAIR_SAFE)
+    found = calibrate(each.float32, each.pictures, method, each.layers)
+    assert found.scheme.grid is WeightGrid.PAIR_SAFE
+    aim = measure_aim(each.network, each.pictures)
+    scheme, rounded = correct_biases(each.network, found.scheme, aim, each.pictures)
+    simulated = simulate(each.network, scheme, each.pictures)
     assert sqnr_db(rounded, simulated) > 35  # values between two levels
 
 
 def test_no_bias_is_fitted_to_held_out_pictures(residual) -> None:
     found = calibrate(residual.float32, residual.pictures, Method(Level.FAST), residual.layers)
     network, scheme = found.network, found.scheme
-    one, _, _ = correct_biases(network, scheme, found.reference, residual.pictures[:10])
+    aim = measure_aim(network, residual.pictures[:10])
+    one, _ = correct_biases(network, scheme, aim, residual.pictures[:10])
     other_held_out = np.concatenate([residual.pictures[:10], 255 - residual.pictures[:4]])
-    two, exact, _ = correct_biases(network, scheme, found.reference, other_held_out, held_out=4)
-    assert len(exact) == 14
+    aim = measure_aim(network, other_held_out)
+    two, rounded = correct_biases(network, scheme, aim, other_held_out, held_out=4)
+    assert len(aim.logits) == len(rounded) == 14
     for index, p in one.parameters.items():
         np.testing.assert_allclose(two.parameters[index].bias, p.bias, atol=1e-5)
 

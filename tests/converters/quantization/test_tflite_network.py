@@ -160,7 +160,7 @@ def test_a_convolution_in_groups_has_its_layer_s_name(small) -> None:
 
 
 def test_writing_what_was_read_changes_no_answer(known, classify) -> None:
-    data = write_parameters(known.float32, known.network.parameters)
+    data = write_parameters(known.float32, known.network.parameters).data
     pictures = known.pictures[:3]
     np.testing.assert_array_equal(classify(data, pictures), classify(known.float32, pictures))
 
@@ -174,7 +174,7 @@ def test_written_weights_are_read_and_used(known, classify) -> None:
         )
         for index, p in known.network.parameters.items()
     }
-    data = write_parameters(known.float32, wanted)
+    data = write_parameters(known.float32, wanted).data
     network = read_network(data, known.layers)
     for index, p in wanted.items():
         np.testing.assert_array_equal(network.parameters[index].kernel, p.kernel)
@@ -195,7 +195,7 @@ def test_one_of_two_readers_of_a_kernel_is_changed_alone(shared, classify) -> No
     before = shared.network.parameters[second.index]
     assert first.inputs[1] == second.inputs[1]
     doubled = Parameters(2 * before.kernel, 3 * before.bias + 1)
-    data = write_parameters(shared.float32, {first.index: doubled})
+    data = write_parameters(shared.float32, {first.index: doubled}).data
     after = read_network(data, shared.layers).parameters
     np.testing.assert_array_equal(after[first.index].kernel, doubled.kernel)
     np.testing.assert_array_equal(after[first.index].bias, doubled.bias)
@@ -211,11 +211,11 @@ def test_both_readers_of_a_kernel_get_their_own(shared, classify) -> None:
         first.index: Parameters(2 * p.kernel, p.bias),
         second.index: Parameters(0.5 * p.kernel, p.bias),
     }
-    after = read_network(write_parameters(shared.float32, wanted), shared.layers).parameters
+    after = read_network(write_parameters(shared.float32, wanted).data, shared.layers).parameters
     for index, parameters in wanted.items():
         np.testing.assert_array_equal(after[index].kernel, parameters.kernel)
 
 
 def test_the_same_weights_give_the_same_bytes(known) -> None:
-    once, twice = (write_parameters(known.float32, known.network.parameters) for _ in range(2))
+    once, twice = (write_parameters(known.float32, known.network.parameters).data for _ in range(2))
     assert once == twice
