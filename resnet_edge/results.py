@@ -259,4 +259,6 @@ class QuantizationResult:
     """In the order of the graph."""
     trials: tuple[QuantizationTrial, ...]
     """In the order they were made."""
+    best: int | None = None
+    """Place of the trial whose layers in float were taken."""
     schema: int = SCHEMA_VERSION

@@ -106,6 +106,6 @@ def _largest_pair(kernel: Tensor) -> Tensor:
     largest = tf.zeros(kernel.shape[-1])
     for columns in orders:
         for part in (tf.nn.relu(columns), tf.nn.relu(-columns)):
-            if len(part) > 1:
+            if part.shape[0] > 1:
                 largest = tf.maximum(largest, tf.reduce_max(part[:-1] + part[1:], axis=0))
     return largest

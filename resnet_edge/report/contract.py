@@ -14,7 +14,6 @@ import math
 from typing import TypeAlias
 
 from resnet_edge.report.content import ArtifactRow, ReferenceSection, ReportContent
-from resnet_edge.report.quantization import best_trial
 from resnet_edge.results import (
     GateResult,
     Latency,
@@ -166,14 +165,15 @@ def _machine(machine: Machine) -> JsonObject:
 
 
 def _quantization(result: QuantizationResult) -> JsonObject:
-    best = best_trial(result.trials)
     return {
         "calibration_sha256": result.calibration_sha256,
         "pictures": result.pictures,
         "method": result.method,
         "findings": dict(result.findings),
         "layers": [_layer(layer) for layer in result.layers],
-        "trials": [_trial(trial, place == best) for place, trial in enumerate(result.trials)],
+        "trials": [
+            _trial(trial, place == result.best) for place, trial in enumerate(result.trials)
+        ],
     }
 
 

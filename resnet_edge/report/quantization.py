@@ -109,7 +109,6 @@ def build_quantization(content: ReportContent) -> QuantizationSection | None:
         return None
     ranked = rank_layers(result.layers)
     rows = tuple(_layer_row(place, layer) for place, layer in enumerate(result.layers, 1))
-    best = best_trial(result.trials)
     return QuantizationSection(
         facts=(
             Fact("method", result.method),
@@ -120,7 +119,9 @@ def build_quantization(content: ReportContent) -> QuantizationSection | None:
         summary=_summary(result.layers, ranked[:MAX_GUILTY]),
         guiltiest=tuple(rows[place] for place in ranked[:MAX_GUILTY]),
         layers=rows,
-        trials=tuple(_trial_row(t, best=place == best) for place, t in enumerate(result.trials)),
+        trials=tuple(
+            _trial_row(t, best=place == result.best) for place, t in enumerate(result.trials)
+        ),
     )
 
 
@@ -132,27 +133,6 @@ def rank_layers(layers: Sequence[LayerQuantization]) -> list[int]:
         return -share if math.isfinite(share) else math.inf
 
     return sorted(range(len(layers)), key=order)
-
-
-def best_trial(trials: Sequence[QuantizationTrial]) -> int | None:
-    """Return the place of the best trial; None where there were none.
-
-    As ``converters.quantization.search`` chooses: of those that hold the smallest file, else the
-    highest agreement, then the most decibels.
-    """
-
-    def rank(place: int) -> tuple[float, ...]:
-        trial = trials[place]
-        agreement, sqnr_db = _or_worst(trial.agreement), _or_worst(trial.sqnr_db)
-        if trial.holds:
-            return (1, -trial.bytes, agreement, sqnr_db)
-        return (0, agreement, sqnr_db, -trial.bytes)
-
-    return max(range(len(trials)), key=rank, default=None)
-
-
-def _or_worst(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
 
 
 def made_otherwise(content: ReportContent) -> tuple[str, ...]:

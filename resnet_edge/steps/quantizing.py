@@ -135,7 +135,7 @@ def _search(
         if found.repeated:
             continue
         trials = (*trials, _as_row(found.trial))
-        result = replace(result, trials=trials)
+        result = replace(result, trials=trials, best=trials.index(_as_row(found.best)))
         write_record(job.findings, result)
         save_calibrated(job.quantized, float32, replace(calibrated, scheme=found.scheme))
         kept = len(found.trial.float_layers)
@@ -152,10 +152,10 @@ def _earlier_trials(job: ExportJob, result: QuantizationResult) -> tuple[Quantiz
         earlier = read_record(QuantizationResult, job.findings, ArtifactError)
     except ResnetEdgeError:  # none yet
         return ()
-    same = replace(earlier, trials=(), layers=(), findings={}) == replace(
-        result, trials=(), layers=(), findings={}
-    )
-    return earlier.trials if same else ()
+    inputs = [
+        replace(one, trials=(), layers=(), findings={}, best=None) for one in (earlier, result)
+    ]
+    return earlier.trials if inputs[0] == inputs[1] else ()
 
 
 def _result(

@@ -5,7 +5,7 @@ import pytest
 
 from converters.quantization import distillation
 from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Level
+from converters.quantization.choices import Level, WeightGrid
 from converters.quantization.distillation import distill
 from converters.quantization.engine import Method, calibrate
 from converters.quantization.tflite import quantize_static
@@ -70,6 +70,15 @@ def test_other_networks(networks, classify, name: str) -> None:
     data = quantize_static(made.float32, found.network, found.scheme, integer_only=False)
     expected = classify(made.float32, made.pictures)
     np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.06)
+
+
+def test_weights_for_pairs_that_saturate(residual, classify) -> None:
+    method = Method(Level.DISTILLED, grid=WeightGrid.PAIR_SAFE)
+    found = calibrate(residual.float32, residual.pictures, method, residual.layers)
+    assert found.scheme.grid is WeightGrid.PAIR_SAFE
+    data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
+    expected = classify(residual.float32, residual.pictures)
+    np.testing.assert_allclose(classify(data, residual.pictures), expected, atol=0.06)
 
 
 def test_a_layer_kept_in_float_stays_so(residual, classify) -> None:

@@ -161,6 +161,7 @@ def quantization() -> QuantizationResult:
             make_trial(""),
             make_trial("conv2", "conv2", agreement=0.995, latency_s=0.0212, holds=True),
         ),
+        best=1,
     )
 
 

@@ -7,7 +7,6 @@ from resnet_edge.report.provenance import Fact, build_provenance
 from resnet_edge.report.quantization import (
     LAYER_HEADINGS,
     TRIAL_HEADINGS,
-    best_trial,
     build_quantization,
     rank_layers,
 )
@@ -106,32 +105,13 @@ def test_operators_are_named_once(section, layer):
 
 def test_trials(section, trial):
     many = trial("d", "a", "b", "c", "d", agreement=math.nan, sqnr_db=math.inf, latency_s=math.nan)
-    built = section(trials=(trial(""), trial("tail", "head"), many))
+    built = section(trials=(trial(""), trial("tail", "head"), many), best=0)
     assert [r.cells for r in built.trials] == [
         ("nothing yet", "none", "97.50 %", "21.3 dB", "25.9 MB", "18.1", "no, best"),
         ("tail to integers", "head", "97.50 %", "21.3 dB", "25.9 MB", "18.1", "no"),
         ("d to float", "a, b, c and 1 more", "–", "exact", "25.9 MB", "–", "no"),
     ]
     assert len(TRIAL_HEADINGS) == len(built.trials[0].cells)
-
-
-def test_the_best_trial_holds_and_is_the_smallest_that_does(trial):
-    large = trial("a", agreement=0.999, bytes=30, holds=True)
-    small = trial("b", agreement=0.99, bytes=20, holds=True)
-    faithful = trial("c", agreement=0.995, bytes=20, holds=True)
-    smaller = trial("", agreement=0.97, bytes=10)
-    assert best_trial((smaller, large, small)) == 2
-    assert best_trial((smaller, large, small, faithful)) == 3
-    assert best_trial((small, small)) == 0
-    assert best_trial(()) is None
-
-
-def test_where_none_holds_the_best_agrees_most(trial):
-    first, unknown = trial("", agreement=0.95), trial("a", agreement=math.nan, bytes=1)
-    clearer = trial("c", agreement=0.95, sqnr_db=22.0, bytes=30_000_000)
-    assert best_trial((unknown, first, trial("b", agreement=0.97))) == 2
-    assert best_trial((unknown, first, clearer)) == 2
-    assert best_trial((unknown, first)) == 1
 
 
 def test_findings_are_told_once_and_single_artifacts_named(section, row):
