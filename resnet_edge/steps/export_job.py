@@ -40,8 +40,11 @@ class ExportJob:
 
     def options_of(self, name: str) -> dict[str, str]:
         """What an artifact's sidecar says it was told, beyond what has a field of its own."""
-        if artifact_kind(name).calibrated:  # one quantization for all: its weights fit that target
-            return {**self.options, "onnx-int8": str(self.quantization.onnx_target)}
+        target = self.quantization.onnx_target
+        if name == "int8.onnx":
+            return {**self.options, "onnx-int8": str(target)}
+        if artifact_kind(name).calibrated:  # whose weights are those of int8.onnx
+            return {**self.options, "int8-weights": str(target.grid)}
         return self.options
 
 
