@@ -288,6 +288,23 @@ Threads = Annotated[
         rich_help_panel=_LATENCY,
     ),
 ]
+RecommendedThreads = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        help="Thread counts to choose among, separated by commas. Default: those that bench "
+        "measured, or 1 and all cores.",
+        rich_help_panel=_LATENCY,
+    ),
+]
+RecommendInconclusive = Annotated[
+    bool,
+    typer.Option(
+        "--allow-inconclusive",
+        help="Choose also among artifacts whose gate needs more pictures to decide.",
+        rich_help_panel=_GATES,
+    ),
+]
 
 ModelArgument = Annotated[
     Path | None,
