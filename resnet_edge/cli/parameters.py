@@ -305,6 +305,15 @@ RecommendInconclusive = Annotated[
         rich_help_panel=_GATES,
     ),
 ]
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="Time every operator as well, by its Keras layer, where the runtime tells; with 1 "
+        "thread unless --threads says otherwise.",
+        rich_help_panel=_LATENCY,
+    ),
+]
 
 ModelArgument = Annotated[
     Path | None,

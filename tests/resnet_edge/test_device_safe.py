@@ -28,7 +28,7 @@ MODULES = [
             "profiling",
         ),
         *("bench", "bench_worker", "machine", "workers", "reference_file", "answer_worker"),
-        *("recommendation.candidate", "recommendation.choice"),
+        *("profile_worker", "recommendation.candidate", "recommendation.choice"),
         *("recommendation", "recommendation.reasons"),
     )
 ]
