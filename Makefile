@@ -29,7 +29,7 @@ TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite,in
 ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help export finetune saved_model tflite onnx parity bench report \
+.PHONY: help export finetune saved_model tflite onnx parity bench recommend report \
 	install bench-peers check format test test-all lock wheel clean
 
 help: ## List the targets
@@ -61,6 +61,9 @@ parity: $(READY) ## Reference answers, then every artifact against them
 
 bench: $(READY) ## Latency of every artifact on this machine
 	@$(COMMAND) bench $(INTO)
+
+recommend: $(READY) ## Which file to take on this machine, and why
+	@$(COMMAND) recommend $(INTO)
 
 report: $(READY) ## OUT/report.html, report.md, report.json
 	@$(COMMAND) report $(INTO)

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     )
     from resnet_edge.parity.gates import Gates
     from resnet_edge.pictures import Fit, decode_picture
+    from resnet_edge.recommendation import Recommendation
     from resnet_edge.runtimes import open_runtime
     from resnet_edge.steps.bench import measure_latency
     from resnet_edge.steps.export import export
     from resnet_edge.steps.finetune import finetune
     from resnet_edge.steps.parity import check_parity
+    from resnet_edge.steps.recommend import recommend
     from resnet_edge.steps.reference import make_reference
     from resnet_edge.steps.report import make_report
     from resnet_edge.steps.run import run
@@ -47,6 +49,7 @@ _HOMES = {
     "Gates": "parity.gates",
     "ModelOptions": "options",
     "Options": "options",
+    "Recommendation": "recommendation",
     "ResnetEdgeError": "errors",
     "Sidecar": "artifacts",
     "TrainingSettings": "training.settings",
@@ -63,6 +66,7 @@ _HOMES = {
     "make_report": "steps.report",
     "measure_latency": "steps.bench",
     "open_runtime": "runtimes",
+    "recommend": "steps.recommend",
     "resnet50": "model.resnet50",
     "run": "steps.run",
 }
@@ -76,6 +80,7 @@ __all__ = [
     "Gates",
     "ModelOptions",
     "Options",
+    "Recommendation",
     "ResnetEdgeError",
     "Sidecar",
     "TrainingSettings",
@@ -92,6 +97,7 @@ __all__ = [
     "make_report",
     "measure_latency",
     "open_runtime",
+    "recommend",
     "resnet50",
     "run",
 ]

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ WORKER = module_command("resnet_edge.bench_worker")
 
 TIMEOUT_S = 1800.0
 """Longest time for one measurement: 64 queries of a model at 5 s each take 320 s."""
+
+T = TypeVar("T")
 
 Progress = Callable[[int, int, str], None]
 """Called with the measurements done, all of them, and the one that begins now."""
@@ -54,8 +57,16 @@ def bench_path(results: Path, host: str) -> Path:
         results: The folder ``OUT/results``.
         host: The machine's name; what cannot stand in a file name becomes ``-``.
     """
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", host)[:64].strip("-.")
-    return results / f"bench-{name or 'unknown'}.json"
+    return results / f"bench-{_file_name(host)}.json"
+
+
+def profile_path(results: Path, host: str) -> Path:
+    """Where a machine's times per operator belong: ``profile-HOST.json``; see ``bench_path``."""
+    return results / f"profile-{_file_name(host)}.json"
+
+
+def _file_name(host: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", host)[:64].strip("-.") or "unknown"
 
 
 def bench_artifacts(
@@ -97,7 +108,7 @@ def bench_artifacts(
             latencies: list[Latency] = []
             for count in counts:
                 if progress is not None:
-                    progress(done, total, _job_words(artifact.name, count))
+                    progress(done, total, job_words(artifact.name, count))
                 job = Job(artifact.path.resolve(), count, spec, pixels)
                 result = run_bench_worker(artifact.name, job, timeout_s, worker)
                 versions[result.latency.runtime] = result.runtime_version
@@ -129,12 +140,13 @@ def _save_picture(folder: Path, picture: npt.NDArray[np.uint8] | None) -> Path |
     return path
 
 
-def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[str]) -> JobResult:
+def ask_worker(kind: type[T], job: Job, what: str, timeout_s: float, command: Sequence[str]) -> T:
     """Let another process do a job.
 
     Args:
-        name: The artifact's, for errors.
+        kind: The record that it answers with.
         job: What to measure.
+        what: Names the work in errors.
         timeout_s: The process is killed after so long.
         command: Gets the job as JSON in its last argument, answers as JSON on stdout.
 
@@ -142,7 +154,6 @@ def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[st
         InferenceError: The process failed, was killed by a signal, took too long or answered
             something else.
     """
-    what = _job_words(name, job.threads)
     try:
         answer = "".join(
             run_worker([*command, json.dumps(to_json(job))], what, timeout_s=timeout_s)
@@ -155,8 +166,21 @@ def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[st
         raise InferenceError(
             f"{what}: the process answered {answer[:80]!r}; expected a JSON record"
         ) from problem
-    return from_json(JobResult, data, what, InferenceError)
+    return from_json(kind, data, what, InferenceError)
 
 
-def _job_words(name: str, threads: int) -> str:
+def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[str]) -> JobResult:
+    """Let another process time an artifact; see ``ask_worker``.
+
+    Args:
+        name: The artifact's, for errors.
+        job: What to measure.
+        timeout_s: The process is killed after so long.
+        command: The command that measures one job.
+    """
+    return ask_worker(JobResult, job, job_words(name, job.threads), timeout_s, command)
+
+
+def job_words(name: str, threads: int) -> str:
+    """Name a measurement, for progress and errors."""
     return f"{name}, {threads} thread{'' if threads == 1 else 's'}"

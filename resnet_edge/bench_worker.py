@@ -63,7 +63,7 @@ def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult
     """
     # The parent has compared the hash; reading the whole file here would add to the peak memory.
     artifact = load_artifact(job.artifact, verify=False)
-    picture = _load_picture(job.picture, artifact.sidecar.image_size)
+    picture = load_picture(job.picture, artifact.sidecar.image_size)
     start = time.perf_counter()
     runtime = load(artifact, job.threads)
     load_s = time.perf_counter() - start
@@ -73,7 +73,16 @@ def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult
     return JobResult(latency, runtime.version)
 
 
-def _load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Read the picture to measure with, or make one of random pixels, the same everywhere.
+
+    Args:
+        path: A ``.npy`` file; None stands for random pixels.
+        size: Height and width.
+
+    Raises:
+        InferenceError: The picture is of another size or type.
+    """
     shape = (*size, 3)
     if path is None:
         generator = np.random.default_rng(PICTURE_SEED)
@@ -111,7 +120,16 @@ def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
 
 
 def main(arguments: list[str]) -> int:
+    """Time the artifact of the job that ``arguments`` holds."""
+    return serve(arguments, lambda job: measure_job(job, open_runtime))
+
+
+def serve(arguments: list[str], work: Callable[[Job], object]) -> int:
     """Do the job that ``arguments`` holds as JSON; print the answer as JSON on stdout.
+
+    Args:
+        arguments: The job is the first.
+        work: Does the job and returns a record.
 
     Returns:
         Exit code: 0, or 1 with a message on stderr.
@@ -122,7 +140,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)
     try:
         job = from_json(Job, json.loads(arguments[0]), "bench job", InferenceError)
-        result = measure_job(job, open_runtime)
+        result = work(job)
     except ResnetEdgeError as problem:
         print(problem, file=sys.stderr)
         return 1

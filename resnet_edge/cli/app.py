@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from resnet_edge.cli.choosing import recommend
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.looking import doctor, inspect
 from resnet_edge.cli.making import export, finetune, run
@@ -20,7 +21,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for _command in (run, finetune, export, reference, parity, bench, report, inspect, doctor):
+_STEPS = (run, finetune, export, reference, parity, bench, report)
+for _command in (*_STEPS, recommend, inspect, doctor):
     app.command()(_command)
 
 

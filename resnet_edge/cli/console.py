@@ -70,6 +70,21 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140).print(table)
 
 
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on standard output: names to the left, figures to the right."""
+    table = Table(header_style="bold")
+    for index, title in enumerate(headings):
+        figures = all(_is_figure(row[index]) for row in rows)
+        table.add_column(title, justify="right" if figures else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit()
+
+
 def print_summary(content: ReportContent) -> None:
     """Print the table of the artifacts on standard output."""
     table = Table(header_style="bold")

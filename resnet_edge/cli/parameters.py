@@ -288,6 +288,32 @@ Threads = Annotated[
         rich_help_panel=_LATENCY,
     ),
 ]
+RecommendedThreads = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        help="Thread counts to choose among, separated by commas. Default: those that bench "
+        "measured, or 1 and all cores.",
+        rich_help_panel=_LATENCY,
+    ),
+]
+RecommendInconclusive = Annotated[
+    bool,
+    typer.Option(
+        "--allow-inconclusive",
+        help="Choose also among artifacts whose gate needs more pictures to decide.",
+        rich_help_panel=_GATES,
+    ),
+]
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="Time every operator as well, by its Keras layer, where the runtime tells; with 1 "
+        "thread unless --threads says otherwise.",
+        rich_help_panel=_LATENCY,
+    ),
+]
 
 ModelArgument = Annotated[
     Path | None,

@@ -11,6 +11,7 @@ import typer
 
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
+from resnet_edge.cli.profiles import print_profiles
 from resnet_edge.cli.settings import parse_threads, present_formats
 from resnet_edge.latency import LatencySpec
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
@@ -87,11 +88,13 @@ def bench(
     threads: p.Threads = None,
     max_p90_ms: p.MaxP90Ms = None,
     max_latency_ratio: p.MaxLatencyRatio = None,
+    profile: p.Profile = False,
     as_json: p.Json = False,
 ) -> None:
     """Measure every artifact's latency on this machine: OUT/results/bench-HOST.json."""
     from resnet_edge.report.content import worst_verdict
     from resnet_edge.steps.bench import measure_latency
+    from resnet_edge.steps.profile import profile_operators
 
     options = Options(
         out=out,
@@ -100,8 +103,10 @@ def bench(
         bench=BenchOptions(LatencySpec(min_seconds, min_queries), parse_threads(threads)),
     )
     benched = measure_latency(options, Terminal(quiet=as_json))
+    profiled = profile_operators(options, Terminal(quiet=as_json)) if profile else None
     if as_json:
-        print_json(benched.result)
+        both = {"bench": benched.result, "profile": profiled.result} if profiled else None
+        print_json(both or benched.result)
     else:
         print_rows(
             [
@@ -114,6 +119,9 @@ def bench(
                 for x in a.latencies
             ]
         )
+        if profiled:
+            print_profiles(profiled.result)
+            print(f"operators: {profiled.path}")
     gates = [a.gate.verdict for a in benched.result.artifacts]
     exit_with(worst_verdict(v for v in gates if v is not Verdict.NOT_CHECKED), allowed=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from resnet_edge.artifacts import Artifact
@@ -14,7 +16,16 @@ class OnnxRuntime(Runtime):
 
     name = "onnxruntime"
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
+    def __init__(
+        self, artifact: Artifact, threads: int, profile_folder: Path | None = None
+    ) -> None:
+        """Load the file.
+
+        Args:
+            artifact: An ONNX file.
+            threads: For one inference, at least 1.
+            profile_folder: Where onnxruntime's profiler writes; None leaves it off.
+        """
         super().__init__(artifact)
         try:
             import onnxruntime
@@ -28,6 +39,9 @@ class OnnxRuntime(Runtime):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; its warnings are about its own optimizer
+        if profile_folder is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile_folder / "profile")
         try:
             self._session = onnxruntime.InferenceSession(
                 str(artifact.path), options, providers=["CPUExecutionProvider"]
@@ -39,6 +53,10 @@ class OnnxRuntime(Runtime):
                 "newer runtime; export it again or update the runtime"
             ) from problem
         self._image = self._session.get_inputs()[0].name
+
+    def end_profiling(self) -> Path:
+        """Stop the profiler and return what it wrote: a JSON list of events."""
+        return Path(self._session.end_profiling())
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         answer: np.ndarray = self._session.run(None, {self._image: batch})[0]

@@ -12,11 +12,12 @@ from resnet_edge.artifacts import Artifact
 from resnet_edge.errors import InferenceError, RuntimeMissingError
 from resnet_edge.runtimes.base import Runtime, Scaling
 
-_CANDIDATES = (
+CANDIDATES = (
     ("LiteRT", "ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite-runtime", "tflite_runtime.interpreter", "tflite-runtime"),
     ("TensorFlow Lite", "tensorflow.lite.python.interpreter", "tensorflow"),
 )
+"""Name, module and package of every runtime for TFLite files, the preferred one first."""
 
 
 class TFLiteRuntime(Runtime):
@@ -56,7 +57,7 @@ class TFLiteRuntime(Runtime):
 
 
 def _find_interpreter() -> tuple[str, Any, str]:
-    for name, module, package in _CANDIDATES:
+    for name, module, package in CANDIDATES:
         try:
             found = importlib.import_module(module)
         except ImportError:

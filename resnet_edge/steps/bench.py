@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_edge.artifacts import load_artifacts
+from resnet_edge.artifacts import ARTIFACT_NAMES, Artifact, artifact_kind, load_artifacts
 from resnet_edge.bench import bench_artifacts, bench_path, default_threads
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import InferenceError
+from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
 from resnet_edge.options import Options
 from resnet_edge.parity.gates import Gates, judge_latency
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference
-from resnet_edge.results import BenchResult
+from resnet_edge.results import ArtifactBench, BenchResult, Latency, Machine
+from resnet_edge.runtimes.installed import installed_runtime
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
 
 
@@ -40,9 +43,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
     display = display or Silent()
     layout = options.layout
     artifacts = load_artifacts(layout.artifacts, options.formats)
-    reference_p50_s = (
-        read_reference(layout.reference).info.latency.p50_s if layout.reference.exists() else None
-    )
+    reference_p50_s = _reference_p50_s(layout)
     threads = options.bench.threads or default_threads()
     machine = describe_machine({})
     path = bench_path(layout.results, machine.host)
@@ -71,12 +72,128 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
             progress=lambda done, total, title: advance(done, total),
         )
     _write(options.out, path, result, inputs)
+    _warn_of_noise(result, display)
+    return Benched(path, result, rebuilt=True)
+
+
+def complete_latency(
+    options: Options,
+    artifacts: Sequence[Artifact],
+    wanted: Sequence[Artifact],
+    display: Display | None = None,
+) -> Benched:
+    """Take what was measured here of these very files, and measure what is missing.
+
+    A latency counts where file, machine, runtime and the runtime's version are the same. Thread
+    counts are ``options.bench.threads``; None takes those that are in the record, so that what was
+    measured is compared on equal terms.
+
+    Args:
+        options: Where the build is, how long to measure, thread counts and gates.
+        artifacts: Every artifact of the build, already compared with their sidecars.
+        wanted: Those whose latency is needed.
+        display: Where progress is shown.
+
+    Returns:
+        The whole record; it is written only where something was missing.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    display = display or Silent()
+    machine = describe_machine({})
+    path = bench_path(options.layout.results, machine.host)
+    found = _still_true(path, machine, {a.name: a.sidecar.sha256 for a in artifacts})
+    known = {bench.name: bench for bench in found.artifacts}
+    counts = options.bench.threads or _counts(
+        bench for name, bench in known.items() if name in {a.name for a in wanted}
+    )
+    missing = [a for a in wanted if not _has(known.get(a.name), counts)]
+    if not missing:
+        return Benched(path, found, rebuilt=False)
+    with display.bar("latency") as advance:
+        measured = bench_artifacts(
+            missing,
+            options.bench.spec,
+            options.gates,
+            threads=counts,
+            reference_p50_s=_reference_p50_s(options.layout),
+            progress=lambda done, total, title: advance(done, total),
+        )
+    _warn_of_noise(measured, display)
+    result = _merge(found, measured)
+    write_record(path, result)
+    return Benched(path, result, rebuilt=True)
+
+
+def _still_true(path: Path, machine: Machine, hashes: dict[str, str]) -> BenchResult:
+    """What of a record holds for this machine, its runtimes and these files; perhaps nothing."""
+    nothing = BenchResult(machine, (), None)
+    if not path.exists():
+        return nothing
+    found = read_record(BenchResult, path, InferenceError)
+    if _hardware(found.machine) != _hardware(machine):
+        return nothing
+    benches = (
+        replace(bench, latencies=_of_installed(bench, found.machine))
+        for bench in found.artifacts
+        if hashes.get(bench.name, bench.sha256) == bench.sha256
+    )
+    return replace(found, artifacts=tuple(bench for bench in benches if bench.latencies))
+
+
+def _hardware(machine: Machine) -> Machine:
+    """What of a machine decides latencies, beside the runtimes."""
+    return replace(machine, system="", python="", runtimes={})
+
+
+def _of_installed(bench: ArtifactBench, machine: Machine) -> tuple[Latency, ...]:
+    """Latencies in the runtime that is installed here now, in that version."""
+    runtime = installed_runtime(artifact_kind(bench.name).format)
+    if runtime is None or runtime.version not in ("", machine.runtimes.get(runtime.name)):
+        return ()
+    return tuple(latency for latency in bench.latencies if latency.runtime == runtime.name)
+
+
+def _counts(benches: Iterable[ArtifactBench]) -> tuple[int, ...]:
+    found = {latency.threads for bench in benches for latency in bench.latencies}
+    return tuple(sorted(found)) or default_threads()
+
+
+def _has(bench: ArtifactBench | None, counts: tuple[int, ...]) -> bool:
+    return bench is not None and set(counts) <= {latency.threads for latency in bench.latencies}
+
+
+def _merge(found: BenchResult, measured: BenchResult) -> BenchResult:
+    """Put new latencies beside those that hold; of the same thread count the new one stays."""
+    benches = {bench.name: bench for bench in found.artifacts}
+    for bench in measured.artifacts:
+        counts = {latency.threads for latency in bench.latencies}
+        old = benches[bench.name].latencies if bench.name in benches else ()
+        kept = [latency for latency in old if latency.threads not in counts]
+        together = sorted((*kept, *bench.latencies), key=lambda latency: latency.threads)
+        benches[bench.name] = replace(bench, latencies=tuple(together))
+    runtimes = {**found.machine.runtimes, **measured.machine.runtimes}
+    return replace(
+        measured,
+        machine=replace(measured.machine, runtimes=runtimes),
+        artifacts=tuple(benches[name] for name in ARTIFACT_NAMES if name in benches),
+    )
+
+
+def _reference_p50_s(layout: Layout) -> float | None:
+    """The reference's median latency, where there is a reference."""
+    if not layout.reference.exists():
+        return None
+    return read_reference(layout.reference).info.latency.p50_s
+
+
+def _warn_of_noise(result: BenchResult, display: Display) -> None:
     for artifact in result.artifacts:
         if any(latency.noisy for latency in artifact.latencies):
             display.warn(
                 f"{artifact.name}: noisy host: latency spreads by more than 10 % of its median"
             )
-    return Benched(path, result, rebuilt=True)
 
 
 def _judge_again(result: BenchResult, reference_p50_s: float | None, gates: Gates) -> BenchResult:

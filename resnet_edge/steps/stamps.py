@@ -27,8 +27,11 @@ def digest(*parts: object) -> str:
 
 
 def version_of(package: str) -> str:
-    """Return the installed version of ``package``."""
-    return importlib.metadata.version(package)
+    """Return the installed version of ``package``; ``not installed`` where it is missing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:

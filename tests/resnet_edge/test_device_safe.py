@@ -17,8 +17,19 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = [
     f"resnet_edge.{name}"
     for name in (
-        *("errors", "records", "results", "artifacts", "pictures", "latency", "layout"),
+        *(
+            "errors",
+            "records",
+            "results",
+            "artifacts",
+            "pictures",
+            "latency",
+            "layout",
+            "profiling",
+        ),
         *("bench", "bench_worker", "machine", "workers", "reference_file", "answer_worker"),
+        *("profile_worker", "recommendation.candidate", "recommendation.choice"),
+        *("recommendation", "recommendation.reasons"),
     )
 ]
 for package in (resnet_edge.parity, resnet_edge.runtimes):

@@ -17,7 +17,10 @@ from resnet_edge.records import read_record, write_record
 from resnet_edge.results import GateResult, ParityResult, Verdict
 from resnet_edge.steps.stamps import Stamp, write_stamp
 
-COMMANDS = ("run", "finetune", "export", "reference", "parity", "bench", "report", "inspect")
+COMMANDS = (
+    *("run", "finetune", "export", "reference", "parity", "bench", "report", "recommend"),
+    "inspect",
+)
 
 
 def test_help_lists_the_commands(cli):
@@ -79,6 +82,8 @@ def test_no_command_is_wrong_usage(cli):
         (["bench", "--min-seconds", "nan"], "at least nan s: expected a number of seconds"),
         (["bench", "--threads", "0"], "--threads: got '0'; expected numbers from 1"),
         (["bench", "--threads", "x"], "--threads: got 'x'; expected numbers from 1"),
+        (["recommend", "--threads", "0"], "--threads: got '0'; expected numbers from 1"),
+        (["recommend", "--max-p90-ms", "0"], "gate max_p90_ms = 0.0: expected a positive number"),
         (["run", "--threads", "1,"], "--threads: got '1,'; expected numbers from 1"),
         (["run", "--calibration-count", "0"], "--calibration-count: got 0; expected at least 1"),
         (["run", "--image-size", "7"], "--image-size: got 7; expected 32 to 4096 pixels a side"),
@@ -89,7 +94,7 @@ def test_no_command_is_wrong_usage(cli):
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(cli, words, message, build):
-    at = ["--out", str(build)] if words[0] in ("bench", "parity") else []
+    at = ["--out", str(build)] if words[0] in ("bench", "parity", "recommend") else []
     ran = cli(*words, *at)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("error: ")
@@ -108,7 +113,7 @@ def test_values_of_the_wrong_kind(cli):
 
 
 def test_steps_without_what_they_need(cli):
-    for name in ("parity", "bench", "report"):
+    for name in ("parity", "bench", "report", "recommend"):
         ran = cli(name, "--out", "empty")
         assert (ran.code, ran.out) == (1, "")
         assert ran.err == (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_edge.steps.stamps import digest, is_current, write_stamp
+from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
 
 INPUTS = {"model": "a", "size": "32"}
 
@@ -59,3 +59,8 @@ def test_digest_keeps_its_parts_apart():
     assert digest("ab", "c") != digest("a", "bc")
     assert digest(1) != digest("1")
     assert digest(("a", 1)) == digest(("a", 1))
+
+
+def test_a_package_that_is_missing_has_no_version():
+    assert version_of("there-is-no-such-package") == "not installed"
+    assert version_of("numpy")[0].isdigit()

@@ -1,0 +1,82 @@
+"""Time of every operator on this machine: ``results/profile-HOST.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.artifacts import Artifact, load_artifacts
+from resnet_edge.bench import TIMEOUT_S, ask_worker, job_words, profile_path
+from resnet_edge.bench_worker import Job
+from resnet_edge.display import Display, Silent
+from resnet_edge.machine import describe_machine
+from resnet_edge.options import Options
+from resnet_edge.profiling import cannot_profile
+from resnet_edge.records import write_record
+from resnet_edge.results import ArtifactProfile, OperatorProfile, ProfileResult
+from resnet_edge.runtimes.installed import installed_runtime
+from resnet_edge.workers import module_command
+
+WORKER = module_command("resnet_edge.profile_worker")
+"""The command that profiles; the job follows as its last argument."""
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """What ``bench --profile`` left behind besides latencies."""
+
+    path: Path
+    result: ProfileResult
+
+
+def profile_operators(
+    options: Options, display: Display | None = None, worker: Sequence[str] = WORKER
+) -> Profiled:
+    """Time every operator of every artifact whose runtime tells, each alone in its own process.
+
+    The profiler costs time itself: shares are to be read, latencies are what ``bench`` measures.
+
+    Args:
+        options: Where the build is, which artifacts, how many queries; thread counts, of which
+            None takes 1.
+        display: Where progress is shown, and which artifacts cannot be profiled.
+        worker: The command that profiles one artifact.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    display = display or Silent()
+    artifacts = load_artifacts(options.layout.artifacts, options.formats)
+    counts = options.bench.threads or (1,)
+    able = sum(cannot_profile(a.sidecar.format) is None for a in artifacts)
+    found: list[ArtifactProfile] = []
+    done = 0
+    with display.bar("operators") as advance:
+        for artifact in artifacts:
+            reason = cannot_profile(artifact.sidecar.format)
+            profiles: list[OperatorProfile] = []
+            for threads in () if reason else counts:
+                advance(done, able * len(counts))
+                job = Job(artifact.path.resolve(), threads, options.bench.spec, None)
+                words = f"{job_words(artifact.name, threads)}, profile"
+                profiles.append(ask_worker(OperatorProfile, job, words, TIMEOUT_S, worker))
+                done += 1
+            found.append(_profile(artifact, profiles, reason))
+    machine = describe_machine(_versions(artifacts))
+    path = profile_path(options.layout.results, machine.host)
+    result = ProfileResult(machine, tuple(found))
+    write_record(path, result)
+    return Profiled(path, result)
+
+
+def _profile(
+    artifact: Artifact, profiles: list[OperatorProfile], reason: str | None
+) -> ArtifactProfile:
+    return ArtifactProfile(artifact.name, artifact.sidecar.sha256, tuple(profiles), reason)
+
+
+def _versions(artifacts: Sequence[Artifact]) -> dict[str, str]:
+    kinds = {a.sidecar.format for a in artifacts if cannot_profile(a.sidecar.format) is None}
+    runtimes = [runtime for kind in kinds if (runtime := installed_runtime(kind))]
+    return {runtime.name: runtime.version for runtime in runtimes}

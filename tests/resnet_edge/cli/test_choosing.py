@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+
+def test_the_answer_in_words(cli, measured_build):
+    ran = cli("recommend", "--out", measured_build.out)
+    assert (ran.code, ran.err) == (0, "")
+    assert "artifact" in ran.out.splitlines()[1]
+    lines = [line.split(maxsplit=1) for line in ran.out.splitlines()]
+    assert ["fastest", "int8.onnx"] in [[w.strip() for w in line] for line in lines]
+    assert (
+        "why       int8.onnx is the fastest: p50 29.5 ms in onnxruntime with 2 threads." in ran.out
+    )
+    assert "left out  int8_full.tflite: fail: fail by hand" in ran.out
+
+
+def test_the_answer_as_json(cli, measured_build):
+    ran = cli("recommend", "--out", measured_build.out, "--json", "--allow-inconclusive")
+    assert (ran.code, ran.err) == (0, "")
+    answer = json.loads(ran.out)
+    assert (answer["fastest"], answer["smallest"]) == ("int8.onnx", "int8.tflite")
+    assert answer["choices"][0]["p50_s"] == 0.0295
+    assert [each["name"] for each in answer["left_out"]] == ["int8_full.tflite"]
+
+
+def test_nothing_to_recommend_is_exit_code_1_with_the_reasons(cli, measured_build):
+    words = ("recommend", "--out", measured_build.out, "--formats", "int8_full.tflite")
+    ran = cli(*words)
+    assert ran.code == 1
+    assert ran.out.strip() == "left out  int8_full.tflite: fail: fail by hand"
+    assert ran.err == "no artifact can be recommended: none holds its gates here\n"
+    ran = cli(*words, "--json")
+    assert ran.code == 1
+    assert json.loads(ran.out)["left_out"][0]["reason"] == "fail: fail by hand"
+
+
+def test_a_limit_that_nothing_holds(cli, measured_build):
+    ran = cli("recommend", "--out", measured_build.out, "--max-p90-ms", "0.001")
+    assert ran.code == 1
+    assert "p90 29.5 ms (at most 0.001 ms wanted)" in " ".join(ran.out.split())
+
+
+def test_no_parity(cli, measured_build):
+    measured_build.parity.unlink()
+    ran = cli("recommend", "--out", measured_build.out)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        f"error: {measured_build.parity}: no such file, so nothing is known of the answers; run "
+        "`resnet-edge reference` and `resnet-edge parity`, then this again\n"
+    )

@@ -1,0 +1,192 @@
+"""Measurements made by hand, and builds of them: neither TensorFlow nor a runtime is needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resnet_edge.artifacts import (
+    Artifact,
+    Format,
+    Sidecar,
+    artifact_kind,
+    hash_path,
+    write_sidecar,
+)
+from resnet_edge.bench import bench_path
+from resnet_edge.layout import Layout
+from resnet_edge.machine import describe_machine
+from resnet_edge.records import write_record
+from resnet_edge.results import (
+    ArtifactBench,
+    ArtifactParity,
+    BenchResult,
+    GateResult,
+    Latency,
+    ParityResult,
+    Verdict,
+)
+
+RUNTIMES = {Format.TFLITE: "LiteRT", Format.ONNX: "onnxruntime", Format.SAVED_MODEL: "TensorFlow"}
+NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was given")
+
+
+def hand_latency(
+    p50_ms: float, threads: int = 1, runtime: str = "onnxruntime", spread: float = 0.0
+) -> Latency:
+    """Five samples: their quartiles lie ``spread`` of the median below and above it."""
+    below, above = p50_ms * (1 - spread), p50_ms * (1 + spread)
+    samples = tuple(ms / 1e3 for ms in (below, below, p50_ms, above, above))
+    return Latency(runtime, threads, samples, p50_ms / 500, 0.25, 120_000_000, 5)
+
+
+def hand_parity(
+    name: str,
+    verdict: Verdict = Verdict.PASS,
+    agreement: float = 1.0,
+    sqnr_db: float = 120.0,
+    sha256: str | None = None,
+) -> ArtifactParity:
+    return ArtifactParity(
+        name=name,
+        sha256=sha256 or hashlib.sha256(name.encode()).hexdigest(),
+        runtime=RUNTIMES[artifact_kind(name).format],
+        images=1000,
+        top1=0.9,
+        top5=1.0,
+        agreement=agreement,
+        max_abs_logit=0.1,
+        mean_abs_logit=0.01,
+        logit_range=20.0,
+        cosine=1.0,
+        sqnr_db=sqnr_db,
+        kl=0.0,
+        classes=(),
+        confusion=(),
+        changed=(),
+        collapse=None,
+        gate=GateResult(verdict, f"{verdict.value} by hand"),
+    )
+
+
+def hand_bench(name: str, size: int, *times_ms: float, spread: float = 0.0) -> ArtifactBench:
+    """Latencies with 1, 2, … threads."""
+    runtime = RUNTIMES[artifact_kind(name).format]
+    latencies = tuple(
+        hand_latency(ms, threads, runtime, spread) for threads, ms in enumerate(times_ms, start=1)
+    )
+    sha256 = hashlib.sha256(name.encode()).hexdigest()
+    return ArtifactBench(name, sha256, size, latencies, NOT_ASKED)
+
+
+def hand_artifact(folder: Path, name: str, data: bytes | None = None) -> Artifact:
+    """A file and its sidecar; its bytes are its name unless ``data`` is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(name.encode() if data is None else data)
+    kind = artifact_kind(name)
+    sidecar = Sidecar(
+        name=name,
+        format=kind.format,
+        precision=kind.precision,
+        quantization=kind.quantization,
+        input_name="image",
+        input_dtype=kind.input_dtype,
+        input_shape=(1, 4, 4, 3),
+        output_name="probabilities",
+        output_dtype=kind.output_dtype,
+        output_shape=(1, 2),
+        preprocessing="none",
+        fit="crop",
+        labels=("cat", "dog"),
+        bytes=path.stat().st_size,
+        sha256=hash_path(path),
+        model_name="hand",
+        model_sha256="ab" * 32,
+        parameters=1,
+        multiply_adds=1,
+        rewrites=(),
+        calibration=None,
+        tools={},
+        options={},
+    )
+    write_sidecar(path, sidecar)
+    return Artifact(path, sidecar)
+
+
+def hand_build(
+    out: Path, benches: tuple[ArtifactBench, ...], parities: tuple[ArtifactParity, ...]
+) -> Layout:
+    """Artifacts of these names, measured on this machine in the runtimes installed here."""
+    from resnet_edge.runtimes.installed import installed_runtime
+
+    layout = Layout(out)
+    for parity in parities:
+        hand_artifact(layout.artifacts, parity.name)
+    found = [installed_runtime(kind) for kind in (Format.TFLITE, Format.ONNX)]
+    machine = describe_machine({r.name: r.version for r in found if r is not None})
+    write_record(bench_path(layout.results, machine.host), BenchResult(machine, benches, None))
+    write_record(
+        layout.parity, ParityResult("ab" * 32, "cd" * 32, 1000, ("cat", "dog"), 0.9, 1.0, parities)
+    )
+    return layout
+
+
+@pytest.fixture(name="hand_latency", scope="session")
+def _hand_latency() -> Callable[..., Latency]:
+    return hand_latency
+
+
+@pytest.fixture(name="hand_parity", scope="session")
+def _hand_parity() -> Callable[..., ArtifactParity]:
+    return hand_parity
+
+
+@pytest.fixture(name="hand_bench", scope="session")
+def _hand_bench() -> Callable[..., ArtifactBench]:
+    return hand_bench
+
+
+@pytest.fixture(name="hand_artifact", scope="session")
+def _hand_artifact() -> Callable[..., Artifact]:
+    return hand_artifact
+
+
+@pytest.fixture
+def measured_build(tmp_path: Path) -> Layout:
+    """Two float files that pass, an int8 file that passes, one undecided and one that fails."""
+    parities = (
+        hand_parity("fp32.tflite"),
+        hand_parity("int8.tflite", Verdict.INCONCLUSIVE, 0.99, 30.0),
+        hand_parity("int8_full.tflite", Verdict.FAIL, 0.5, 3.0),
+        hand_parity("fp32.onnx"),
+        hand_parity("int8.onnx", agreement=0.98, sqnr_db=28.0),
+    )
+    benches = (
+        hand_bench("fp32.tflite", 94_000_000, 105, 59),
+        hand_bench("int8.tflite", 24_000_000, 105, 68),
+        hand_bench("int8_full.tflite", 24_000_000, 104, 67),
+        hand_bench("fp32.onnx", 94_000_000, 102, 62),
+        hand_bench("int8.onnx", 24_200_000, 61, 29.5),
+    )
+    return hand_build(tmp_path / "build", benches, parities)
+
+
+@pytest.fixture
+def unmeasured(measured_build: Layout) -> Callable[[str], Layout]:
+    """Take an artifact's latencies out of the record of ``measured_build``."""
+    from resnet_edge.errors import InferenceError
+    from resnet_edge.records import read_record
+
+    def forget(name: str) -> Layout:
+        path = bench_path(measured_build.results, describe_machine({}).host)
+        result = read_record(BenchResult, path, InferenceError)
+        kept = tuple(bench for bench in result.artifacts if bench.name != name)
+        write_record(path, replace(result, artifacts=kept))
+        return measured_build
+
+    return forget
