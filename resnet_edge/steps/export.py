@@ -171,9 +171,10 @@ def _tool_versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 def _with_quantization(jobs: tuple[ExportJob, ...], base: ExportJob) -> tuple[ExportJob, ...]:
     """Have the TFLite worker quantize first where only ``int8.onnx`` needs it."""
-    tflite = any(job.format is Format.TFLITE for job in jobs)
-    calibrated = any(artifact_kind(name).calibrated for job in jobs for name in job.names)
-    if not calibrated or tflite or base.quantized.exists():
+    calibrated = {
+        job.format for job in jobs if any(artifact_kind(name).calibrated for name in job.names)
+    }
+    if not calibrated or Format.TFLITE in calibrated or base.quantized.exists():
         return jobs
     tools = _tool_versions(_TOOLS[Format.TFLITE])
     return (replace(base, format=Format.TFLITE, tools=tools), *jobs)
