@@ -116,6 +116,7 @@ def _describe_job(options: Options, source: Path) -> ExportJob:
         findings=options.layout.quantization.resolve(),
         tools={},
         options={},
+        rewrites=options.rewrites,
         threads=available_cores(),
     )
 
@@ -186,6 +187,7 @@ def _quantized_path(options: Options, base: ExportJob) -> Path:
         base.model_sha256,
         base.preprocessing,
         base.calibration,
+        base.rewrites,
         options.quantization.onnx_target.grid,
         _tool_versions(_TOOLS[Format.TFLITE]),
     )

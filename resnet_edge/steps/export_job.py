@@ -36,13 +36,16 @@ class ExportJob:
     """``results/quantization.json``."""
     tools: dict[str, str]
     options: dict[str, str]
+    rewrites: bool
+    """Whether the graph is rewritten for speed, or only where the formats need it."""
     threads: int
 
     def options_of(self, name: str) -> dict[str, str]:
         """What an artifact's sidecar says it was told, beyond what has a field of its own."""
+        told = self.options if self.rewrites else {**self.options, "rewrites": "no"}
         if artifact_kind(name).calibrated:  # one quantization for all: its weights fit that target
-            return {**self.options, "onnx-int8": str(self.quantization.onnx_target)}
-        return self.options
+            return {**told, "onnx-int8": str(self.quantization.onnx_target)}
+        return told
 
 
 @dataclass(frozen=True)
