@@ -43,8 +43,11 @@ class ExportJob:
     def options_of(self, name: str) -> dict[str, str]:
         """What an artifact's sidecar says it was told, beyond what has a field of its own."""
         told = self.options if self.rewrites else {**self.options, "rewrites": "no"}
-        if artifact_kind(name).calibrated:  # one quantization for all: its weights fit that target
-            return {**told, "onnx-int8": str(self.quantization.onnx_target)}
+        target = self.quantization.onnx_target
+        if name == "int8.onnx":
+            return {**told, "onnx-int8": str(target)}
+        if artifact_kind(name).calibrated:  # whose weights are those of int8.onnx
+            return {**told, "int8-weights": str(target.grid)}
         return told
 
 

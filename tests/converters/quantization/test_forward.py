@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from converters.quantization.forward import (
     centred_logits,
     check_operations,
     constant_weights,
+    forget_pages,
     run,
     unknown_operations,
 )
@@ -231,3 +233,32 @@ def test_keras_agrees(residual, answers) -> None:
     logits = logits_of(residual.network, residual.pictures)
     expected = answers(residual.serving, residual.pictures)
     np.testing.assert_allclose(tf.nn.softmax(logits).numpy(), expected, atol=1e-5)
+
+
+def test_pictures_come_in_the_order_wanted(residual) -> None:
+    order = np.array([3, 0, 3])
+    (found,) = batches(residual.network, residual.pictures, order)
+    np.testing.assert_array_equal(found, residual.pictures[order])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux' /proc")
+def test_a_memory_map_does_not_stay_in_memory(residual, tmp_path: Path) -> None:
+    """40 MB of pictures pass through; the process keeps none of their pages."""
+    path = tmp_path / "pictures.npy"
+    count = 40 * 2**20 // (16 * 16 * 3)
+    np.save(path, np.zeros((count, 16, 16, 3), np.uint8))
+    pictures = np.load(path, mmap_mode="r")[:count]
+    assert pictures.sum() == 0
+    before = mapped_bytes(path)
+    forget_pages(pictures)
+    assert mapped_bytes(path) < before / 10
+    for _ in batches(residual.network, pictures):
+        pass
+    assert mapped_bytes(path) < before / 10
+
+
+def mapped_bytes(path: Path) -> int:
+    """How much of a mapped file is in this process' memory."""
+    maps = Path("/proc/self/smaps").read_text()
+    (_, _, own) = maps.partition(str(path))
+    return int(own.partition("Rss:")[2].split()[0]) * 1024

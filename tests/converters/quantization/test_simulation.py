@@ -8,10 +8,13 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from converters.quantization.activations import measure_activations
 from converters.quantization.calibrated import sqnr_db
 from converters.quantization.choices import Level, WeightGrid
 from converters.quantization.engine import Method, calibrate
-from converters.quantization.network import Parameters
+from converters.quantization.equalization import equalize
+from converters.quantization.forward import constant_weights
+from converters.quantization.network import Parameters, read_network, write_parameters
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.simulation import (
@@ -169,3 +172,17 @@ def test_constants_of_integer_operators_are_rounded(residual) -> None:
     rounded = with_rounded_constants(network, network.head).constants[constant]
     step = (max(mean.max(), 0) - min(mean.min(), 0)) / 255
     assert 0 < np.abs(rounded - mean).max() <= step / 2 * 1.001
+
+
+def test_the_aim_of_an_equalised_network_is_the_scaled_one(residual) -> None:
+    network = residual.network
+    statistics = measure_activations(network, constant_weights(network), residual.pictures)
+    equalized = equalize(network, statistics, 0.5)
+    aim = measure_aim(network, residual.pictures)
+    scaled = aim.scaled(equalized.output_scales)
+    data = write_parameters(residual.float32, equalized.parameters).data
+    measured = measure_aim(read_network(data, residual.layers), residual.pictures)
+    assert equalized.output_scales
+    for index, means in measured.means.items():
+        np.testing.assert_allclose(scaled.means[index], means, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(scaled.logits, measured.logits, atol=1e-4)

@@ -56,15 +56,15 @@ def test_another_level_makes_integer_artifacts_anew(options: Options):
     assert export(fast).rebuilt == ()
 
 
-def test_another_processor_makes_only_int8_onnx_anew_from_the_same_quantization(
-    options: Options, recorder
-):
-    both = with_quantization(options, "int8.tflite,int8.onnx")
-    export(both)
+def test_processors_with_the_same_weights_share_a_quantization(options: Options, recorder):
+    names = "int8.tflite,int8.onnx"
+    export(with_quantization(options, names))
+    arm = with_quantization(options, names, onnx_target=Target.ARM)
+    assert export(arm).rebuilt == ("int8.tflite", "int8.onnx")  # all 8 bits, in both
     kept = sorted(options.layout.cache.glob("quantization-*.npz"))
-    arm = with_quantization(options, "int8.tflite,int8.onnx", onnx_target=Target.ARM)
-    assert export(arm, None, recorder).rebuilt == ("int8.onnx",)
-    assert findings(options, "int8.onnx")["processor"].startswith("arm: S8S8 with full 8-bit")
+    vnni = with_quantization(options, names, onnx_target=Target.VNNI)
+    assert export(vnni, None, recorder).rebuilt == ("int8.onnx",)
+    assert findings(options, "int8.onnx")["processor"].startswith("vnni: U8S8 with full 8-bit")
     assert sorted(options.layout.cache.glob("quantization-*.npz")) == kept
     assert [text for text in recorder.said if text.endswith("written")] == ["int8.onnx written"]
 
