@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import KerasTensor, layers
@@ -13,22 +14,25 @@ def count_multiply_adds(model: keras.Model) -> int:
 
     Args:
         model: A functional or Sequential model with a fixed input size; models inside it are
-            counted too, and a layer that is called twice counts twice.
+            counted too, at the size they are called with, and a layer that is called twice counts
+            twice.
 
     Returns:
         Multiply-adds for batch 1. Padding counts as computed, as the literature does.
     """
     functional = keras.Model(model.inputs, model.outputs)  # a Sequential model shows no nodes
     return sum(
-        _call_multiply_adds(node.operation, node.output_tensors[0])
+        _call_multiply_adds(node.operation, node.input_tensors, node.output_tensors[0])
         for nodes in functional._nodes_by_depth.values()
         for node in nodes
     )
 
 
-def _call_multiply_adds(layer: keras.Operation, output: KerasTensor) -> int:
+def _call_multiply_adds(
+    layer: keras.Operation, inputs: Sequence[KerasTensor], output: KerasTensor
+) -> int:
     if isinstance(layer, keras.Model):
-        return count_multiply_adds(layer)
+        return count_multiply_adds(_at_sizes_of(layer, inputs))
     # Every weight of a kernel is used once per output position; the kernel of a DepthwiseConv2D is
     # (height, width, channels, multiplier), that of a grouped Conv2D has a group's channels only.
     positions = math.prod(output.shape[1:-1])
@@ -39,3 +43,15 @@ def _call_multiply_adds(layer: keras.Operation, output: KerasTensor) -> int:
     else:
         return 0
     return int(positions * sum(math.prod(kernel.shape) for kernel in kernels))
+
+
+def _at_sizes_of(model: keras.Model, inputs: Sequence[KerasTensor]) -> keras.Model:
+    """The same layers at the sizes of a call; the model itself if it has these."""
+    if [tuple(x.shape) for x in model.inputs] == [tuple(x.shape) for x in inputs]:
+        return model
+    sized = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+    return keras.models.clone_model(
+        model,
+        input_tensors=keras.tree.pack_sequence_as(model.input, sized),
+        clone_function=lambda layer: layer,
+    )

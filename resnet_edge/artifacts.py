@@ -125,7 +125,11 @@ class Sidecar:
     model_sha256: str
     parameters: int
     multiply_adds: int
+    """Of one inference, batch 1, after the rewrites."""
+    multiply_adds_before: int
+    """Of the model as it was given."""
     rewrites: tuple[str, ...]
+    """Exact changes of the graph that found something to do (``converters.rewrites``), in order."""
     calibration: CalibrationRecord | None
     tools: dict[str, str]
     options: dict[str, str]

@@ -154,6 +154,8 @@ class Options:
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
     formats: tuple[str, ...] = ARTIFACT_NAMES
+    rewrites: bool = True
+    """Whether the graph is rewritten for speed, exactly, before it is converted."""
     gates: Gates = field(default_factory=Gates)
     bench: BenchOptions = field(default_factory=BenchOptions)
 

@@ -315,4 +315,6 @@ class QuantizationResult:
     """In the order they were made."""
     best: int | None = None
     """Place of the trial whose layers in float were taken."""
+    float32_sha256: str = ""
+    """Of the float32 file that was quantized; trials with another graph are not continued."""
     schema: int = SCHEMA_VERSION

@@ -6,21 +6,20 @@ with other weights. Folding once, before any converter, gives every format the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 from keras import layers
 
+from converters.rewrites.graph import (
+    Call,
+    Change,
+    Graph,
+    Rewritten,
+    reconfigured,
+    rewrite_graphs,
+)
+
 NAME = "fold_batch_norm"
-
-
-@dataclass(frozen=True)
-class Rewritten:
-    """A rewritten model and how often the rewrite applied."""
-
-    model: keras.Model
-    count: int
 
 
 def fold_batch_norm(model: keras.Model) -> Rewritten:
@@ -34,88 +33,42 @@ def fold_batch_norm(model: keras.Model) -> Rewritten:
         folded. Layers keep their names; the folded batch normalizations are gone; all layers but
         the folded convolutions are shared with ``model``.
     """
-    if not _has_graph(model):
-        return Rewritten(model, 0)
-    pairs = _find_pairs(model)
-    inner = {
-        layer.name: fold_batch_norm(layer)
-        for layer in model.layers
-        if isinstance(layer, keras.Model)
-    }
-    count = len(pairs) + sum(rewritten.count for rewritten in inner.values())
-    if not count:
-        return Rewritten(model, 0)
-    convolutions = {conv.name for conv, _ in pairs.values()}
+    return rewrite_graphs(model, _find_change)
 
-    def clone(layer: layers.Layer) -> layers.Layer:
-        if layer.name in inner:
-            return inner[layer.name].model
-        if layer.name in convolutions:
-            return type(layer).from_config({**layer.get_config(), "use_bias": True})
-        return layer  # shared: some layers have state beyond weights, which a copy would lose
 
-    def call(layer: layers.Layer, *args: object, **kwargs: object) -> object:
-        return args[0] if layer.name in pairs else layer(*args, **kwargs)
-
-    folded = keras.models.clone_model(
-        _as_functional(model), clone_function=clone, call_function=call, recursive=False
+def _find_change(graph: Graph) -> Change:
+    pairs = {norm: conv for norm in graph.calls if (conv := _convolution_before(graph, norm))}
+    return Change(
+        count=len(pairs),
+        replaced={conv.name: reconfigured(conv.layer, use_bias=True) for conv in pairs.values()},
+        weights={conv.name: _fold(conv.layer, norm.layer) for norm, conv in pairs.items()},
+        skipped=frozenset(pairs),
     )
-    for conv, norm in pairs.values():
-        folded.get_layer(conv.name).set_weights(_fold(conv, norm))
-    return Rewritten(folded, count)
 
 
-def _has_graph(model: keras.Model) -> bool:
-    """Whether the model is functional or Sequential; a subclassed one has no graph to read."""
-    return isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")
+def _convolution_before(graph: Graph, norm: Call) -> Call | None:
+    """The convolution that a batch normalization can be folded into."""
+    if not isinstance(norm.layer, layers.BatchNormalization) or norm.training:
+        return None
+    source = norm.inputs[0]
+    conv = graph.writers.get(id(source))
+    foldable = (
+        conv is not None
+        and graph.only_reader(source) is norm
+        and graph.called_once(norm)
+        and graph.called_once(conv)
+        and _is_linear_convolution(conv.layer)
+        and norm.layer.axis in (-1, 3)
+    )
+    return conv if foldable else None
 
 
-def _as_functional(model: keras.Model) -> keras.Model:
-    """``clone_model`` takes a call function for functional models only."""
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    return model
-
-
-def _find_pairs(
-    model: keras.Model,
-) -> dict[str, tuple[layers.Layer, layers.BatchNormalization]]:
-    """Map each foldable batch normalization's name to its convolution and itself."""
-    functional = _as_functional(model)
-    nodes = [node for depth in functional._nodes_by_depth.values() for node in depth]
-    readers: dict[int, list[layers.Layer]] = {}
-    calls: dict[str, int] = {}
-    # The model's own nodes: a layer's outbound nodes would also name other models' readers.
-    for node in nodes:
-        calls[node.operation.name] = calls.get(node.operation.name, 0) + 1
-        for tensor in node.input_tensors:
-            readers.setdefault(id(tensor), []).append(node.operation)
-    outputs = {id(tensor) for tensor in functional.outputs}
-    pairs = {}
-    for node in nodes:
-        norm = node.operation
-        if not isinstance(norm, layers.BatchNormalization) or calls[norm.name] > 1:
-            continue
-        source = node.input_tensors[0]
-        conv = source._keras_history.operation
-        alone = (
-            len(readers[id(source)]) == 1 and id(source) not in outputs and calls[conv.name] == 1
-        )
-        if alone and _is_linear_convolution(conv) and _is_last_axis(norm):
-            pairs[norm.name] = (conv, norm)
-    return pairs
-
-
-def _is_linear_convolution(layer: layers.Layer) -> bool:
+def _is_linear_convolution(layer: keras.Operation) -> bool:
     return (
         type(layer) in (layers.Conv2D, layers.DepthwiseConv2D)
         and layer.activation is keras.activations.linear
         and layer.data_format == "channels_last"
     )
-
-
-def _is_last_axis(norm: layers.BatchNormalization) -> bool:
-    return norm.axis in (-1, 3)
 
 
 def _fold(conv: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:

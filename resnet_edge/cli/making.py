@@ -44,6 +44,7 @@ SPLIT = "0.6,0.1,0.3"
 def run(
     out: p.Out = BUILD,
     formats: p.Formats = ALL,
+    rewrites: p.Rewrites = True,
     data: p.Data = None,
     test: p.Test = None,
     split: p.Split = SPLIT,
@@ -124,6 +125,7 @@ def run(
             few_pictures=few_pictures,
         ),
         formats=parse_formats(formats),
+        rewrites=rewrites,
         gates=Gates(
             fp32_agreement,
             fp32_max_logit,
@@ -209,6 +211,7 @@ def export(
     model: p.ModelArgument = None,
     out: p.Out = BUILD,
     formats: p.Formats = ALL,
+    rewrites: p.Rewrites = True,
     labels: p.Labels = None,
     preprocessing: p.PreprocessingOption = None,
     fit: p.FitOption = Fit.CROP,
@@ -240,6 +243,7 @@ def export(
             few_pictures=few_pictures,
         ),
         formats=parse_formats(formats),
+        rewrites=rewrites,
     )
     artifacts = convert(options, model, Terminal(quiet=as_json)).artifacts
     if as_json:

@@ -32,6 +32,14 @@ Formats = Annotated[
         rich_help_panel=_BUILD,
     ),
 ]
+Rewrites = Annotated[
+    bool,
+    typer.Option(
+        "--rewrites/--no-rewrites",
+        help="Rewrite the graph before it is converted: the same answers, fewer operations.",
+        rich_help_panel=_BUILD,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_BUILD)
 ]

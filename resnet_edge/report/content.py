@@ -40,6 +40,8 @@ class ModelSection:
     parameters: int
     multiply_adds: int
     """Of one inference, batch 1, after the rewrites."""
+    multiply_adds_before: int
+    """Before them."""
     weights: str
     """Where the weights come from, in words."""
     rewrites: tuple[str, ...] = ()

@@ -45,6 +45,7 @@ def report_json(content: ReportContent) -> JsonObject:
             "image_size": list(model.image_size),
             "parameters": model.parameters,
             "multiply_adds": model.multiply_adds,
+            "multiply_adds_before": model.multiply_adds_before,
             "weights": model.weights,
             "rewrites": list(model.rewrites),
         },

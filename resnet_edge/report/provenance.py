@@ -52,7 +52,7 @@ def _model(content: ReportContent) -> FactSheet:
         Fact("input", f"{height} × {width} pixels, RGB"),
         Fact("classes", units.count(len(model.labels))),
         Fact("parameters", units.count(model.parameters)),
-        Fact("multiply-adds", units.count(model.multiply_adds)),
+        Fact("multiply-adds", _saved(model.multiply_adds, model.multiply_adds_before)),
         Fact("exact rewrites", ", ".join(model.rewrites) or "none"),
     )
     return FactSheet(f"model {model.name}", facts)
@@ -93,7 +93,7 @@ def _artifact(sidecar: Sidecar) -> FactSheet:
         Fact("output", _tensor(sidecar.output_name, sidecar.output_dtype, sidecar.output_shape)),
         Fact("preprocessing", f"{sidecar.preprocessing}, inside the graph"),
         Fact("fit", sidecar.fit),
-        Fact("multiply-adds", units.count(sidecar.multiply_adds)),
+        Fact("multiply-adds", _saved(sidecar.multiply_adds, sidecar.multiply_adds_before)),
         Fact("exact rewrites", ", ".join(sidecar.rewrites) or "none"),
     ]
     if (calibration := sidecar.calibration) is not None:
@@ -105,6 +105,14 @@ def _artifact(sidecar: Sidecar) -> FactSheet:
     facts.append(Fact("tools", _pairs(sidecar.tools, " ")))
     facts.append(Fact("options", _pairs(sidecar.options, "=")))
     return FactSheet(sidecar.name, tuple(facts))
+
+
+def _saved(multiply_adds: int, before: int) -> str:
+    """Multiply-adds as they are, and as they were where rewrites changed them."""
+    count = units.count(multiply_adds)
+    if multiply_adds == before:
+        return count
+    return f"{count} ({units.count(before)} before the rewrites)"
 
 
 def _tensor(name: str, dtype: str, shape: tuple[int | None, ...]) -> str:

@@ -116,6 +116,7 @@ def _describe_job(options: Options, source: Path) -> ExportJob:
         findings=options.layout.quantization.resolve(),
         tools={},
         options={},
+        rewrites=options.rewrites,
         threads=available_cores(),
     )
 
@@ -171,9 +172,10 @@ def _tool_versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 def _with_quantization(jobs: tuple[ExportJob, ...], base: ExportJob) -> tuple[ExportJob, ...]:
     """Have the TFLite worker quantize first where only ``int8.onnx`` needs it."""
-    tflite = any(job.format is Format.TFLITE for job in jobs)
-    calibrated = any(artifact_kind(name).calibrated for job in jobs for name in job.names)
-    if not calibrated or tflite or base.quantized.exists():
+    calibrated = {
+        job.format for job in jobs if any(artifact_kind(name).calibrated for name in job.names)
+    }
+    if not calibrated or Format.TFLITE in calibrated or base.quantized.exists():
         return jobs
     tools = _tool_versions(_TOOLS[Format.TFLITE])
     return (replace(base, format=Format.TFLITE, tools=tools), *jobs)
@@ -185,6 +187,7 @@ def _quantized_path(options: Options, base: ExportJob) -> Path:
         base.model_sha256,
         base.preprocessing,
         base.calibration,
+        base.rewrites,
         options.quantization.onnx_target.grid,
         _tool_versions(_TOOLS[Format.TFLITE]),
     )

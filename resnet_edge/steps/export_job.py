@@ -36,16 +36,19 @@ class ExportJob:
     """``results/quantization.json``."""
     tools: dict[str, str]
     options: dict[str, str]
+    rewrites: bool
+    """Whether the graph is rewritten for speed, or only where the formats need it."""
     threads: int
 
     def options_of(self, name: str) -> dict[str, str]:
         """What an artifact's sidecar says it was told, beyond what has a field of its own."""
+        told = self.options if self.rewrites else {**self.options, "rewrites": "no"}
         target = self.quantization.onnx_target
         if name == "int8.onnx":
-            return {**self.options, "onnx-int8": str(target)}
+            return {**told, "onnx-int8": str(target)}
         if artifact_kind(name).calibrated:  # whose weights are those of int8.onnx
-            return {**self.options, "int8-weights": str(target.grid)}
-        return self.options
+            return {**told, "int8-weights": str(target.grid)}
+        return told
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import keras
 
-from converters.complexity import count_multiply_adds
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.rewrites import fold_batch_norm
+from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, optimize
 from converters.serving import serving_model
 from resnet_edge.artifacts import (
     Format,
@@ -46,8 +45,7 @@ class Network:
 
     serving: keras.Model
     parameters: int
-    multiply_adds: int
-    rewrites: tuple[str, ...]
+    optimized: Optimized
 
 
 def main(arguments: list[str]) -> int:
@@ -88,10 +86,9 @@ def run_plan(plan: ExportPlan, report: Callable[[ExportEvent], None]) -> None:
 def build_network(job: ExportJob) -> Network:
     """Load the model, rewrite it exactly, and put the preprocessing in front."""
     model = load_classifier(job.model)
-    folded = fold_batch_norm.fold_batch_norm(model)
-    rewrites = (fold_batch_norm.NAME,) if folded.count else ()
-    serving = serving_model(folded.model, PREPROCESSINGS[job.preprocessing])
-    return Network(serving, model.count_params(), count_multiply_adds(folded.model), rewrites)
+    optimized = optimize(model, REWRITES if job.rewrites else NECESSARY)
+    serving = serving_model(optimized.model, PREPROCESSINGS[job.preprocessing])
+    return Network(serving, model.count_params(), optimized)
 
 
 def _write_saved_model(
@@ -247,8 +244,9 @@ def _finish(
         model_name=job.model_name,
         model_sha256=job.model_sha256,
         parameters=network.parameters,
-        multiply_adds=network.multiply_adds,
-        rewrites=network.rewrites,
+        multiply_adds=network.optimized.multiply_adds,
+        multiply_adds_before=network.optimized.multiply_adds_before,
+        rewrites=network.optimized.applied,
         calibration=job.calibration if kind.calibrated else None,
         tools=job.tools,
         options=job.options_of(name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -61,6 +62,7 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
     calibrated = calibrate(float32, pictures, method, layers, threads=job.threads, progress=show)
     guilty = _find_guilty(calibrated, pictures, show, report)
     result = _result(job, calibrated, guilty, len(pictures))
+    result = replace(result, float32_sha256=hashlib.sha256(float32).hexdigest())
     write_record(job.findings, result)
     if options.budget_minutes:
         calibrated = _search(job, float32, calibrated, guilty, result, report)

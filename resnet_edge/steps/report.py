@@ -137,6 +137,7 @@ def _model_section(artifact: Artifact, layout: Layout) -> ModelSection:
         image_size=sidecar.image_size,
         parameters=sidecar.parameters,
         multiply_adds=sidecar.multiply_adds,
+        multiply_adds_before=sidecar.multiply_adds_before,
         weights=info.weights if info else f"of the user's model {sidecar.model_name}",
         rewrites=sidecar.rewrites,
     )

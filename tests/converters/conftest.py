@@ -26,7 +26,7 @@ from converters.quantization.choices import Level, Target, WeightGrid
 from converters.quantization.engine import Method, calibrate
 from converters.quantization.measuring import measure_ranges
 from converters.quantization.ranges import Range
-from converters.rewrites.fold_batch_norm import fold_batch_norm
+from converters.rewrites.apply import optimize
 from converters.serving import serving_model
 from resnet_edge.model.resnet50 import resnet50
 
@@ -128,7 +128,7 @@ class Tiny:
 def tiny(answers: Callable[..., np.ndarray]) -> Tiny:
     """Not to be changed."""
     model = _randomize(resnet50(SHAPE, len(LABELS), width=0.125))
-    serving = serving_model(fold_batch_norm(model).model, PREPROCESSINGS["caffe"])
+    serving = serving_model(optimize(model).model, PREPROCESSINGS["caffe"])
     pictures = np.random.default_rng(5).integers(0, 256, (16, *SHAPE), dtype=np.uint8)
     # Pictures of very different contrast, so that the answers differ.
     pictures = (pictures * np.linspace(0.2, 1, 16).reshape(-1, 1, 1, 1)).astype(np.uint8)

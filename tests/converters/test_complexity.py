@@ -28,6 +28,18 @@ def test_models_inside_and_layers_called_twice() -> None:
     assert count_multiply_adds(model) == 2 * 16 * 81 + 9 * 24
 
 
+@pytest.mark.parametrize("sequential", [False, True])
+def test_a_model_inside_counts_at_the_size_of_its_call(sequential: bool) -> None:
+    free = keras.Input((None, None, 3))
+    conv = layers.Conv2D(2, 3)
+    inner = keras.Sequential([free, conv]) if sequential else keras.Model(free, conv(free))
+    outer = keras.Model(free, layers.ReLU()(inner(free)))
+    x = keras.Input((6, 5, 3))
+    model = keras.Model(x, outer(x))
+    assert count_multiply_adds(model) == 4 * 3 * 27 * 2
+    assert inner.inputs[0].shape == (None, None, None, 3)
+
+
 def test_what_other_models_do_with_a_layer_does_not_count() -> None:
     conv = layers.Conv2D(3, 3, padding="same")
     x = keras.Input((4, 4, 3))

@@ -48,6 +48,7 @@ def make(folder: Path, name: str, data: bytes = b"model") -> Artifact:
         model_sha256="0" * 64,
         parameters=1,
         multiply_adds=2,
+        multiply_adds_before=2,
         rewrites=(),
         calibration=None,
         tools={},

@@ -67,6 +67,7 @@ def _make_artifact(path: Path) -> Artifact:
         model_sha256="cd" * 32,
         parameters=1,
         multiply_adds=1,
+        multiply_adds_before=1,
         rewrites=(),
         calibration=None,
         tools={},

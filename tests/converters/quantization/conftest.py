@@ -15,7 +15,7 @@ from keras import layers
 from converters import tflite
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.network import Network, read_network
-from converters.rewrites.fold_batch_norm import fold_batch_norm
+from converters.rewrites.apply import optimize
 from converters.serving import serving_model
 
 SHAPE = (16, 16, 3)
@@ -69,7 +69,7 @@ def small(randomize: Callable[..., keras.Model]) -> Callable[..., Small]:
         keras.utils.set_random_seed(0)
         x = keras.Input(shape)
         model = randomize(keras.Model(x, build(x)), seed)
-        serving = serving_model(fold_batch_norm(model).model, PREPROCESSINGS[preprocessing])
+        serving = serving_model(optimize(model).model, PREPROCESSINGS[preprocessing])
         return Small(model, serving, pictures_of(shape))
 
     return make
@@ -127,6 +127,18 @@ def branching_layers(x: keras.KerasTensor) -> keras.KerasTensor:
     return head(layers.Conv2D(8, 3, activation="relu", name="last")(y))
 
 
+def staged_layers(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Two stages of a ResNet v1, the second with its stride on 1x1 convolutions."""
+    x = layers.ReLU(name="stem_relu")(_conv(x, 6, 3, "stem"))
+    y = layers.ReLU()(_conv(x, 4, 1, "reduce"))
+    y = _conv(layers.ReLU()(_conv(y, 4, 3, "wide")), 6, 1, "expand")
+    x = layers.ReLU(name="out")(layers.Add(name="sum")([y, x]))
+    y = layers.ReLU()(layers.Conv2D(8, 1, strides=2, name="next")(x))
+    shortcut = layers.Conv2D(8, 1, strides=2, name="shortcut")(x)
+    y = layers.Conv2D(8, 3, padding="same", name="last")(y)
+    return head(layers.ReLU()(layers.Add()([y, shortcut])))
+
+
 def unfolded_layers(x: keras.KerasTensor) -> keras.KerasTensor:
     """Batch normalizations that no convolution takes up."""
     y = layers.BatchNormalization(name="early")(x)
@@ -140,6 +152,7 @@ NETWORKS = {
     "mobile": mobile_layers,
     "attention": attention_layers,
     "branching": branching_layers,
+    "staged": staged_layers,
     "unfolded": unfolded_layers,
 }
 

@@ -13,6 +13,7 @@ import pytest
 from resnet_edge import cli as cli_module
 from resnet_edge.cli.app import app
 from resnet_edge.errors import ArtifactError
+from resnet_edge.options import Options
 from resnet_edge.records import read_record, write_record
 from resnet_edge.results import GateResult, ParityResult, Verdict
 from resnet_edge.steps.stamps import Stamp, write_stamp
@@ -295,6 +296,29 @@ def test_nothing_but_json_on_standard_output_where_work_is_done(
     assert report == json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["verdict"] == "pass"
     assert ran.err == ""  # and the chatter of native libraries is kept away
+
+
+@pytest.mark.parametrize(
+    ("words", "config", "expected"),
+    [
+        ((), "", True),
+        (("--no-rewrites",), "", False),
+        ((), "rewrites = false", False),
+        (("--rewrites",), "rewrites = false", True),
+    ],
+)
+@pytest.mark.parametrize("name", ["run", "export"])
+def test_rewrites_are_passed_on(cli, monkeypatch, name, words, config, expected):
+    told = []
+
+    def stop(options: Options, *_: object) -> None:
+        told.append(options.rewrites)
+        raise ArtifactError("stopped")
+
+    monkeypatch.setattr(f"resnet_edge.steps.{name}.{name}", stop)
+    Path("resnet-edge.toml").write_text(config)
+    assert cli(name, *words).err == "error: stopped\n"
+    assert told == [expected]
 
 
 def test_training_options_are_passed_on(cli, build, edge_photos, edge_model):

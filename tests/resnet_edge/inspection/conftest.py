@@ -196,6 +196,7 @@ def add_sidecar(path: Path, name: str) -> Sidecar:
         model_sha256="0" * 64,
         parameters=1234567,
         multiply_adds=12,
+        multiply_adds_before=12,
         rewrites=(),
         calibration=CalibrationRecord("0" * 64, 200, 7, "training split", "min-max"),
         tools={},

@@ -23,7 +23,8 @@ def test_has_every_key_of_the_contract(content):
     data = round_trip(content)
     assert {"model", "data", "reference", "artifacts", "verdict"} <= set(data)
     assert {
-        "sha256", "classes", "image_size", "parameters", "multiply_adds", "weights", "rewrites",
+        "sha256", "classes", "image_size", "parameters", "multiply_adds",
+        "multiply_adds_before", "weights", "rewrites",
     } <= set(data["model"])  # fmt: skip
     assert {"train", "validation", "calibration", "test"} <= set(data["data"])
     reference = {"device", "backend", "dtype", "top1", "top5", "latency"}

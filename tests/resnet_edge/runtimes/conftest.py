@@ -71,6 +71,7 @@ def _seal(
         model_sha256="0" * 64,
         parameters=1,
         multiply_adds=1,
+        multiply_adds_before=1,
         rewrites=(),
         calibration=None,
         tools={},

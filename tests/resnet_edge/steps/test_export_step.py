@@ -81,6 +81,7 @@ def test_damaged_sidecars_do_not_count(options: Options):
         {"fit": "pad"},
         {"tools": {"tensorflow": "1"}},
         {"options": {"new": "1"}},
+        {"rewrites": False},
     ],
 )
 def test_an_artifact_of_anything_else_is_stale(options: Options, change):
@@ -108,6 +109,43 @@ def test_a_users_own_model(plain_model: Path, tmp_path, write_photos, recorder):
     assert artifact.sidecar.calibration.pictures == 36
     assert artifact.sidecar.calibration.method == "equalized"
     assert "dB on 9 held-out calibration pictures" in artifact.sidecar.findings["simulated SQNR"]
+
+
+@pytest.fixture
+def staged_model(tmp_path: Path) -> Path:
+    """A user's network whose second stage begins with a stride on a 1x1 convolution."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    x = keras.Input((32, 32, 3))
+    y = layers.Conv2D(8, 3, padding="same", use_bias=False, name="wide")(x)
+    y = layers.ReLU()(layers.BatchNormalization()(y))
+    y = layers.Conv2D(8, 1, strides=2, activation="relu", name="next")(y)
+    y = layers.GlobalAveragePooling2D()(y)
+    path = tmp_path / "staged.keras"
+    keras.Model(x, layers.Dense(3, activation="softmax")(y), name="staged").save(path)
+    return path
+
+
+def test_with_rewrites_and_without(staged_model: Path, tmp_path, write_photos):
+    options = plain_options(tmp_path, "fp32.tflite,int8.onnx", preprocessing="unit")
+    calibration = CalibrationOptions(write_photos(tmp_path / "some", count=12))
+    options = replace(options, calibration=calibration)
+    before, less = 1024 * 27 * 8 + 256 * 64 + 24, 256 * 27 * 8 + 256 * 64 + 24
+    expected = {
+        True: (("fold_batch_norm", "hoist_strides"), less, {}),
+        False: (("fold_batch_norm",), before, {"rewrites": "no"}),
+    }
+    for wanted, (rewrites, multiply_adds, told) in expected.items():
+        done = export(replace(options, rewrites=wanted), staged_model)
+        assert done.rebuilt == ("fp32.tflite", "int8.onnx")  # also what another setting made
+        for artifact in done.artifacts:
+            sidecar = artifact.sidecar
+            assert sidecar.rewrites == rewrites
+            assert (sidecar.multiply_adds, sidecar.multiply_adds_before) == (multiply_adds, before)
+            assert sidecar.options.items() >= told.items()
+    assert len(list(options.layout.cache.glob("quantization-*.npz"))) == 2
 
 
 def test_without_preprocessing_it_asks(plain_model: Path, tmp_path):

@@ -1,0 +1,57 @@
+"""Drop layers that do something in training only: dropout, noise, activity penalties, ``linear``.
+
+They cost nothing in most converted files, but stand between layers that other rewrites join.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from converters.rewrites.graph import Call, Change, Graph, Rewritten, rewrite_graphs
+
+NAME = "drop_inference_no_ops"
+
+_TRAINING_ONLY = (
+    layers.ActivityRegularization,
+    layers.AlphaDropout,
+    layers.Dropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.Identity,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+)
+
+
+def drop_inference_no_ops(model: keras.Model) -> Rewritten:
+    """Drop every layer that gives back what it gets in inference.
+
+    Args:
+        model: A functional or Sequential model, also with models inside. It is not changed.
+
+    Returns:
+        A new model without them, or the model itself where there are none. One that is told to
+        behave as in training stays, and so does one that makes an output, whose name callers know.
+    """
+    return rewrite_graphs(model, _find_change)
+
+
+def _find_change(graph: Graph) -> Change:
+    dropped = frozenset(
+        call
+        for call in graph.calls
+        if gives_back(call) and id(call.outputs[0]) not in graph.outputs
+    )
+    return Change(count=len(dropped), skipped=dropped)
+
+
+def gives_back(call: Call) -> bool:
+    """Whether a call's answer in inference is its only input."""
+    if call.training or len(call.inputs) != 1:
+        return False
+    layer = call.layer
+    if type(layer) is layers.Activation:
+        return layer.activation is keras.activations.linear
+    return type(layer) in _TRAINING_ONLY and call.inputs[0].dtype == call.outputs[0].dtype

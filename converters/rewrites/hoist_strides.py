@@ -1,0 +1,226 @@
+"""Move strides up to the convolution that computes what they throw away.
+
+Where all readers of a tensor are 1x1 convolutions of stride 2, three quarters of it are never read:
+so in ResNet v1, whose stages begin with such. A stride is a subsampling, and a subsampling can be
+pushed up through all that works position by position, until a convolution takes it up in its own
+stride and computes a quarter. Where a branch cannot take it up, a shortcut that others still read
+in full, a 1x1 max-pool of that stride subsamples it.
+
+Two passes. From the answer to the picture: which positions of every tensor are read at all. From
+the picture to the answer: which of them are computed, where a convolution can leave out the rest.
+A tensor is thinned out only behind such a convolution, so multiply-adds always go down.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import keras
+from keras import layers
+
+from converters.rewrites.graph import (
+    Call,
+    Change,
+    Graph,
+    Rewritten,
+    reconfigured,
+    rewrite_graphs,
+)
+from converters.rewrites.subsampling import Role, role_of
+from converters.rewrites.windows import windows_of
+
+NAME = "hoist_strides"
+
+Step = tuple[int, int]
+"""Every how many rows and columns."""
+
+_ALL: Step = (1, 1)
+
+
+def hoist_strides(model: keras.Model) -> Rewritten:
+    """Have no convolution compute positions that are never read.
+
+    Args:
+        model: A functional or Sequential model, also with models inside, with batch normalizations
+            folded or not. It is not changed.
+
+    Returns:
+        A new model with the same function in inference and fewer multiply-adds, or the model itself
+        where all that is computed is read; counted are the convolutions that compute less. Layers
+        keep their names; a new padding or pooling is named after the layer that reads it.
+    """
+    return rewrite_graphs(model, _find_change)
+
+
+def _find_change(graph: Graph) -> Change:
+    roles = {call: role_of(graph, call) for call in graph.calls}
+    steps = _computed_steps(graph, roles, _read_steps(graph, roles))
+    edit = _Edit(graph, steps, {operation.name for operation in graph.model.operations})
+    for call, role in roles.items():
+        match role:
+            case Role.ABSORBS:
+                edit.give_stride(call)
+            case Role.CARRIES | Role.PICKS:
+                edit.fit_stride(call)
+            case Role.COMMUTES:
+                edit.subsample_inputs(call)
+            case Role.STOPS:
+                pass
+    return edit.change()
+
+
+def _read_steps(graph: Graph, roles: dict[Call, Role]) -> dict[int, Step]:
+    """The step between the positions that are read of every tensor, by its ``id``.
+
+    Of what a convolution makes, it is the step that the convolution can take up.
+    """
+    read: dict[int, Step] = dict.fromkeys(graph.outputs, _ALL)
+    for call in reversed(graph.calls):
+        for output in call.outputs:
+            read.setdefault(id(output), _ALL)
+        output = id(call.outputs[0])
+        wanted = read[output]
+        match roles[call]:
+            case Role.ABSORBS:
+                read[output] = _less(call, _strideable(call, wanted))
+                wanted = _ALL
+            case Role.CARRIES:
+                read[output] = _less(call, wanted)
+                wanted = _times(read[output], call.layer.strides)
+            case Role.PICKS:
+                wanted = _times(wanted, call.layer.strides)
+            case Role.STOPS:
+                wanted = _ALL
+        for tensor in call.inputs:
+            others = read.get(id(tensor), (0, 0))
+            read[id(tensor)] = (math.gcd(others[0], wanted[0]), math.gcd(others[1], wanted[1]))
+    return read
+
+
+def _computed_steps(
+    graph: Graph, roles: dict[Call, Role], read: dict[int, Step]
+) -> dict[int, Step]:
+    """The step between the positions that are computed of every tensor; it divides that read."""
+    steps = {id(tensor): _ALL for tensor in graph.model.inputs}
+    for call in graph.calls:
+        steps |= {id(tensor): _ALL for tensor in call.outputs}
+        output = id(call.outputs[0])
+        match roles[call]:
+            case Role.ABSORBS | Role.CARRIES:
+                steps[output] = read[output]
+            case Role.PICKS:
+                got, stride = steps[id(call.inputs[0])], call.layer.strides
+                steps[output] = _over(_common([got, stride]), stride)
+            case Role.COMMUTES:
+                steps[output] = _common([steps[id(tensor)] for tensor in call.inputs])
+    return steps
+
+
+def _strideable(call: Call, step: Step) -> Step:
+    """What of a step a convolution with neighbours can take up."""
+    if type(call.layer) is layers.DepthwiseConv2D:  # TensorFlow has them with equal strides only
+        step = (math.gcd(*step), math.gcd(*step))
+        if call.layer.strides[0] != call.layer.strides[1]:
+            return _ALL
+    rows, columns = windows_of(call.layer, call.inputs[0])
+    return step if None not in (rows.before, columns.before) else _ALL
+
+
+def _less(call: Call, step: Step) -> Step:
+    """The step itself if a convolution would compute fewer positions with it."""
+    sides = call.outputs[0].shape[1:3]
+    gains = any(side != 1 and along > 1 for side, along in zip(sides, step, strict=True))
+    return step if gains else _ALL
+
+
+@dataclass
+class _Edit:
+    """The change to a graph, as it grows."""
+
+    graph: Graph
+    steps: dict[int, Step]
+    names: set[str]
+    """Of all layers, old and new."""
+    count: int = 0
+    replaced: dict[str, layers.Layer] = field(default_factory=dict)
+    between: dict[tuple[Call, int], layers.Layer] = field(default_factory=dict)
+    pools: dict[tuple[int, Step], layers.Layer] = field(default_factory=dict)
+    """By what they read: a tensor that several calls want subsampled is so once."""
+    skipped: set[Call] = field(default_factory=set)
+
+    def give_stride(self, call: Call) -> None:
+        """Have a convolution with neighbours compute the wanted positions, at the same places."""
+        step = self.steps[id(call.outputs[0])]
+        if step == _ALL:
+            return
+        self.count += 1
+        pairs = list(zip(windows_of(call.layer, call.inputs[0]), step, strict=True))
+        zeros = [windows.zeros_for(factor) for windows, factor in pairs]
+        padding = call.layer.padding
+        if any(windows.strided(factor).before != windows.before for windows, factor in pairs):
+            padding = "valid"
+            name = self._new_name(f"{call.name}_pad")
+            dtype = call.layer.dtype_policy
+            self.between[call, id(call.inputs[0])] = layers.ZeroPadding2D(
+                zeros, name=name, dtype=dtype
+            )
+        strides = _times(call.layer.strides, step)
+        self.replaced[call.name] = reconfigured(call.layer, strides=strides, padding=padding)
+
+    def fit_stride(self, call: Call) -> None:
+        """Give a 1x1 convolution or pooling the stride between what it gets and what it makes."""
+        got, made = self.steps[id(call.inputs[0])], self.steps[id(call.outputs[0])]
+        self.count += made != _ALL and isinstance(call.layer, layers.Conv2D)
+        strides = _over(_times(call.layer.strides, made), got)
+        if strides == tuple(call.layer.strides):
+            return
+        if strides == _ALL and not isinstance(call.layer, layers.Conv2D):
+            self.skipped.add(call)
+        else:
+            self.replaced[call.name] = reconfigured(call.layer, strides=strides)
+
+    def subsample_inputs(self, call: Call) -> None:
+        """Thin out those inputs of a sum that do not come thinned out."""
+        made = self.steps[id(call.outputs[0])]
+        for tensor in call.inputs:
+            step = _over(made, self.steps[id(tensor)])
+            if step == _ALL:
+                continue
+            if (id(tensor), step) not in self.pools:
+                name = self._new_name(f"{call.name}_subsample")
+                dtype = getattr(call.layer, "dtype_policy", None) or tensor.dtype
+                self.pools[id(tensor), step] = layers.MaxPooling2D(
+                    1, strides=step, data_format="channels_last", name=name, dtype=dtype
+                )
+            self.between[call, id(tensor)] = self.pools[id(tensor), step]
+
+    def change(self) -> Change:
+        """What there is to change; nothing where no convolution computes less."""
+        weights = {
+            call.name: call.layer.get_weights()
+            for call in self.graph.calls
+            if call.name in self.replaced
+        }
+        return Change(self.count, self.replaced, weights, frozenset(self.skipped), self.between)
+
+    def _new_name(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self.names:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.names.add(name)
+        return name
+
+
+def _times(one: Step, other: Step) -> Step:
+    return one[0] * other[0], one[1] * other[1]
+
+
+def _over(one: Step, other: Step) -> Step:
+    return one[0] // other[0], one[1] // other[1]
+
+
+def _common(steps: list[Step]) -> Step:
+    """The smallest step that is a multiple of all."""
+    return math.lcm(*(step[0] for step in steps)), math.lcm(*(step[1] for step in steps))
