@@ -19,11 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from quantization import comma_list
 from quantization_worker import memory_bytes
 
 LEVELS = ("fast", "fast-mse", "equalized", "distilled")
@@ -55,13 +55,6 @@ def main() -> int:
                     cells += [f"{found[k] / 2**20:.0f} MiB" for k in ("peak_bytes", "added_bytes")]
                     print(f"| {' | '.join(cells)} |", flush=True)
     return 0
-
-
-def comma_list(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    def split(text: str) -> list[Any]:
-        return [kind(part) for part in text.split(",")]
-
-    return split
 
 
 def run(arguments: list[str]) -> dict[str, Any]:
