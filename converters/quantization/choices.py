@@ -42,7 +42,7 @@ class WeightGrid(StrEnum):
 
 
 class Target(StrEnum):
-    """The processor that an int8 ONNX file is made for."""
+    """The processor that int8.onnx is made for, and the weights that TFLite files share with it."""
 
     AUTO = "auto"
     """Any: safe without VNNI, and nowhere slower."""

@@ -40,9 +40,8 @@ def weight_scales(kernel: Tensor, kind: str, grid: WeightGrid = WeightGrid.FULL)
 
 
 def round_weights(kernel: Tensor, kind: str, scales: Tensor) -> Tensor:
-    """The nearest multiples of the steps, as floats."""
-    integers = tf.clip_by_value(tf.round(_columns(kernel, kind) / scales), -LEVELS, LEVELS)
-    return tf.reshape(integers * scales, kernel.shape)
+    """The nearest multiples of the steps, as floats; ``weight_scales`` leave none to be clipped."""
+    return tf.reshape(tf.round(_columns(kernel, kind) / scales) * scales, kernel.shape)
 
 
 def fake_quantize(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -95,17 +94,18 @@ def _columns(kernel: Tensor, kind: str) -> Tensor:
 
 
 def _largest_pair(kernel: Tensor) -> Tensor:
-    """Largest sum of two weights of one sign that may be multiplied together, by output channel.
+    """Largest magnitude of a sum of two weights that may be multiplied together, by output channel.
 
     Neighbours in the order (height, width, in) that runtimes unroll a kernel in, and in the order
-    (in, height, width) of those that keep channels first.
+    (in, height, width) of those that keep channels first. A sum of opposite signs is smaller than
+    the larger of the two.
     """
     orders = [tf.reshape(kernel, [-1, kernel.shape[-1]])]
     if len(kernel.shape) == 4 and kernel.shape[0] * kernel.shape[1] > 1:
         orders.append(tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), orders[0].shape))
     largest = tf.zeros(kernel.shape[-1])
     for columns in orders:
-        for part in (tf.nn.relu(columns), tf.nn.relu(-columns)):
-            if part.shape[0] > 1:
-                largest = tf.maximum(largest, tf.reduce_max(part[:-1] + part[1:], axis=0))
+        if columns.shape[0] > 1:
+            pairs = tf.abs(columns[:-1] + columns[1:])
+            largest = tf.maximum(largest, tf.reduce_max(pairs, axis=0))
     return largest

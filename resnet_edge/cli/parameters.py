@@ -200,7 +200,7 @@ QuantizationBudget = Annotated[
 OnnxInt8 = Annotated[
     Target,
     typer.Option(
-        help="The processor that int8.onnx is for; auto is right on every one.",
+        help="Processor for int8.onnx and the weights int8 .tflite share; auto: right on all.",
         rich_help_panel=_QUANTIZATION,
     ),
 ]
