@@ -109,6 +109,7 @@ def hand_artifact(folder: Path, name: str, data: bytes | None = None) -> Artifac
         model_sha256="ab" * 32,
         parameters=1,
         multiply_adds=1,
+        multiply_adds_before=1,
         rewrites=(),
         calibration=None,
         tools={},
