@@ -198,7 +198,8 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
     serving = serving_model(model, PREPROCESSINGS["caffe"])
     pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     float32 = to_tflite.convert_float32(serving)
-    calibrated = calibrate(float32, pictures, Method(few_pictures=True))
+    method = Method(grid=Target.AUTO.grid, few_pictures=True)
+    calibrated = calibrate(float32, pictures, method)
     network, scheme = calibrated.network, calibrated.scheme
     graph = to_onnx.convert_float32(serving)
     files = {
