@@ -64,85 +64,43 @@ class Side:
 class Pair:
     """A row of the table."""
 
-    ours: str
+    a: Side
     against: str
     wanted: float
-    a: Side
     b: tuple[Side, ...]
     """Where there are several, the fastest counts."""
-    kind: str
+
+    @property
+    def ours(self) -> str:
+        """Our file, with the runtime where that is not its usual one."""
+        suffix = " in OpenVINO" if self.a.runtime == "openvino" else ""
+        return Path(self.a.path).name + suffix
+
+    @property
+    def kind(self) -> str:
+        """What it computes with."""
+        return "int8" if self.ours.startswith("int8") else "float32"
 
 
-OURS = "ours/artifacts"
-PAIRS = (
-    Pair(
-        "fp32.tflite",
-        "the plain converter's",
-        0.93,
-        Side("litert", f"{OURS}/fp32.tflite"),
-        (Side("litert", "fp32.tflite"),),
-        "float32",
-    ),
-    Pair(
-        "int8.tflite",
-        "the TF converter's int8",
-        0.90,
-        Side("litert", f"{OURS}/int8.tflite"),
-        (Side("litert", "tf-converter/int8.tflite"),),
-        "int8",
-    ),
-    Pair(
-        "fp32.onnx",
-        "plain tf2onnx",
-        0.92,
-        Side("onnxruntime", f"{OURS}/fp32.onnx"),
-        (Side("onnxruntime", "fp32.onnx"),),
-        "float32",
-    ),
-    Pair(
-        "int8.onnx",
-        "quantize_static",
-        0.92,
-        Side("onnxruntime", f"{OURS}/int8.onnx"),
-        (
-            Side("onnxruntime", "onnxruntime-u8s8/int8.onnx"),
-            Side("onnxruntime", "onnxruntime-s8s8/int8.onnx"),
-        ),
-        "int8",
-    ),
-    Pair(
-        "int8.onnx",
-        "NNCF in OpenVINO",
-        0.97,
-        Side("onnxruntime", f"{OURS}/int8.onnx"),
-        (Side("openvino", "nncf/int8.xml"),),
-        "int8",
-    ),
-    Pair(
-        "int8.onnx in OpenVINO",
-        "NNCF in OpenVINO",
-        0.97,
-        Side("openvino", f"{OURS}/int8.onnx"),
-        (Side("openvino", "nncf/int8.xml"),),
-        "int8",
-    ),
-    Pair(
-        "fp32.onnx",
-        "float32 in OpenVINO",
-        0.97,
-        Side("onnxruntime", f"{OURS}/fp32.onnx"),
-        (Side("openvino", "fp32.onnx"),),
-        "float32",
-    ),
-    Pair(
-        "fp32.onnx in OpenVINO",
-        "float32 in OpenVINO",
-        0.97,
-        Side("openvino", f"{OURS}/fp32.onnx"),
-        (Side("openvino", "fp32.onnx"),),
-        "float32",
-    ),
+def _ours(runtime: str, name: str) -> Side:
+    return Side(runtime, f"ours/artifacts/{name}")
+
+
+_TF_INT8 = Side("litert", "tf-converter/int8.tflite")
+_ORT_INT8 = tuple(Side("onnxruntime", f"onnxruntime-{kind}/int8.onnx") for kind in ("u8s8", "s8s8"))
+_NNCF, _OPENVINO = Side("openvino", "nncf/int8.xml"), Side("openvino", "fp32.onnx")
+_ORT = "onnxruntime"
+_TABLE = (
+    (_ours("litert", "fp32.tflite"), "plain converter", 0.93, (Side("litert", "fp32.tflite"),)),
+    (_ours("litert", "int8.tflite"), "TF converter", 0.90, (_TF_INT8,)),
+    (_ours(_ORT, "fp32.onnx"), "plain tf2onnx", 0.92, (Side(_ORT, "fp32.onnx"),)),
+    (_ours(_ORT, "int8.onnx"), "quantize_static", 0.92, _ORT_INT8),
+    (_ours(_ORT, "int8.onnx"), "NNCF in OpenVINO", 0.97, (_NNCF,)),
+    (_ours("openvino", "int8.onnx"), "NNCF in OpenVINO", 0.97, (_NNCF,)),
+    (_ours(_ORT, "fp32.onnx"), "float32 in OpenVINO", 0.97, (_OPENVINO,)),
+    (_ours("openvino", "fp32.onnx"), "float32 in OpenVINO", 0.97, (_OPENVINO,)),
 )
+PAIRS = tuple(Pair(*row) for row in _TABLE)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from quantization_peers import PEERS
+from random_inputs import blobs, random_resnet50, save_pictures
 
 PICTURES = 64
 OURS = "fp32.tflite,int8.tflite,fp32.onnx,int8.onnx"
@@ -32,24 +33,15 @@ def main() -> None:
 
 
 def make_floats(folder: Path, size: int) -> None:
-    """A ResNet50 with random weights, as Keras has it, and pictures of blobs."""
-    import keras
-    from PIL import Image
-
+    """The network as Keras has it, and pictures."""
     from converters import onnx, tflite
     from converters.preprocessing import PREPROCESSINGS
     from converters.serving import serving_model
 
-    keras.utils.set_random_seed(0)
-    model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3))
+    model = random_resnet50(size)
     model.save(folder / "model.keras")
-    rng = np.random.default_rng(0)
-    blobs = rng.integers(0, 256, (PICTURES, 8, 8, 3), np.uint8)
-    pictures = blobs.repeat(-(-size // 8), 1).repeat(-(-size // 8), 2)[:, :size, :size]
-    np.save(folder / "pictures.npy", pictures)
-    (folder / "pictures").mkdir(exist_ok=True)
-    for number, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / "pictures" / f"{number}.png")
+    np.save(folder / "pictures.npy", np.stack(list(blobs(PICTURES, size))))
+    save_pictures(folder / "pictures", blobs(PICTURES, size))
     serving = serving_model(model, PREPROCESSINGS["caffe"])  # nothing rewritten
     serving.save(folder / "serving.keras")
     (folder / "fp32.tflite").write_bytes(tflite.convert_float32(serving))

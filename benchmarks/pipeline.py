@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from process_cost import Cost, measure
+from quantization_peers import PEERS, as_floats
+from random_inputs import blobs, random_resnet50, save_pictures
 
 SIZE, PICTURES = 224, 100
 
@@ -73,32 +75,19 @@ def row(title: str, unit: str, ours: list[float], plain: list[float]) -> str:
 
 
 def make_inputs(folder: Path) -> None:
-    import keras
-    from PIL import Image
-
-    keras.utils.set_random_seed(0)
-    keras.applications.ResNet50(weights=None, input_shape=(SIZE, SIZE, 3)).save(
-        folder / "model.keras"
-    )
-    (folder / "pictures").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(PICTURES):
-        blobs = rng.integers(0, 256, (8, 8, 3), np.uint8)
-        picture = blobs.repeat(SIZE // 8, 0).repeat(SIZE // 8, 1)
-        Image.fromarray(picture).save(folder / "pictures" / f"{number}.png")
+    random_resnet50(SIZE).save(folder / "model.keras")
+    save_pictures(folder / "pictures", blobs(PICTURES, SIZE))
 
 
 def convert_plainly(folder: Path) -> None:
     import keras
     import tensorflow as tf
-    from PIL import Image
 
     out = folder / "plain"
     out.mkdir(exist_ok=True)
     model = keras.models.load_model(folder / "model.keras", compile=False)
     model.export(out / "saved_model", verbose=False)
-    paths = sorted((folder / "pictures").iterdir())
-    pictures = [np.asarray(Image.open(path), np.float32)[np.newaxis] for path in paths]
+    pictures = np.stack(list(blobs(PICTURES, SIZE)))
     converters = tf.lite.TFLiteConverter
     for name in ("fp32", "fp16", "dynamic", "int8", "int8_full"):
         converter = converters.from_keras_model(model)
@@ -107,7 +96,7 @@ def convert_plainly(folder: Path) -> None:
         if name == "fp16":
             converter.target_spec.supported_types = [tf.float16]
         if name.startswith("int8"):
-            converter.representative_dataset = lambda: ([picture] for picture in pictures)
+            converter.representative_dataset = lambda: ([batch] for batch in as_floats(pictures))
         if name == "int8_full":
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
@@ -115,11 +104,10 @@ def convert_plainly(folder: Path) -> None:
     convert_onnx_plainly(model, pictures, out)
 
 
-def convert_onnx_plainly(model: object, pictures: list[np.ndarray], out: Path) -> None:
+def convert_onnx_plainly(model: object, pictures: np.ndarray, out: Path) -> None:
     import onnx
     import tensorflow as tf
     import tf2onnx
-    from onnxruntime import quantization
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     signature = [tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32, "image")]
@@ -127,26 +115,7 @@ def convert_onnx_plainly(model: object, pictures: list[np.ndarray], out: Path) -
     float32, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
     onnx.save(float32, out / "fp32.onnx")
     onnx.save(convert_float_to_float16(float32, keep_io_types=True), out / "fp16.onnx")
-
-    class Reader(quantization.CalibrationDataReader):
-        """Feeds one picture at a time."""
-
-        def __init__(self) -> None:
-            self._pictures = iter(pictures)
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            picture = next(self._pictures, None)
-            return None if picture is None else {"image": picture}
-
-    quantization.quantize_static(
-        out / "fp32.onnx",
-        out / "int8.onnx",
-        Reader(),
-        quant_format=quantization.QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-    )
+    PEERS["onnxruntime-u8s8"].prepare(out, pictures, out)()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from quantization import comma_list
 from quantization_worker import memory_bytes
+from random_inputs import blobs, random_resnet50
 
 LEVELS = ("fast", "fast-mse", "equalized", "distilled")
 
@@ -97,24 +98,19 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
 
 def make_inputs(folder: Path, count: int) -> None:
     """Write a float file and pictures."""
-    import keras
-
     from converters import tflite
     from converters.preprocessing import PREPROCESSINGS
     from converters.rewrites.fold_batch_norm import fold_batch_norm
     from converters.serving import serving_model
 
     size = int(sys.argv[sys.argv.index("--sizes") + 1])
-    keras.utils.set_random_seed(0)
-    model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3))
-    serving = serving_model(fold_batch_norm(model).model, PREPROCESSINGS["caffe"])
+    model = fold_batch_norm(random_resnet50(size)).model
+    serving = serving_model(model, PREPROCESSINGS["caffe"])
     (folder / "fp32.tflite").write_bytes(tflite.convert_float32(serving))
     shape = (count, size, size, 3)
     pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, shape)
-    rng = np.random.default_rng(0)
-    for picture in pictures:
-        blobs = rng.integers(0, 256, (8, 8, 3), np.uint8)
-        picture[:] = np.kron(blobs, np.ones((size // 8, size // 8, 1), np.uint8))
+    for number, picture in enumerate(blobs(count, size)):
+        pictures[number] = picture
     pictures.flush()
 
 

@@ -25,6 +25,7 @@ from converters.quantization.forward import (
     batches,
     centred_logits,
     constant_weights,
+    forget_pages,
     run,
 )
 from converters.quantization.network import SAME_VALUES, Network, Operation, Parameters
@@ -138,6 +139,7 @@ class _Exam:
     @classmethod
     def of(cls, teacher: _Teacher, pictures: np.ndarray, chosen: np.ndarray) -> _Exam:
         held = np.asarray(pictures[chosen])
+        forget_pages(pictures)
         answers = [teacher.answer(batch) for batch in batches(teacher.network, held)]
         return cls(held, np.concatenate(answers))
 
@@ -158,6 +160,7 @@ class _Lessons:
     def give(self, views: np.ndarray) -> tuple[Tensor, Tensor]:
         """Pictures and the teacher's centred logits for them."""
         x = tf.constant(np.stack([self._view(int(view)) for view in views]), tf.float32)
+        forget_pages(self._pictures)
         if any(view not in self._answers for view in views):
             self._answers |= zip(views, self._teacher.answer(x), strict=True)
         return x, tf.constant(np.stack([self._answers[view] for view in views]))

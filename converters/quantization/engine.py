@@ -32,6 +32,7 @@ from converters.quantization.network import Network, Parameters, read_network
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import widened
 from converters.quantization.simulation import Aim, Scheme
+from converters.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -204,10 +205,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: Calibrated) -> None:
     arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    beside = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_bytes(buffer.getbuffer())
-    beside.replace(path)
+    write_whole(path, buffer.getbuffer())
 
 
 def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:

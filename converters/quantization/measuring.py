@@ -22,6 +22,7 @@ from converters.quantization.clipping import choose_range, moving_average
 from converters.quantization.forward import forget_pages
 from converters.quantization.histogram import Histogram, HistogramRecord
 from converters.quantization.ranges import Range, not_finite
+from converters.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,7 @@ def save_measured(path: Path, measured: Measured) -> None:
         "extremes": {name: [span.low, span.high] for name, span in measured.extremes.items()},
         "histograms": {name: asdict(h.to_record()) for name, h in measured.histograms.items()},
     }
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(record))
-    beside.replace(path)
+    write_whole(path, json.dumps(record).encode())
 
 
 def load_measured(path: Path) -> Measured:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hand_made import hand_sidecar
 
 from resnet_edge.artifacts import (
     Artifact,
     Format,
-    Sidecar,
     artifact_kind,
     hash_path,
     write_sidecar,
@@ -88,32 +88,12 @@ def hand_artifact(folder: Path, name: str, data: bytes | None = None) -> Artifac
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_bytes(name.encode() if data is None else data)
-    kind = artifact_kind(name)
-    sidecar = Sidecar(
-        name=name,
-        format=kind.format,
-        precision=kind.precision,
-        quantization=kind.quantization,
-        input_name="image",
-        input_dtype=kind.input_dtype,
-        input_shape=(1, 4, 4, 3),
-        output_name="probabilities",
-        output_dtype=kind.output_dtype,
-        output_shape=(1, 2),
+    sidecar = hand_sidecar(
+        name,
         preprocessing="none",
-        fit="crop",
-        labels=("cat", "dog"),
         bytes=path.stat().st_size,
         sha256=hash_path(path),
-        model_name="hand",
         model_sha256="ab" * 32,
-        parameters=1,
-        multiply_adds=1,
-        multiply_adds_before=1,
-        rewrites=(),
-        calibration=None,
-        tools={},
-        options={},
     )
     write_sidecar(path, sidecar)
     return Artifact(path, sidecar)

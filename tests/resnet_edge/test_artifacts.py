@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hand_made import hand_sidecar
 
 from resnet_edge.artifacts import (
     ARTIFACT_KINDS,
     ARTIFACT_NAMES,
     Artifact,
-    Sidecar,
     artifact_kind,
     hash_path,
     load_artifact,
@@ -25,34 +25,17 @@ from resnet_edge.errors import ArtifactError
 
 def make(folder: Path, name: str, data: bytes = b"model") -> Artifact:
     """A file that is no model, with a sidecar that fits it."""
-    path, kind = folder / name, artifact_kind(name)
+    path = folder / name
     folder.mkdir(exist_ok=True)
     path.write_bytes(data)
-    sidecar = Sidecar(
-        name=name,
-        format=kind.format,
-        precision=kind.precision,
-        quantization=kind.quantization,
-        input_name="image",
-        input_dtype=kind.input_dtype,
+    sidecar = hand_sidecar(
+        name,
         input_shape=(1, 24, 32, 3),
-        output_name="probabilities",
-        output_dtype=kind.output_dtype,
-        output_shape=(1, 2),
-        preprocessing="caffe",
-        fit="crop",
-        labels=("cat", "dog"),
         bytes=len(data),
         sha256=hash_path(path),
         model_name="m",
-        model_sha256="0" * 64,
-        parameters=1,
         multiply_adds=2,
         multiply_adds_before=2,
-        rewrites=(),
-        calibration=None,
-        tools={},
-        options={},
     )
     write_sidecar(path, sidecar)
     return Artifact(path, sidecar)

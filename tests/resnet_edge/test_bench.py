@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import hand_sidecar
 
 from resnet_edge import bench
-from resnet_edge.artifacts import Artifact, Sidecar, artifact_kind, load_artifact, write_sidecar
+from resnet_edge.artifacts import Artifact, load_artifact, write_sidecar
 from resnet_edge.bench import bench_artifacts, bench_path, default_threads, run_bench_worker
 from resnet_edge.bench_worker import Job, JobResult, measure_job, peak_memory_bytes
 from resnet_edge.errors import InferenceError, OutputError, UsageError
@@ -46,32 +47,13 @@ def artifact(tmp_path: Path) -> Artifact:
 
 def _make_artifact(path: Path) -> Artifact:
     path.write_bytes(b"model")
-    kind = artifact_kind(path.name)
-    sidecar = Sidecar(
-        name=kind.name,
-        format=kind.format,
-        precision=kind.precision,
-        quantization=kind.quantization,
+    sidecar = hand_sidecar(
+        path.name,
         input_name="images",
-        input_dtype=kind.input_dtype,
         input_shape=(1, 4, 6, 3),
-        output_name="probabilities",
-        output_dtype=kind.output_dtype,
-        output_shape=(1, 2),
-        preprocessing="caffe",
-        fit="crop",
-        labels=("cat", "dog"),
-        bytes=5,
         sha256="9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4",
         model_name="model",
         model_sha256="cd" * 32,
-        parameters=1,
-        multiply_adds=1,
-        multiply_adds_before=1,
-        rewrites=(),
-        calibration=None,
-        tools={},
-        options={},
     )
     write_sidecar(path, sidecar)
     return load_artifact(path)

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from hand_made import hand_sidecar
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 from resnet_edge.artifacts import (
     CalibrationRecord,
     Sidecar,
-    artifact_kind,
     hash_path,
     size_path,
     write_sidecar,
@@ -175,32 +175,18 @@ def build_onnx(kind: str) -> onnx.ModelProto:
 
 def add_sidecar(path: Path, name: str) -> Sidecar:
     """Write a sidecar that fits the file, and return it."""
-    kind = artifact_kind(name)
-    sidecar = Sidecar(
-        name=name,
-        format=kind.format,
-        precision=kind.precision,
-        quantization=kind.quantization,
-        input_name="image",
-        input_dtype=kind.input_dtype,
+    sidecar = hand_sidecar(
+        name,
+        LABELS,
         input_shape=(1, 8, 8, 3),
-        output_name="probabilities",
-        output_dtype=kind.output_dtype,
         output_shape=(1, 3),
-        preprocessing="caffe",
-        fit="crop",
-        labels=LABELS,
         bytes=size_path(path),
         sha256=hash_path(path),
         model_name="pets by sidecar",
-        model_sha256="0" * 64,
         parameters=1234567,
         multiply_adds=12,
         multiply_adds_before=12,
-        rewrites=(),
         calibration=CalibrationRecord("0" * 64, 200, 7, "training split", "min-max"),
-        tools={},
-        options={},
     )
     write_sidecar(path, sidecar)
     return sidecar

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hand_made import hand_sidecar
 from PIL import Image
 
 from resnet_edge.artifacts import (
@@ -56,20 +57,10 @@ def make_latency(p50_ms: float = 2.0, threads: int = 1, runtime: str = "LiteRT 2
 def make_sidecar(name: str, labels: tuple[str, ...] = ("cat", "dog")) -> Sidecar:
     kind: ArtifactKind = artifact_kind(name)
     calibration = CalibrationRecord(digest("calibration"), 200, 0, "training split", "min-max")
-    return Sidecar(
-        name=name,
-        format=kind.format,
-        precision=kind.precision,
-        quantization=kind.quantization,
-        input_name="image",
-        input_dtype=kind.input_dtype,
+    return hand_sidecar(
+        name,
+        labels,
         input_shape=(1, 64, 64, 3),
-        output_name="probabilities",
-        output_dtype=kind.output_dtype,
-        output_shape=(1, len(labels)),
-        preprocessing="caffe",
-        fit="crop",
-        labels=labels,
         bytes=25_600_000,
         sha256=digest(name),
         model_name="pets",

@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from hand_made import hand_sidecar
 
 from converters import onnx, tflite, tflite_file
 from converters.preprocessing import PREPROCESSINGS
@@ -25,7 +26,6 @@ from converters.saved_model import export_saved_model
 from converters.serving import serving_model
 from resnet_edge.artifacts import (
     Artifact,
-    Sidecar,
     artifact_kind,
     hash_path,
     load_artifact,
@@ -50,32 +50,14 @@ def _seal(
     input_dtype: str | None = None,
 ) -> Artifact:
     """Write the sidecar of a file that is named like an artifact."""
-    kind = artifact_kind(path.name)
-    sidecar = Sidecar(
-        name=kind.name,
-        format=kind.format,
-        precision=kind.precision,
-        quantization=kind.quantization,
-        input_name="image",
-        input_dtype=input_dtype or kind.input_dtype,
+    sidecar = hand_sidecar(
+        path.name,
+        labels,
+        input_dtype=input_dtype or artifact_kind(path.name).input_dtype,
         input_shape=(1, *size, 3),
-        output_name="probabilities",
-        output_dtype=kind.output_dtype,
-        output_shape=(1, len(labels)),
-        preprocessing="caffe",
-        fit="crop",
-        labels=labels,
         bytes=size_path(path),
         sha256=hash_path(path),
         model_name="tiny",
-        model_sha256="0" * 64,
-        parameters=1,
-        multiply_adds=1,
-        multiply_adds_before=1,
-        rewrites=(),
-        calibration=None,
-        tools={},
-        options={},
     )
     write_sidecar(path, sidecar)
     return load_artifact(path)
