@@ -18,8 +18,6 @@ from resnet_edge.artifacts import hash_path
 from resnet_edge.reference_file import read_reference
 
 PATIENCE_S = 120.0
-ATTEMPTS = 5
-"""On a loaded machine a step may end by itself before the signal reaches it."""
 TRAINING = ("--epochs", "30", "--learning-rate", "0.2", "--no-augment")
 FORMATS = ("--formats", "fp32.tflite,int8.tflite,fp32.onnx")
 LATENCY = ("--min-seconds", "0.05", "--min-queries", "8")
@@ -107,17 +105,24 @@ def reached(step: Step, pid: int, said: str) -> bool:
         return False
 
 
+def heed_ctrl_c() -> None:
+    """A shell without a terminal lets what it starts in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(
     words: list[str], environment: dict[str, str], step: Step, number: signal.Signals, log: Path
 ) -> tuple[int, str]:
     """Start the command, send the signal in its middle; return exit code and what it said."""
     with log.open("w") as sink:
-        process = subprocess.Popen(words, stdout=sink, stderr=sink, env=environment)
+        process = subprocess.Popen(
+            words, stdout=sink, stderr=sink, env=environment, preexec_fn=heed_ctrl_c
+        )
         until = time.monotonic() + PATIENCE_S
         while process.poll() is None and not reached(step, process.pid, log.read_text()):
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.01)
-        assert process.poll() in (None, 0), log.read_text()
+        assert process.poll() is None, f"it was over too soon: {log.read_text()}"
         children = set(process_tree(process.pid))
         process.send_signal(number)
         code = process.wait(PATIENCE_S)
@@ -139,16 +144,13 @@ def check(
 ) -> Callable[[str, signal.Signals], None]:
     def run(name: str, number: signal.Signals) -> None:
         step = STEPS[name]
+        for path in (build / made for made in step.makes):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         program, environment = command
         words = [*program, *step.arguments, "--out", str(build)]
         if name == "finetune":
             words += ["--data", str(edge_photos), "--weights", str(edge_model)]
-        for _ in range(ATTEMPTS):
-            for path in (build / made for made in step.makes):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            code, said = interrupt(words, environment, step, number, tmp_path / "log")
-            if code:
-                break
+        code, said = interrupt(words, environment, step, number, tmp_path / "log")
         if number is signal.SIGINT:
             assert code == 130, said
             assert said.endswith("interrupted; run the same command again to go on\n")
