@@ -58,7 +58,7 @@ def test_a_trained_resnet50(shared: Path) -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-4)
     assert (actual.argmax(axis=1) == best).all()
     fast, equalized = (
-        calibrate(float32, calibration, Method(level), threads=2)
+        calibrate(float32, calibration, Method(level, grid=Target.AUTO.grid), threads=2)
         for level in (Level.FAST, Level.EQUALIZED)
     )
     network = fast.network
