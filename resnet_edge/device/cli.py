@@ -67,10 +67,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
     run.add_argument("--artifacts", metavar="A,B", help="only these (default: all in the bundle)")
     run.add_argument("--threads", metavar="N,M", help="thread counts (default: 1 and all cores)")
     run.add_argument(
-        "--min-seconds", type=float, default=10.0, help="shortest measurement (default: 10)"
+        "--min-seconds", type=float, help="shortest measurement (default: as on the host)"
     )
     run.add_argument(
-        "--min-queries", type=int, default=64, help="fewest queries of a measurement (default: 64)"
+        "--min-queries", type=int, help="fewest queries of a measurement (default: as on the host)"
     )
     run.add_argument("--max-p90-ms", type=float, help="largest 90th percentile of the latency")
     run.add_argument(
@@ -128,11 +128,13 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     gates = bundle.manifest.gates
     if words.max_p90_ms is not None:
         gates = replace(gates, max_p90_ms=words.max_p90_ms)
+    given = {"min_seconds": words.min_seconds, "min_queries": words.min_queries}
+    asked = {name: value for name, value in given.items() if value is not None}
     options = DeviceOptions(
         gates=gates,
         artifacts=_names(words.artifacts),
         threads=parse_threads(words.threads),
-        spec=LatencySpec(min_seconds=words.min_seconds, min_queries=words.min_queries),
+        spec=replace(LatencySpec(), **asked),
         emulated=words.emulated or looks_emulated(),
     )
     result = measure_device(bundle, options, _say)

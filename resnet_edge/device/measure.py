@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
@@ -25,7 +25,7 @@ from resnet_edge.errors import OutputError, ResnetEdgeError, RuntimeMissingError
 from resnet_edge.latency import LatencySpec
 from resnet_edge.machine import available_cores, describe_machine
 from resnet_edge.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
-from resnet_edge.parity.gates import Gates
+from resnet_edge.parity.gates import Gates, not_checked
 from resnet_edge.parity.metrics import topk_hits
 from resnet_edge.records import to_json
 from resnet_edge.reference_file import Reference
@@ -54,6 +54,7 @@ class DeviceOptions:
     """None measures 1 thread and all cores."""
     spec: LatencySpec = field(default_factory=LatencySpec)
     emulated: bool = False
+    """Whether this processor is emulated; then latencies are not judged."""
 
 
 def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceResult:
@@ -74,6 +75,8 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
         UsageError: The bundle does not carry an artifact that was asked for.
     """
     names, left_out = _choose(bundle, options)
+    for gone in left_out:
+        say(f"{gone.name}: left out: {gone.reason}")
     say(f"checking {bundle.archive.name}")
     bundle.check()
     _check_room(bundle, names)
@@ -200,7 +203,7 @@ class _Session:
             if words:
                 self._say(f"{words}: latency, {self._options.spec.min_seconds:g} s or more")
 
-        return bench_artifacts(
+        result = bench_artifacts(
             [artifact],
             self._options.spec,
             self._options.gates,
@@ -208,6 +211,10 @@ class _Session:
             reference_p50_s=self.reference.info.latency.p50_s,
             progress=progress,
         )
+        if not self._options.emulated:
+            return result
+        gate = not_checked("the processor is emulated")
+        return replace(result, artifacts=tuple(replace(a, gate=gate) for a in result.artifacts))
 
     def parity_result(self, artifacts: tuple[ArtifactParity, ...]) -> ParityResult:
         """All comparisons, with the reference's own accuracy on the sample."""

@@ -27,6 +27,8 @@ def result_lines(result: DeviceResult) -> list[str]:
 
 
 def _answers(parity: ArtifactParity) -> tuple[str, str, str, str, str]:
+    if not parity.images:
+        return parity.name, parity.gate.verdict.value, "-", "-", "-"
     decibels = "exact" if parity.sqnr_db == math.inf else f"{parity.sqnr_db:.1f} dB"
     verdict = parity.gate.verdict.value
     return parity.name, verdict, f"{parity.top1:.2%}", f"{parity.agreement:.2%}", decibels

@@ -44,6 +44,7 @@ class DeviceReason:
 
     device: str
     artifact: str
+    """Its name, or those of several that share the reason."""
     what: str
     """The gate and its verdict, or what happened instead."""
     reason: str
@@ -55,7 +56,7 @@ class DeviceTable:
 
     headings: tuple[DeviceHeading, ...]
     rows: tuple[tuple[str, tuple[DeviceCell, ...]], ...]
-    """Artifact, and its cell on every device."""
+    """Artifact, and its cell on every device; what is in no device's bundle has no row."""
     reasons: tuple[DeviceReason, ...]
 
 
@@ -67,7 +68,7 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
     headings = tuple(
         _heading(device, name) for device, name in zip(content.devices, names, strict=True)
     )
-    rows = tuple(
+    rows = (
         (row.name, tuple(_cell(device, row.name) for device in content.devices))
         for row in content.artifacts
     )
@@ -76,7 +77,12 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
         for device, name in zip(content.devices, names, strict=True)
         for reason in _reasons(device, name)
     )
-    return DeviceTable(headings, rows, tuple(reasons))
+    bundled = tuple((name, cells) for name, cells in rows if any(map(_has_words, cells)))
+    return DeviceTable(headings, bundled, tuple(reasons))
+
+
+def _has_words(cell: DeviceCell) -> bool:
+    return cell.words != units.NOTHING
 
 
 def _names(content: ReportContent) -> list[str]:
@@ -127,7 +133,9 @@ def _reasons(device: DeviceSection, name: str) -> list[DeviceReason]:
         if result.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
     ]
     reasons += [DeviceReason(name, gone.name, "failed", gone.reason) for gone in device.failed]
-    reasons += [DeviceReason(name, gone.name, "left out", gone.reason) for gone in device.left_out]
+    for reason in dict.fromkeys(gone.reason for gone in device.left_out):
+        gone_names = ", ".join(gone.name for gone in device.left_out if gone.reason == reason)
+        reasons.append(DeviceReason(name, gone_names, "left out", reason))
     return reasons
 
 

@@ -112,7 +112,7 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
         contents = _contents(code, artifacts, sample, pixels)
         _write(options, artifacts, inputs["reference"], contents)
         write_stamp(options.out, "bundle", inputs, (layout.bundle,))
-        display.say(f"{layout.bundle} written")
+        display.say(f"bundle: {layout.bundle}")
     else:
         display.say(f"{layout.bundle} is up to date")
     return Bundled(

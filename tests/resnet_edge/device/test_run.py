@@ -264,6 +264,7 @@ def test_what_is_not_installed_is_left_out_by_name(run_bundle, bundle_path: Path
         gone.reason == "no runtime for onnx files is installed here; run `pip install onnxruntime`"
     )
     assert f"fp32.onnx: left out: {gone.reason}" in ran.out
+    assert ran.err.splitlines()[0] == f"fp32.onnx: left out: {gone.reason}"
     ran = run_bundle(bundle_path, *words, "--artifacts", "fp32.tflite,fp32.onnx", **hidden)
     assert ran.code == 1  # it was asked for
 
@@ -314,6 +315,9 @@ def hide(folder: Path, *modules: str) -> dict[str, str]:
 
 def test_emulation_is_said(run_bundle, bundle_path: Path):
     words = ("run", *QUICK, "--artifacts", "fp32.onnx", "--emulated", "--out", "r.json")
-    ran = run_bundle(bundle_path, *words)
+    ran = run_bundle(bundle_path, *words, "--max-p90-ms", "1e-9")
+    assert ran.code == 0
+    gate = read_device_result(bundle_path.parent / "r.json").bench.artifacts[0].gate
+    assert gate.reason == "not checked: the processor is emulated"
     assert "this processor is emulated: the latencies say nothing of a real one" in ran.out
     assert json.loads((bundle_path.parent / "r.json").read_text())["emulated"] is True

@@ -31,7 +31,10 @@ def device(row) -> DeviceSection:
         reference_top1=0.95,
         artifacts=(row("fp32.tflite"), undecided),
         failed=(Unmeasured("fp16.tflite", "the process was killed by SIGKILL"),),
-        left_out=(Unmeasured("fp32.onnx", "no runtime for onnx files is installed here"),),
+        left_out=tuple(
+            Unmeasured(name, "no runtime for onnx files is installed here")
+            for name in ("fp32.onnx", "fp16.onnx")
+        ),
     )
 
 
@@ -55,11 +58,17 @@ def test_devices_side_by_side(content: ReportContent, device: DeviceSection):
     assert cells["int8.tflite"][0].verdict == "inconclusive"
     assert [cell.verdict for cell in cells["fp16.tflite"]] == ["fail", ""]
     assert cells["fp32.onnx"][0].words == "no runtime"
-    assert cells["int8.onnx"][0].words == "–"
+    assert set(cells) == {"fp32.tflite", "int8.tflite", "fp16.tflite", "fp32.onnx", "fp16.onnx"}
+    assert cells["fp16.tflite"][1].words == "–"
     assert [(r.device, r.artifact, r.what, r.reason) for r in table.reasons[:3]] == [
         ("pi (1)", "int8.tflite", "accuracy inconclusive", "needs about 320 more pictures"),
         ("pi (1)", "fp16.tflite", "failed", "the process was killed by SIGKILL"),
-        ("pi (1)", "fp32.onnx", "left out", "no runtime for onnx files is installed here"),
+        (
+            "pi (1)",
+            "fp32.onnx, fp16.onnx",
+            "left out",
+            "no runtime for onnx files is installed here",
+        ),
     ]
 
 

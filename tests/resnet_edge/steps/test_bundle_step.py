@@ -235,7 +235,7 @@ def test_a_full_disk_leaves_the_old_bundle(options: Options, monkeypatch):
     before = options.layout.bundle.read_bytes()
 
     def full(file: int) -> None:
-        if ".pyz." in os.readlink(f"/proc/self/fd/{file}"):
+        if ".pyz." in Path(f"/proc/self/fd/{file}").readlink().name:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
