@@ -29,7 +29,7 @@ TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite,in
 ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help export finetune saved_model tflite onnx parity bench recommend report \
+.PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
 	install bench-peers check format test test-all lock wheel clean
 
 help: ## List the targets
@@ -67,6 +67,9 @@ recommend: $(READY) ## Which file to take on this machine, and why
 
 report: $(READY) ## OUT/report.html, report.md, report.json
 	@$(COMMAND) report $(INTO)
+
+bundle: $(READY) ## OUT/resnet-edge-device.pyz: artifacts, runner and test pictures for a device
+	@$(COMMAND) bundle $(INTO) $(call option,formats,$(FORMATS))
 
 install: $(READY) ## Make .venv with the locked packages
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resnet_edge.model.weights import build_model
     from resnet_edge.options import (
         BenchOptions,
+        BundleOptions,
         CalibrationOptions,
         DataOptions,
         ModelOptions,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from resnet_edge.recommendation import Recommendation
     from resnet_edge.runtimes import open_runtime
     from resnet_edge.steps.bench import measure_latency
+    from resnet_edge.steps.bundle import make_bundle
     from resnet_edge.steps.export import export
     from resnet_edge.steps.finetune import finetune
     from resnet_edge.steps.parity import check_parity
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "artifacts",
     "BenchOptions": "options",
+    "BundleOptions": "options",
     "CalibrationOptions": "options",
     "DataOptions": "options",
     "Fit": "pictures",
@@ -62,6 +65,7 @@ _HOMES = {
     "identity_block": "model.resnet50",
     "load_artifact": "artifacts",
     "load_artifacts": "artifacts",
+    "make_bundle": "steps.bundle",
     "make_reference": "steps.reference",
     "make_report": "steps.report",
     "measure_latency": "steps.bench",
@@ -74,6 +78,7 @@ _HOMES = {
 __all__ = [
     "Artifact",
     "BenchOptions",
+    "BundleOptions",
     "CalibrationOptions",
     "DataOptions",
     "Fit",
@@ -93,6 +98,7 @@ __all__ = [
     "identity_block",
     "load_artifact",
     "load_artifacts",
+    "make_bundle",
     "make_reference",
     "make_report",
     "measure_latency",

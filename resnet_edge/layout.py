@@ -58,6 +58,11 @@ class Layout:
         return self.results / "quantization.json"
 
     @property
+    def bundle(self) -> Path:
+        """What goes to a device."""
+        return self.out / "resnet-edge-device.pyz"
+
+    @property
     def cache(self) -> Path:
         """What can be computed again."""
         return self.out / "cache"

@@ -226,33 +226,35 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 def _fit(image: Image.Image, name: str, size: tuple[int, int], fit: Fit) -> Image.Image:
     height, width = size
-    match fit:
-        case Fit.STRETCH:
-            return _resize(image, width, height)
-        case Fit.CROP:
-            scale = max(width / image.width, height / image.height)
-            covering = (
-                max(width, round(image.width * scale)),
-                max(height, round(image.height * scale)),
-            )
-            if covering[0] * covering[1] > MAX_PIXELS:
-                raise PictureError(
-                    f"{name}: {image.width:,} x {image.height:,} pixels, too thin to be cropped to "
-                    f"{width} x {height}; crop it by hand or choose another fit{ADVICE}"
-                )
-            resized = _resize(image, *covering)
-            left, top = (resized.width - width) // 2, (resized.height - height) // 2
-            return resized.crop((left, top, left + width, top + height))
-        case Fit.PAD:
-            scale = min(width / image.width, height / image.height)
-            inner = _resize(
-                image,
-                min(width, max(1, round(image.width * scale))),
-                min(height, max(1, round(image.height * scale))),
-            )
-            canvas = Image.new("RGB", (width, height))
-            canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
-            return canvas
+    if fit is Fit.STRETCH:
+        return _resize(image, width, height)
+    if fit is Fit.CROP:
+        return _crop(image, name, width, height)
+    scale = min(width / image.width, height / image.height)
+    inner = _resize(
+        image,
+        min(width, max(1, round(image.width * scale))),
+        min(height, max(1, round(image.height * scale))),
+    )
+    canvas = Image.new("RGB", (width, height))
+    canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
+    return canvas
+
+
+def _crop(image: Image.Image, name: str, width: int, height: int) -> Image.Image:
+    scale = max(width / image.width, height / image.height)
+    covering = (
+        max(width, round(image.width * scale)),
+        max(height, round(image.height * scale)),
+    )
+    if covering[0] * covering[1] > MAX_PIXELS:
+        raise PictureError(
+            f"{name}: {image.width:,} x {image.height:,} pixels, too thin to be cropped to "
+            f"{width} x {height}; crop it by hand or choose another fit{ADVICE}"
+        )
+    resized = _resize(image, *covering)
+    left, top = (resized.width - width) // 2, (resized.height - height) // 2
+    return resized.crop((left, top, left + width, top + height))
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:

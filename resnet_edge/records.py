@@ -1,11 +1,12 @@
 """Frozen dataclasses to JSON files and back, checked on the way in.
 
 The dataclass is the schema: a key that is missing, unknown or of another type is an error that
-names the file and the key. Runs on the device too: standard library only.
+names the file and the key. Runs on the device too, on Python 3.8 and later: standard library only.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import enum
@@ -13,19 +14,23 @@ import glob
 import json
 import math
 import os
+import sys
 import tempfile
 import time
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from resnet_edge.errors import OutputError, ResnetEdgeError
 
 T = TypeVar("T")
 
 _STALE_S = 24 * 3600.0
+
+_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+"""What ``X | None`` is: of two kinds, of which Python before 3.10 has only the first."""
 
 
 def to_json(record: object) -> Any:  # noqa: ANN401 - JSON is any
@@ -64,7 +69,7 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
     """
     if not isinstance(data, dict):
         raise error(f"{where}: got {type(data).__name__}; expected an object with named values")
-    hints = typing.get_type_hints(kind)
+    hints = read_annotations(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(data) - set(fields)):
         raise error(f"{where}: unknown key {unknown[0]!r}; it was written by another version")
@@ -82,14 +87,14 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
 
 def _decode(hint: Any, value: object, where: str, error: type[ResnetEdgeError]) -> Any:  # noqa: ANN401
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
+    if origin in _UNIONS:
         if value is None and type(None) in arguments:
             return None
         return _decode(next(a for a in arguments if a is not type(None)), value, where, error)
     if origin is tuple and isinstance(value, list):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
-            items = enumerate(zip(kinds, value, strict=True))
+            items = enumerate(zip(kinds, value))
             return tuple(_decode(k, v, f"{where}[{i}]", error) for i, (k, v) in items)
     if origin is dict and isinstance(value, dict):
         return {k: _decode(arguments[1], v, f"{where}.{k}", error) for k, v in value.items()}
@@ -117,6 +122,41 @@ def _decode_plain(hint: Any, value: object, where: str, error: type[ResnetEdgeEr
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise error(f"{where}: got {value!r}; expected {expected}")
+
+
+def read_annotations(kind: type) -> dict[str, Any]:
+    """Types of a dataclass's fields by their names, also where Python is older than their spelling.
+
+    The one place that knows of old Pythons: 3.8 cannot evaluate ``tuple[int, ...]``, 3.9 not
+    ``float | None``.
+    """
+    if hasattr(types, "UnionType"):
+        return typing.get_type_hints(kind)
+    return read_old_annotations(kind)
+
+
+def read_old_annotations(kind: type) -> dict[str, Any]:
+    """Do as ``typing.get_type_hints`` does, with ``typing``'s spelling of unions and containers."""
+    found = {}
+    for home in reversed(kind.__mro__):
+        names = {
+            **vars(sys.modules[home.__module__]),
+            **{"tuple": typing.Tuple, "dict": typing.Dict, "Union": typing.Union},
+        }
+        for name, words in vars(home).get("__annotations__", {}).items():
+            tree = ast.fix_missing_locations(_Unions().visit(ast.parse(words, mode="eval")))
+            found[name] = eval(compile(tree, f"<{name}>", "eval"), names)
+    return found
+
+
+class _Unions(ast.NodeTransformer):
+    """Turns ``X | Y`` into ``Union[X, Y]``."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        union = ast.parse("Union[0, 0]", mode="eval").body
+        pair = next(part for part in ast.walk(union) if isinstance(part, ast.Tuple))
+        pair.elts = [self.visit(node.left), self.visit(node.right)]
+        return union
 
 
 def write_record(path: Path, record: object) -> None:
@@ -148,7 +188,25 @@ def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; see ``write_file``.
+
+    Raises:
+        OutputError: The folder is not writable or the disk is full.
+    """
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_file(path, write)
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o666) -> None:
     """Write a file beside its place, then rename it: a crash leaves the old file or the new.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        write: Writes the content to an empty file.
+        rights: Of the file, less what the umask takes.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
@@ -160,12 +218,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(rights & ~mask)
         temporary.replace(path)
     except BaseException as problem:
         if temporary is not None:

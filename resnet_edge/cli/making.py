@@ -12,7 +12,6 @@ from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
 from resnet_edge.cli.proving import exit_with
 from resnet_edge.cli.settings import (
-    parse_threads,
     quantization_options,
     training_settings,
 )
@@ -32,6 +31,7 @@ from resnet_edge.options import (
 from resnet_edge.parity.gates import Gates
 from resnet_edge.pictures import Fit
 from resnet_edge.report import units
+from resnet_edge.threads import parse_threads
 from resnet_edge.training.settings import TrainingSettings
 
 _TRAINING, _GATES, _LATENCY = TrainingSettings(), Gates(), LatencySpec()
@@ -87,7 +87,7 @@ def run(
     threads: p.Threads = None,
     as_json: p.Json = False,
 ) -> None:
-    """Photos to proven files: finetune, export, reference, parity, bench and report, in this order.
+    """Photos to proven files: finetune, export, reference, parity, bench, report and bundle.
 
     Steps whose inputs have not changed are not run again; an interrupted run continues.
     """

@@ -12,13 +12,14 @@ import typer
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
 from resnet_edge.cli.profiles import print_profiles
-from resnet_edge.cli.settings import parse_threads, present_formats
+from resnet_edge.cli.settings import present_formats
 from resnet_edge.latency import LatencySpec
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
 from resnet_edge.parity.gates import Gates
 from resnet_edge.pictures import Fit
 from resnet_edge.report import units
 from resnet_edge.results import Verdict
+from resnet_edge.threads import parse_threads
 
 _GATES, _LATENCY = Gates(), LatencySpec()
 BUILD = Path("build")
@@ -129,14 +130,18 @@ def bench(
 def report(
     out: p.Out = BUILD,
     formats: p.Formats = "",
+    device: p.DeviceFile = None,
     allow_inconclusive: p.AllowInconclusive = False,
     as_json: p.Json = False,
 ) -> None:
-    """Merge all results: OUT/report.html, report.md, report.json."""
+    """Merge all results, also those of devices: OUT/report.html, report.md, report.json."""
     from resnet_edge.report.contract import report_json
+    from resnet_edge.steps.devices import keep_device_result
     from resnet_edge.steps.report import make_report
 
     options = Options(out=out, formats=present_formats(out, formats))
+    if device is not None:
+        keep_device_result(options.layout, device, Terminal(quiet=as_json))
     written = make_report(options, Terminal(quiet=as_json))
     if as_json:
         print_json(report_json(written.content))

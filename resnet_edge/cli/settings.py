@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -73,21 +74,16 @@ def quantization_options(
     )
 
 
-def parse_threads(text: str | None) -> tuple[int, ...] | None:
-    """Parse ``--threads 1,4``.
+def parse_size(text: str) -> int:
+    """Parse ``--max-bytes 64MB``: bytes, kB, MB or GB, each 1000 of the one before.
 
     Raises:
-        UsageError: These are not numbers from 1.
+        UsageError: This is no size.
     """
-    if text is None:
-        return None
-    try:
-        counts = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        counts = ()
-    if not counts or min(counts) < 1:
-        raise UsageError(f"--threads: got {text!r}; expected numbers from 1, for instance 1,4")
-    return counts
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)b?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"--max-bytes: got {text!r}; expected a size, for instance 64MB or 500kB")
+    return int(float(found[1]) * 1000 ** " kmg".index(found[2].lower() or " "))
 
 
 def present_formats(out: Path, formats: str) -> tuple[str, ...]:

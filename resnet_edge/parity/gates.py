@@ -95,13 +95,11 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
         return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
     if evidence.images == 0:
         return GateResult(Verdict.FAIL, "no pictures were compared; nothing is proven")
-    match precision:
-        case Precision.FLOAT32:
-            return _judge_fp32(evidence, gates)
-        case Precision.FLOAT16:
-            return _judge_agreement(evidence, gates.fp16_agreement)
-        case Precision.INT8 | Precision.INT16X8:
-            return _judge_int8(evidence, gates)
+    if precision is Precision.FLOAT32:
+        return _judge_fp32(evidence, gates)
+    if precision is Precision.FLOAT16:
+        return _judge_agreement(evidence, gates.fp16_agreement)
+    return _judge_int8(evidence, gates)
 
 
 def _judge_agreement(evidence: Evidence, least: float) -> GateResult:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnet_edge.artifacts import Sidecar
+from resnet_edge.device.record import Unmeasured
 from resnet_edge.errors import ArtifactError
 from resnet_edge.results import (
     ArtifactBench,
@@ -163,6 +164,28 @@ class ArtifactRow:
 
 
 @dataclass(frozen=True)
+class DeviceSection:
+    """A device, and what it measured of these very files on a sample of the test split."""
+
+    machine: Machine
+    emulated: bool
+    bundle_sha256: str
+    images: int
+    """Pictures of the sample."""
+    reference_top1: float | None
+    """On the sample."""
+    artifacts: tuple[ArtifactRow, ...]
+    failed: tuple[Unmeasured, ...] = ()
+    left_out: tuple[Unmeasured, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its artifacts; one that crashed there failed."""
+        crashed = [Verdict.FAIL for _ in self.failed]
+        return worst_verdict([*(row.verdict for row in self.artifacts), *crashed])
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """All that a report shows.
 
@@ -183,6 +206,8 @@ class ReportContent:
     """Where the test pictures lie, by the SHA-256 of their bytes."""
     quantization: QuantizationResult | None = None
     """How the integer artifacts were made; None where that is not known."""
+    devices: tuple[DeviceSection, ...] = ()
+    """What devices measured, in the order of their names."""
 
     def __post_init__(self) -> None:
         for row in self.artifacts:
@@ -200,8 +225,13 @@ class ReportContent:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of the artifacts; ``not checked`` where there are none."""
-        return worst_verdict([row.verdict for row in self.artifacts])
+        """The worst verdict of the artifacts; ``not checked`` where there are none.
+
+        What fails on a device fails. A device's sample is smaller than the test split, so that it
+        is undecided there changes nothing.
+        """
+        failed = [d.verdict for d in self.devices if d.verdict is Verdict.FAIL]
+        return worst_verdict([*(row.verdict for row in self.artifacts), *failed])
 
 
 def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:

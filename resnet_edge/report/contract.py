@@ -5,7 +5,8 @@ is NaN, which shows in the verdict (``fail``) and its reason. An SQNR without li
 answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside ``"sqnr_exact": true``.
 Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thread count with the
 lowest median, ``latencies`` holds every one. ``quantization`` is null where nothing is known of it;
-an SQNR without limit is there, too, null beside a ``…_exact`` that is true.
+an SQNR without limit is there, too, null beside a ``…_exact`` that is true. ``devices`` holds what
+each device measured of the same files, on a sample of the test split.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from resnet_edge.report.content import ArtifactRow, ReferenceSection, ReportContent
+from resnet_edge.report.content import ArtifactRow, DeviceSection, ReferenceSection, ReportContent
 from resnet_edge.results import (
     GateResult,
     Latency,
@@ -64,6 +65,7 @@ def report_json(content: ReportContent) -> JsonObject:
         "quantization": (
             None if content.quantization is None else _quantization(content.quantization)
         ),
+        "devices": [_device(device, reference_s) for device in content.devices],
     }
 
 
@@ -162,6 +164,20 @@ def _machine(machine: Machine) -> JsonObject:
         "cores": machine.cores,
         "python": machine.python,
         "runtimes": dict(machine.runtimes),
+    }
+
+
+def _device(device: DeviceSection, reference_s: float | None) -> JsonObject:
+    return {
+        "machine": _machine(device.machine),
+        "emulated": device.emulated,
+        "bundle_sha256": device.bundle_sha256,
+        "images": device.images,
+        "reference_top1": _finite(device.reference_top1),
+        "verdict": device.verdict.value,
+        "artifacts": [_artifact(row, reference_s) for row in device.artifacts],
+        "failed": [{"name": gone.name, "reason": gone.reason} for gone in device.failed],
+        "left_out": [{"name": gone.name, "reason": gone.reason} for gone in device.left_out],
     }
 
 

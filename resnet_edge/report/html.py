@@ -15,6 +15,7 @@ from resnet_edge.report.classes import ClassTable, build_class_table
 from resnet_edge.report.confusion import ConfusionSection, build_confusion
 from resnet_edge.report.content import ArtifactRow, EpochPoint, ReportContent
 from resnet_edge.report.curves import plot_training
+from resnet_edge.report.devices import DeviceTable, build_devices
 from resnet_edge.report.guilt import plot_shares
 from resnet_edge.report.insights import derive_notes
 from resnet_edge.report.plots import plot_accuracy_latency, plot_differences
@@ -125,6 +126,7 @@ class Page:
     trial_headings: tuple[str, ...]
     text_columns: int
     """How many columns of these two tables are text."""
+    devices: DeviceTable | None
     provenance: tuple[FactSheet, ...]
     glossary: tuple[tuple[str, str], ...]
 
@@ -173,6 +175,7 @@ def build_page(content: ReportContent) -> Page:
         alone=ALONE,
         trial_headings=TRIAL_HEADINGS,
         text_columns=TEXT_COLUMNS,
+        devices=build_devices(content),
         provenance=build_provenance(content),
         glossary=GLOSSARY,
     )

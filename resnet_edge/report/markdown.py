@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from resnet_edge.report import units
 from resnet_edge.report.content import ReportContent
+from resnet_edge.report.devices import build_devices
 from resnet_edge.report.insights import derive_notes
 from resnet_edge.report.provenance import Fact, build_provenance
 from resnet_edge.report.quantization import (
@@ -44,6 +45,7 @@ def render_markdown(content: ReportContent) -> str:
         *_reasons(content),
         "",
         *_latencies(content),
+        *_devices(content),
         *_changed(content),
         *_quantization(content),
         "## Provenance",
@@ -93,6 +95,28 @@ def _latencies(content: ReportContent) -> list[str]:
         *_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
     ]
+
+
+def _devices(content: ReportContent) -> list[str]:
+    table = build_devices(content)
+    if table is None:
+        return []
+    lines = ["## Devices", ""]
+    for heading in table.headings:
+        emulated = "; emulated, so its latencies say nothing" if heading.emulated else ""
+        words = f"{heading.name}: {heading.machine}; {heading.sample}{emulated}"
+        lines.append(f"- {escape_markdown(words)}")
+    headings = ("artifact", *(heading.name for heading in table.headings))
+    rows = ((name, *(cell.words for cell in cells)) for name, cells in table.rows)
+    lines += [
+        "",
+        *_table(list(map(escape_markdown, headings)), rows, text_columns=len(headings)),
+        "",
+    ]
+    for why in table.reasons:
+        words = f"{why.device}, {why.artifact}, {why.what}: {why.reason}"
+        lines.append(f"- {escape_markdown(words)}")
+    return [*lines, ""] if table.reasons else lines
 
 
 def _changed(content: ReportContent) -> list[str]:

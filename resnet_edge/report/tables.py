@@ -218,4 +218,7 @@ def headline(content: ReportContent) -> str:
     ):
         if names := [row.name for row in content.artifacts if row.verdict is verdict]:
             sentences.append(f"{len(names)} of {total} {words}: {', '.join(names)}.")
+    failing = [device.machine.host for device in content.devices if device.verdict is Verdict.FAIL]
+    if failing:
+        sentences.append(f"Failed on a device: {', '.join(failing)}.")
     return " ".join(sentences)

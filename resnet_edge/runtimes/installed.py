@@ -1,14 +1,24 @@
-"""Which runtime an artifact would run in here, found out without importing it."""
+"""Which runtime an artifact would run in here, found out without importing it.
+
+Runs on the device too: standard library only.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from resnet_edge.artifacts import Format
-from resnet_edge.runtimes.tflite import CANDIDATES
+from resnet_edge.runtimes.tflite import CANDIDATES, numpy_conflict
+
+LITERT_PYTHON = (3, 9)
+"""ai-edge-litert has wheels from here on, for 64-bit systems."""
+
+TFLITE_RUNTIME_PYTHON = (3, 11)
+"""tflite-runtime's last release has wheels up to here, for 32-bit Arm too."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +31,24 @@ class InstalledRuntime:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What decides which wheels there are."""
+
+    python: tuple[int, int]
+    wide: bool
+    """Whether Python is a 64-bit program, which on a 64-bit kernel it need not be."""
+
+
+@dataclass(frozen=True)
 class _Candidate:
     name: str
     module: str
     package: str
+
+
+def this_platform() -> Platform:
+    """The platform that this process runs on."""
+    return Platform(sys.version_info[:2], sys.maxsize > 1 << 32)
 
 
 def installed_runtime(
@@ -37,29 +61,65 @@ def installed_runtime(
         present: Whether a top-level module can be imported; None looks for it.
 
     Returns:
-        None where no runtime for it is installed.
+        None where no runtime for it is installed, or none that works with the NumPy here.
     """
     found = present or _present
     for candidate in _candidates(kind):
-        if found(candidate.module):
+        if found(candidate.module) and numpy_conflict(candidate.package) is None:
             return InstalledRuntime(candidate.name, _version(candidate.package))
     return None
 
 
-def install_line(kind: Format) -> str:
-    """The command that installs the preferred runtime for files of this format."""
+def install_line(kind: Format, platform: Platform | None = None) -> str:
+    """The command that installs a runtime for files of this format, the preferred one if it can.
+
+    Args:
+        kind: The format.
+        platform: Whose wheels; None takes this one's.
+    """
+    platform = platform or this_platform()
+    if kind is Format.TFLITE and not (platform.wide and platform.python >= LITERT_PYTHON):
+        return "pip install tflite-runtime 'numpy<2'"
     return f"pip install {next(_candidates(kind)).package}"
 
 
+def missing_reason(
+    kind: Format,
+    present: Callable[[str], bool] | None = None,
+    platform: Platform | None = None,
+) -> str:
+    """Say why files of this format cannot run here, and what to do.
+
+    Args:
+        kind: A format for which ``installed_runtime`` gives None.
+        present: As there.
+        platform: As in ``install_line``.
+    """
+    found, platform = present or _present, platform or this_platform()
+    for candidate in _candidates(kind):
+        conflict = numpy_conflict(candidate.package)
+        if found(candidate.module) and conflict is not None:
+            return conflict
+    said = f"no runtime for {kind.value} files is installed here"
+    if not platform.wide and kind is Format.ONNX:
+        return f"{said}, and onnxruntime has no wheels for 32-bit systems; take .tflite files"
+    if not platform.wide and platform.python > TFLITE_RUNTIME_PYTHON:
+        newest = ".".join(map(str, TFLITE_RUNTIME_PYTHON))
+        return (
+            f"{said}, and on 32-bit systems there are wheels for Python up to {newest} only; with "
+            f"such a Python run `{install_line(kind, platform)}`"
+        )
+    return f"{said}; run `{install_line(kind, platform)}`"
+
+
 def _candidates(kind: Format) -> Iterator[_Candidate]:
-    match kind:
-        case Format.TFLITE:
-            for name, module, package in CANDIDATES:
-                yield _Candidate(name, module.partition(".")[0], package)
-        case Format.ONNX:
-            yield _Candidate("onnxruntime", "onnxruntime", "onnxruntime")
-        case Format.SAVED_MODEL:
-            yield _Candidate("TensorFlow", "tensorflow", "tensorflow")
+    if kind is Format.TFLITE:
+        for name, module, package in CANDIDATES:
+            yield _Candidate(name, module.partition(".")[0], package)
+    elif kind is Format.ONNX:
+        yield _Candidate("onnxruntime", "onnxruntime", "onnxruntime")
+    else:
+        yield _Candidate("TensorFlow", "tensorflow", "tensorflow")
 
 
 def _present(module: str) -> bool:

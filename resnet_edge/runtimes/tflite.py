@@ -56,13 +56,36 @@ class TFLiteRuntime(Runtime):
         return answer
 
 
+def numpy_conflict(package: str) -> str | None:
+    """Say what is wrong with a runtime's package and the NumPy here, before an import crashes.
+
+    tflite-runtime was built against NumPy 1, although its metadata does not say so.
+    """
+    if package != "tflite-runtime" or int(np.__version__.partition(".")[0]) < 2:
+        return None
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return (
+        f"tflite-runtime {version} crashes with numpy {np.__version__}; expected numpy below 2; "
+        "run `pip install 'numpy<2'`"
+    )
+
+
 def _find_interpreter() -> tuple[str, Any, str]:
+    conflicts = []
     for name, module, package in CANDIDATES:
+        if (conflict := numpy_conflict(package)) is not None:
+            conflicts.append(conflict)
+            continue
         try:
             found = importlib.import_module(module)
         except ImportError:
             continue
         return name, found, importlib.metadata.version(package)
+    if conflicts:
+        raise RuntimeMissingError(conflicts[0])
     raise RuntimeMissingError(
         "no TFLite runtime is installed; expected ai-edge-litert or tflite-runtime; "
         "run `pip install ai-edge-litert`, or `pip install tflite-runtime 'numpy<2'` on old boards"

@@ -53,7 +53,7 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
     artifacts = load_artifacts(layout.artifacts, options.formats)
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-        _check_preprocessing(reference, artifact)
+        check_preprocessing(reference, artifact)
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
@@ -77,7 +77,12 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
     return Compared(result, rebuilt=True)
 
 
-def _check_preprocessing(reference: Reference, artifact: Artifact) -> None:
+def check_preprocessing(reference: Reference, artifact: Artifact) -> None:
+    """Refuse a reference that saw other inputs than the artifact does.
+
+    Raises:
+        ReferenceFileError: They were made with different preprocessing.
+    """
     ours, theirs = reference.info.preprocessing, artifact.sidecar.preprocessing
     if ours != theirs:
         raise ReferenceFileError(
@@ -102,7 +107,7 @@ def _compare_all(
             unchecked_artifact(artifact_kind(a.name), a.sidecar.sha256, "none", why)
             for a in artifacts
         )
-    pixels = _decode_test(options, reference, artifacts[0], display)
+    pixels = decode_test(options, reference, artifacts[0], display)
     evaluation = EvaluationSet(
         reference=reference.probabilities,
         labels=reference.classes,
@@ -137,11 +142,14 @@ def _compare_all(
         return tuple(crew.pool.map(compare, artifacts))
 
 
-def _decode_test(
+def decode_test(
     options: Options, reference: Reference, artifact: Artifact, display: Display
 ) -> Path:
     """Decode the reference's pictures into a file the workers map; check they are the same
     pictures.
+
+    Raises:
+        ReferenceFileError: They are not.
     """
     layout = options.layout
     manifest = read_manifest(layout.dataset)

@@ -27,6 +27,7 @@ from resnet_edge.report.content import (
 )
 from resnet_edge.report.write import write_report
 from resnet_edge.results import BenchResult, ParityResult, QuantizationResult
+from resnet_edge.steps.devices import read_devices
 from resnet_edge.steps.stamps import version_of
 from resnet_edge.training.record import TrainingRecord
 
@@ -74,6 +75,8 @@ def collect(options: Options, display: Display) -> ReportContent:
     training = _read_training(layout, first.model_sha256)
     manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
     quantization, left_out = _read_quantization(layout, first.model_sha256)
+    devices = read_devices(layout, artifacts)
+    left_out += devices.left_out
     for words in left_out:
         display.warn(words)
     return ReportContent(
@@ -87,6 +90,7 @@ def collect(options: Options, display: Display) -> ReportContent:
         made_by=f"resnet-edge {version_of('resnet-edge')}",
         pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
         quantization=quantization,
+        devices=devices.sections,
     )
 
 

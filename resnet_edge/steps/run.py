@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_edge.display import Display, Silent
 from resnet_edge.options import Options
 from resnet_edge.steps.bench import measure_latency
+from resnet_edge.steps.bundle import bundle_formats, make_bundle
 from resnet_edge.steps.export import export
 from resnet_edge.steps.parity import check_parity
 from resnet_edge.steps.report import Reported, make_report
@@ -23,7 +24,7 @@ class RunResult:
 
 
 def run(options: Options, display: Display | None = None) -> RunResult:
-    """Photos to proven files: finetune, export, reference, parity, bench, report.
+    """Photos to proven files: finetune, export, reference, parity, bench, report, bundle.
 
     Args:
         options: Everything there is to tell.
@@ -40,7 +41,12 @@ def run(options: Options, display: Display | None = None) -> RunResult:
         "parity": check_parity(options, display).rebuilt,
         "bench": measure_latency(options, display).rebuilt,
     }
+    report = make_report(options, display)
+    if names := bundle_formats(options.formats):
+        done["bundle"] = make_bundle(replace(options, formats=names), display).rebuilt
+    else:
+        display.say("no bundle: saved_model alone was made, which devices do not run")
     rebuilt = tuple(step for step, was in done.items() if was)
     if not rebuilt:
         display.say("nothing has changed: nothing was rebuilt")
-    return RunResult(make_report(options, display), rebuilt)
+    return RunResult(report, rebuilt)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import resnet_edge.device
 import resnet_edge.parity
 import resnet_edge.runtimes
 
@@ -29,10 +30,10 @@ MODULES = [
         ),
         *("bench", "bench_worker", "machine", "workers", "reference_file", "answer_worker"),
         *("profile_worker", "recommendation.candidate", "recommendation.choice"),
-        *("recommendation", "recommendation.reasons"),
+        *("recommendation", "recommendation.reasons", "threads"),
     )
 ]
-for package in (resnet_edge.parity, resnet_edge.runtimes):
+for package in (resnet_edge.device, resnet_edge.parity, resnet_edge.runtimes):
     MODULES += [package.__name__]
     MODULES += [m.name for m in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
 

@@ -5,17 +5,23 @@ import errno
 import math
 import os
 import stat
-from dataclasses import dataclass, field
+import types
+import typing
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resnet_edge import results
+from resnet_edge.artifacts import Sidecar
 from resnet_edge.errors import ArtifactError, OutputError
 from resnet_edge.records import (
     describe_os_error,
     from_json,
+    read_annotations,
+    read_old_annotations,
     read_record,
     to_json,
     write_bytes,
@@ -201,3 +207,33 @@ def test_errors_of_the_system_in_words():
     full = OSError(errno.ENOSPC, "No space left on device", "/x/y")
     assert describe_os_error(full) == f"/x/y: No space left on device{advice}"
     assert describe_os_error(OSError("h5py could not")) == f"h5py could not{advice}"
+
+
+RECORDS = (
+    *(Outer, Inner, Sidecar),
+    *(kind for kind in vars(results).values() if isinstance(kind, type) and is_dataclass(kind)),
+)
+
+
+def spelled(hint: object) -> object:
+    """A type's parts without the spelling: ``Optional[int]`` and ``int | None`` are the same."""
+    arguments = typing.get_args(hint)
+    if not arguments:
+        return hint
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return (typing.Union if union else typing.get_origin(hint), *map(spelled, arguments))
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_old_pythons_read_the_same_annotations(kind):
+    old, new = read_old_annotations(kind), read_annotations(kind)
+    assert {name: spelled(hint) for name, hint in old.items()} == {
+        name: spelled(hint) for name, hint in new.items()
+    }
+
+
+def test_records_are_read_with_old_annotations(monkeypatch):
+    monkeypatch.setattr("resnet_edge.records.read_annotations", read_old_annotations)
+    assert parse(maybe=None, many=[{"value": 2.5}], pair=[1, "b"], named={"a": 3}) == Outer(
+        "n", 1, True, Path("/a b"), Inner(1.0), (Inner(2.5),), (1, "b"), None, {"a": 3}
+    )

@@ -20,7 +20,7 @@ from resnet_edge.steps.stamps import Stamp, write_stamp
 
 COMMANDS = (
     *("run", "finetune", "export", "reference", "parity", "bench", "report", "recommend"),
-    "inspect",
+    *("bundle", "inspect"),
 )
 
 

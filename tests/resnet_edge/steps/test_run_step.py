@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_second_run_does_nothing_and_says_so(options: Options, recorder, monke
     result = run(options, recorder)
     assert result.rebuilt == ()
     assert "nothing has changed: nothing was rebuilt" in recorder.said
-    assert sum("up to date" in text for text in recorder.said) == 5
+    assert sum("up to date" in text for text in recorder.said) == 6
     assert hashes(options.out) == before
     assert [row.name for row in result.report.content.artifacts] == list(options.formats)
 
@@ -48,13 +49,13 @@ def test_a_moved_build_is_current(options: Options, tmp_path, recorder):
 
 def test_an_accuracy_gate_is_judged_again_without_a_new_measurement(options: Options, recorder):
     changed = replace(options, gates=Gates(fp16_agreement=0.9))
-    assert run(changed, recorder).rebuilt == ("parity",)
+    assert run(changed, recorder).rebuilt == ("parity", "bundle")
 
 
 def test_a_latency_gate_is_judged_again_without_a_new_measurement(options: Options, recorder):
     strict = replace(options, gates=Gates(max_p90_ms=1e-9, max_latency_ratio=1e-9))
     result = run(strict, recorder)
-    assert result.rebuilt == ()
+    assert result.rebuilt == ("bundle",)  # the device asks for it too
     for row in result.report.content.artifacts:
         assert row.latency_gate.verdict is Verdict.FAIL
         assert "at most 1e-09 ms wanted" in row.latency_gate.reason
@@ -78,7 +79,7 @@ def test_other_calibration_pictures_make_only_what_is_calibrated(options: Option
         quantization=QuantizationOptions(few_pictures=True),
     )
     result = run(fewer, recorder)
-    assert result.rebuilt == ("export", "parity", "bench")
+    assert result.rebuilt == ("export", "parity", "bench", "bundle")
     after = hashes(options.out)
     changed = {name for name in after if after[name] != before[name]}
     assert {name for name in changed if not name.startswith("results/")} == {
@@ -87,11 +88,25 @@ def test_other_calibration_pictures_make_only_what_is_calibrated(options: Option
     assert [text for text in recorder.said if text.endswith("written")] == ["int8.tflite written"]
 
 
+def test_a_build_without_files_for_devices_has_no_bundle(options: Options, recorder, monkeypatch):
+    """SavedModel alone: what is left to do is done, and the bundle's absence is said."""
+    from resnet_edge.steps import run as step
+
+    names = ("saved_model",)
+    for name in ("export", "check_parity", "measure_latency"):
+        done = SimpleNamespace(rebuilt=())
+        monkeypatch.setattr(step, name, lambda *_, done=done: done)
+    monkeypatch.setattr(step, "run_apart", lambda *_: False)
+    monkeypatch.setattr(step, "make_report", lambda *_: None)
+    assert run(replace(options, formats=names), recorder).rebuilt == ()
+    assert "no bundle: saved_model alone was made, which devices do not run" in recorder.said
+
+
 @pytest.mark.slow
 def test_another_picture_makes_everything_anew(options: Options, recorder, write_photos, tmp_path):
     photos = write_photos(tmp_path / "photos", count=21)
     changed = replace(options, data=DataOptions(photos))
-    everything = ("finetune", "export", "reference", "parity", "bench")
+    everything = ("finetune", "export", "reference", "parity", "bench", "bundle")
     assert run(changed, recorder).rebuilt == everything
     assert run(changed, recorder).rebuilt == ()
 

@@ -1,0 +1,41 @@
+"""A device's result as a table for a terminal."""
+
+from __future__ import annotations
+
+import math
+
+from resnet_edge.device.record import DeviceResult
+from resnet_edge.results import ArtifactParity, Latency
+
+HEADINGS = ("artifact", "verdict", "top-1", "agreement", "SQNR", "p50 / p90 ms (threads)")
+
+
+def result_lines(result: DeviceResult) -> list[str]:
+    """Return the table's lines, then what is missing with its reason."""
+    benches = {bench.name: bench for bench in result.bench.artifacts}
+    rows = [HEADINGS]
+    for parity in result.parity.artifacts:
+        bench = benches.get(parity.name)
+        rows.append((*_answers(parity), _latency(bench.latencies if bench else ())))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
+    lines += [f"{gone.name}: failed: {gone.reason}" for gone in result.failed]
+    lines += [f"{gone.name}: left out: {gone.reason}" for gone in result.left_out]
+    if result.emulated:
+        lines.append("this processor is emulated: the latencies say nothing of a real one")
+    return lines
+
+
+def _answers(parity: ArtifactParity) -> tuple[str, str, str, str, str]:
+    if not parity.images:
+        return parity.name, parity.gate.verdict.value, "-", "-", "-"
+    decibels = "exact" if parity.sqnr_db == math.inf else f"{parity.sqnr_db:.1f} dB"
+    verdict = parity.gate.verdict.value
+    return parity.name, verdict, f"{parity.top1:.2%}", f"{parity.agreement:.2%}", decibels
+
+
+def _latency(latencies: tuple[Latency, ...]) -> str:
+    if not latencies:
+        return "-"
+    best = min(latencies, key=lambda latency: latency.p50_s)
+    return f"{best.p50_s * 1e3:.4g} / {best.p90_s * 1e3:.4g} ({best.threads})"

@@ -1,0 +1,221 @@
+"""Artifacts, runner and a sample of the test split in one file for a device.
+
+The runner is this package's own source files (``resnet_edge.device`` and what it imports), so there
+is no second copy of any measurement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from resnet_edge.artifacts import (
+    Artifact,
+    Format,
+    artifact_kind,
+    hash_path,
+    load_artifacts,
+    sidecar_path,
+)
+from resnet_edge.device.bundle_file import (
+    ARTIFACTS,
+    LABELS,
+    PICTURES,
+    REFERENCE,
+    BundleManifest,
+    Member,
+)
+from resnet_edge.device.start import MANIFEST
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import UsageError
+from resnet_edge.options import Options
+from resnet_edge.records import to_json
+from resnet_edge.reference_file import Reference, check_model, read_reference, write_reference
+from resnet_edge.steps.bundle_archive import Content, write_archive
+from resnet_edge.steps.bundle_sample import choose_sample
+from resnet_edge.steps.device_code import device_sources
+from resnet_edge.steps.parity import check_preprocessing, decode_test
+from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
+
+START = "resnet_edge/device/start.py"
+"""Goes into the archive twice: Python starts ``__main__.py``."""
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """What ``bundle`` left behind."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    artifacts: tuple[str, ...]
+    images: int
+    """Pictures of the sample."""
+    rebuilt: bool
+
+
+def bundle_formats(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those artifacts that are single files, which is what devices take."""
+    return tuple(n for n in names if artifact_kind(n).format is not Format.SAVED_MODEL)
+
+
+def make_bundle(options: Options, display: Display | None = None) -> Bundled:
+    """Write ``resnet-edge-device.pyz``.
+
+    Args:
+        options: Where the build is, which artifacts, the gates that the device asks, and how many
+            pictures.
+        display: Where progress is shown.
+
+    Raises:
+        ResnetEdgeError: Artifacts or reference are missing or do not belong together, there is
+            nothing that a device takes, or the archive cannot be written.
+    """
+    display = display or Silent()
+    layout = options.layout
+    if len(names := bundle_formats(options.formats)) < len(options.formats):
+        raise UsageError(
+            "--formats: saved_model is a folder for TensorFlow, which devices do not run; "
+            "expected .tflite and .onnx artifacts"
+        )
+    if not names:
+        raise UsageError(
+            f"{layout.artifacts}: nothing for a device; expected .tflite or .onnx artifacts; "
+            "make some with `resnet-edge export --formats int8.tflite`"
+        )
+    artifacts = load_artifacts(layout.artifacts, names)
+    reference = read_reference(layout.reference)
+    for artifact in artifacts:
+        check_model(reference, artifact.sidecar.model_sha256, artifact.name)
+        check_preprocessing(reference, artifact)
+    code = {name: path.read_bytes() for name, path in device_sources().items()}
+    inputs = {
+        "artifacts": digest([(a.name, a.sidecar) for a in artifacts]),
+        "reference": hash_path(layout.reference),
+        "gates": digest(options.gates),
+        "sample": digest(options.bundle),
+        "code": digest(sorted(code.items())),
+        "versions": digest([version_of(package) for package in ("resnet-edge", "numpy")]),
+    }
+    places = _places(options, reference, artifacts[0], display)
+    rebuilt = not is_current(options.out, "bundle", inputs)
+    if rebuilt:
+        sample = _part(reference, places)
+        pixels = _pixels(options, reference, artifacts[0], places, display)
+        contents = _contents(code, artifacts, sample, pixels)
+        _write(options, artifacts, inputs["reference"], contents)
+        write_stamp(options.out, "bundle", inputs, (layout.bundle,))
+        display.say(f"bundle: {layout.bundle}")
+    else:
+        display.say(f"{layout.bundle} is up to date")
+    return Bundled(
+        path=layout.bundle,
+        sha256=hash_path(layout.bundle),
+        bytes=layout.bundle.stat().st_size,
+        artifacts=names,
+        images=len(places),
+        rebuilt=rebuilt,
+    )
+
+
+def _places(
+    options: Options, reference: Reference, artifact: Artifact, display: Display
+) -> np.ndarray:
+    """Where the sample's pictures stand in the reference."""
+    total = len(reference.classes)
+    if not total:
+        display.warn("no test pictures: the device can check no accuracy; pass --test DIR")
+        return np.zeros(0, np.int64)
+    height, width = artifact.sidecar.image_size
+    fitting = options.bundle.max_bytes // (height * width * 3)
+    if not fitting:
+        raise UsageError(
+            f"--max-bytes: got {options.bundle.max_bytes}; expected at least "
+            f"{height * width * 3}, one picture of {height} x {width}"
+        )
+    places = choose_sample(reference, min(options.bundle.images, fitting))
+    if without := len(set(reference.classes.tolist())) - len(set(reference.classes[places])):
+        display.warn(
+            f"{len(places)} pictures in the bundle: {without} classes have none; "
+            "raise --images or --max-bytes"
+        )
+    return places
+
+
+def _part(reference: Reference, places: np.ndarray) -> Reference:
+    """The reference's answers to the sample alone."""
+    info = reference.info
+    return replace(
+        reference,
+        info=replace(
+            info,
+            pictures=tuple(info.pictures[place] for place in places.tolist()),
+            hashes=tuple(info.hashes[place] for place in places.tolist()),
+        ),
+        probabilities=reference.probabilities[places],
+        logits=reference.logits[places],
+        classes=reference.classes[places],
+    )
+
+
+def _pixels(
+    options: Options, reference: Reference, artifact: Artifact, places: np.ndarray, display: Display
+) -> bytes:
+    """The sample's pixels as a ``.npy`` file."""
+    stream = io.BytesIO()
+    if len(places):
+        decoded = decode_test(options, reference, artifact, display)
+        pixels = np.load(decoded, mmap_mode="r", allow_pickle=False)[places]
+    else:
+        pixels = np.zeros((0, *artifact.sidecar.image_size, 3), np.uint8)
+    np.save(stream, pixels, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _contents(
+    code: Mapping[str, bytes], artifacts: tuple[Artifact, ...], sample: Reference, pixels: bytes
+) -> dict[str, Content]:
+    """Members by name, in the order of the archive; the manifest comes last."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_reference(Path(folder) / REFERENCE, sample)
+        answers = (Path(folder) / REFERENCE).read_bytes()
+    contents: dict[str, Content] = {"__main__.py": code[START], **code}
+    contents[LABELS] = "".join(f"{label}\n" for label in sample.info.labels).encode()
+    contents[REFERENCE] = answers
+    contents[PICTURES] = pixels
+    for artifact in artifacts:
+        contents[f"{ARTIFACTS}/{artifact.name}.json"] = sidecar_path(artifact.path).read_bytes()
+        contents[f"{ARTIFACTS}/{artifact.name}"] = artifact.path
+    return contents
+
+
+def _write(
+    options: Options,
+    artifacts: tuple[Artifact, ...],
+    reference_sha256: str,
+    contents: dict[str, Content],
+) -> None:
+    manifest = BundleManifest(
+        made_by=f"resnet-edge {version_of('resnet-edge')}",
+        model_name=artifacts[0].sidecar.model_name,
+        model_sha256=artifacts[0].sidecar.model_sha256,
+        reference_sha256=reference_sha256,
+        artifacts=tuple(artifact.name for artifact in artifacts),
+        gates=options.gates,
+        members={name: _member(content) for name, content in contents.items()},
+    )
+    text = json.dumps(to_json(manifest), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_archive(options.layout.bundle, {**contents, MANIFEST: text.encode()})
+
+
+def _member(content: Content) -> Member:
+    if isinstance(content, Path):
+        return Member(hash_path(content), content.stat().st_size)
+    return Member(hashlib.sha256(content).hexdigest(), len(content))
