@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from resnet_edge.report import units
+from resnet_edge.report.conditions import build_conditions
 from resnet_edge.report.content import ReportContent
 from resnet_edge.report.insights import derive_notes
 from resnet_edge.report.provenance import Fact, build_provenance
@@ -17,6 +18,7 @@ from resnet_edge.report.quantization import (
     build_quantization,
 )
 from resnet_edge.report.tables import (
+    BOUND,
     LATENCY_HEADINGS,
     SUMMARY_HEADINGS,
     headline,
@@ -88,11 +90,22 @@ def _latencies(content: ReportContent) -> list[str]:
     return [
         "## Latency",
         "",
-        "Batch 1, times in ms.",
+        f"Batch 1, times in ms. {BOUND}",
         "",
         *_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
+        *_conditions(content),
     ]
+
+
+def _conditions(content: ReportContent) -> list[str]:
+    table = build_conditions([row.bench for row in content.artifacts if row.bench is not None])
+    if table is None:
+        return []
+    lines = ["### Conditions while measuring", ""]
+    if table.note:
+        lines += [escape_markdown(table.note), ""]
+    return [*lines, *_table(table.headings, table.rows, text_columns=len(table.headings)), ""]
 
 
 def _changed(content: ReportContent) -> list[str]:
