@@ -29,7 +29,10 @@ WORKER = module_command("resnet_edge.bench_worker")
 """The command that measures; the job follows as its last argument."""
 
 TIMEOUT_S = 1800.0
-"""Longest time for one measurement: 64 queries of a model at 5 s each take 320 s."""
+"""Time that one measurement has at least: 64 queries of a model at 5 s each take 320 s."""
+
+LONGEST_QUERY_S = 5.0
+"""Longer ones end a measurement of very many queries."""
 
 T = TypeVar("T")
 
@@ -40,6 +43,12 @@ Progress = Callable[[int, int, str], None]
 def default_threads() -> tuple[int, ...]:
     """One thread and all cores that this process may use."""
     return tuple(dict.fromkeys((1, available_cores())))
+
+
+def time_limit_s(spec: LatencySpec) -> float:
+    """How long one measurement may take before it counts as hung."""
+    asked = max(spec.min_seconds, spec.min_queries * LONGEST_QUERY_S) + spec.max_warmup_s
+    return max(TIMEOUT_S, 1.5 * asked)
 
 
 def _thread_counts(threads: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -78,7 +87,7 @@ def bench_artifacts(
     reference_p50_s: float | None = None,
     picture: npt.NDArray[np.uint8] | None = None,
     progress: Progress | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float | None = None,
     worker: Sequence[str] = WORKER,
 ) -> BenchResult:
     """Measure artifacts one after another, batch 1.
@@ -91,7 +100,7 @@ def bench_artifacts(
         reference_p50_s: Median latency of the reference, for relative limits.
         picture: uint8 (height, width, 3); None takes random pixels, the same everywhere.
         progress: Is told how far it is.
-        timeout_s: Of one measurement.
+        timeout_s: Of one measurement; None takes ``time_limit_s``.
         worker: The command that measures one job.
 
     Raises:
@@ -99,6 +108,7 @@ def bench_artifacts(
         InferenceError: A measurement failed, crashed or took too long.
     """
     counts = _thread_counts(threads)
+    limit_s = time_limit_s(spec) if timeout_s is None else timeout_s
     total, done = len(artifacts) * len(counts), 0
     benches: list[ArtifactBench] = []
     versions: dict[str, str] = {}
@@ -110,7 +120,7 @@ def bench_artifacts(
                 if progress is not None:
                     progress(done, total, job_words(artifact.name, count))
                 job = Job(artifact.path.resolve(), count, spec, pixels)
-                result = run_bench_worker(artifact.name, job, timeout_s, worker)
+                result = run_bench_worker(artifact.name, job, limit_s, worker)
                 versions[result.latency.runtime] = result.runtime_version
                 latencies.append(result.latency)
                 done += 1

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.artifacts import Artifact, load_artifact
+from resnet_edge.conditions import conditions_between, read_state
 from resnet_edge.errors import InferenceError, ResnetEdgeError
 from resnet_edge.latency import LatencySpec, measure
 from resnet_edge.records import from_json, to_json
@@ -68,8 +69,12 @@ def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult
     runtime = load(artifact, job.threads)
     load_s = time.perf_counter() - start
     query = runtime.prepare(picture)
+    before = read_state()
     timing = measure(lambda _: query(), picture, job.spec)
-    latency = timing.latency(runtime.name, job.threads, load_s, peak_memory_bytes())
+    conditions = conditions_between(before, read_state())
+    latency = timing.latency(
+        runtime.name, job.threads, load_s, peak_memory_bytes(), runtime.provider, conditions
+    )
     return JobResult(latency, runtime.version)
 
 

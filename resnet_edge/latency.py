@@ -9,13 +9,13 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.errors import InferenceError, UsageError
-from resnet_edge.results import Latency
+from resnet_edge.results import Conditions, Latency, Provider
 
 WINDOW = 5
 """Queries whose median is compared with the median of as many before them."""
@@ -56,6 +56,20 @@ class LatencySpec:
                 f"warm-up of at most {self.max_warmup_s} s: expected a number of seconds from 0"
             )
 
+    def at_least(self, other: LatencySpec) -> LatencySpec:
+        """Take the longer of two, in seconds and in queries."""
+        return replace(
+            self,
+            min_seconds=max(self.min_seconds, other.min_seconds),
+            min_queries=max(self.min_queries, other.min_queries),
+        )
+
+
+MLPERF = LatencySpec(min_seconds=600.0, min_queries=1024)
+"""SingleStream in MLPerf Inference: 600 s by its rules (``inference_rules.adoc``, Scenarios), 1024
+queries by its ``mlperf.conf``. The default is for people who wait: 64 queries are the fewest that
+bound p90 (``resnet_edge.early_stopping``)."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -69,7 +83,15 @@ class Timing:
     """Whether the warm-up had become stable when it ended."""
     samples_s: tuple[float, ...]
 
-    def latency(self, runtime: str, threads: int, load_s: float, peak_memory_bytes: int) -> Latency:
+    def latency(
+        self,
+        runtime: str,
+        threads: int,
+        load_s: float,
+        peak_memory_bytes: int,
+        provider: Provider | None = None,
+        conditions: Conditions | None = None,
+    ) -> Latency:
         """Complete the record of a measurement."""
         return Latency(
             runtime=runtime,
@@ -80,6 +102,8 @@ class Timing:
             peak_memory_bytes=peak_memory_bytes,
             warmup=self.warmup,
             settled=self.settled,
+            provider=provider,
+            conditions=conditions,
         )
 
 

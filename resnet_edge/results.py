@@ -1,7 +1,7 @@
 """What the measuring steps find out: the records between ``parity``, ``bench`` and ``report``.
 
 Leaf module: standard library only, also on the device. Times are seconds, sizes bytes, shares in
-[0, 1].
+[0, 1], frequencies hertz, temperatures degrees Celsius.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import enum
 import math
 import statistics
 from dataclasses import dataclass
+
+from resnet_edge.drift import change_of_median, drifts
+from resnet_edge.early_stopping import upper_bound
 
 SCHEMA_VERSION = 1
 
@@ -41,6 +44,8 @@ class GateResult:
     interval: Interval | None = None
     images_needed: int | None = None
     """How many more pictures an inconclusive verdict needs, as far as can be told."""
+    queries_needed: int | None = None
+    """How many queries in all an inconclusive latency needs, as far as can be told."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,55 @@ class ParityResult:
 
 
 @dataclass(frozen=True)
+class Provider:
+    """What computes inside a runtime: its delegate or execution provider."""
+
+    requested: str
+    used: str
+    """What the runtime says that it took; empty where it does not tell."""
+
+
+@dataclass(frozen=True)
+class CoreClock:
+    """A core's frequency and who governs it, as Linux' cpufreq has it."""
+
+    core: int
+    governor: str
+    before_hz: int
+    after_hz: int
+    limit_hz: int
+    """The most that is allowed now."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """One of the system's thermal zones."""
+
+    zone: str
+    before_c: float
+    after_c: float
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What else was true of the machine while it measured; empty or None is not readable there."""
+
+    seconds: float
+    """From the first query to the last sample, the warm-up too."""
+    cores: tuple[int, ...]
+    """Those that the process may use."""
+    clocks: tuple[CoreClock, ...] = ()
+    """Of these cores."""
+    temperatures: tuple[Temperature, ...] = ()
+    throttled: tuple[str, ...] | None = None
+    """What held the processor back meanwhile, in words; empty where nothing did."""
+    other_load: float | None = None
+    """How many of these cores others kept busy, on average."""
+    stolen_load: float | None = None
+    """How many of these cores the host of a virtual machine kept for others, on average."""
+
+
+@dataclass(frozen=True)
 class Latency:
     """Latency of one artifact in one runtime with one thread count, batch 1.
 
@@ -128,6 +182,10 @@ class Latency:
     """Inferences between the first one and the samples."""
     settled: bool = True
     """Whether the warm-up had become stable when it ended."""
+    provider: Provider | None = None
+    """None in records of earlier versions."""
+    conditions: Conditions | None = None
+    """None where they were not read."""
 
     def __post_init__(self) -> None:
         if not self.samples_s:
@@ -151,6 +209,19 @@ class Latency:
         return self.quantile_s(0.90)
 
     @property
+    def p90_bound_s(self) -> float | None:
+        """What the 90th percentile is at most, by MLPerf's early stopping, with 99 % confidence.
+
+        None where there are too few samples.
+        """
+        return upper_bound(self.samples_s, 0.90)
+
+    @property
+    def p97_s(self) -> float:
+        """97th percentile."""
+        return self.quantile_s(0.97)
+
+    @property
     def p99_s(self) -> float:
         """99th percentile."""
         return self.quantile_s(0.99)
@@ -169,6 +240,16 @@ class Latency:
     def noisy(self) -> bool:
         """Whether the spread is over 10 %: the host did something else as well."""
         return self.spread > 0.10
+
+    @property
+    def drift(self) -> float:
+        """Relative change of the median from the first half of the samples to the second."""
+        return change_of_median(self.samples_s)
+
+    @property
+    def drifting(self) -> bool:
+        """Whether that change is large, and no chance."""
+        return drifts(self.samples_s)
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,7 @@ AllowInconclusive = Annotated[
     bool,
     typer.Option(
         "--allow-inconclusive",
-        help="Exit 0 also where a gate needs more pictures to decide.",
+        help="Exit 0 also where a gate needs more pictures, or queries, to decide.",
         rich_help_panel=_GATES,
     ),
 ]
@@ -289,6 +289,15 @@ MinSeconds = Annotated[
 ]
 MinQueries = Annotated[
     int, typer.Option(help="Fewest queries of a measurement.", rich_help_panel=_LATENCY)
+]
+Mlperf = Annotated[
+    bool,
+    typer.Option(
+        "--mlperf",
+        help="Measure as long as MLPerf's SingleStream: at least 600 s and 1024 queries of every "
+        "artifact and thread count.",
+        rich_help_panel=_LATENCY,
+    ),
 ]
 Threads = Annotated[
     str | None,

@@ -11,9 +11,10 @@ import typer
 
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
+from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
 from resnet_edge.cli.settings import present_formats
-from resnet_edge.latency import LatencySpec
+from resnet_edge.latency import MLPERF, LatencySpec
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
 from resnet_edge.parity.gates import Gates
 from resnet_edge.pictures import Fit
@@ -90,6 +91,8 @@ def bench(
     max_p90_ms: p.MaxP90Ms = None,
     max_latency_ratio: p.MaxLatencyRatio = None,
     profile: p.Profile = False,
+    mlperf: p.Mlperf = False,
+    allow_inconclusive: p.AllowInconclusive = False,
     as_json: p.Json = False,
 ) -> None:
     """Measure every artifact's latency on this machine: OUT/results/bench-HOST.json."""
@@ -97,11 +100,12 @@ def bench(
     from resnet_edge.steps.bench import measure_latency
     from resnet_edge.steps.profile import profile_operators
 
+    spec = LatencySpec(min_seconds, min_queries)
     options = Options(
         out=out,
         formats=present_formats(out, formats),
         gates=Gates(max_p90_ms=max_p90_ms, max_latency_ratio=max_latency_ratio),
-        bench=BenchOptions(LatencySpec(min_seconds, min_queries), parse_threads(threads)),
+        bench=BenchOptions(spec.at_least(MLPERF) if mlperf else spec, parse_threads(threads)),
     )
     benched = measure_latency(options, Terminal(quiet=as_json))
     profiled = profile_operators(options, Terminal(quiet=as_json)) if profile else None
@@ -109,22 +113,13 @@ def bench(
         both = {"bench": benched.result, "profile": profiled.result} if profiled else None
         print_json(both or benched.result)
     else:
-        print_rows(
-            [
-                (
-                    a.name,
-                    f"{units.plural(x.threads, 'thread')}: p50 {units.milliseconds(x.p50_s)} ms, "
-                    f"p90 {units.milliseconds(x.p90_s)} ms",
-                )
-                for a in benched.result.artifacts
-                for x in a.latencies
-            ]
-        )
+        print_bench(benched.result)
         if profiled:
             print_profiles(profiled.result)
             print(f"operators: {profiled.path}")
     gates = [a.gate.verdict for a in benched.result.artifacts]
-    exit_with(worst_verdict(v for v in gates if v is not Verdict.NOT_CHECKED), allowed=False)
+    verdict = worst_verdict(v for v in gates if v is not Verdict.NOT_CHECKED)
+    exit_with(verdict, allow_inconclusive, "the queries that their reasons name")
 
 
 def report(
@@ -151,12 +146,12 @@ def report(
     exit_with(written.content.verdict, allow_inconclusive)
 
 
-def exit_with(verdict: Verdict, allowed: bool) -> None:
+def exit_with(verdict: Verdict, allowed: bool, missing: str = "test pictures") -> None:
     """Exit 1 where a gate fell, or could not be decided and that was not allowed."""
     if verdict is Verdict.FAIL:
         raise typer.Exit(1)
     if verdict is Verdict.INCONCLUSIVE and not allowed:
         Terminal(quiet=False).warn(
-            "some gates are inconclusive: add test pictures, or pass --allow-inconclusive"
+            f"some gates are inconclusive: add {missing}, or pass --allow-inconclusive"
         )
         raise typer.Exit(1)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_edge.artifacts import Precision
+from resnet_edge.early_stopping import CONFIDENCE, queries_to_decide, within_limit
 from resnet_edge.errors import UsageError
 from resnet_edge.parity.interval import accuracy_interval, images_needed
 from resnet_edge.results import GateResult, Interval, Latency, Verdict
@@ -157,6 +158,9 @@ def judge_latency(
     """Judge an artifact's latency on this machine by the limits that the user gave.
 
     The thread count with the lowest 90th percentile is judged, because that is the one to deploy.
+    The percentile holds its limit where MLPerf's early-stopping bound does, and exceeds it where
+    so many queries over the limit are no chance, both with 99 % confidence; in between, and with
+    too few queries, the verdict is INCONCLUSIVE.
 
     Args:
         latencies: One per thread count.
@@ -168,18 +172,43 @@ def judge_latency(
     if not latencies:
         return GateResult(Verdict.FAIL, "no latency was measured; run `resnet-edge bench`")
     best = min(latencies, key=lambda latency: latency.p90_s)
-    held, words = True, []
+    judged = []
     if gates.max_p90_ms is not None:
-        held &= best.p90_s * 1e3 <= gates.max_p90_ms
-        words.append(f"p90 {best.p90_s * 1e3:.4g} ms (at most {gates.max_p90_ms:g} ms wanted)")
+        judged.append(_judge_p90(best, gates.max_p90_ms))
     if gates.max_latency_ratio is not None:
         ratio = best.p50_s / reference_p50_s if reference_p50_s else math.nan
-        held &= ratio <= gates.max_latency_ratio
-        words.append(_ratio_words(ratio, gates.max_latency_ratio))
+        held = ratio <= gates.max_latency_ratio
+        reason = _ratio_words(ratio, gates.max_latency_ratio)
+        judged.append(GateResult(Verdict.PASS if held else Verdict.FAIL, reason))
+    words = [result.reason for result in judged]
     words.append(f"with {best.threads} thread{'s' if best.threads > 1 else ''}")
     if best.noisy:
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
-    return GateResult(Verdict.PASS if held else Verdict.FAIL, ", ".join(words))
+    worst = max(judged, key=lambda result: _WORSE.index(result.verdict))
+    return replace(worst, reason=", ".join(words))
+
+
+_WORSE = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
+
+
+def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:
+    queries = len(latency.samples_s)
+    over = sum(sample * 1e3 > limit_ms for sample in latency.samples_s)
+    held, bound_s = within_limit(over, queries), latency.p90_bound_s
+    reason = f"p90 {latency.p90_s * 1e3:.4g} ms"
+    if bound_s is not None:
+        reason += f", at most {bound_s * 1e3:.4g} ms with {CONFIDENCE:.0%} confidence"
+    reason += f" (at most {limit_ms:g} ms wanted)"
+    if held is not None:
+        return GateResult(Verdict.PASS if held else Verdict.FAIL, reason)
+    needed = queries_to_decide(over, queries)
+    reason += f", {over} of {queries} queries took longer, which decides nothing"
+    reason += ": " + (
+        "no number of queries would"
+        if needed is None
+        else f"about {needed} queries would (--min-queries {needed})"
+    )
+    return GateResult(Verdict.INCONCLUSIVE, reason, queries_needed=needed)
 
 
 def _ratio_words(ratio: float, limit: float) -> str:

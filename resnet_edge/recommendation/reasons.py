@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resnet_edge.artifacts import Precision, Quantization, artifact_kind
+from resnet_edge.doubts import doubt_sentences
 from resnet_edge.recommendation.candidate import (
     SAME_MEDIAN,
     Candidate,
@@ -244,11 +245,7 @@ def _is_static_int8(name: str) -> bool:
 
 def _doubts(candidates: Sequence[Candidate]) -> Iterator[str]:
     chosen = [(candidate.name, candidate.latency) for candidate in candidates]
-    if noisy := [name for name, latency in chosen if latency.noisy or not latency.settled]:
-        yield (
-            f"The machine was noisy or still warming up while it measured {_listed(noisy)}: "
-            "measure again on an idle machine before relying on small differences."
-        )
+    yield from doubt_sentences(chosen)
     open_gates = [c.name for c in candidates if c.parity.gate.verdict is Verdict.INCONCLUSIVE]
     if open_gates:
         verb = "is" if len(open_gates) == 1 else "are"

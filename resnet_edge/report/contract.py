@@ -7,6 +7,13 @@ Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thre
 lowest median, ``latencies`` holds every one. ``quantization`` is null where nothing is known of it;
 an SQNR without limit is there, too, null beside a ``…_exact`` that is true. ``devices`` holds what
 each device measured of the same files, on a sample of the test split.
+
+Of a latency, ``p90_bound_ms`` is what the 90th percentile is at most with 99 % confidence (MLPerf's
+early stopping; null below 64 queries), ``drift`` the relative change of the median from the first
+half of the samples to the second, ``doubts`` what speaks against it and what to do. ``conditions``
+is null where they were not read, as in older records; in it, null or an empty list is what the
+machine does not tell, loads are numbers of cores. ``verdict.queries_needed`` is how many queries in
+all an inconclusive latency gate needs.
 """
 
 from __future__ import annotations
@@ -14,12 +21,15 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
+from resnet_edge.doubts import advice_for, doubts_of
 from resnet_edge.report.content import ArtifactRow, DeviceSection, ReferenceSection, ReportContent
 from resnet_edge.results import (
+    Conditions,
     GateResult,
     Latency,
     LayerQuantization,
     Machine,
+    Provider,
     QuantizationResult,
     QuantizationTrial,
 )
@@ -122,6 +132,7 @@ def _verdict(row: ArtifactRow) -> JsonObject:
         "latency": latency.verdict.value,
         "interval": _interval(accuracy),
         "images_needed": accuracy.images_needed,
+        "queries_needed": latency.queries_needed,
         "accuracy_reason": accuracy.reason,
         "latency_reason": latency.reason,
     }
@@ -136,12 +147,15 @@ def _interval(gate: GateResult) -> JsonObject | None:
 
 def _latency(latency: Latency, reference_s: float | None) -> JsonObject:
     ratio = latency.p50_s / reference_s if reference_s else None
+    provider = latency.provider
     return {
         "runtime": latency.runtime,
         "threads": latency.threads,
         "samples": len(latency.samples_s),
         "p50_ms": _ms(latency.p50_s),
         "p90_ms": _ms(latency.p90_s),
+        "p90_bound_ms": None if (bound := latency.p90_bound_s) is None else _ms(bound),
+        "p97_ms": _ms(latency.p97_s),
         "p99_ms": _ms(latency.p99_s),
         "mean_ms": _ms(latency.mean_s),
         "first_ms": _ms(latency.first_s),
@@ -151,7 +165,45 @@ def _latency(latency: Latency, reference_s: float | None) -> JsonObject:
         "spread": _finite(latency.spread),
         "noisy": latency.noisy,
         "settled": latency.settled,
+        "drift": _finite(latency.drift),
+        "drifting": latency.drifting,
+        "doubts": _doubts(latency),
         "reference_ratio": _finite(ratio),
+        "provider": None if provider is None else _provider(provider),
+        "conditions": None if latency.conditions is None else _conditions(latency.conditions),
+    }
+
+
+def _doubts(latency: Latency) -> list[JsonValue]:
+    doubts = doubts_of(latency)
+    return [{"doubt": doubt.value, "advice": advice_for(doubt, doubts)} for doubt in doubts]
+
+
+def _provider(provider: Provider) -> JsonObject:
+    return {"requested": provider.requested, "used": provider.used or None}
+
+
+def _conditions(seen: Conditions) -> JsonObject:
+    return {
+        "seconds": _finite(seen.seconds),
+        "cores": list(seen.cores),
+        "clocks": [
+            {
+                "core": clock.core,
+                "governor": clock.governor or None,
+                "before_hz": clock.before_hz,
+                "after_hz": clock.after_hz,
+                "limit_hz": clock.limit_hz or None,
+            }
+            for clock in seen.clocks
+        ],
+        "temperatures": [
+            {"zone": t.zone, "before_c": _finite(t.before_c), "after_c": _finite(t.after_c)}
+            for t in seen.temperatures
+        ],
+        "throttled": None if seen.throttled is None else list(seen.throttled),
+        "other_load": _finite(seen.other_load),
+        "stolen_load": _finite(seen.stolen_load),
     }
 
 

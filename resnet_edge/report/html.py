@@ -12,6 +12,7 @@ from resnet_edge.artifacts import Quantization
 from resnet_edge.report import units
 from resnet_edge.report.changed import ChangedSection, build_changed
 from resnet_edge.report.classes import ClassTable, build_class_table
+from resnet_edge.report.conditions import ConditionTable, build_conditions
 from resnet_edge.report.confusion import ConfusionSection, build_confusion
 from resnet_edge.report.content import ArtifactRow, EpochPoint, ReportContent
 from resnet_edge.report.curves import plot_training
@@ -29,6 +30,7 @@ from resnet_edge.report.quantization import (
     build_quantization,
 )
 from resnet_edge.report.tables import (
+    BOUND,
     EVERY_ARTIFACT,
     LATENCY_HEADINGS,
     LatencyRow,
@@ -75,9 +77,20 @@ GLOSSARY = (
     ),
     ("not checked", "Nothing was measured, so nothing is claimed."),
     (
+        "p90 at most",
+        "An upper bound of p90 by MLPerf's early stopping: of n inferences it is the t-th slowest, "
+        "where t is as large as leaves the true p90 at or below it with 99 % confidence. It needs "
+        "64 inferences, and comes nearer to p90 with more. Latency limits are judged by it.",
+    ),
+    (
         "noisy",
         "The middle half of the latency samples spans more than 10 % of the median: something else "
-        "ran on the machine.",
+        "ran on the machine, or its clock changed.",
+    ),
+    (
+        "drifting",
+        "The median of the second half of the latency samples is more than 5 % off the first "
+        "half's, by more than chance (Mann-Whitney test): the machine heats up or something began.",
     ),
 )
 """Terms in the order in which a reader meets them."""
@@ -111,6 +124,9 @@ class Page:
     differences: Markup | None
     latency_headings: tuple[str, ...]
     latencies: tuple[LatencyRow, ...]
+    bound: str
+    """What one of these headings means."""
+    conditions: ConditionTable | None
     curves: tuple[Markup, ...]
     phases: str
     confusion: ConfusionSection | None
@@ -163,6 +179,8 @@ def build_page(content: ReportContent) -> Page:
         differences=_markup(plot_differences(content)),
         latency_headings=LATENCY_HEADINGS,
         latencies=latency_rows(content),
+        bound=BOUND,
+        conditions=build_conditions([r.bench for r in content.artifacts if r.bench is not None]),
         curves=tuple(Markup(svg) for svg in plot_training(content.history)),
         phases=_phases(content.history),
         confusion=build_confusion(content),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from resnet_edge.artifacts import Precision
+from resnet_edge.doubts import doubt_sentences
 from resnet_edge.report import units
 from resnet_edge.report.content import ArtifactRow, ReportContent
 from resnet_edge.report.quantization import made_otherwise
@@ -22,7 +21,7 @@ def derive_notes(content: ReportContent) -> tuple[str, ...]:
         *_unchecked(content),
         *_collapsed(content),
         *_skipped(content),
-        *_noisy(content),
+        *_doubts(content),
         *_slow_int8(content),
         *_made_otherwise(content),
     )
@@ -58,24 +57,14 @@ def _skipped(content: ReportContent) -> list[str]:
     return [f"{units.plural(len(skipped), 'unreadable picture')} left out: {shown}{rest}."]
 
 
-def _noisy(content: ReportContent) -> list[str]:
-    notes = []
-    if noisy := _timed(content, lambda latency: latency.noisy):
-        notes.append(
-            "The machine was noisy: the middle half of the latency samples spans over 10 % of the "
-            f"median for {noisy}. Measure again on an idle machine before relying on them."
-        )
-    if unsettled := _timed(content, lambda latency: not latency.settled):
-        notes.append(f"The latency still changed when the warm-up ended: {unsettled}.")
-    return notes
-
-
-def _timed(content: ReportContent, doubted: Callable[[Latency], bool]) -> str:
-    return ", ".join(
-        f"{row.name} ({units.plural(latency.threads, 'thread')})"
-        for row in content.artifacts
-        for latency in (row.bench.latencies if row.bench else ())
-        if doubted(latency)
+def _doubts(content: ReportContent) -> tuple[str, ...]:
+    """What speaks against latencies, and how to measure better."""
+    return doubt_sentences(
+        [
+            (row.name, latency)
+            for row in content.artifacts
+            for latency in (row.bench.latencies if row.bench else ())
+        ]
     )
 
 

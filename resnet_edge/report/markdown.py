@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from resnet_edge.report import units
+from resnet_edge.report.conditions import build_conditions
 from resnet_edge.report.content import ReportContent
 from resnet_edge.report.devices import build_devices
 from resnet_edge.report.insights import derive_notes
@@ -18,6 +19,7 @@ from resnet_edge.report.quantization import (
     build_quantization,
 )
 from resnet_edge.report.tables import (
+    BOUND,
     LATENCY_HEADINGS,
     SUMMARY_HEADINGS,
     headline,
@@ -90,10 +92,11 @@ def _latencies(content: ReportContent) -> list[str]:
     return [
         "## Latency",
         "",
-        "Batch 1, times in ms.",
+        f"Batch 1, times in ms. {BOUND}",
         "",
         *_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
+        *_conditions(content),
     ]
 
 
@@ -117,6 +120,16 @@ def _devices(content: ReportContent) -> list[str]:
         words = f"{why.device}, {why.artifact}, {why.what}: {why.reason}"
         lines.append(f"- {escape_markdown(words)}")
     return [*lines, ""] if table.reasons else lines
+
+
+def _conditions(content: ReportContent) -> list[str]:
+    table = build_conditions([row.bench for row in content.artifacts if row.bench is not None])
+    if table is None:
+        return []
+    lines = ["### Conditions while measuring", ""]
+    if table.note:
+        lines += [escape_markdown(table.note), ""]
+    return [*lines, *_table(table.headings, table.rows, text_columns=len(table.headings)), ""]
 
 
 def _changed(content: ReportContent) -> list[str]:

@@ -87,6 +87,9 @@ def operations(multiply_adds: int) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Return a count with its noun: ``1 picture``, ``2 pictures``, ``3 classes``."""
-    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
-    return f"{number:,} {noun}{ending}"
+    """Return a count with its noun: ``1 picture``, ``2 classes``, ``3 queries``."""
+    if number == 1:
+        return f"{number:,} {noun}"
+    if noun.endswith("y"):
+        return f"{number:,} {noun[:-1]}ies"
+    return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"

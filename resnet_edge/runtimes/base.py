@@ -10,6 +10,7 @@ import numpy as np
 
 from resnet_edge.artifacts import Artifact
 from resnet_edge.errors import InferenceError
+from resnet_edge.results import Provider
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Runtime(abc.ABC):
 
     name: str
     version: str
+    provider = Provider("", "")
+    """The delegate or execution provider that was asked for, and what the runtime says of it."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact

@@ -8,7 +8,10 @@ import numpy as np
 
 from resnet_edge.artifacts import Artifact
 from resnet_edge.errors import InferenceError, RuntimeMissingError
+from resnet_edge.results import Provider
 from resnet_edge.runtimes.base import Runtime
+
+PROVIDERS = ["CPUExecutionProvider"]
 
 
 class OnnxRuntime(Runtime):
@@ -44,7 +47,7 @@ class OnnxRuntime(Runtime):
             options.profile_file_prefix = str(profile_folder / "profile")
         try:
             self._session = onnxruntime.InferenceSession(
-                str(artifact.path), options, providers=["CPUExecutionProvider"]
+                str(artifact.path), options, providers=PROVIDERS
             )
         except Exception as problem:  # its exceptions share no public base class
             raise InferenceError(
@@ -53,6 +56,8 @@ class OnnxRuntime(Runtime):
                 "newer runtime; export it again or update the runtime"
             ) from problem
         self._image = self._session.get_inputs()[0].name
+        used = ", ".join(self._session.get_providers())
+        self.provider = Provider(", ".join(PROVIDERS), used)
 
     def end_profiling(self) -> Path:
         """Stop the profiler and return what it wrote: a JSON list of events."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from resnet_edge.artifacts import Artifact
 from resnet_edge.errors import InferenceError, RuntimeMissingError
+from resnet_edge.results import Provider
 from resnet_edge.runtimes.base import Runtime
 
 
@@ -41,6 +42,9 @@ class SavedModelRuntime(Runtime):
             raise InferenceError(
                 f"{artifact.path}: {self.title} refuses the folder: {problem}; export it again"
             ) from problem
+        devices = [device.name for device in tf.config.list_logical_devices()]
+        used = next((name for name in devices if "GPU" in name), devices[0])
+        self.provider = Provider("TensorFlow's choice of device", used)
         self._constant = tf.constant
         self._output = artifact.sidecar.output_name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from resnet_edge.artifacts import ARTIFACT_NAMES, Artifact, artifact_kind, load_artifacts
 from resnet_edge.bench import bench_artifacts, bench_path, default_threads
 from resnet_edge.display import Display, Silent
+from resnet_edge.doubts import doubt_sentences
 from resnet_edge.errors import InferenceError
 from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
@@ -59,20 +60,12 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
         display.say(f"{path} is up to date")
         found = read_record(BenchResult, path, InferenceError)
         result = _judge_again(found, reference_p50_s, options.gates)
+        _warn_of_doubts(result, display)
         if result != found:
             _write(options.out, path, result, inputs)
         return Benched(path, result, rebuilt=False)
-    with display.bar("latency") as advance:
-        result = bench_artifacts(
-            artifacts,
-            options.bench.spec,
-            options.gates,
-            threads=threads,
-            reference_p50_s=reference_p50_s,
-            progress=lambda done, total, title: advance(done, total),
-        )
+    result = _measure(options, artifacts, threads, reference_p50_s, display)
     _write(options.out, path, result, inputs)
-    _warn_of_noise(result, display)
     return Benched(path, result, rebuilt=True)
 
 
@@ -111,19 +104,31 @@ def complete_latency(
     missing = [a for a in wanted if not _has(known.get(a.name), counts)]
     if not missing:
         return Benched(path, found, rebuilt=False)
-    with display.bar("latency") as advance:
-        measured = bench_artifacts(
-            missing,
-            options.bench.spec,
-            options.gates,
-            threads=counts,
-            reference_p50_s=_reference_p50_s(options.layout),
-            progress=lambda done, total, title: advance(done, total),
-        )
-    _warn_of_noise(measured, display)
+    measured = _measure(options, missing, counts, _reference_p50_s(options.layout), display)
     result = _merge(found, measured)
     write_record(path, result)
     return Benched(path, result, rebuilt=True)
+
+
+def _measure(
+    options: Options,
+    artifacts: Sequence[Artifact],
+    threads: tuple[int, ...],
+    reference_p50_s: float | None,
+    display: Display,
+) -> BenchResult:
+    """Measure with a bar, and say what speaks against the result."""
+    with display.bar("latency") as advance:
+        result = bench_artifacts(
+            artifacts,
+            options.bench.spec,
+            options.gates,
+            threads=threads,
+            reference_p50_s=reference_p50_s,
+            progress=lambda done, total, title: advance(done, total),
+        )
+    _warn_of_doubts(result, display)
+    return result
 
 
 def _still_true(path: Path, machine: Machine, hashes: dict[str, str]) -> BenchResult:
@@ -188,12 +193,10 @@ def _reference_p50_s(layout: Layout) -> float | None:
     return read_reference(layout.reference).info.latency.p50_s
 
 
-def _warn_of_noise(result: BenchResult, display: Display) -> None:
-    for artifact in result.artifacts:
-        if any(latency.noisy for latency in artifact.latencies):
-            display.warn(
-                f"{artifact.name}: noisy host: latency spreads by more than 10 % of its median"
-            )
+def _warn_of_doubts(result: BenchResult, display: Display) -> None:
+    measured = [(bench.name, latency) for bench in result.artifacts for latency in bench.latencies]
+    for sentence in doubt_sentences(measured):
+        display.warn(sentence)
 
 
 def _judge_again(result: BenchResult, reference_p50_s: float | None, gates: Gates) -> BenchResult:

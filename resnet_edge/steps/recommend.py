@@ -59,7 +59,7 @@ def recommend(
     measured = [b for b in benches.values() if b.name in names and b.latencies]
     candidates = []
     for artifact in proven:
-        held, reason = _within_limits(benches[artifact.name], options, bench)
+        held, reason = _within_limits(benches[artifact.name], options, bench, allow_inconclusive)
         if reason:
             refused[artifact.name] = reason
         else:
@@ -98,14 +98,18 @@ def _with_threads(bench: ArtifactBench, threads: tuple[int, ...] | None) -> Arti
 
 
 def _within_limits(
-    bench: ArtifactBench, options: Options, record: BenchResult
+    bench: ArtifactBench, options: Options, record: BenchResult, inconclusive: bool
 ) -> tuple[ArtifactBench, str]:
-    """Keep the latencies that hold the user's limits; without any, say why."""
+    """Keep the latencies that hold the user's limits; without any, say why.
+
+    One that could not be decided is kept only where ``inconclusive`` admits it.
+    """
     held, reasons = [], []
     for latency in bench.latencies:
         gate = judge_latency([latency], record.reference_p50_s, options.gates)
-        if gate.verdict is Verdict.FAIL:
-            reasons.append(gate.reason)
+        undecided = gate.verdict is Verdict.INCONCLUSIVE and not inconclusive
+        if gate.verdict is Verdict.FAIL or undecided:
+            reasons.append(f"{gate.verdict.value}: {gate.reason}")
         else:
             held.append(latency)
-    return replace(bench, latencies=tuple(held)), "" if held else f"fail: {'; '.join(reasons)}"
+    return replace(bench, latencies=tuple(held)), "" if held else "; ".join(reasons)

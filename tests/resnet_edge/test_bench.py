@@ -10,22 +10,31 @@ from hand_made import hand_sidecar
 
 from resnet_edge import bench
 from resnet_edge.artifacts import Artifact, load_artifact, write_sidecar
-from resnet_edge.bench import bench_artifacts, bench_path, default_threads, run_bench_worker
+from resnet_edge.bench import (
+    bench_artifacts,
+    bench_path,
+    default_threads,
+    run_bench_worker,
+    time_limit_s,
+)
 from resnet_edge.bench_worker import Job, JobResult, measure_job, peak_memory_bytes
+from resnet_edge.conditions import usable_cores
 from resnet_edge.errors import InferenceError, OutputError, UsageError
-from resnet_edge.latency import LatencySpec
+from resnet_edge.latency import MLPERF, LatencySpec
 from resnet_edge.parity.gates import Gates
 from resnet_edge.records import read_record, write_record
-from resnet_edge.results import BenchResult, Verdict
+from resnet_edge.results import BenchResult, Provider, Verdict
 
 SPEC = LatencySpec(min_seconds=0, min_queries=3, max_warmup_s=0)
 
 FAKE_RUNTIME = """
 import os, sys, time
 from resnet_edge import bench_worker
+from resnet_edge.results import Provider
 
 class Fake:
     name, version = "fake", "1.2"
+    provider = Provider("fast", "slow")
 
     def __init__(self, artifact, threads):
         os.write(1, b"INFO: Created a delegate\\n")
@@ -91,7 +100,12 @@ def test_every_artifact_is_measured_in_its_own_process(artifact, tmp_path, monke
     assert {latency.runtime for latency in latencies} == {"fake"}
     assert {len(latency.samples_s) for latency in latencies} == {3}
     assert all(latency.peak_memory_bytes > 10**6 for latency in latencies)
-    assert result.artifacts[0].gate.verdict is Verdict.PASS
+    assert {latency.provider for latency in latencies} == {Provider("fast", "slow")}
+    for latency in latencies:
+        assert latency.conditions.cores == usable_cores()
+        assert latency.conditions.seconds >= sum(latency.samples_s)
+    gate = result.artifacts[0].gate  # three queries decide nothing
+    assert (gate.verdict, gate.queries_needed) == (Verdict.INCONCLUSIVE, 64)
     assert result.machine.runtimes == {"fake": "1.2"}
     assert told == [
         (0, 4, "int8.tflite, 1 thread"),
@@ -128,6 +142,12 @@ def test_one_core_is_measured_once(monkeypatch):
     assert default_threads() == (1,)
     monkeypatch.setattr(bench, "available_cores", lambda: 4)
     assert default_threads() == (1, 4)
+
+
+def test_the_time_limit_grows_with_what_is_asked():
+    assert time_limit_s(LatencySpec()) == 1800
+    assert time_limit_s(MLPERF) == 1.5 * (1024 * 5 + 10)
+    assert time_limit_s(LatencySpec(min_seconds=7200)) == 1.5 * 7210
 
 
 def test_a_worker_that_fails_is_quoted(tmp_path):
@@ -197,6 +217,7 @@ def test_host_names_become_file_names(tmp_path, host, name):
 
 class _FakeRuntime:
     name, version = "fake", "1"
+    provider = Provider("", "")
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self.pictures: list[np.ndarray] = []

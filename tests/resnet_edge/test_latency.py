@@ -8,7 +8,7 @@ import pytest
 
 from resnet_edge import latency
 from resnet_edge.errors import InferenceError, UsageError
-from resnet_edge.latency import LatencySpec, measure
+from resnet_edge.latency import MLPERF, LatencySpec, measure
 
 SAMPLE = np.zeros(3, np.uint8)
 MILLISECOND = 1_000_000
@@ -158,3 +158,9 @@ def test_specs_are_validated(arguments, message):
 
 def test_defaults_are_mlperf_like():
     assert LatencySpec() == LatencySpec(min_seconds=10, min_queries=64, max_warmup_s=10)
+
+
+def test_mlperf_asks_at_least_its_own_time_and_queries():
+    assert (MLPERF.min_seconds, MLPERF.min_queries) == (600, 1024)
+    longer = LatencySpec(min_seconds=1000, min_queries=64, max_warmup_s=3)
+    assert longer.at_least(MLPERF) == LatencySpec(1000, 1024, 3)

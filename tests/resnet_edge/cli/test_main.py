@@ -12,7 +12,8 @@ import pytest
 
 from resnet_edge import cli as cli_module
 from resnet_edge.cli.app import app
-from resnet_edge.errors import ArtifactError
+from resnet_edge.errors import ArtifactError, InferenceError
+from resnet_edge.latency import LatencySpec
 from resnet_edge.options import Options
 from resnet_edge.records import read_record, write_record
 from resnet_edge.results import GateResult, ParityResult, Verdict
@@ -253,6 +254,42 @@ def test_exit_code_of_a_latency_gate(cli, build):
     assert ran.code == 1
     report = cli("report", "--out", build)
     assert report.code == 1
+
+
+def test_a_latency_gate_of_too_few_queries_is_inconclusive(cli, build):
+    words = ("bench", "--out", build, "--threads", "1", "--min-seconds", "0.05")
+    words = (*words, "--min-queries", "8", "--max-p90-ms", "1000000")
+    ran = cli(*words)
+    assert ran.code == 1
+    said = "add the queries that their reasons name, or pass --allow-inconclusive"
+    assert said in ran.err
+    assert "about 64 queries would (--min-queries 64)" in ran.out
+    ran = cli(*words, "--allow-inconclusive")
+    assert ran.code == 0
+    assert said not in ran.err
+
+
+def test_bench_shows_the_bound_and_the_conditions(cli, build):
+    ran = cli("bench", "--out", build, "--threads", "1", "--min-seconds", "0.05")
+    assert ran.code == 0, ran.err
+    assert ", 99 % sure), p97 " in ran.out
+    assert "XNNPACK: " in ran.out
+    assert "CPUExecutionProvider" in ran.out
+
+
+def test_mlperf_measures_as_long_as_mlperf(cli, build, monkeypatch):
+    from resnet_edge.steps import bench
+
+    specs = []
+
+    def stop(options, display=None):
+        specs.append(options.bench.spec)
+        raise InferenceError("enough")
+
+    monkeypatch.setattr(bench, "measure_latency", stop)
+    assert cli("bench", "--out", build, "--mlperf").code == 1
+    assert cli("bench", "--out", build, "--mlperf", "--min-queries", "2000").code == 1
+    assert specs == [LatencySpec(600, 1024), LatencySpec(600, 2000)]
 
 
 JSON_COMMANDS = {

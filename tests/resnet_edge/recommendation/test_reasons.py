@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from resnet_edge.doubts import NO_CAUSE
 from resnet_edge.machine import describe_machine
 from resnet_edge.recommendation import Candidate, choose
 from resnet_edge.recommendation.reasons import compare_with_float32, comparison_words, milliseconds
@@ -153,8 +154,8 @@ def test_more_threads_that_do_not_help(why):
 def test_doubts_come_last(why):
     reasons = why(spread=0.06, verdict=Verdict.INCONCLUSIVE, fp32_onnx=(20,), int8_onnx=(10,))
     assert reasons[-2:] == (
-        "The machine was noisy or still warming up while it measured int8.onnx and fp32.onnx: "
-        "measure again on an idle machine before relying on small differences.",
+        "The machine was noisy: the middle half of the latency samples spans over 10 % of the "
+        f"median for int8.onnx (1 thread), fp32.onnx (1 thread). {NO_CAUSE}",
         "int8.onnx and fp32.onnx are not proven: too few test pictures to decide the accuracy "
         "gate.",
     )

@@ -7,7 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.report import report_json
-from resnet_edge.results import GateResult, Interval, Verdict
+from resnet_edge.results import (
+    Conditions,
+    CoreClock,
+    GateResult,
+    Interval,
+    Provider,
+    Verdict,
+)
 
 ARTIFACT_KEYS = {
     "name", "format", "precision", "quantization", "bytes", "sha256", "runtime", "top1", "top5",
@@ -47,9 +54,11 @@ def test_values(content):
     assert int8["quantization"] == "static: int8 weights and activations, float softmax"
     assert int8["sqnr_db"] == 31.25
     assert int8["sqnr_exact"] is False
-    assert int8["latency"]["samples"] == 10
+    assert int8["latency"]["samples"] == 70
     assert int8["latency"]["p50_ms"] == pytest.approx(2.0)
     assert int8["latency"]["p90_ms"] == pytest.approx(2.0)
+    assert int8["latency"]["p90_bound_ms"] == pytest.approx(4.0)
+    assert int8["latency"]["p97_ms"] == pytest.approx(4.0)
     assert int8["latency"]["p99_ms"] == pytest.approx(4.0)
     assert int8["latency"]["mean_ms"] == pytest.approx(2.2)
     assert int8["latency"]["reference_ratio"] == pytest.approx(0.25)
@@ -63,6 +72,38 @@ def test_lists_every_thread_count_and_leads_with_the_best(content, row, bench, l
     artifact = round_trip(dataclasses.replace(content, artifacts=(one,)))["artifacts"][0]
     assert artifact["latency"]["threads"] == 2
     assert [entry["threads"] for entry in artifact["latencies"]] == [1, 2]
+
+
+def test_a_latency_of_an_earlier_version_has_no_conditions(content):
+    latency = round_trip(content)["artifacts"][0]["latency"]
+    assert (latency["provider"], latency["conditions"]) == (None, None)
+    assert (latency["drift"], latency["drifting"], latency["doubts"]) == (0, False, [])
+
+
+def test_conditions_and_doubts(content, row, bench, latency):
+    seen = Conditions(10.0, (0, 1), (CoreClock(0, "", 10**9, 10**9, 0),), other_load=0.5)
+    measured = dataclasses.replace(
+        latency(8.0), samples_s=(0.008,), provider=Provider("XNNPACK", ""), conditions=seen
+    )
+    one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", measured))
+    data = round_trip(dataclasses.replace(content, artifacts=(one,)))["artifacts"][0]["latency"]
+    assert data["p90_bound_ms"] is None
+    assert data["provider"] == {"requested": "XNNPACK", "used": None}
+    assert [each["doubt"] for each in data["doubts"]] == ["few queries", "other load"]
+    assert data["doubts"][1]["advice"] == "Stop other programs and measure again."
+    assert data["conditions"] == {
+        "seconds": 10.0, "cores": [0, 1], "temperatures": [], "throttled": None,
+        "clocks": [{"core": 0, "governor": None, "before_hz": 10**9, "after_hz": 10**9,
+                    "limit_hz": None}],
+        "other_load": 0.5, "stolen_load": None,
+    }  # fmt: skip
+
+
+def test_an_inconclusive_latency_says_how_many_queries_it_needs(content, row, bench):
+    gate = GateResult(Verdict.INCONCLUSIVE, "too few", queries_needed=64)
+    one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", gate=gate))
+    verdict = round_trip(dataclasses.replace(content, artifacts=(one,)))["artifacts"][0]["verdict"]
+    assert (verdict["latency"], verdict["queries_needed"]) == ("inconclusive", 64)
 
 
 def test_exact_sqnr_and_nan_are_null_and_told_apart(content, row):

@@ -45,7 +45,7 @@ def test_summary_shows_nan_and_exact(content, row):
 
 def test_latencies_name_the_best_and_the_doubtful(content, row, bench, latency):
     unsettled = dataclasses.replace(latency(5.0, 2), settled=False)
-    noisy = dataclasses.replace(latency(8.0, 1), samples_s=(0.006, 0.008, 0.008, 0.010))
+    noisy = dataclasses.replace(latency(8.0, 1), samples_s=(0.006, 0.008, 0.008, 0.010) * 16)
     one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", noisy, unsettled))
     rows = latency_rows(dataclasses.replace(content, artifacts=(one,)))
     assert [(r.artifact, r.threads, r.best, r.doubts) for r in rows] == [
@@ -54,6 +54,20 @@ def test_latencies_name_the_best_and_the_doubtful(content, row, bench, latency):
         ("fp32.onnx", "2", True, "not settled"),
     ]
     assert rows[2].ratio == "0.625×"
+    assert rows[2].cells[2:7] == ("5.00", "5.00", "10.0", "10.0", "10.0")
+    few = dataclasses.replace(unsettled, samples_s=(0.005,) * 63, settled=True)
+    one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", few))
+    *_, last = latency_rows(dataclasses.replace(content, artifacts=(one,)))
+    assert (last.p90_bound, last.doubts) == ("–", "few queries")
+
+
+def test_headline_of_a_latency_that_needs_more_queries(content, row, bench):
+    unsure = bench("fp32.onnx", gate=GateResult(Verdict.INCONCLUSIVE, "about 64 queries would"))
+    rows = (dataclasses.replace(row("fp32.onnx"), bench=unsure), row("fp16.onnx", gate=UNSURE))
+    assert headline(dataclasses.replace(content, artifacts=rows)) == (
+        "1 of 2 cannot be judged with so few test pictures: fp16.onnx. "
+        "1 of 2 cannot be judged with so few latency queries: fp32.onnx."
+    )
 
 
 def test_a_latency_reason_of_all_comes_once(content):

@@ -68,3 +68,4 @@ def test_words():
     assert units.operations(318_000_000) == "318 M"
     assert units.plural(1, "picture") == "1 picture"
     assert units.plural(1000, "class") == "1,000 classes"
+    assert (units.plural(1, "query"), units.plural(2, "query")) == ("1 query", "2 queries")

@@ -15,8 +15,10 @@ import tensorflow as tf
 
 from resnet_edge.artifacts import Artifact
 from resnet_edge.errors import InferenceError, RuntimeMissingError
+from resnet_edge.results import Provider
 from resnet_edge.runtimes import Runtime, open_runtime
 from resnet_edge.runtimes import tflite as tflite_runtime
+from resnet_edge.runtimes.tflite import describe_delegation
 
 Seal = Callable[..., Artifact]
 
@@ -39,6 +41,43 @@ def test_answers_equal_the_model(exported, name: str, title: str, tolerance: flo
     assert (answers.dtype, answers.shape) == (np.float32, (8, 4))
     np.testing.assert_allclose(answers, exported.expected, atol=tolerance)
     assert re.fullmatch(rf"{title} \d+\.\d+\.\d+\S*", runtime.title)
+
+
+def test_runtimes_say_what_computes(exported) -> None:
+    onnx = open_runtime(exported.artifact("fp32.onnx"), threads=1).provider
+    assert onnx == Provider("CPUExecutionProvider", "CPUExecutionProvider")
+    lite = open_runtime(exported.artifact("fp32.tflite"), threads=1).provider
+    assert lite.requested == "XNNPACK, the interpreter's default"
+    assert re.fullmatch(r"XNNPACK: \d+ of \d+ operators, in \d+ parts?(; not .+)?", lite.used)
+
+
+def _operator(index: int, name: str, inputs: list[int], outputs: list[int]) -> dict[str, object]:
+    return {"index": index, "op_name": name, "inputs": inputs, "outputs": outputs}
+
+
+def test_operators_between_a_delegates_ends_are_its_own() -> None:
+    # 0 -> conv -> 1 -> pad -> 2 -> conv -> 3 -> add (with 2) -> 4; tensors 8 and 9 are weights
+    operators = [
+        _operator(0, "CONV_2D", [0, 8], [1]),
+        _operator(1, "PAD", [1], [2]),
+        _operator(2, "CONV_2D", [2, 9], [3]),
+        _operator(3, "ADD", [3, 2], [4]),
+    ]
+    none = "none: the interpreter's own kernels for all 4 operators"
+    assert describe_delegation(operators) == none
+    whole = [*operators, _operator(4, "DELEGATE", [0, 8, 9], [4])]
+    assert describe_delegation(whole) == "XNNPACK: 4 of 4 operators, in 1 part"
+    first, second = _operator(4, "DELEGATE", [0, 8], [1]), _operator(5, "DELEGATE", [2, 9], [4])
+    assert describe_delegation([*operators, first, second]) == (
+        "XNNPACK: 3 of 4 operators, in 2 parts; not PAD (1)"
+    )
+
+
+def test_an_interpreter_that_does_not_list_its_operators(exported, monkeypatch) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    monkeypatch.delattr(Interpreter, "_get_ops_details")
+    assert open_runtime(exported.artifact("fp32.tflite"), threads=1).provider.used == ""
 
 
 def test_a_saved_model_answers_in_its_own_process(

@@ -152,9 +152,28 @@ def test_a_limit_on_the_latency(options, measuring):
     ]
     (out,) = (each for each in found.left_out if each.name == "fp32.onnx")
     assert out.reason == (
-        "fail: p90 102 ms (at most 60 ms wanted), with 1 thread; "
-        "p90 62 ms (at most 60 ms wanted), with 2 threads"
+        "fail: p90 102 ms, at most 102 ms with 99% confidence (at most 60 ms wanted), "
+        "with 1 thread; "
+        "fail: p90 62 ms, at most 62 ms with 99% confidence (at most 60 ms wanted), with 2 threads"
     )
+
+
+def test_a_limit_on_a_latency_of_too_few_queries(options, measuring):
+    record = record_of(options)
+    path = bench_path(options.layout.results, record.machine.host)
+    few = tuple(
+        replace(bench, latencies=tuple(replace(x, samples_s=(0.02,)) for x in bench.latencies))
+        for bench in record.artifacts
+    )
+    write_record(path, replace(record, artifacts=few))
+    limited = replace(options, gates=Gates(max_p90_ms=60))
+    found = recommend(limited)
+    assert not found
+    assert {each.name: each.reason for each in found.left_out}["fp32.onnx"].startswith(
+        "inconclusive: p90 20 ms (at most 60 ms wanted), 0 of 1 queries took longer, which decides "
+        "nothing: about 64 queries would (--min-queries 64), with 1 thread; inconclusive: p90"
+    )
+    assert recommend(limited, allow_inconclusive=True).fastest is not None
 
 
 def test_nothing_holds_its_gates(options, measuring):
