@@ -13,7 +13,7 @@ from resnet_edge.errors import InferenceError
 from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
 from resnet_edge.options import Options
-from resnet_edge.parity.gates import Gates, judge_latency
+from resnet_edge.parity.judging import judge_bench_again
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference
 from resnet_edge.results import ArtifactBench, BenchResult, Latency, Machine
@@ -58,7 +58,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")
         found = read_record(BenchResult, path, InferenceError)
-        result = _judge_again(found, reference_p50_s, options.gates)
+        result = judge_bench_again(found, reference_p50_s, options.gates)
         if result != found:
             _write(options.out, path, result, inputs)
         return Benched(path, result, rebuilt=False)
@@ -194,15 +194,6 @@ def _warn_of_noise(result: BenchResult, display: Display) -> None:
             display.warn(
                 f"{artifact.name}: noisy host: latency spreads by more than 10 % of its median"
             )
-
-
-def _judge_again(result: BenchResult, reference_p50_s: float | None, gates: Gates) -> BenchResult:
-    """What was measured stays true; only the verdicts depend on gates and reference."""
-    artifacts = tuple(
-        replace(a, gate=judge_latency(a.latencies, reference_p50_s, gates))
-        for a in result.artifacts
-    )
-    return replace(result, artifacts=artifacts, reference_p50_s=reference_p50_s)
 
 
 def _write(out: Path, path: Path, result: BenchResult, inputs: dict[str, str]) -> None:
