@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from resnet_edge.cli.choosing import recommend
+from resnet_edge.cli.comparing import compare
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.looking import doctor, inspect
 from resnet_edge.cli.making import export, finetune, run
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _STEPS = (run, finetune, export, reference, parity, bench, report)
-for _command in (*_STEPS, recommend, inspect, doctor):
+for _command in (*_STEPS, recommend, compare, inspect, doctor):
     app.command()(_command)
 
 
@@ -43,7 +44,7 @@ def root(
     commands = [c.callback for c in app.registered_commands if c.callback is not None]
     known = {command.__name__: option_types(command) for command in commands}
     everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
-    for word in ("file", "as_json"):  # of one call, not of a project
+    for word in ("file", "before", "after", "as_json"):  # of one call, not of a project
         del everything[word]
     values = read_config(path, everything)
     context.default_map = {
