@@ -12,6 +12,7 @@ from resnet_edge.comparison.differences import (
     Difference,
     Figure,
     Tolerance,
+    exceeds,
     judge_interval,
 )
 from resnet_edge.comparison.intervals import CONFIDENCE, share_interval
@@ -82,7 +83,7 @@ def _compare_share(
             change = Change.WORSE
         case _:
             change = Change.SAME if same else Change.NOISE
-    regression = change is Change.WORSE and -amount > tolerance.accuracy
+    regression = change is Change.WORSE and exceeds(-amount, tolerance.accuracy)
     return Difference(
         figure, before, after, change, amount, interval, basis, where, regression=regression
     )
@@ -111,7 +112,7 @@ def _compare_sqnr(
         interval=None,
         basis=f"up to {SAME_DB:g} dB, and all above {CLOSE_ENOUGH_DB:g} dB, counts as noise",
         where=where,
-        regression=change is Change.WORSE and -shown > tolerance.sqnr_db,
+        regression=change is Change.WORSE and exceeds(-shown, tolerance.sqnr_db),
     )
 
 

@@ -45,6 +45,12 @@ class ArtifactComparison:
     differences: tuple[Difference, ...]
     verdicts: tuple[VerdictChange, ...]
 
+    @property
+    def regressions(self) -> int:
+        """How many of its figures and gates are worse by more than is tolerated."""
+        figures = sum(each.regression for each in self.differences)
+        return figures + sum(each.regression for each in self.verdicts)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -112,9 +118,7 @@ def compare_sides(a: Side, b: Side, tolerance: Tolerance) -> Comparison:
         only_a=tuple(name for name in a.names if name not in b.names),
         only_b=tuple(name for name in b.names if name not in a.names),
         notes=tuple(dict.fromkeys(notes)),
-        regressions=sum(
-            part.regression for each in artifacts for part in (*each.differences, *each.verdicts)
-        ),
+        regressions=sum(each.regressions for each in artifacts),
     )
 
 
@@ -130,7 +134,7 @@ def _compare_artifact(
 ) -> ArtifactComparison:
     differences: list[Difference] = []
     verdicts: list[VerdictChange] = []
-    if name in a.sizes and name in b.sizes:
+    if a.sizes.get(name) and b.sizes.get(name):
         differences.append(compare_size(a.sizes[name], b.sizes[name], tolerance))
     for each in matched:
         where = each.pair.where
@@ -200,12 +204,12 @@ def _gaps(pair: Pair, shared: list[str]) -> Iterator[str]:
             }
             for bench in one.timed.artifacts:
                 missing = [
-                    f"{latency.runtime} with {latency.threads}"
+                    f"{latency.runtime} with {_threads(latency.threads)}"
                     for latency in bench.latencies
                     if (bench.name, latency.runtime, latency.threads) not in timed
                 ]
                 if missing and bench.name in shared:
-                    words = f"latency ({', '.join(missing)} threads)"
+                    words = f"latency ({', '.join(missing)})"
                     yield f"{prefix}{bench.name}: {words} only in {letter}"
 
 
@@ -216,6 +220,9 @@ def _noise_notes(matched: _Matched) -> Iterator[str]:
         if floor > SAME_MEDIAN:
             yield (
                 f"{prefix}medians of files that are the same to the byte lie up to {floor:.1%} "
-                f"apart with {threads} thread{'' if threads == 1 else 's'}: that much is the "
-                "machine's doing, and noise"
+                f"apart with {_threads(threads)}: that much is the machine's doing, and noise"
             )
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'' if count == 1 else 's'}"

@@ -82,6 +82,11 @@ def judge_interval(interval: Interval) -> int:
     return (interval.low > 0) - (interval.high < 0)
 
 
+def exceeds(loss: float, tolerated: float) -> bool:
+    """Whether a loss is more than tolerated; 1050 bytes are no more than 5 % above 1000."""
+    return loss > tolerated + 1e-9
+
+
 def apart(one: float, other: float) -> float:
     """Distance of two figures as a share of the larger, the same either way round."""
     larger = max(one, other)

@@ -32,8 +32,8 @@ def median_bounds(samples: Sequence[float]) -> tuple[float, float] | None:
     One query resembles the query before it, so samples count for less than their number. The run is
     cut into ``STRETCHES`` consecutive stretches, whose medians depend on one another far less. The
     second lowest and the second highest of ten lie around their median with 1 - 2 (1 + 10) / 2^10 =
-    97.9 % (the sign test turned round). Where stretches would be shorter than ``SHORTEST``, the lowest
-    and the highest sample are taken: 98.4 % for 7, more for more.
+    97.9 % (the sign test turned round). Where stretches would be shorter than ``SHORTEST``, the
+    lowest and the highest sample are taken: 98.4 % for 7, more for more.
 
     Args:
         samples: In the order they were measured.

@@ -50,13 +50,14 @@ def comparison_rows(comparison: Comparison) -> tuple[Row, ...]:
 
 def _artifact_lines(artifact: ArtifactComparison) -> Iterator[tuple[tuple[str, ...], Change]]:
     for verdict in artifact.verdicts:
-        cells = (_named("verdict", verdict.where), verdict.a.value, verdict.b.value, "", "")
-        yield (*cells, _judged(verdict)), verdict.change
+        named = _named("verdict", verdict.where)
+        words = (named, verdict.a.value, verdict.b.value, "", "", _judged(verdict))
+        yield words, verdict.change
     for each in artifact.differences:
         if _is_shown(each):
             show = _SHOWN[each.figure]
-            cells = (_figure(each, artifact), show(each.a), show(each.b), amount_words(each))
-            yield (*cells, _interval_words(each), _judged(each)), each.change
+            figures = (show(each.a), show(each.b), amount_words(each), _interval_words(each))
+            yield (_figure(each, artifact), *figures, _judged(each)), each.change
 
 
 def _is_shown(difference: Difference) -> bool:

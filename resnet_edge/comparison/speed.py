@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance, apart
+from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance, apart, exceeds
 from resnet_edge.comparison.intervals import LEAST_SAMPLES, ratio_interval
 from resnet_edge.recommendation.candidate import SAME_MEDIAN, as_fast
 from resnet_edge.results import ArtifactBench, Latency
@@ -30,7 +30,7 @@ def compare_size(a: int, b: int, tolerance: Tolerance) -> Difference:
         tolerance: What is no regression.
     """
     change = Change.SAME if a == b else Change.BETTER if b < a else Change.WORSE
-    regression = b / a - 1 > tolerance.share
+    regression = exceeds(b / a - 1, tolerance.share)
     return Difference(Figure.SIZE, a, b, change, b / a - 1, None, "exact", regression=regression)
 
 
@@ -127,7 +127,7 @@ def _compare_latency(
         where=where,
         runtime=before.runtime,
         threads=before.threads,
-        regression=change is Change.WORSE and amount > tolerance.share,
+        regression=change is Change.WORSE and exceeds(amount, tolerance.share),
     )
 
 
@@ -159,5 +159,5 @@ def _compare_reading(
         where=where,
         runtime=of.runtime,
         threads=of.threads,
-        regression=counts and change is Change.WORSE and amount > tolerance.share,
+        regression=counts and change is Change.WORSE and exceeds(amount, tolerance.share),
     )
