@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnet_edge.comparison.answers import compare_answers
-from resnet_edge.comparison.differences import Change, Difference, Tolerance
+from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
 from resnet_edge.comparison.matching import Pair, match_sources, pair_notes, unmatched_notes
 from resnet_edge.comparison.sources import Side
 from resnet_edge.comparison.speed import (
+    Floors,
     compare_size,
     compare_speed,
     latency_pairs,
@@ -78,8 +79,8 @@ class _Matched:
     pair: Pair
     answers: dict[str, tuple[ArtifactParity, ArtifactParity]]
     timed: dict[str, tuple[ArtifactBench, ArtifactBench]]
-    floors: dict[int, float]
-    """Noise that unchanged files show, by thread count."""
+    floors: Floors
+    """Noise that unchanged files show."""
 
 
 def compare_sides(a: Side, b: Side, tolerance: Tolerance) -> Comparison:
@@ -216,8 +217,8 @@ def _gaps(pair: Pair, shared: list[str]) -> Iterator[str]:
 def _noise_notes(matched: _Matched) -> Iterator[str]:
     """Say how much the machine changed by itself, where that is more than it always may."""
     prefix = f"{matched.pair.where}: " if matched.pair.where else ""
-    for threads, floor in sorted(matched.floors.items()):
-        if floor > SAME_MEDIAN:
+    for (figure, threads), floor in matched.floors.items():
+        if figure is Figure.LATENCY and floor > SAME_MEDIAN:
             yield (
                 f"{prefix}medians of files that are the same to the byte lie up to {floor:.1%} "
                 f"apart with {_threads(threads)}: that much is the machine's doing, and noise"

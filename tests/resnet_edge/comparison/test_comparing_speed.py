@@ -72,7 +72,8 @@ def test_what_an_unchanged_file_changes_by_is_noise(bench_of, latency_of):
         bench_of("int8.onnx", latency_of(60), latency_of(36, 2), sha256="new"),
     )
     floors = noise_floors([unchanged, rebuilt])
-    assert floors == {1: pytest.approx(0.2), 2: 0}
+    assert floors[Figure.LATENCY, 1] == pytest.approx(0.2)
+    assert floors[Figure.LATENCY, 2] == floors[Figure.MEMORY, 1] == floors[Figure.LOAD, 2] == 0
     found = [
         each for each in compare_speed(*rebuilt, floors, TOLERANCE) if each.figure is Figure.LATENCY
     ]
@@ -100,6 +101,7 @@ def test_only_the_same_runtime_and_threads_are_compared(bench_of, latency_of):
     [
         (100, 100, Change.SAME, False),
         (100, 104, Change.NOISE, False),
+        (100, 107, Change.NOISE, False),  # 8 MB, which the samples may take
         (100, 120, Change.WORSE, True),
         (120, 100, Change.BETTER, False),
     ],
@@ -122,6 +124,17 @@ def test_load_time_is_one_reading_and_never_a_regression(
     assert (found.change, found.regression) == (change, False)
 
 
+def test_memory_of_an_unchanged_file_is_noise_too(bench_of, latency_of):
+    unchanged = tuple(bench_of("fp32.onnx", latency_of(10, memory=m * 10**6)) for m in (100, 150))
+    rebuilt = tuple(
+        bench_of("int8.onnx", latency_of(10, memory=mb * 10**6), sha256=f"{mb}")
+        for mb in (100, 140)
+    )
+    found = only(compare_speed(*rebuilt, noise_floors([unchanged]), TOLERANCE), Figure.MEMORY)
+    assert found.change is Change.NOISE
+    assert found.basis == "read once in each run; an unchanged file differs by 33.3%"
+
+
 def test_a_system_that_does_not_tell_memory(bench_of, latency_of):
     a, b = (bench_of("int8.onnx", latency_of(10, memory=size)) for size in (0, 10**8))
     assert Figure.MEMORY not in {each.figure for each in compare_speed(a, b, {}, TOLERANCE)}
@@ -137,8 +150,9 @@ def test_turned_round_better_is_worse(bench_of, latency_of, before, after, floor
         bench_of("int8.onnx", latency_of(ms, memory=round(ms * 1e6), load=ms))
         for ms in (before, after)
     )
-    there = compare_speed(a, b, {1: floor}, TOLERANCE)
-    back = compare_speed(b, a, {1: floor}, TOLERANCE)
+    floors = {(figure, 1): floor for figure in Figure}
+    there = compare_speed(a, b, floors, TOLERANCE)
+    back = compare_speed(b, a, floors, TOLERANCE)
     for one, other in zip(there, back, strict=True):
         assert other.change is OPPOSITE[one.change], one
 
