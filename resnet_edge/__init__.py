@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resnet_edge.artifacts import Artifact, Sidecar, load_artifact, load_artifacts
+    from resnet_edge.comparison import Comparison, Tolerance
     from resnet_edge.errors import ResnetEdgeError
     from resnet_edge.model.resnet50 import conv_block, identity_block, resnet50
     from resnet_edge.model.weights import build_model
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
         Options,
     )
     from resnet_edge.parity.gates import Gates
+    from resnet_edge.parity.judging import GateChanges
     from resnet_edge.pictures import Fit, decode_picture
     from resnet_edge.recommendation import Recommendation
     from resnet_edge.runtimes import open_runtime
     from resnet_edge.steps.bench import measure_latency
     from resnet_edge.steps.bundle import make_bundle
+    from resnet_edge.steps.compare import compare
     from resnet_edge.steps.export import export
     from resnet_edge.steps.finetune import finetune
     from resnet_edge.steps.parity import check_parity
@@ -47,17 +50,21 @@ _HOMES = {
     "BenchOptions": "options",
     "BundleOptions": "options",
     "CalibrationOptions": "options",
+    "Comparison": "comparison",
     "DataOptions": "options",
     "Fit": "pictures",
+    "GateChanges": "parity.judging",
     "Gates": "parity.gates",
     "ModelOptions": "options",
     "Options": "options",
     "Recommendation": "recommendation",
     "ResnetEdgeError": "errors",
     "Sidecar": "artifacts",
+    "Tolerance": "comparison",
     "TrainingSettings": "training.settings",
     "build_model": "model.weights",
     "check_parity": "steps.parity",
+    "compare": "steps.compare",
     "conv_block": "model.resnet50",
     "decode_picture": "pictures",
     "export": "steps.export",
@@ -80,17 +87,21 @@ __all__ = [
     "BenchOptions",
     "BundleOptions",
     "CalibrationOptions",
+    "Comparison",
     "DataOptions",
     "Fit",
+    "GateChanges",
     "Gates",
     "ModelOptions",
     "Options",
     "Recommendation",
     "ResnetEdgeError",
     "Sidecar",
+    "Tolerance",
     "TrainingSettings",
     "build_model",
     "check_parity",
+    "compare",
     "conv_block",
     "decode_picture",
     "export",

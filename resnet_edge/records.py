@@ -71,6 +71,8 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
         raise error(f"{where}: got {type(data).__name__}; expected an object with named values")
     hints = read_annotations(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if "schema" in fields:
+        _check_schema(data, fields["schema"].default, where, error)
     if unknown := sorted(set(data) - set(fields)):
         raise error(f"{where}: unknown key {unknown[0]!r}; it was written by another version")
     values: dict[str, Any] = {}
@@ -83,6 +85,19 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
         return kind(**values)
     except ValueError as problem:
         raise error(f"{where}: {problem}") from problem
+
+
+def _check_schema(
+    data: Mapping[str, object], reads: object, where: str, error: type[ResnetEdgeError]
+) -> None:
+    """Refuse another version by its number: of its keys the first that differs says nothing."""
+    version = data.get("schema", reads)
+    if version == reads or not (isinstance(version, int) and isinstance(reads, int)):
+        return
+    numbers = f"(schema {version}; this one reads {reads})"
+    if version > reads:
+        raise error(f"{where}: written by a newer resnet-edge {numbers}; update resnet-edge")
+    raise error(f"{where}: written by an older resnet-edge {numbers}; make the file again")
 
 
 def _decode(hint: Any, value: object, where: str, error: type[ResnetEdgeError]) -> Any:  # noqa: ANN401
@@ -176,15 +191,24 @@ def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
         ResnetEdgeError: As ``error``, where the file is missing, is not JSON, or does not fit
         ``kind``.
     """
+    return from_json(kind, read_json(path, error), str(path), error)
+
+
+def read_json(path: Path, error: type[ResnetEdgeError]) -> object:
+    """Read a JSON file of which it is not known what it holds.
+
+    Raises:
+        ResnetEdgeError: As ``error``, where the file is missing or is not JSON.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data: object = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file; run the step that writes it") from None
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror})") from problem
     except ValueError as problem:
         raise error(f"{path}: not JSON ({problem}); delete it and run again") from problem
-    return from_json(kind, data, str(path), error)
+    return data
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resnet_edge.drift import change_of_median, drifts
 from resnet_edge.early_stopping import upper_bound
@@ -28,7 +28,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval of a difference of accuracies, as shares."""
+    """A confidence interval of a difference, as shares."""
 
     low: float
     high: float
@@ -73,6 +73,31 @@ class ChangedPicture:
 
 
 @dataclass(frozen=True)
+class PictureAnswers:
+    """What was right, picture by picture: verdicts and paired comparisons follow from it alone.
+
+    The pictures are in the order of their hashes and labels, so that the records of two builds can
+    be laid side by side. The other three have a bit per picture, in hexadecimal, the first picture
+    first, and zeros up to the next whole byte.
+    """
+
+    pictures_sha256: str
+    """Of the pictures' hashes and labels: equal where two records are about the same pictures."""
+    right: str
+    """Pictures that the artifact has right."""
+    reference_right: str
+    """Pictures that the reference has right."""
+    agrees: str
+    """Pictures to which both give the same answer."""
+
+    def __post_init__(self) -> None:
+        for name in ("right", "reference_right", "agrees"):
+            bits = getattr(self, name)
+            if len(bits) % 2 or not set(bits) <= set("0123456789abcdef"):
+                raise ValueError(f"{name}: got {bits[:16]!r}; expected whole bytes in hexadecimal")
+
+
+@dataclass(frozen=True)
 class ArtifactParity:
     """One artifact against the reference, over the whole test split."""
 
@@ -97,6 +122,20 @@ class ArtifactParity:
     collapse: str | None
     """What is wrong where the answers are worthless (NaN, one class, chance level), else None."""
     gate: GateResult
+    answers: PictureAnswers | None = None
+    """None where no answers were compared, and in records of earlier versions."""
+
+    def __post_init__(self) -> None:
+        if self.answers is None:
+            return
+        wanted = 2 * -(-self.images // 8)
+        for name in ("right", "reference_right", "agrees"):
+            found = len(getattr(self.answers, name))
+            if found != wanted:
+                raise ValueError(
+                    f"answers: {name}: {found} hexadecimal digits; expected {wanted} for "
+                    f"{self.images} pictures"
+                )
 
 
 @dataclass(frozen=True)
@@ -110,6 +149,8 @@ class ParityResult:
     reference_top1: float
     reference_top5: float
     artifacts: tuple[ArtifactParity, ...]
+    gates: dict[str, float] = field(default_factory=dict)
+    """What was asked of accuracy, by the names of ``resnet_edge.parity.gates.Gates``."""
     schema: int = SCHEMA_VERSION
 
 

@@ -9,6 +9,7 @@ import typer
 
 from resnet_edge.cli.bundling import bundle
 from resnet_edge.cli.choosing import recommend
+from resnet_edge.cli.comparing import compare
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.looking import doctor, inspect
 from resnet_edge.cli.making import export, finetune, run
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _STEPS = (run, finetune, export, reference, parity, bench, report, bundle)
-for _command in (*_STEPS, recommend, inspect, doctor):
+for _command in (*_STEPS, recommend, compare, inspect, doctor):
     app.command()(_command)
 
 
@@ -44,7 +45,7 @@ def root(
     commands = [c.callback for c in app.registered_commands if c.callback is not None]
     known = {command.__name__: option_types(command) for command in commands}
     everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
-    for word in ("file", "device", "as_json"):  # of one call, not of a project
+    for word in ("file", "device", "before", "after", "as_json"):  # of one call, not of a project
         del everything[word]
     values = read_config(path, everything)
     context.default_map = {

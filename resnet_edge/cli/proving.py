@@ -9,14 +9,16 @@ from pathlib import Path
 
 import typer
 
+from resnet_edge.cli import again
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
 from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
-from resnet_edge.cli.settings import present_formats
+from resnet_edge.cli.settings import only_saved_answers, present_formats
 from resnet_edge.latency import MLPERF, LatencySpec
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
 from resnet_edge.parity.gates import Gates
+from resnet_edge.parity.judging import GateChanges
 from resnet_edge.pictures import Fit
 from resnet_edge.report import units
 from resnet_edge.results import Verdict
@@ -70,11 +72,15 @@ def parity(
 ) -> None:
     """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
     from resnet_edge.report.content import worst_verdict
-    from resnet_edge.steps.parity import check_parity
+    from resnet_edge.steps.parity import check_parity, judge_saved
 
     gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
-    options = Options(out=out, formats=present_formats(out, formats), gates=gates)
-    result = check_parity(options, Terminal(quiet=as_json)).result
+    if only_saved_answers(out, formats):
+        compared = judge_saved(Options(out=out, gates=gates), Terminal(quiet=as_json))
+    else:
+        options = Options(out=out, formats=present_formats(out, formats), gates=gates)
+        compared = check_parity(options, Terminal(quiet=as_json))
+    result = compared.result
     if as_json:
         print_json(result)
     else:
@@ -126,6 +132,13 @@ def report(
     out: p.Out = BUILD,
     formats: p.Formats = "",
     device: p.DeviceFile = None,
+    fp32_agreement: again.Fp32Agreement = None,
+    fp32_max_logit: again.Fp32MaxLogit = None,
+    fp16_agreement: again.Fp16Agreement = None,
+    int8_accuracy: again.Int8Accuracy = None,
+    confidence: again.Confidence = None,
+    max_p90_ms: again.MaxP90Ms = None,
+    max_latency_ratio: again.MaxLatencyRatio = None,
     allow_inconclusive: p.AllowInconclusive = False,
     as_json: p.Json = False,
 ) -> None:
@@ -134,10 +147,14 @@ def report(
     from resnet_edge.steps.devices import keep_device_result
     from resnet_edge.steps.report import make_report
 
+    changes = GateChanges(
+        *(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence),
+        *(max_p90_ms, max_latency_ratio),
+    )
     options = Options(out=out, formats=present_formats(out, formats))
     if device is not None:
         keep_device_result(options.layout, device, Terminal(quiet=as_json))
-    written = make_report(options, Terminal(quiet=as_json))
+    written = make_report(options, Terminal(quiet=as_json), changes)
     if as_json:
         print_json(report_json(written.content))
     else:

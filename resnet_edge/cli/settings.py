@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from converters.quantization.choices import Level, RangeMethod, Target
-from resnet_edge.artifacts import load_artifacts
+from resnet_edge.artifacts import ARTIFACT_NAMES, load_artifacts, sidecar_path
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.options import QuantizationOptions, parse_formats
@@ -96,6 +96,13 @@ def present_formats(out: Path, formats: str) -> tuple[str, ...]:
     if formats:
         return parse_formats(formats)
     return tuple(artifact.name for artifact in load_artifacts(Layout(out).artifacts))
+
+
+def only_saved_answers(out: Path, formats: str) -> bool:
+    """Whether ``out`` has the answers of artifacts and no artifact; asking for some wants files."""
+    layout = Layout(out)
+    present = any(sidecar_path(layout.artifacts / name).exists() for name in ARTIFACT_NAMES)
+    return layout.parity.exists() and not present and not formats
 
 
 def option_types(command: Callable[..., object]) -> dict[str, type]:

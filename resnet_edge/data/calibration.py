@@ -129,10 +129,6 @@ def read_calibration(path: Path, root: Path) -> CalibrationSet:
         DataError: The file is missing, damaged or of another version.
     """
     record = read_record(_CalibrationFile, path, DataError)
-    if record.schema != CALIBRATION_VERSION:
-        raise DataError(
-            f"{path}: version {record.schema}; expected {CALIBRATION_VERSION}; run finetune again"
-        )
     if not all(0 <= entry.label < len(record.labels) for entry in record.pictures):
         raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
     pictures = tuple(Picture(root / e.name, e.name, e.label, e.sha256) for e in record.pictures)

@@ -102,10 +102,6 @@ def read_manifest(path: Path) -> Manifest:
         DataError: The file is missing, damaged or of another version, or pictures are gone.
     """
     record = read_record(_ManifestFile, path, DataError)
-    if record.schema != MANIFEST_VERSION:
-        raise DataError(
-            f"{path}: version {record.schema}; expected {MANIFEST_VERSION}; run finetune again"
-        )
     split = Split(
         _pictures(record.train, record.root),
         _pictures(record.validation, record.root),

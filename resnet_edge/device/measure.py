@@ -26,6 +26,7 @@ from resnet_edge.latency import LatencySpec
 from resnet_edge.machine import available_cores, describe_machine
 from resnet_edge.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.parity.gates import Gates, not_checked
+from resnet_edge.parity.judging import accuracy_gates
 from resnet_edge.parity.metrics import topk_hits
 from resnet_edge.records import to_json
 from resnet_edge.reference_file import Reference
@@ -226,6 +227,7 @@ class _Session:
             reference_top1=self._accuracy(1),
             reference_top5=self._accuracy(5),
             artifacts=artifacts,
+            gates=accuracy_gates(self._options.gates),
         )
 
     def _accuracy(self, k: int) -> float:

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from resnet_edge.artifacts import ArtifactKind, Quantization
 from resnet_edge.errors import InferenceError, ReferenceFileError
 from resnet_edge.parity import metrics
+from resnet_edge.parity.answers import record_answers
 from resnet_edge.parity.gates import Evidence, Gates, judge_accuracy, not_checked
+from resnet_edge.parity.judging import weigh
 from resnet_edge.results import ArtifactParity, ChangedPicture, ClassResult, GateResult
 
 CONFUSION_CLASSES = 100
@@ -178,16 +180,9 @@ def _compare(
     agree = metrics.agreements(evaluation.reference, probabilities)
     hits = metrics.topk_hits(probabilities, evaluation.labels, 1)
     reference_hits = metrics.topk_hits(evaluation.reference, evaluation.labels, 1)
-    evidence = Evidence(
-        images=len(hits),
-        agreeing=int(agree.sum()),
-        reference_hits=int(reference_hits.sum()),
-        gained=int((hits & ~reference_hits).sum()),
-        lost=int((reference_hits & ~hits).sum()),
-        max_abs_logit=logits.max_abs,
-        logit_range=logits.logit_range,
-        collapse=collapse,
-    )
+    labels = [evaluation.label_names[label] for label in evaluation.labels.tolist()]
+    answers = record_answers(evaluation.hashes, labels, hits, reference_hits, agree)
+    evidence = weigh(answers, len(hits), logits.max_abs, logits.logit_range, collapse)
     return ArtifactParity(
         name=kind.name,
         sha256=sha256,
@@ -207,6 +202,7 @@ def _compare(
         changed=_changed_pictures(evaluation, probabilities, agree),
         collapse=collapse,
         gate=judge_accuracy(kind.precision, evidence, gates),
+        answers=answers,
     )
 
 

@@ -14,7 +14,7 @@ from resnet_edge.errors import InferenceError
 from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
 from resnet_edge.options import Options
-from resnet_edge.parity.gates import Gates, judge_latency
+from resnet_edge.parity.judging import judge_bench_again
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference
 from resnet_edge.results import ArtifactBench, BenchResult, Latency, Machine
@@ -59,7 +59,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")
         found = read_record(BenchResult, path, InferenceError)
-        result = _judge_again(found, reference_p50_s, options.gates)
+        result = judge_bench_again(found, reference_p50_s, options.gates)
         _warn_of_doubts(result, display)
         if result != found:
             _write(options.out, path, result, inputs)
@@ -197,15 +197,6 @@ def _warn_of_doubts(result: BenchResult, display: Display) -> None:
     measured = [(bench.name, latency) for bench in result.artifacts for latency in bench.latencies]
     for sentence in doubt_sentences(measured):
         display.warn(sentence)
-
-
-def _judge_again(result: BenchResult, reference_p50_s: float | None, gates: Gates) -> BenchResult:
-    """What was measured stays true; only the verdicts depend on gates and reference."""
-    artifacts = tuple(
-        replace(a, gate=judge_latency(a.latencies, reference_p50_s, gates))
-        for a in result.artifacts
-    )
-    return replace(result, artifacts=artifacts, reference_p50_s=reference_p50_s)
 
 
 def _write(out: Path, path: Path, result: BenchResult, inputs: dict[str, str]) -> None:

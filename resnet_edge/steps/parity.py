@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from resnet_edge.answer_worker import AnswerJob
-from resnet_edge.artifacts import Artifact, artifact_kind, hash_path, load_artifacts
+from resnet_edge.artifacts import Artifact, Format, artifact_kind, hash_path, load_artifacts
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Advance, Display, Silent
@@ -18,6 +18,7 @@ from resnet_edge.errors import InferenceError, ReferenceFileError
 from resnet_edge.machine import available_cores
 from resnet_edge.options import Options
 from resnet_edge.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
+from resnet_edge.parity.judging import accuracy_gates, judge_again
 from resnet_edge.parity.metrics import topk_hits
 from resnet_edge.pictures import Fit
 from resnet_edge.records import read_record, to_json, write_record
@@ -26,7 +27,11 @@ from resnet_edge.results import ArtifactParity, ParityResult
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
 from resnet_edge.workers import Crew, crew_of, module_command, run_worker
 
-_RUNTIMES = ("tensorflow", "ai-edge-litert", "onnxruntime", "numpy", "pillow", "resnet-edge")
+_RUNTIMES = {
+    Format.SAVED_MODEL: "tensorflow",
+    Format.TFLITE: "ai-edge-litert",
+    Format.ONNX: "onnxruntime",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Compared:
 
 def check_parity(options: Options, display: Display | None = None) -> Compared:
     """Let every artifact answer the whole test split and judge it.
+
+    Answers do not depend on the gates: where only these are others, the saved answers are judged
+    again and nothing is run.
 
     Args:
         options: Where the build is, which artifacts, and the gates.
@@ -57,12 +65,15 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
-        "gates": digest(replace(options.gates, max_p90_ms=None, max_latency_ratio=None)),
-        "versions": digest([version_of(package) for package in _RUNTIMES]),
+        "versions": digest([version_of(package) for package in _packages(artifacts)]),
     }
     if is_current(options.out, "parity", inputs):
-        display.say(f"{layout.parity} is up to date")
-        return Compared(read_record(ParityResult, layout.parity, InferenceError), rebuilt=False)
+        found = read_record(ParityResult, layout.parity, InferenceError)
+        if (judged := judge_again(found, options.gates)) is not None:
+            display.say(f"{layout.parity} is up to date")
+            if judged != found:
+                _write(options, judged, inputs)
+            return Compared(judged, rebuilt=False)
     result = ParityResult(
         model_sha256=reference.info.model_sha256,
         reference_sha256=inputs["reference"],
@@ -71,10 +82,46 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
         reference_top1=_accuracy(reference, 1),
         reference_top5=_accuracy(reference, 5),
         artifacts=_compare_all(options, reference, artifacts, display),
+        gates=accuracy_gates(options.gates),
     )
-    write_record(layout.parity, result)
-    write_stamp(options.out, "parity", inputs, (layout.parity,))
+    _write(options, result, inputs)
     return Compared(result, rebuilt=True)
+
+
+def judge_saved(options: Options, display: Display | None = None) -> Compared:
+    """Judge what ``parity`` wrote by other gates; neither artifacts nor runtimes are needed.
+
+    Args:
+        options: Where the build is, and the gates.
+        display: Where progress is shown.
+
+    Raises:
+        InferenceError: There is no record, or it does not hold the answers.
+    """
+    display = display or Silent()
+    layout = options.layout
+    found = read_record(ParityResult, layout.parity, InferenceError)
+    judged = judge_again(found, options.gates)
+    if judged is None:
+        raise InferenceError(
+            f"{layout.parity}: an earlier version wrote it, without the answers picture by "
+            "picture, and there are no artifacts to ask again; put them back or export them"
+        )
+    display.say(f"no artifacts in {layout.artifacts}: the saved answers are judged again")
+    if judged != found:
+        write_record(layout.parity, judged)
+    return Compared(judged, rebuilt=False)
+
+
+def _write(options: Options, result: ParityResult, inputs: dict[str, str]) -> None:
+    write_record(options.layout.parity, result)
+    write_stamp(options.out, "parity", inputs, (options.layout.parity,))
+
+
+def _packages(artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:
+    """What the answers of these artifacts depend on."""
+    runtimes = {_RUNTIMES[artifact.sidecar.format] for artifact in artifacts}
+    return (*sorted(runtimes), "numpy", "pillow", "resnet-edge")
 
 
 def check_preprocessing(reference: Reference, artifact: Artifact) -> None:

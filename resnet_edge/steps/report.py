@@ -14,6 +14,7 @@ from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.options import Options
+from resnet_edge.parity.judging import GateChanges, judge_bench_by, judge_parity_by
 from resnet_edge.parity.metrics import confusion_matrix, top_answers
 from resnet_edge.records import read_record
 from resnet_edge.reference_file import Reference, check_model, read_reference
@@ -31,6 +32,9 @@ from resnet_edge.steps.devices import read_devices
 from resnet_edge.steps.stamps import version_of
 from resnet_edge.training.record import TrainingRecord
 
+AS_JUDGED = GateChanges()
+"""Verdicts as the results have them."""
+
 CONFUSION_CLASSES = 100
 """Above that a confusion matrix is no picture but a million numbers."""
 
@@ -45,30 +49,33 @@ class Reported:
     content: ReportContent
 
 
-def make_report(options: Options, display: Display | None = None) -> Reported:
-    """Merge everything that was measured into one report.
+def make_report(
+    options: Options, display: Display | None = None, changes: GateChanges = AS_JUDGED
+) -> Reported:
+    """Merge everything that was measured into one report. Nothing is run.
 
     Args:
         options: Where the build is, and which artifacts.
         display: Where progress is shown.
+        changes: Gates to judge the saved results by; the results' files stay as they are.
 
     Raises:
         ResnetEdgeError: Artifacts or results are missing, damaged or of different models.
     """
     display = display or Silent()
-    content = collect(options, display)
+    content = collect(options, display, changes)
     html, markdown, data = write_report(options.out, content)
     display.say(f"report: {html}")
     return Reported(html, markdown, data, content)
 
 
-def collect(options: Options, display: Display) -> ReportContent:
+def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED) -> ReportContent:
     """Read all that the report shows from the files of a build; warn of what is left out."""
     layout = options.layout
     artifacts = load_artifacts(layout.artifacts, options.formats)
     first = artifacts[0].sidecar
-    parity = _read_parity(layout)
-    bench = _read_bench(layout)
+    parity = _read_parity(layout, changes)
+    bench = _read_bench(layout, changes)
     reference = read_reference(layout.reference) if layout.reference.exists() else None
     if reference is not None:
         check_model(reference, first.model_sha256, first.name)
@@ -94,15 +101,18 @@ def collect(options: Options, display: Display) -> ReportContent:
     )
 
 
-def _read_parity(layout: Layout) -> ParityResult | None:
-    return (
-        read_record(ParityResult, layout.parity, InferenceError) if layout.parity.exists() else None
-    )
+def _read_parity(layout: Layout, changes: GateChanges) -> ParityResult | None:
+    if not layout.parity.exists():
+        return None
+    result = read_record(ParityResult, layout.parity, InferenceError)
+    return judge_parity_by(result, changes, str(layout.parity))
 
 
-def _read_bench(layout: Layout) -> BenchResult | None:
+def _read_bench(layout: Layout, changes: GateChanges) -> BenchResult | None:
     path = bench_path(layout.results, describe_machine({}).host)
-    return read_record(BenchResult, path, InferenceError) if path.exists() else None
+    if not path.exists():
+        return None
+    return judge_bench_by(read_record(BenchResult, path, InferenceError), changes)
 
 
 def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:

@@ -117,6 +117,31 @@ def test_what_does_not_fit_is_named(changes, message):
     assert message in str(caught.value)
 
 
+@dataclass(frozen=True)
+class Versioned:
+    value: int
+    schema: int = 2
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (3, "x: written by a newer resnet-edge (schema 3; this one reads 2); update resnet-edge"),
+        (1, "x: written by an older resnet-edge (schema 1; this one reads 2); make the file again"),
+        ("3", "x: schema: got '3'; expected int"),
+    ],
+)
+def test_another_version_is_told_by_its_number_and_not_by_its_keys(version, message):
+    data = {"value": 1, "schema": version}
+    for changed in (data, {**data, "novelty": 1}, {"schema": version}):
+        if version == "3" and changed is not data:
+            continue
+        with pytest.raises(ArtifactError) as caught:
+            from_json(Versioned, changed, "x", ArtifactError)
+        assert str(caught.value) == message
+    assert from_json(Versioned, {"value": 1}, "x", ArtifactError).schema == 2
+
+
 def test_a_missing_key_is_named():
     with pytest.raises(ArtifactError, match=r"^x: key 'value' is missing; make the file again$"):
         from_json(Inner, {}, "x", ArtifactError)

@@ -95,7 +95,7 @@ def test_damaged_file(tmp_path):
     write_calibration(path, choose_calibration(PICTURES, LABELS, 10))
     data = json.loads(path.read_text())
     path.write_text(json.dumps(data | {"schema": 9}))
-    with pytest.raises(DataError, match="version 9; expected 1; run finetune again"):
+    with pytest.raises(DataError, match=r"newer resnet-edge \(schema 9; this one reads 1\); upd"):
         read_calibration(path, tmp_path)
     path.write_text(json.dumps(data | {"labels": ["cat"]}))
     with pytest.raises(DataError, match="a label without a name"):

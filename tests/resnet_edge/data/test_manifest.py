@@ -68,7 +68,7 @@ def test_damaged_file(written):
     path, _, _ = written
     text = path.read_text()
     for change, message in (
-        ({"schema": 7}, "version 7; expected 1; run finetune again"),
+        ({"schema": 7}, r"written by a newer resnet-edge \(schema 7; this one reads 1\); update"),
         ({"labels": ["cat"]}, "a label without a name"),
         ({"fit": "squeeze"}, "fit: got 'squeeze'; expected one of crop, stretch, pad"),
         ({"size": [1, 2, 3]}, "size: got"),

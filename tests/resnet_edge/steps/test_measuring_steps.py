@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from resnet_edge.artifacts import hash_path, load_artifact, write_sidecar
 from resnet_edge.errors import ArtifactError, ReferenceFileError, ResnetEdgeError
 from resnet_edge.options import Options, parse_formats
 from resnet_edge.parity.gates import Gates
+from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference, write_reference
-from resnet_edge.results import Verdict
+from resnet_edge.results import ParityResult, Verdict
 from resnet_edge.steps.bench import measure_latency
-from resnet_edge.steps.parity import check_parity
+from resnet_edge.steps.parity import check_parity, judge_saved
+from resnet_edge.steps.stamps import Stamp, write_stamp
 
 ONE = parse_formats("fp32.tflite")
 
@@ -132,6 +135,72 @@ def test_a_test_picture_that_was_changed(options: Options, edge_photos, tmp_path
     options.layout.parity.unlink()
     with pytest.raises(ResnetEdgeError, match=r"changed since the data were split \(sha256 is"):
         check_parity(options)
+
+
+def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise AssertionError("something was run")
+
+    monkeypatch.setattr("resnet_edge.steps.parity._compare_all", explode)
+    monkeypatch.setattr("resnet_edge.workers.subprocess.Popen", explode)
+
+
+def test_other_gates_judge_the_saved_answers_and_run_nothing(options: Options, monkeypatch):
+    before = check_parity(options).result
+    forbid_inference(monkeypatch)
+    stricter = replace(options, gates=Gates(int8_accuracy=1.0, fp32_max_logit=0.0))
+    done = check_parity(stricter)
+    assert not done.rebuilt
+    assert [a.gate.verdict for a in done.result.artifacts] == [
+        *(Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.FAIL),
+    ]
+    assert done.result.gates["fp32_max_logit"] == 0.0
+    assert check_parity(stricter).result == read_record(
+        ParityResult, options.layout.parity, ResnetEdgeError
+    )
+    assert check_parity(options).result == before
+
+
+def test_saved_answers_are_judged_where_the_artifacts_are_gone(
+    options: Options, recorder, monkeypatch
+):
+    before = check_parity(options).result
+    forbid_inference(monkeypatch)
+    shutil.rmtree(options.layout.artifacts)
+    options.layout.reference.unlink()
+    done = judge_saved(replace(options, gates=Gates(fp32_max_logit=0.0)), recorder)
+    assert done.result.artifacts[0].gate.verdict is Verdict.FAIL
+    assert recorder.said == [
+        f"no artifacts in {options.layout.artifacts}: the saved answers are judged again"
+    ]
+    assert judge_saved(options).result == before
+
+
+def without_answers(options: Options) -> None:
+    """The record as an earlier version wrote it, and as up to date as before."""
+    result = read_record(ParityResult, options.layout.parity, ResnetEdgeError)
+    old = tuple(replace(a, answers=None) for a in result.artifacts)
+    write_record(options.layout.parity, replace(result, artifacts=old, gates={}))
+    stamp = read_record(Stamp, options.out / "cache" / "parity.stamp.json", ResnetEdgeError)
+    write_stamp(options.out, "parity", stamp.inputs, (options.layout.parity,))
+
+
+def test_a_record_of_an_earlier_version_is_measured_again(options: Options):
+    without_answers(options)
+    done = check_parity(options)
+    assert done.rebuilt
+    assert all(a.answers is not None for a in done.result.artifacts)
+
+
+def test_a_record_of_an_earlier_version_without_artifacts(options: Options):
+    without_answers(options)
+    shutil.rmtree(options.layout.artifacts)
+    with pytest.raises(ResnetEdgeError) as caught:
+        judge_saved(options)
+    assert str(caught.value) == (
+        f"{options.layout.parity}: an earlier version wrote it, without the answers picture by "
+        "picture, and there are no artifacts to ask again; put them back or export them"
+    )
 
 
 def test_no_reference(options: Options):

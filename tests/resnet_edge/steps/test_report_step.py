@@ -8,6 +8,7 @@ import pytest
 
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.parity.judging import GateChanges
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference, write_reference
 from resnet_edge.results import LayerQuantization, ParityResult, QuantizationResult, Verdict
@@ -141,6 +142,21 @@ def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Opt
     assert report["model"]["weights"] == "of the user's model plain"
     for name in ("report.md", "report.html"):
         assert "there is no test split; pass --test DIR" in (own.out / name).read_text()
+
+
+def test_other_gates_judge_the_saved_results(options: Options):
+    parity, verdict = options.layout.parity.read_bytes(), Verdict.FAIL
+    changes = GateChanges(fp32_max_logit=0.0, max_p90_ms=1e-6)
+    content = make_report(options, changes=changes).content
+    assert {row.latency_gate.verdict for row in content.artifacts} == {verdict}
+    assert [row.accuracy_gate.verdict for row in content.artifacts] == [
+        *(verdict, Verdict.INCONCLUSIVE, verdict),
+    ]
+    assert "at most 1e-06 ms wanted" in (options.out / "report.md").read_text()
+    assert options.layout.parity.read_bytes() == parity
+    as_judged = make_report(options).content
+    assert as_judged.artifacts[0].accuracy_gate.verdict is Verdict.PASS
+    assert as_judged.artifacts[0].latency_gate.verdict is Verdict.NOT_CHECKED
 
 
 def quantization_of(model_sha256: str) -> QuantizationResult:

@@ -1,0 +1,28 @@
+"""Two builds compared from their saved results alone; nothing is run.
+
+Device-safe: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+from resnet_edge.comparison.comparison import (
+    ArtifactComparison,
+    Comparison,
+    VerdictChange,
+    compare_sides,
+)
+from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
+from resnet_edge.comparison.sources import Side, read_side
+
+__all__ = [
+    "ArtifactComparison",
+    "Change",
+    "Comparison",
+    "Difference",
+    "Figure",
+    "Side",
+    "Tolerance",
+    "VerdictChange",
+    "compare_sides",
+    "read_side",
+]

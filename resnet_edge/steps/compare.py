@@ -1,0 +1,38 @@
+"""Two builds, or two files of results, compared. Needs no TensorFlow, no runtime and no photos."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from resnet_edge.comparison import Comparison, Tolerance, compare_sides, read_side
+from resnet_edge.errors import UsageError
+
+
+def compare(a: Path, b: Path, tolerance: Tolerance | None = None) -> Comparison:
+    """Compare what was measured of two builds, artifact by artifact; nothing is run.
+
+    Args:
+        a: What was before: a build folder, or one file of its results.
+        b: What is now.
+        tolerance: How much worse B may be.
+
+    Returns:
+        Every figure that both have, with its interval; false where one is worse by more than is
+        tolerated.
+
+    Raises:
+        UsageError: A path is missing or holds nothing to compare, both are the same, or a tolerance
+            is no share.
+        ResnetEdgeError: A file is damaged or was written by another version.
+    """
+    tolerance = tolerance or Tolerance()
+    for option, value in (
+        ("--tolerance", tolerance.share),
+        ("--accuracy-tolerance", tolerance.accuracy),
+    ):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{option}: got {value}; expected a share, 0 or more")
+    if a.exists() and b.exists() and a.samefile(b):
+        raise UsageError(f"A and B are both {a}; expected two builds, or two files of results")
+    return compare_sides(read_side(a), read_side(b), tolerance)
