@@ -14,6 +14,9 @@ from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 
 FILE_IDENTIFIER = b"TFL3"
 
+SIGNATURE = b"serving_default"
+"""Name of the signature, as the TFLite converter gives it."""
+
 
 def read_flatbuffer(data: bytes) -> schema.ModelT:
     """Parse a TFLite file into the schema's object tree, weights included.
@@ -41,15 +44,17 @@ def write_flatbuffer(model: schema.ModelT) -> bytes:
 def name_endpoints(model: schema.ModelT) -> None:
     """Call the input ``image`` and the output ``probabilities``, as in every other format.
 
-    The signature (what ``get_signature_runner`` goes by) is made to say the same.
+    The one signature (what ``get_signature_runner`` goes by) says the same.
     """
     graph = model.subgraphs[0]
     image, answer = int(graph.inputs[0]), int(graph.outputs[0])
     graph.tensors[image].name = INPUT_NAME.encode()
     graph.tensors[answer].name = OUTPUT_NAME.encode()
-    for signature in model.signatureDefs or []:
-        signature.inputs = [_tensor_map(INPUT_NAME, image)]
-        signature.outputs = [_tensor_map(OUTPUT_NAME, answer)]
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+    signature.inputs = [_tensor_map(INPUT_NAME, image)]
+    signature.outputs = [_tensor_map(OUTPUT_NAME, answer)]
+    model.signatureDefs = [signature]
 
 
 def use_uint8_input(model: schema.ModelT) -> None:

@@ -5,6 +5,7 @@ Runs on the device too: standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from pathlib import Path
 from resnet_edge.results import Machine
 
 CPUINFO = Path("/proc/cpuinfo")
+MEMINFO = Path("/proc/meminfo")
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
+MEMORY_USED = Path("/sys/fs/cgroup/memory.current")
 
 CPU_FEATURES = (
     # x86: float32 and float16 conversion, then integer dot products, then matrix units
@@ -90,6 +94,29 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory_bytes(
+    meminfo: Path = MEMINFO, limit: Path = MEMORY_LIMIT, used: Path = MEMORY_USED
+) -> int | None:
+    """Bytes that programs may take now: the machine's, or less where a container is held to less.
+
+    Args:
+        meminfo: Linux' account of the memory.
+        limit: The control group's limit, in bytes.
+        used: What the control group takes of it.
+
+    Returns:
+        None where the system does not tell.
+    """
+    try:
+        lines = meminfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    with contextlib.suppress(OSError, ValueError):  # no limit, which the file calls "max"
+        free.append(int(limit.read_text()) - int(used.read_text()))
+    return min(free, default=None)
 
 
 def _read_cores(cpuinfo: Path) -> list[dict[str, str]]:

@@ -45,8 +45,10 @@ from converters.quantization.simulation import (
 MOST_PICTURES = 64
 """More change little: the noise of a layer is an average over all values of the logits."""
 
-FEWEST_OF_LARGE = 8
-"""Of large pictures; those of a batch (``PIXELS_PER_BATCH``) would be 4 at 224x224."""
+FEWEST_OF_LARGE = 4
+"""Of large pictures, which have many values of every layer each. Already at 64x64 the shares of 4
+pictures correlate by 0.95 to 0.97 with those of 64, with four of the five guiltiest the same (a
+trained ResNet50)."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class _Rounding:
             if op.index in indices or not changed.keys().isdisjoint(op.inputs):
                 changed[op.output] = self._step(op, values, op.index in indices, means)
                 self._forget(op, changed)
-        return values[self.network.logits]
+        return _finite(self.operations[-1], values[self.network.logits])
 
     def compare_outputs(
         self,
@@ -253,8 +255,10 @@ class _Rounding:
             output = activate(op, found)
         else:
             output = compute(self.constants if rounds else self.network, op, values)
+        if not rounds:  # what is not finite stays so, to the logits
+            return output
         output = _finite(op, output)  # before a range could hide that it is not
-        if rounds and op.output in self.tensors:
+        if op.output in self.tensors:
             span = widened(self.scheme.ranges[op.output])
             output = fake_quantize(output, span.low, span.high)
         return output
@@ -286,7 +290,7 @@ def _to_logits(network: Network) -> Iterator[Operation]:
 def _spread(network: Network, pictures: np.ndarray) -> np.ndarray:
     """A bounded number of pictures from all over."""
     height, width = network.shapes[network.image][1:3]
-    most = max(FEWEST_OF_LARGE, 2 * PIXELS_PER_BATCH // (height * width))
+    most = max(FEWEST_OF_LARGE, PIXELS_PER_BATCH // (height * width))
     count = min(MOST_PICTURES, most, len(pictures))
     return np.asarray(pictures[np.linspace(0, len(pictures) - 1, count).astype(int)])
 

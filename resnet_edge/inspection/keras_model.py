@@ -93,6 +93,26 @@ def read_keras_model(path: Path) -> Contents:
         ) from problem
 
 
+def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
+    """Inputs and outputs as far as the network's description says them, in milliseconds.
+
+    Args:
+        path: A ``.keras`` file.
+
+    Returns:
+        Both empty where it is no such file, or describes itself otherwise than Keras 3 does: what
+        loads it has the words for that.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES:
+                return (), ()
+            config = json.loads(archive.read(CONFIG_FILE))
+        return _endpoints(config, "input_layers"), _endpoints(config, "output_layers")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile):
+        return (), ()
+
+
 def _words(problem: Exception) -> str:
     lines = str(problem).strip().splitlines()
     return lines[0][:200] if lines else type(problem).__name__

@@ -1,11 +1,8 @@
-"""``model.keras`` to artifacts with sidecars. Converters run in worker processes, side by side."""
+"""``model.keras`` to artifacts with sidecars: what has to be made, and of what."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Mapping
-from concurrent.futures import as_completed
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,13 +19,14 @@ from resnet_edge.data.calibration import CalibrationSet, read_calibration
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display, Silent
-from resnet_edge.errors import ArtifactError, ModelError, UsageError
+from resnet_edge.errors import ArtifactError, UsageError
+from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.machine import available_cores
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.options import Options
 from resnet_edge.pictures import Fit
-from resnet_edge.records import from_json, write_record
-from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.steps.converting import convert
+from resnet_edge.steps.export_job import ExportJob
 from resnet_edge.steps.prepare import (
     TRAINING_SPLIT,
     check_calibration,
@@ -37,18 +35,11 @@ from resnet_edge.steps.prepare import (
     read_labels,
 )
 from resnet_edge.steps.stamps import digest, version_of
-from resnet_edge.workers import Crew, WorkerError, crew_of, module_command, run_worker
 
 _TOOLS: Mapping[Format, tuple[str, ...]] = {
     Format.SAVED_MODEL: (),
     Format.TFLITE: ("litert-quantizer", "ai-edge-litert"),
     Format.ONNX: ("tf2onnx", "onnx", "onnxruntime"),
-}
-_ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-    "KERAS_BACKEND": "tensorflow",
-    "TF_ENABLE_ONEDNN_OPTS": "1",  # off by default on some processors, and 3 times slower then
 }
 
 
@@ -89,7 +80,7 @@ def export(options: Options, model: Path | None = None, display: Display | None 
                 display.warn(warning)
             pixels = _decode_calibration(options, source, Fit(base.fit), calibration, display)
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
-        _convert(jobs, options, display)
+        convert(jobs, options.layout.cache, display)
     else:
         display.say(f"all {len(options.formats)} artifacts are up to date")
     artifacts = tuple(load_artifact(base.artifacts / name) for name in options.formats)
@@ -132,15 +123,12 @@ def describe_model(options: Options, source: Path) -> ModelInfo:
         raise UsageError(f"{source}: no such model; make it with `resnet-edge finetune`")
     info = read_model_info(source)
     if info is None:
-        from resnet_edge.model.classifiers import load_classifier
-
         if options.model.preprocessing is None:
             raise UsageError(
                 f"{source} does not say what it expects of pictures; pass --preprocessing "
                 "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
             )
-        classes = int(load_classifier(source).outputs[0].shape[-1])
-        names = tuple(f"class {index}" for index in range(classes))
+        names = tuple(f"class {index}" for index in range(_count_classes(source)))
         info = ModelInfo(
             source.stem, names, options.model.preprocessing, options.data.fit.value, source.name
         )
@@ -273,78 +261,27 @@ def _input_size(options: Options, source: Path) -> tuple[int, int]:
 
 
 def input_size(source: Path) -> tuple[int, int]:
-    """Height and width a ``.keras`` classifier takes, in pixels."""
-    from resnet_edge.model.classifiers import load_classifier
+    """Height and width a ``.keras`` classifier takes, in pixels.
 
-    height, width = load_classifier(source).inputs[0].shape[1:3]
-    return int(height), int(width)
-
-
-def _convert(jobs: tuple[ExportJob, ...], options: Options, display: Display) -> None:
-    """Run one worker for TFLite and then one for the other formats.
-
-    Not side by side: TensorFlow's converter alone takes 3.5 GiB for a ResNet50, and a machine
-    with 4 GB shall do.
+    Raises:
+        ModelError: It is no ``.keras`` classifier, or its size is not fixed.
     """
-    plans = {
-        "export-tflite": tuple(job for job in jobs if job.format is Format.TFLITE),
-        "export-others": tuple(job for job in jobs if job.format is not Format.TFLITE),
-    }
-    total = sum(len(job.names) for job in jobs)
-    written: list[str] = []
-    with (
-        display.bar("exporting") as advance,
-        crew_of(1) as crew,
-    ):
+    inputs, _ = read_endpoints(source)
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    if shape is None or len(shape) != 4 or None in shape[1:3]:
+        from resnet_edge.model.classifiers import load_classifier
 
-        def listen(event: ExportEvent) -> None:
-            if event.stage == "warning":
-                display.warn(event.words)
-            elif event.stage == "found":
-                display.say(event.words)
-            elif event.total and event.stage != "written":
-                advance(event.done, event.total, f"{event.stage} {event.words}".strip())
-            elif event.stage == "written":
-                written.append(event.artifact)
-                display.say(f"{event.artifact} written")
-                advance(len(written), total)
-
-        running = [
-            crew.pool.submit(
-                _run_worker, name, ExportPlan(plan), options.layout.cache, listen, crew
-            )
-            for name, plan in plans.items()
-            if plan
-        ]
-        try:
-            for future in as_completed(running):
-                future.result()
-        finally:
-            crew.dismiss()
-            _remove_parts(options.layout.artifacts)
+        shape = tuple(load_classifier(source).inputs[0].shape)
+    height, width = (int(side) for side in shape[1:3] if side is not None)
+    return height, width
 
 
-def _remove_parts(artifacts: Path) -> None:
-    """Remove what killed workers, of this run or an earlier one, had begun to write."""
-    for path in artifacts.glob(".*.part"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _count_classes(source: Path) -> int:
+    """How many classes a classifier tells apart; loads it only where its description is silent."""
+    _, outputs = read_endpoints(source)
+    shape = outputs[0].shape if len(outputs) == 1 else None
+    if shape is None or len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        from resnet_edge.model.classifiers import load_classifier
 
-
-def _run_worker(
-    name: str,
-    plan: ExportPlan,
-    cache: Path,
-    listen: Callable[[ExportEvent], None],
-    crew: Crew,
-) -> None:
-    path = cache / f"{name}.job.json"
-    write_record(path, plan)
-    command = module_command("resnet_edge.steps.export_worker", str(path))
-    failure: str | None = None
-    try:
-        for line in run_worker(command, name, _ENVIRONMENT, crew=crew):
-            event = from_json(ExportEvent, json.loads(line), name, ArtifactError)
-            failure = event.error or failure
-            listen(event)
-    except WorkerError as problem:
-        raise ModelError(failure or str(problem)) from problem
+        return int(load_classifier(source).outputs[0].shape[-1])
+    return int(shape[1])

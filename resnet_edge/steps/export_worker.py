@@ -1,7 +1,7 @@
 """The process that converts: ``python -m resnet_edge.steps.export_worker JOB.json``.
 
 Converters leak memory, print what they like and take global switches; a process of their own keeps
-all that away, and two of them use two cores.
+all that away.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ from resnet_edge.results import LayerQuantization, QuantizationResult, Quantizat
 from resnet_edge.steps.export_job import ExportEvent, ExportJob
 
 Report = Callable[[ExportEvent], None]
+POLL_S = 0.1
 _NAMED = 3  # unstable layers that a message names
 
 
@@ -60,13 +62,15 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
 
     layers = {layer.name for layer in serving._flatten_layers()}
     calibrated = calibrate(float32, pictures, method, layers, threads=job.threads, progress=show)
+    if not options.budget_minutes:  # nothing changes it any more, and another worker waits for it
+        save_calibrated(job.quantized, float32, calibrated)
     guilty = _find_guilty(calibrated, pictures, show, report)
     result = _result(job, calibrated, guilty, len(pictures))
     result = replace(result, float32_sha256=hashlib.sha256(float32).hexdigest())
     write_record(job.findings, result)
     if options.budget_minutes:
         calibrated = _search(job, float32, calibrated, guilty, result, report)
-    save_calibrated(job.quantized, float32, calibrated)
+        save_calibrated(job.quantized, float32, calibrated)
     quantized = Quantized(float32, calibrated, _findings(calibrated))
     _tell(quantized, report)
     return quantized
@@ -84,9 +88,14 @@ def _find_guilty(
 
 
 def load_quantized(job: ExportJob) -> Quantized:
-    """Read what another worker calibrated."""
+    """Read what another worker calibrates, as soon as it has.
+
+    Where that one fails, the process that started both ends this one.
+    """
     if job.pictures is None:
         raise ArtifactError("calibration: no pictures; pass --calibration DIR")
+    while not job.quantized.exists():
+        time.sleep(POLL_S)
     float32, calibrated = load_calibrated(job.quantized)
     return Quantized(float32, calibrated, _findings(calibrated))
 

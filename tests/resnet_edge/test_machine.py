@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.machine import available_cores, describe_machine
+from resnet_edge.machine import available_cores, available_memory_bytes, describe_machine
 
 EPYC = """processor\t: 0
 model name\t: AMD EPYC 7B13
@@ -77,3 +77,19 @@ def test_cores_are_those_that_may_be_used(monkeypatch):
     monkeypatch.delattr("os.sched_getaffinity")
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert available_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "expected"),
+    [(None, None, 3 << 20), ("max", "0", 3 << 20), ("4000000", "1000000", 3_000_000)],
+)
+def test_available_memory(tmp_path: Path, limit, used, expected):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 4096 kB\nMemAvailable:    3072 kB\n")
+    paths = []
+    for name, text in (("limit", limit), ("used", used)):
+        paths.append(tmp_path / name)
+        if text is not None:
+            paths[-1].write_text(f"{text}\n")
+    assert available_memory_bytes(meminfo, *paths) == expected
+    assert available_memory_bytes(tmp_path / "none", *paths) is None
