@@ -186,6 +186,8 @@ def judge_latency(
     words.append(f"with {best.threads} thread{'s' if best.threads > 1 else ''}")
     if best.noisy:
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
+    if best.in_groups and gates.max_p90_ms is not None:
+        words.append(f"slow queries came in groups, so this is less sure than {CONFIDENCE:.0%}")
     worst = max(judged, key=lambda result: _WORSE.index(result.verdict))
     return replace(worst, reason=", ".join(words))
 

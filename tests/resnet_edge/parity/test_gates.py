@@ -209,6 +209,15 @@ def test_a_p90_just_at_its_limit_is_never_decided():
     assert "which decides nothing: no number of queries would, with 1 thread" in result.reason
 
 
+def test_slow_queries_in_groups_are_said():
+    apart = replace(_counted(0, 64), samples_s=((0.01,) * 10 + (0.02,)) * 20)
+    assert "in groups" not in judge_latency([apart], None, Gates(max_p90_ms=50)).reason
+    samples = ((0.01,) * 40 + (0.02, 0.03, 0.03, 0.03)) * 5
+    grouped = Latency("LiteRT", 1, samples, 0.1, 0.1, 10**6, 10)
+    result = judge_latency([grouped], None, Gates(max_p90_ms=50))
+    assert result.reason.endswith("slow queries came in groups, so this is less sure than 99%")
+
+
 def test_the_worse_of_both_latency_gates_counts():
     gates = Gates(max_p90_ms=15, max_latency_ratio=1.5)
     few = [_counted(0, 3)]
