@@ -201,7 +201,7 @@ def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:
     held, bound_s = within_limit(over, queries), latency.p90_bound_s
     reason = f"p90 {latency.p90_s * 1e3:.4g} ms"
     if bound_s is not None:
-        reason += f", at most {bound_s * 1e3:.4g} ms with {CONFIDENCE:.0%} confidence"
+        reason += f", bound {bound_s * 1e3:.4g} ms at {CONFIDENCE:.0%} confidence"
     reason += f" (at most {limit_ms:g} ms wanted)"
     if held is not None:
         return GateResult(Verdict.PASS if held else Verdict.FAIL, reason)

@@ -161,7 +161,7 @@ def test_latency_is_judged_with_the_fastest_thread_count():
     result = judge_latency(BOTH, None, Gates(max_p90_ms=15))
     assert result.verdict is Verdict.PASS
     assert result.reason == (
-        "p90 12 ms, at most 12 ms with 99% confidence (at most 15 ms wanted), with 2 threads"
+        "p90 12 ms, bound 12 ms at 99% confidence (at most 15 ms wanted), with 2 threads"
     )
     assert judge_latency(BOTH[:1], None, Gates(max_p90_ms=15)).verdict is Verdict.FAIL
 
@@ -198,7 +198,7 @@ def test_an_undecided_p90_says_how_many_queries_would_decide():
     )
     result = judge_latency([_counted(2, 80)], None, Gates(max_p90_ms=15))
     assert result.reason.startswith(
-        "p90 10 ms, at most 20 ms with 99% confidence (at most 15 ms wanted), "
+        "p90 10 ms, bound 20 ms at 99% confidence (at most 15 ms wanted), "
         "2 of 80 queries took longer, which decides nothing: about "
     )
 
