@@ -4,9 +4,10 @@
 
 First on distributions whose p90 is known, every run drawn anew; then on the samples of real `bench`
 runs, cut into pieces of so many queries in a row, where the whole run's p90 stands for the truth
-(so runs with few pieces are left out). "True" is how often the figure of a run is at or above the
-truth: 99 % or more is what the bound promises, about half is what a plain percentile has. "Above"
-is by how much the figure lies above the truth, in the median run.
+(so runs with few pieces are left out), and on the same samples in a random order: what differs is
+that a machine's speed changes for a while. "True" is how often the figure of a run is at or above
+the truth: 99 % or more is what the bound promises, about half is what a plain percentile has.
+"Above" is by how much the figure lies above the truth, in the median run.
 """
 
 from __future__ import annotations
@@ -44,12 +45,17 @@ def main() -> int:
             print_row(name, runs, truth)
     for path in options.records:
         for name, samples in measured(path):
-            truth = plain_p90(samples[np.newaxis])[0]
-            for count in COUNTS:
-                pieces = len(samples) // count
-                if pieces >= LEAST_PIECES:
-                    print_row(name, samples[: pieces * count].reshape(pieces, count), truth)
+            print_pieces(name, samples)
+            print_pieces(f"{name}, shuffled", np.random.default_rng(0).permutation(samples))
     return 0
+
+
+def print_pieces(name: str, samples: np.ndarray) -> None:
+    truth = plain_p90(samples[np.newaxis])[0]
+    for count in COUNTS:
+        pieces = len(samples) // count
+        if pieces >= LEAST_PIECES:
+            print_row(name, samples[: pieces * count].reshape(pieces, count), truth)
 
 
 def normal(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -99,7 +105,7 @@ def measured(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the name and the samples of every measurement."""
     for bench in read_record(BenchResult, path, InferenceError).artifacts:
         for latency in bench.latencies:
-            yield f"{bench.name}, {latency.threads} threads", np.array(latency.samples_s)
+            yield f"{bench.name} ({latency.threads})", np.array(latency.samples_s)
 
 
 def plain_p90(runs: np.ndarray) -> np.ndarray:
@@ -118,7 +124,8 @@ def print_row(name: str, runs: np.ndarray, truth: float) -> None:
     cells = [name, str(runs.shape[1]), f"{len(runs):,}"]
     for figures in (plain_p90(runs), bound(runs)):
         cells.append(f"{np.mean(figures >= truth):.2%}".replace("%", " %"))
-        cells.append(f"{statistics.median(figures.tolist()) / truth - 1:+.1%}".replace("%", " %"))
+        above = round(statistics.median(figures.tolist()) / truth - 1, 3) + 0.0  # no -0.0
+        cells.append(f"{above:+.1%}".replace("%", " %"))
     print(f"| {' | '.join(cells)} |")
 
 

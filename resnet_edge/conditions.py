@@ -1,7 +1,7 @@
 """Reads what else is true of the machine while it measures: clocks, heat, throttling, other load.
 
 Runs on the device too: standard library only. What a machine does not tell is left empty, never
-guessed.
+guessed. Times are seconds, frequencies hertz, temperatures degrees Celsius.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from resnet_edge.results import Conditions, CoreClock, Temperature
 
 COMMAND_LIMIT_S = 5.0
 
@@ -34,6 +32,46 @@ _PI_SINCE_START = 16
 _NOT_BUSY = (3, 4, 7, 8, 9)
 """Columns of /proc/stat: idle, waiting for disks, stolen; guests are part of user and nice."""
 _STOLEN = 7
+
+
+@dataclass(frozen=True)
+class CoreClock:
+    """A core's frequency and who governs it, as Linux' cpufreq has it."""
+
+    core: int
+    governor: str
+    before_hz: int
+    after_hz: int
+    limit_hz: int
+    """The most that is allowed now."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """One of the system's thermal zones."""
+
+    zone: str
+    before_c: float
+    after_c: float
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What else was true of the machine while it measured; empty or None is not readable there."""
+
+    seconds: float
+    """From the first query to the last sample, the warm-up too."""
+    cores: tuple[int, ...]
+    """Those that the process may use."""
+    clocks: tuple[CoreClock, ...] = ()
+    """Of these cores."""
+    temperatures: tuple[Temperature, ...] = ()
+    throttled: tuple[str, ...] | None = None
+    """What held the processor back meanwhile, in words; empty where nothing did."""
+    other_load: float | None = None
+    """How many of these cores others kept busy, on average."""
+    stolen_load: float | None = None
+    """How many of these cores the host of a virtual machine kept for others, on average."""
 
 
 def ask_firmware() -> str:

@@ -26,6 +26,7 @@ class Doubt(enum.Enum):
     FEW = "few queries"
     NOISY = "noisy"
     DRIFTING = "drifting"
+    GROUPED = "slow in groups"
     UNSETTLED = "not settled"
     THROTTLED = "throttled"
     POWERSAVE = "governor powersave"
@@ -33,7 +34,7 @@ class Doubt(enum.Enum):
     STOLEN = "cores taken by the host"
 
 
-SYMPTOMS = (Doubt.NOISY, Doubt.DRIFTING, Doubt.UNSETTLED)
+SYMPTOMS = (Doubt.NOISY, Doubt.DRIFTING, Doubt.GROUPED, Doubt.UNSETTLED)
 """What needs a cause."""
 
 _SENTENCES = {
@@ -42,6 +43,8 @@ _SENTENCES = {
     "the median for {names}.",
     Doubt.DRIFTING: "The latency drifted: the median of the second half of the samples is over 5 % "
     "off the first half's for {names}.",
+    Doubt.GROUPED: "Slow queries came in groups, so the bound of p90 is less sure than 99 % for "
+    "{names}.",
     Doubt.UNSETTLED: "The latency still changed when the warm-up ended: {names}.",
     Doubt.THROTTLED: "The processor was throttled while it ran {names}.",
     Doubt.POWERSAVE: "The cores' governor was powersave while they ran {names}.",
@@ -62,7 +65,7 @@ _ADVICE = {
 
 NO_CAUSE = (
     "No cause was seen in governor, throttling or other load, as far as they can be read here: "
-    "measure longer, for instance --min-seconds 60, on an idle machine before relying on it."
+    "measure longer, for instance --min-seconds 60, on an idle machine of its own."
 )
 
 
@@ -72,6 +75,7 @@ def doubts_of(latency: Latency) -> tuple[Doubt, ...]:
         Doubt.FEW: latency.p90_bound_s is None,
         Doubt.NOISY: latency.noisy,
         Doubt.DRIFTING: latency.drifting,
+        Doubt.GROUPED: latency.in_groups,
         Doubt.UNSETTLED: not latency.settled,
     }
     if (seen := latency.conditions) is not None:
@@ -100,23 +104,31 @@ def advice_for(doubt: Doubt, beside: Sequence[Doubt]) -> str:
 
 
 def doubt_sentences(measured: Sequence[tuple[str, Latency]]) -> tuple[str, ...]:
-    """Say what speaks against measurements: a sentence or two for each doubt, with their names.
+    """Say what speaks against measurements and what to do, every doubt and every advice once.
 
     Args:
         measured: Latencies with their artifacts' names.
     """
-    found = [(_title(name, latency.threads), doubts_of(latency)) for name, latency in measured]
+    found = [(name, latency.threads, doubts_of(latency)) for name, latency in measured]
     sentences = []
     for doubt in Doubt:
-        doubted = [(name, doubts) for name, doubts in found if doubt in doubts]
+        doubted = [(name, threads) for name, threads, doubts in found if doubt in doubts]
         if doubted:
             everything = len(doubted) == len(measured) > 3
-            names = "all measurements" if everything else ", ".join(name for name, _ in doubted)
-            advice = dict.fromkeys(advice_for(doubt, doubts) for _, doubts in doubted)
+            names = "all measurements" if everything else name_measurements(doubted)
             sentence = _SENTENCES[doubt].format(names=names)
-            sentences.append(" ".join((sentence, *filter(None, advice))))
+            sentences.append(f"{sentence} {_ADVICE[doubt]}" if doubt in _ADVICE else sentence)
+    if any(advice_for(doubt, doubts) == NO_CAUSE for _, _, doubts in found for doubt in doubts):
+        sentences.append(NO_CAUSE)
     return tuple(sentences)
 
 
-def _title(name: str, threads: int) -> str:
-    return f"{name} ({threads} thread{'' if threads == 1 else 's'})"
+def name_measurements(measured: Sequence[tuple[str, int]]) -> str:
+    """Name files and thread counts, for instance ``a.onnx (1, 2 threads), b.onnx (1 thread)``."""
+    counts: dict[str, list[int]] = {}
+    for name, threads in measured:
+        counts.setdefault(name, []).append(threads)
+    return ", ".join(
+        f"{name} ({', '.join(map(str, threads))} thread{'' if threads == [1] else 's'})"
+        for name, threads in counts.items()
+    )

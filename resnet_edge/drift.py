@@ -1,4 +1,6 @@
-"""Whether samples in order drift: their second half against their first.
+"""Whether samples in order are all of one kind, or drift, or have their slow ones in groups.
+
+Percentiles and their bounds take queries as independent of one another; such samples are not.
 
 Runs on the device too: standard library only.
 """
@@ -17,6 +19,10 @@ SURE = 3.0
 """Standard deviations of the rank sum that are no chance: one run in 370 without any drift. The
 ranks are all that it looks at, so a few stray samples decide nothing."""
 
+GROUPED = 0.2
+"""Correlation of being slow with the query before being slow that counts as groups: as if only
+(1 - 0.2) / (1 + 0.2), two thirds of the queries, had been asked."""
+
 
 def change_of_median(samples: Sequence[float]) -> float:
     """Median of the second half over the first half's, less 1; 0 for a single sample."""
@@ -30,6 +36,21 @@ def drifts(samples: Sequence[float]) -> bool:
     if not first or abs(change_of_median(samples)) < SMALLEST:
         return False
     return abs(rank_sum_deviation(first, second)) > SURE
+
+
+def in_groups(samples: Sequence[float], limit: float) -> bool:
+    """Whether those over ``limit`` come in groups, more than chance (Wald-Wolfowitz runs test)."""
+    slow = [sample > limit for sample in samples]
+    count, over = len(slow), sum(slow)
+    if not 0 < over < count:
+        return False
+    changes = sum(slow[i] != slow[i - 1] for i in range(1, count))
+    expected = 2 * over * (count - over) / count
+    variance = expected * (expected - 1) / (count - 1)
+    if variance <= 0:
+        return False
+    certain = (expected - changes) / math.sqrt(variance) > SURE
+    return certain and 1 - changes / expected > GROUPED
 
 
 def _halves(samples: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from resnet_edge.conditions import Conditions
 from resnet_edge.errors import InferenceError, UsageError
-from resnet_edge.results import Conditions, Latency, Provider
+from resnet_edge.results import Latency, Provider
 
 WINDOW = 5
 """Queries whose median is compared with the median of as many before them."""

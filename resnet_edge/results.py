@@ -1,7 +1,7 @@
 """What the measuring steps find out: the records between ``parity``, ``bench`` and ``report``.
 
 Leaf module: standard library only, also on the device. Times are seconds, sizes bytes, shares in
-[0, 1], frequencies hertz, temperatures degrees Celsius.
+[0, 1].
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 import statistics
 from dataclasses import dataclass, field
 
-from resnet_edge.drift import change_of_median, drifts
+from resnet_edge.conditions import Conditions
+from resnet_edge.drift import change_of_median, drifts, in_groups
 from resnet_edge.early_stopping import upper_bound
 
 SCHEMA_VERSION = 1
@@ -164,46 +165,6 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class CoreClock:
-    """A core's frequency and who governs it, as Linux' cpufreq has it."""
-
-    core: int
-    governor: str
-    before_hz: int
-    after_hz: int
-    limit_hz: int
-    """The most that is allowed now."""
-
-
-@dataclass(frozen=True)
-class Temperature:
-    """One of the system's thermal zones."""
-
-    zone: str
-    before_c: float
-    after_c: float
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What else was true of the machine while it measured; empty or None is not readable there."""
-
-    seconds: float
-    """From the first query to the last sample, the warm-up too."""
-    cores: tuple[int, ...]
-    """Those that the process may use."""
-    clocks: tuple[CoreClock, ...] = ()
-    """Of these cores."""
-    temperatures: tuple[Temperature, ...] = ()
-    throttled: tuple[str, ...] | None = None
-    """What held the processor back meanwhile, in words; empty where nothing did."""
-    other_load: float | None = None
-    """How many of these cores others kept busy, on average."""
-    stolen_load: float | None = None
-    """How many of these cores the host of a virtual machine kept for others, on average."""
-
-
-@dataclass(frozen=True)
 class Latency:
     """Latency of one artifact in one runtime with one thread count, batch 1.
 
@@ -291,6 +252,11 @@ class Latency:
     def drifting(self) -> bool:
         """Whether that change is large, and no chance."""
         return drifts(self.samples_s)
+
+    @property
+    def in_groups(self) -> bool:
+        """Whether slow queries came in groups: the bound of p90 then promises less than 99 %."""
+        return in_groups(self.samples_s, self.p90_s)
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,8 @@ def judge_latency(
     words.append(f"with {best.threads} thread{'s' if best.threads > 1 else ''}")
     if best.noisy:
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
+    if best.in_groups and gates.max_p90_ms is not None:
+        words.append(f"slow queries came in groups, so this is less sure than {CONFIDENCE:.0%}")
     worst = max(judged, key=lambda result: _WORSE.index(result.verdict))
     return replace(worst, reason=", ".join(words))
 
@@ -197,7 +199,7 @@ def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:
     held, bound_s = within_limit(over, queries), latency.p90_bound_s
     reason = f"p90 {latency.p90_s * 1e3:.4g} ms"
     if bound_s is not None:
-        reason += f", at most {bound_s * 1e3:.4g} ms with {CONFIDENCE:.0%} confidence"
+        reason += f", bound {bound_s * 1e3:.4g} ms at {CONFIDENCE:.0%} confidence"
     reason += f" (at most {limit_ms:g} ms wanted)"
     if held is not None:
         return GateResult(Verdict.PASS if held else Verdict.FAIL, reason)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from resnet_edge.conditions import Conditions
+from resnet_edge.doubts import name_measurements
 from resnet_edge.report import units
-from resnet_edge.results import ArtifactBench, Conditions, Latency
+from resnet_edge.results import ArtifactBench, Latency
 
 NO_CONDITIONS = Conditions(0.0, ())
 """Of a record in which nothing was read."""
@@ -45,21 +47,28 @@ def build_conditions(benches: Sequence[ArtifactBench]) -> ConditionTable | None:
 
 
 def condition_lines(benches: Sequence[ArtifactBench]) -> tuple[tuple[str, str], ...]:
-    """Return label and text for each condition: every value once, with the files it is of."""
+    """Return label and text for each condition: every value with the files it is of, or the worst.
+
+    What is a quantity differs a little from one measurement to the next; its largest is shown.
+    """
     measured = _measured(benches)
     lines: list[tuple[str, str]] = []
     unreadable = []
     for title, cell in _COLUMNS:
-        names: dict[str, list[str]] = {}
+        found: dict[str, list[tuple[str, int]]] = {}
         for name, latency in measured:
             if value := cell(latency):
-                names.setdefault(value, []).append(f"{name} ({latency.threads})")
-        if not names:
+                found.setdefault(value, []).append((name, latency.threads))
+        if not found:
             unreadable.append(title)
-        elif len(names) == 1:
-            lines.append((title, next(iter(names))))
+        elif len(found) == 1:
+            lines.append((title, next(iter(found))))
+        elif title in _LARGEST:
+            name, latency = max(measured, key=lambda each: _LARGEST[title](each[1]))
+            worst = name_measurements([(name, latency.threads)])
+            lines.append((title, f"{cell(latency)} or less; most with {worst}"))
         else:
-            texts = [f"{value}: {', '.join(files)}" for value, files in names.items()]
+            texts = [f"{value}: {name_measurements(files)}" for value, files in found.items()]
             lines += [(title if not i else "", text) for i, text in enumerate(texts)]
     if measured and unreadable:
         lines.append(("not readable here", ", ".join(unreadable)))
@@ -143,6 +152,12 @@ _MEANINGS = (
     ("other load", "Other load is how many cores other programs kept busy."),
     ("taken by host", "Taken by host is how many cores a virtual machine's host kept from it."),
 )
+
+_LARGEST: dict[str, Callable[[Latency], float]] = {
+    "temperature": lambda latency: max((t.after_c for t in _seen(latency).temperatures), default=0),
+    "other load": lambda latency: _seen(latency).other_load or 0.0,
+    "taken by host": lambda latency: _seen(latency).stolen_load or 0.0,
+}
 
 _COLUMNS: tuple[tuple[str, Callable[[Latency], str]], ...] = (
     ("delegate or provider", _provider),

@@ -21,10 +21,10 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
+from resnet_edge.conditions import Conditions
 from resnet_edge.doubts import advice_for, doubts_of
 from resnet_edge.report.content import ArtifactRow, DeviceSection, ReferenceSection, ReportContent
 from resnet_edge.results import (
-    Conditions,
     GateResult,
     Latency,
     LayerQuantization,
@@ -167,6 +167,7 @@ def _latency(latency: Latency, reference_s: float | None) -> JsonObject:
         "settled": latency.settled,
         "drift": _finite(latency.drift),
         "drifting": latency.drifting,
+        "in_groups": latency.in_groups,
         "doubts": _doubts(latency),
         "reference_ratio": _finite(ratio),
         "provider": None if provider is None else _provider(provider),

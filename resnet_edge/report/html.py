@@ -88,6 +88,11 @@ GLOSSARY = (
         "ran on the machine, or its clock changed.",
     ),
     (
+        "slow in groups",
+        "Slow inferences came one after another (runs test), as when a machine's speed changes for "
+        "a while. The bound takes them as independent, so it promises less than 99 % then.",
+    ),
+    (
         "drifting",
         "The median of the second half of the latency samples is more than 5 % off the first "
         "half's, by more than chance (Mann-Whitney test): the machine heats up or something began.",

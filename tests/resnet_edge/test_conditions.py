@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from resnet_edge import conditions
-from resnet_edge.conditions import Sources, conditions_between, read_state
-from resnet_edge.results import Conditions, CoreClock, Temperature
+from resnet_edge.conditions import (
+    Conditions,
+    CoreClock,
+    Sources,
+    Temperature,
+    conditions_between,
+    read_state,
+)
 
 
 @dataclass

@@ -4,8 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from resnet_edge.doubts import NO_CAUSE, Doubt, advice_for, doubt_sentences, doubts_of
-from resnet_edge.results import Conditions, CoreClock, Latency
+from resnet_edge.conditions import Conditions, CoreClock
+from resnet_edge.doubts import (
+    NO_CAUSE,
+    Doubt,
+    advice_for,
+    doubt_sentences,
+    doubts_of,
+    name_measurements,
+)
+from resnet_edge.results import Latency
 
 QUIET = Conditions(
     seconds=10.0,
@@ -32,6 +40,7 @@ def test_a_sound_measurement_has_no_doubts():
         ({"samples_s": (0.01,) * 63}, Doubt.FEW),
         ({"samples_s": NOISY.samples_s}, Doubt.NOISY),
         ({"samples_s": SLOWING.samples_s}, Doubt.DRIFTING),
+        ({"samples_s": (0.01,) * 95 + (0.02,) * 5 + (0.01,) * 95 + (0.02,) * 15}, Doubt.GROUPED),
         ({"settled": False}, Doubt.UNSETTLED),
     ],
 )
@@ -77,10 +86,17 @@ def test_sentences_name_what_they_are_of():
     busy = replace(NOISY, threads=2, conditions=replace(QUIET, other_load=1.0))
     assert doubt_sentences([("a.onnx", SOUND), ("a.onnx", busy), ("b.onnx", NOISY)]) == (
         "The machine was noisy: the middle half of the latency samples spans over 10 % of the "
-        f"median for a.onnx (2 threads), b.onnx (1 thread). {NO_CAUSE}",
+        "median for a.onnx (2 threads), b.onnx (1 thread).",
         "Other programs took over 5 % of the cores' time while a.onnx (2 threads) ran. "
         "Stop other programs and measure again.",
+        NO_CAUSE,
     )
+
+
+def test_measurements_are_named_by_file():
+    measured = [("a.onnx", 1), ("b.onnx", 4), ("a.onnx", 2), ("c.onnx", 1)]
+    named = "a.onnx (1, 2 threads), b.onnx (4 threads), c.onnx (1 thread)"
+    assert name_measurements(measured) == named
 
 
 def test_what_all_share_is_said_of_all():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from resnet_edge.drift import change_of_median, drifts, rank_sum_deviation
+from resnet_edge.drift import change_of_median, drifts, in_groups, rank_sum_deviation
 
 
 def test_the_median_of_the_second_half_against_the_first():
@@ -49,3 +49,18 @@ def test_a_few_stray_or_few_samples_are_no_drift():
     assert not drifts([1.0] * 100 + [1.0] * 90 + [5.0] * 10)
     assert not drifts([1.0, 2.0])
     assert not drifts([1.0])
+
+
+def test_slow_queries_in_groups():
+    assert in_groups([1.0] * 90 + [2.0] * 10, 1.5)
+    assert in_groups(([1.0] * 18 + [2.0] * 2) * 20, 1.5)  # always two in a row
+    assert not in_groups(([1.0] * 9 + [2.0]) * 20, 1.5)  # never
+    assert not in_groups([1.0] * 100, 1.5)
+    assert not in_groups([2.0], 1.5)
+    assert not in_groups([1.0, 2.0], 1.5)
+
+
+def test_independent_queries_are_in_no_groups():
+    generator = np.random.default_rng(0)
+    runs = generator.standard_normal((300, 200))
+    assert sum(in_groups(run.tolist(), float(np.quantile(run, 0.9))) for run in runs) <= 3

@@ -259,13 +259,13 @@ def test_exit_code_of_a_latency_gate(cli, build):
 
 
 def test_a_latency_gate_of_too_few_queries_is_inconclusive(cli, build):
-    words = ("bench", "--out", build, "--threads", "1", "--min-seconds", "0.05")
+    words = ("bench", "--out", build, "--threads", "1", "--min-seconds", "0")
     words = (*words, "--min-queries", "8", "--max-p90-ms", "1000000")
     ran = cli(*words)
     assert ran.code == 1
     said = "add the queries that their reasons name, or pass --allow-inconclusive"
     assert said in ran.err
-    assert "about 64 queries would (--min-queries 64)" in ran.out
+    assert "about 64 queries would (--min-queries 64)" in " ".join(ran.out.split())
     ran = cli(*words, "--allow-inconclusive")
     assert ran.code == 0
     assert said not in ran.err

@@ -161,7 +161,7 @@ def test_latency_is_judged_with_the_fastest_thread_count():
     result = judge_latency(BOTH, None, Gates(max_p90_ms=15))
     assert result.verdict is Verdict.PASS
     assert result.reason == (
-        "p90 12 ms, at most 12 ms with 99% confidence (at most 15 ms wanted), with 2 threads"
+        "p90 12 ms, bound 12 ms at 99% confidence (at most 15 ms wanted), with 2 threads"
     )
     assert judge_latency(BOTH[:1], None, Gates(max_p90_ms=15)).verdict is Verdict.FAIL
 
@@ -198,7 +198,7 @@ def test_an_undecided_p90_says_how_many_queries_would_decide():
     )
     result = judge_latency([_counted(2, 80)], None, Gates(max_p90_ms=15))
     assert result.reason.startswith(
-        "p90 10 ms, at most 20 ms with 99% confidence (at most 15 ms wanted), "
+        "p90 10 ms, bound 20 ms at 99% confidence (at most 15 ms wanted), "
         "2 of 80 queries took longer, which decides nothing: about "
     )
 
@@ -207,6 +207,15 @@ def test_a_p90_just_at_its_limit_is_never_decided():
     result = judge_latency([_counted(10, 100)], None, Gates(max_p90_ms=15))
     assert (result.verdict, result.queries_needed) == (Verdict.INCONCLUSIVE, None)
     assert "which decides nothing: no number of queries would, with 1 thread" in result.reason
+
+
+def test_slow_queries_in_groups_are_said():
+    apart = replace(_counted(0, 64), samples_s=((0.01,) * 10 + (0.02,)) * 20)
+    assert "in groups" not in judge_latency([apart], None, Gates(max_p90_ms=50)).reason
+    samples = ((0.01,) * 40 + (0.02, 0.03, 0.03, 0.03)) * 5
+    grouped = Latency("LiteRT", 1, samples, 0.1, 0.1, 10**6, 10)
+    result = judge_latency([grouped], None, Gates(max_p90_ms=50))
+    assert result.reason.endswith("slow queries came in groups, so this is less sure than 99%")
 
 
 def test_the_worse_of_both_latency_gates_counts():

@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
+from resnet_edge.conditions import Conditions, CoreClock, Temperature
 from resnet_edge.report.conditions import build_conditions, condition_lines
 from resnet_edge.report.html import render_html
 from resnet_edge.report.markdown import render_markdown
-from resnet_edge.results import Conditions, CoreClock, Provider, Temperature
+from resnet_edge.results import Provider
 
 FULL = Conditions(
     seconds=10.0,
@@ -90,7 +91,7 @@ def test_a_runtime_that_does_not_tell(bench, latency):
 
 
 def test_lines_say_every_value_once(measured):
-    hotter = dataclasses.replace(FULL, throttled=())
+    hotter = dataclasses.replace(FULL, throttled=(), other_load=0.75)
     lines = condition_lines([measured(FULL, hotter)])
     assert lines[:5] == (
         ("delegate or provider", "XNNPACK: 9 of 9 operators"),
@@ -99,9 +100,10 @@ def test_lines_say_every_value_once(measured):
         ("clock", "0.900 → 1.50 of 1.80 GHz"),
         ("temperature", "48 → 61 °C"),
     )
-    assert lines[5:7] == (
-        ("throttled", "under-voltage, throttled: fp32.tflite (1)"),
-        ("", "no: fp32.tflite (2)"),
+    assert lines[5:8] == (
+        ("throttled", "under-voltage, throttled: fp32.tflite (1 thread)"),
+        ("", "no: fp32.tflite (2 threads)"),
+        ("other load", "0.75 of 2 cores or less; most with fp32.tflite (2 threads)"),
     )
     assert condition_lines([measured(SILENT)])[-1] == (
         "not readable here",

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resnet_edge.conditions import Conditions, CoreClock
 from resnet_edge.report import report_json
-from resnet_edge.results import (
-    Conditions,
-    CoreClock,
-    GateResult,
-    Interval,
-    Provider,
-    Verdict,
-)
+from resnet_edge.results import GateResult, Interval, Provider, Verdict
 
 ARTIFACT_KEYS = {
     "name", "format", "precision", "quantization", "bytes", "sha256", "runtime", "top1", "top5",

@@ -54,8 +54,9 @@ def test_noise_is_said(content, row, bench, latency):
     notes = derive_notes(only(content, one))
     assert "The machine was noisy" in notes[0]
     assert "fp32.onnx (1 thread)" in notes[0]
-    assert notes[1] == (
-        f"The latency still changed when the warm-up ended: fp32.onnx (2 threads). {NO_CAUSE}"
+    assert notes[1:] == (
+        "The latency still changed when the warm-up ended: fp32.onnx (2 threads).",
+        NO_CAUSE,
     )
 
 

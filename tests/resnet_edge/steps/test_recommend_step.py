@@ -152,9 +152,9 @@ def test_a_limit_on_the_latency(options, measuring):
     ]
     (out,) = (each for each in found.left_out if each.name == "fp32.onnx")
     assert out.reason == (
-        "fail: p90 102 ms, at most 102 ms with 99% confidence (at most 60 ms wanted), "
+        "fail: p90 102 ms, bound 102 ms at 99% confidence (at most 60 ms wanted), "
         "with 1 thread; "
-        "fail: p90 62 ms, at most 62 ms with 99% confidence (at most 60 ms wanted), with 2 threads"
+        "fail: p90 62 ms, bound 62 ms at 99% confidence (at most 60 ms wanted), with 2 threads"
     )
 
 

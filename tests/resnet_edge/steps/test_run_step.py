@@ -62,9 +62,7 @@ def test_a_latency_gate_is_judged_again_without_a_new_measurement(options: Optio
         assert "times the reference's (at most 1e-09 wanted)" in row.latency_gate.reason
     assert result.report.content.verdict is Verdict.FAIL
     lenient = run(replace(options, gates=Gates(max_p90_ms=1e6)), recorder)
-    gates = [row.latency_gate for row in lenient.report.content.artifacts]
-    assert {gate.verdict for gate in gates} == {Verdict.INCONCLUSIVE}  # 8 queries decide nothing
-    assert {gate.queries_needed for gate in gates} == {64}
+    assert {row.latency_gate.verdict for row in lenient.report.content.artifacts} == {Verdict.PASS}
 
 
 def test_a_longer_measurement_is_measured_anew(options: Options, recorder):
