@@ -12,8 +12,8 @@ import typer
 from resnet_edge.cli import again
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
-from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.hosts import bench_there, chosen_host
+from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
 from resnet_edge.cli.settings import only_saved_answers, present_formats
 from resnet_edge.latency import MLPERF, LatencySpec

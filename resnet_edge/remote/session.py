@@ -47,11 +47,7 @@ class Session:
     display: Display
 
     def __post_init__(self) -> None:
-        if not self.python or self.python.startswith("-") or not self.python.isprintable():
-            raise UsageError(
-                f"--python: got {self.python!r}; expected a command or a path on the device, "
-                "for instance python3.9"
-            )
+        check_python(self.python)
 
     @property
     def key(self) -> str:
@@ -195,6 +191,19 @@ class Session:
 
     def _told(self, line: str) -> None:
         self.display.say(f"{self.ssh.host}: {line}")
+
+
+def check_python(python: str) -> None:
+    """Refuse what would be an option, or more than one line.
+
+    Raises:
+        UsageError: It cannot be a command or path.
+    """
+    if not python or python.startswith("-") or not python.isprintable():
+        raise UsageError(
+            f"--python: got {python!r}; expected a command or a path on the device, for instance "
+            "python3.9"
+        )
 
 
 def missing_line(

@@ -12,7 +12,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import RemoteError
 from resnet_edge.options import Options
 from resnet_edge.remote import scripts
-from resnet_edge.remote.session import Session
+from resnet_edge.remote.session import Session, check_python
 from resnet_edge.remote.ssh import ConnectionLostError, Ssh
 from resnet_edge.report import units
 from resnet_edge.steps.bundle import Bundled, make_bundle
@@ -58,6 +58,7 @@ def bench_on_host(options: Options, host: Host, display: Display | None = None) 
     """
     display = display or Silent()
     ssh = Ssh(host.name)
+    check_python(host.python)
     made = make_bundle(options, display)
     session = Session(ssh, made.path, made.sha256, host.python, _words(options), display)
     try:
