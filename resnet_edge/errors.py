@@ -9,6 +9,7 @@
     ├── ReferenceFileError      the full-precision answers
     ├── RuntimeMissingError     an inference runtime is not installed
     ├── InferenceError          a runtime refused a file or answered nonsense
+    ├── RemoteError             a device on the network did not answer, or its run failed
     └── OutputError             results cannot be written
 
 A message says what was got, what was expected, and what to do. This module also runs on the device:
@@ -56,6 +57,10 @@ class RuntimeMissingError(ResnetEdgeError):
 
 class InferenceError(ResnetEdgeError):
     """A runtime refused a file or gave an answer of the wrong shape."""
+
+
+class RemoteError(ResnetEdgeError):
+    """A device on the network cannot be reached, or what ran on it ended without a result."""
 
 
 class OutputError(ResnetEdgeError):

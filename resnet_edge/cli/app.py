@@ -45,7 +45,8 @@ def root(
     commands = [c.callback for c in app.registered_commands if c.callback is not None]
     known = {command.__name__: option_types(command) for command in commands}
     everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
-    for word in ("file", "device", "before", "after", "as_json"):  # of one call, not of a project
+    of_one_call = ("file", "device", "before", "after", "host", "python", "install", "as_json")
+    for word in of_one_call:  # not of a project
         del everything[word]
     values = read_config(path, everything)
     context.default_map = {

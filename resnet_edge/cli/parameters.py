@@ -355,6 +355,28 @@ DeviceFile = Annotated[
         rich_help_panel=_DEVICE,
     ),
 ]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        "--host",
+        help="Measure there, over ssh: a bundle is copied, run, and its result kept. A name that "
+        "ssh knows: device or user@device.",
+        metavar="USER@DEVICE",
+        rich_help_panel=_DEVICE,
+    ),
+]
+Python = Annotated[
+    str | None,
+    typer.Option(help="Python on --host. Default: python3.", rich_help_panel=_DEVICE),
+]
+Install = Annotated[
+    bool,
+    typer.Option(
+        "--install",
+        help="Let pip install NumPy and runtimes that are missing on --host.",
+        rich_help_panel=_DEVICE,
+    ),
+]
 
 ModelArgument = Annotated[
     Path | None,

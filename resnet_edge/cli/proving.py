@@ -12,6 +12,7 @@ import typer
 from resnet_edge.cli import again
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
+from resnet_edge.cli.hosts import bench_there, chosen_host
 from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
 from resnet_edge.cli.settings import only_saved_answers, present_formats
@@ -98,14 +99,18 @@ def bench(
     max_latency_ratio: p.MaxLatencyRatio = None,
     profile: p.Profile = False,
     mlperf: p.Mlperf = False,
+    host: p.Host = None,
+    python: p.Python = None,
+    install: p.Install = False,
     allow_inconclusive: p.AllowInconclusive = False,
     as_json: p.Json = False,
 ) -> None:
-    """Measure every artifact's latency on this machine: OUT/results/bench-HOST.json."""
+    """Measure every artifact's latency: OUT/results/bench-HOST.json. On a device: --host."""
     from resnet_edge.report.content import worst_verdict
     from resnet_edge.steps.bench import measure_latency
     from resnet_edge.steps.profile import profile_operators
 
+    there = chosen_host(host, python, install, profile)
     spec = LatencySpec(min_seconds, min_queries)
     options = Options(
         out=out,
@@ -113,6 +118,9 @@ def bench(
         gates=Gates(max_p90_ms=max_p90_ms, max_latency_ratio=max_latency_ratio),
         bench=BenchOptions(spec.at_least(MLPERF) if mlperf else spec, parse_threads(threads)),
     )
+    if there is not None:
+        bench_there(options, there, formats, allow_inconclusive, as_json)
+        return
     benched = measure_latency(options, Terminal(quiet=as_json))
     profiled = profile_operators(options, Terminal(quiet=as_json)) if profile else None
     if as_json:

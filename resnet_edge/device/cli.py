@@ -32,7 +32,8 @@ def main(archive: str, arguments: list[str]) -> int:
     """
     words = _parser(Path(archive).name).parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
-    if hasattr(signal, "SIGHUP"):  # the terminal or the ssh connection has gone
+    # The terminal or the ssh connection has gone; nohup had that ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _interrupt)
     try:
         _require_numpy()

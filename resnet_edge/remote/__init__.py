@@ -1,0 +1,1 @@
+"""A device that is reached through the system's own ssh and scp."""
