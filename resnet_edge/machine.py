@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,6 +91,29 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Peak resident memory of this process.
+
+    Linux' own high-water mark comes first: ``getrusage`` there counts what the parent held when it
+    started this process, which after a training is gigabytes.
+
+    Returns:
+        Bytes; 0 where the system does not tell (Windows).
+    """
+    try:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _read_cores(cpuinfo: Path) -> list[dict[str, str]]:

@@ -43,7 +43,7 @@ def root(
     commands = [c.callback for c in app.registered_commands if c.callback is not None]
     known = {command.__name__: option_types(command) for command in commands}
     everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
-    for word in ("file", "as_json"):  # of one call, not of a project
+    for word in ("file", "as_json", "pack", "from_"):  # of one call, not of a project
         del everything[word]
     values = read_config(path, everything)
     context.default_map = {
