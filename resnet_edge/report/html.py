@@ -27,6 +27,7 @@ from resnet_edge.report.quantization import (
     QuantizationSection,
     build_quantization,
 )
+from resnet_edge.report.reference import THROUGHPUT_HEADINGS, ReferenceView, build_reference
 from resnet_edge.report.tables import (
     EVERY_ARTIFACT,
     LATENCY_HEADINGS,
@@ -43,6 +44,11 @@ GLOSSARY = (
     (
         "reference",
         "The model itself in full float32, before any export. Artifacts are judged by it.",
+    ),
+    (
+        "proof of float32",
+        "Before the reference answers, its device multiplies matrices and convolves pictures whose "
+        "exact results are known and which TF32 or bfloat16 would get wrong.",
     ),
     ("top-1", "Share of the test pictures whose most probable class is the right one."),
     (
@@ -125,6 +131,8 @@ class Page:
     trial_headings: tuple[str, ...]
     text_columns: int
     """How many columns of these two tables are text."""
+    full_precision: ReferenceView | None
+    throughput_headings: tuple[str, ...]
     provenance: tuple[FactSheet, ...]
     glossary: tuple[tuple[str, str], ...]
 
@@ -173,6 +181,8 @@ def build_page(content: ReportContent) -> Page:
         alone=ALONE,
         trial_headings=TRIAL_HEADINGS,
         text_columns=TEXT_COLUMNS,
+        full_precision=build_reference(content.reference),
+        throughput_headings=THROUGHPUT_HEADINGS,
         provenance=build_provenance(content),
         glossary=GLOSSARY,
     )

@@ -16,6 +16,7 @@ from resnet_edge.report.quantization import (
     TRIAL_HEADINGS,
     build_quantization,
 )
+from resnet_edge.report.reference import THROUGHPUT_HEADINGS, build_reference
 from resnet_edge.report.tables import (
     LATENCY_HEADINGS,
     SUMMARY_HEADINGS,
@@ -44,6 +45,7 @@ def render_markdown(content: ReportContent) -> str:
         *_reasons(content),
         "",
         *_latencies(content),
+        *_reference(content),
         *_changed(content),
         *_quantization(content),
         "## Provenance",
@@ -93,6 +95,16 @@ def _latencies(content: ReportContent) -> list[str]:
         *_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
     ]
+
+
+def _reference(content: ReportContent) -> list[str]:
+    section = build_reference(content.reference)
+    if section is None:
+        return []
+    lines = ["## Reference", "", *map(_fact, section.facts), ""]
+    if section.throughput:
+        lines += [*_table(THROUGHPUT_HEADINGS, section.throughput, text_columns=0), ""]
+    return [*lines, section.stopped, ""] if section.stopped else lines
 
 
 def _changed(content: ReportContent) -> list[str]:
