@@ -13,6 +13,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision import Questions, hash_pixels
 from resnet_edge.options import Options
+from resnet_edge.parity.metrics import centred_logits
 from resnet_edge.pictures import Fit
 from resnet_edge.reference_file import Reference, check_model, read_reference, write_reference
 from resnet_edge.reference_pack import write_pack
@@ -129,8 +130,10 @@ def _check_answers(file: Path, reference: Reference) -> None:
     sums = reference.probabilities.astype(np.float64).sum(axis=1)
     # NaN compares as false
     in_range = (reference.probabilities >= 0).all() and (np.abs(sums - 1) <= 1e-3).all()
-    if not (in_range and np.isfinite(reference.logits).all()):
+    if not in_range:
         raise ReferenceFileError(f"{file}: its answers are no probabilities; {_AGAIN}")
+    if not np.allclose(reference.logits, centred_logits(reference.probabilities), atol=1e-9):
+        raise ReferenceFileError(f"{file}: its logits are not those of its probabilities; {_AGAIN}")
 
 
 def _check_pixels(
