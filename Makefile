@@ -30,7 +30,7 @@ ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
-	install bench-peers check format test test-all lock wheel clean
+	install bench-peers check format test test-all test-gpu lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -102,6 +102,9 @@ test: check ## Checks and tests: offline, no GPU, under 15 minutes on 2 cores
 
 test-all: check ## All tests, also the slow ones at real size and in real runtimes
 	$(BIN)/pytest -m ''
+
+test-gpu: $(READY) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
+	$(BIN)/pytest -m gpu
 
 lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv

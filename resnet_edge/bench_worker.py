@@ -22,6 +22,7 @@ from resnet_edge.artifacts import Artifact, load_artifact
 from resnet_edge.conditions import conditions_between, read_state
 from resnet_edge.errors import InferenceError, ResnetEdgeError
 from resnet_edge.latency import LatencySpec, measure
+from resnet_edge.machine import peak_memory_bytes
 from resnet_edge.records import from_json, to_json
 from resnet_edge.results import Latency
 from resnet_edge.runtimes import Runtime, open_runtime
@@ -99,29 +100,6 @@ def load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uin
             f"expected uint8 {shape}"
         )
     return picture
-
-
-def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """Peak resident memory of this process.
-
-    Linux' own high-water mark comes first: ``getrusage`` there counts what the parent held when it
-    started this process, which after a training is gigabytes.
-
-    Returns:
-        Bytes; 0 where the system does not tell (Windows).
-    """
-    try:
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(arguments: list[str]) -> int:

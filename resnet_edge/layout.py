@@ -43,6 +43,11 @@ class Layout:
         return self.out / "reference.npz"
 
     @property
+    def reference_pack(self) -> Path:
+        """One file that makes the full-precision answers on another machine."""
+        return self.out / "resnet-edge-reference.pyz"
+
+    @property
     def results(self) -> Path:
         """What was measured."""
         return self.out / "results"

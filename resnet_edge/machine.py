@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,6 +118,29 @@ def available_memory_bytes(
     with contextlib.suppress(OSError, ValueError):  # no limit, which the file calls "max"
         free.append(int(limit.read_text()) - int(used.read_text()))
     return min(free, default=None)
+
+
+def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Peak resident memory of this process.
+
+    Linux' own high-water mark comes first: ``getrusage`` there counts what the parent held when it
+    started this process, which after a training is gigabytes.
+
+    Returns:
+        Bytes; 0 where the system does not tell (Windows).
+    """
+    try:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _read_cores(cpuinfo: Path) -> list[dict[str, str]]:

@@ -141,6 +141,8 @@ class BenchOptions:
     spec: LatencySpec = field(default_factory=LatencySpec)
     threads: tuple[int, ...] | None = None
     """None measures 1 thread and all cores."""
+    batches: tuple[int, ...] | None = None
+    """Batch sizes of the reference's throughput; None takes what fits its device."""
 
 
 @dataclass(frozen=True)

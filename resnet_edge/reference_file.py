@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from resnet_edge.errors import ReferenceFileError
 from resnet_edge.records import from_json, to_json, write_bytes
-from resnet_edge.results import Latency
+from resnet_edge.results import Latency, Throughput
 
 REFERENCE_VERSION = 1
 
@@ -39,6 +39,19 @@ class ReferenceInfo:
     latency: Latency
     versions: dict[str, str]
     schema: int = REFERENCE_VERSION
+    details: dict[str, str] = field(default_factory=dict)
+    """Of the device: driver, CUDA and the like, as far as they can be found."""
+    float32: str = ""
+    """What proved that the device multiplies in full float32; empty where nothing did."""
+    throughput: tuple[Throughput, ...] = ()
+    throughput_stopped: str = ""
+    """Why larger batches were left out; empty where none was."""
+    pixels_sha256: str = ""
+    """Of all pixels that were answered, in order."""
+    host: str = ""
+    """Name of the machine that answered."""
+    adopted: bool = False
+    """Whether it was brought into the build by ``reference --from``."""
 
 
 @dataclass(frozen=True)

@@ -260,6 +260,32 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Throughput:
+    """How fast whole batches are answered, one batch after another."""
+
+    batch: int
+    """Pictures in a batch."""
+    samples_s: tuple[float, ...]
+    """Time of each batch, from pixels in the host's memory to answers in it."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or not self.samples_s:
+            raise ValueError("throughput without pictures or samples: expected at least one")
+        if not all(0 < sample < math.inf for sample in self.samples_s):
+            raise ValueError("throughput with a sample that is not positive; expected seconds")
+
+    @property
+    def batch_s(self) -> float:
+        """Median time of a batch."""
+        return statistics.median(self.samples_s)
+
+    @property
+    def pictures_per_s(self) -> float:
+        """Pictures a second, by that median."""
+        return self.batch / self.batch_s
+
+
+@dataclass(frozen=True)
 class ArtifactBench:
     """One artifact's latencies on this machine."""
 

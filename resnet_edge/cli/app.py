@@ -46,7 +46,7 @@ def root(
     known = {command.__name__: option_types(command) for command in commands}
     everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
     of_one_call = ("file", "device", "before", "after", "host", "python", "install", "as_json")
-    for word in of_one_call:  # not of a project
+    for word in (*of_one_call, "pack", "from_"):  # not of a project
         del everything[word]
     values = read_config(path, everything)
     context.default_map = {

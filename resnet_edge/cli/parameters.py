@@ -299,6 +299,31 @@ Mlperf = Annotated[
         rich_help_panel=_LATENCY,
     ),
 ]
+Batches = Annotated[
+    str | None,
+    typer.Option(
+        help="Batch sizes of the reference's throughput, separated by commas. Default: 1,8,32, "
+        "and 128 on a GPU.",
+        rich_help_panel=_LATENCY,
+    ),
+]
+Pack = Annotated[
+    bool,
+    typer.Option(
+        "--pack",
+        help="Write OUT/resnet-edge-reference.pyz, which answers on another machine, and stop.",
+        rich_help_panel=_BUILD,
+    ),
+]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="Take the answers that such a file wrote on another machine, after checks.",
+        metavar="FILE",
+        rich_help_panel=_BUILD,
+    ),
+]
 Threads = Annotated[
     str | None,
     typer.Option(

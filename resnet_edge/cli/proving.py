@@ -6,6 +6,7 @@ Each turns its options into records, calls one step and prints the result.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,6 +17,7 @@ from resnet_edge.cli.hosts import bench_there, chosen_host
 from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
 from resnet_edge.cli.settings import only_saved_answers, present_formats
+from resnet_edge.errors import UsageError
 from resnet_edge.latency import MLPERF, LatencySpec
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
 from resnet_edge.parity.gates import Gates
@@ -24,6 +26,10 @@ from resnet_edge.pictures import Fit
 from resnet_edge.report import units
 from resnet_edge.results import Verdict
 from resnet_edge.threads import parse_threads
+from resnet_edge.throughput import parse_batches
+
+if TYPE_CHECKING:
+    from resnet_edge.steps.reference_elsewhere import Packed
 
 _GATES, _LATENCY = Gates(), LatencySpec()
 BUILD = Path("build")
@@ -39,18 +45,37 @@ def reference(
     fit: p.FitOption = Fit.CROP,
     min_seconds: p.MinSeconds = _LATENCY.min_seconds,
     min_queries: p.MinQueries = _LATENCY.min_queries,
+    batches: p.Batches = None,
+    pack: p.Pack = False,
+    from_: p.From = None,
     as_json: p.Json = False,
 ) -> None:
-    """The full-precision model's answers on this machine's best device: OUT/reference.npz."""
-    from resnet_edge.steps.reference import make_reference
+    """The full-precision model's answers on this machine's best device: OUT/reference.npz.
 
+    Where the GPU is in another machine: --pack here, run the file there, --from here.
+    """
+    from resnet_edge.steps.reference import make_reference
+    from resnet_edge.steps.reference_elsewhere import adopt_reference, pack_reference
+
+    if pack and from_ is not None:
+        raise UsageError(
+            "--pack and --from: got both; expected one, since each is a step of its own"
+        )
+    sizes = None if batches is None else parse_batches(batches)
     options = Options(
         out=out,
         data=DataOptions(test=test, fit=fit, skip_unreadable=skip_unreadable),
         model=ModelOptions(preprocessing=preprocessing, labels=labels),
-        bench=BenchOptions(LatencySpec(min_seconds, min_queries)),
+        bench=BenchOptions(LatencySpec(min_seconds, min_queries), batches=sizes),
     )
-    info = make_reference(options, model, Terminal(quiet=as_json)).reference.info
+    display = Terminal(quiet=as_json)
+    if pack:
+        print_packed(pack_reference(options, model, display), as_json)
+        return
+    if from_ is not None:
+        info = adopt_reference(options, from_, model, display).info
+    else:
+        info = make_reference(options, model, display).reference.info
     if as_json:
         print_json(info)
     else:
@@ -58,6 +83,20 @@ def reference(
             f"{options.layout.reference}: {units.plural(len(info.hashes), 'picture')}, "
             f"{info.device}, {info.backend}, p50 {units.milliseconds(info.latency.p50_s)} ms"
         )
+
+
+def print_packed(packed: Packed, as_json: bool) -> None:
+    """Say what was packed and what to do with it."""
+    if as_json:
+        print_json(packed)
+        return
+    name = packed.path.name
+    print(
+        f"{packed.path}: {units.size(packed.bytes)}, {units.plural(packed.pictures, 'picture')}, "
+        f"sha256 {packed.sha256}\n"
+        f"on the other machine: KERAS_BACKEND=torch python {name} --out reference.npz\n"
+        "then here: resnet-edge reference --from reference.npz"
+    )
 
 
 def parity(

@@ -20,6 +20,7 @@ from resnet_edge.results import (
     Latency,
     Machine,
     QuantizationResult,
+    Throughput,
     Verdict,
 )
 
@@ -74,6 +75,16 @@ class ReferenceSection:
     top5: float | None
     latency: Latency | None
     confusion: Confusion | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Of the device: driver, CUDA and the like."""
+    float32: str = ""
+    """What proved that the device multiplies in full float32."""
+    throughput: tuple[Throughput, ...] = ()
+    throughput_stopped: str = ""
+    """Why larger batches were left out; empty where none was."""
+    host: str = ""
+    """Name of the machine that answered."""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,12 @@ JsonObject: TypeAlias = dict[str, JsonValue]
 SCHEMA_VERSION = 1
 
 
+_REFERENCE_KEYS = (
+    *("device", "backend", "dtype", "top1", "top5", "latency", "details", "float32"),
+    *("throughput", "throughput_stopped", "host", "versions"),
+)
+
+
 def report_json(content: ReportContent) -> JsonObject:
     """Return what ``report.json`` holds; ``json.dumps(…, allow_nan=False)`` takes it."""
     model, data = content.model, content.data
@@ -81,7 +87,7 @@ def report_json(content: ReportContent) -> JsonObject:
 
 def _reference(reference: ReferenceSection | None) -> JsonObject:
     if reference is None:
-        return dict.fromkeys(("device", "backend", "dtype", "top1", "top5", "latency"))
+        return dict.fromkeys(_REFERENCE_KEYS)
     latency = reference.latency
     return {
         "device": reference.device,
@@ -90,6 +96,20 @@ def _reference(reference: ReferenceSection | None) -> JsonObject:
         "top1": _finite(reference.top1),
         "top5": _finite(reference.top5),
         "latency": None if latency is None else _latency(latency, None),
+        "details": dict(reference.details),
+        "float32": reference.float32,
+        "throughput": [
+            {
+                "batch": measured.batch,
+                "pictures_per_s": _finite(measured.pictures_per_s),
+                "batch_ms": _ms(measured.batch_s),
+                "samples": len(measured.samples_s),
+            }
+            for measured in reference.throughput
+        ],
+        "throughput_stopped": reference.throughput_stopped,
+        "host": reference.host,
+        "versions": dict(reference.versions),
     }
 
 

@@ -29,6 +29,7 @@ from resnet_edge.report.quantization import (
     QuantizationSection,
     build_quantization,
 )
+from resnet_edge.report.reference import THROUGHPUT_HEADINGS, ReferenceView, build_reference
 from resnet_edge.report.tables import (
     BOUND,
     EVERY_ARTIFACT,
@@ -46,6 +47,11 @@ GLOSSARY = (
     (
         "reference",
         "The model itself in full float32, before any export. Artifacts are judged by it.",
+    ),
+    (
+        "proof of float32",
+        "Before the reference answers, its device multiplies matrices and convolves pictures whose "
+        "exact results are known and which TF32 or bfloat16 would get wrong.",
     ),
     ("top-1", "Share of the test pictures whose most probable class is the right one."),
     (
@@ -148,6 +154,8 @@ class Page:
     text_columns: int
     """How many columns of these two tables are text."""
     devices: DeviceTable | None
+    full_precision: ReferenceView | None
+    throughput_headings: tuple[str, ...]
     provenance: tuple[FactSheet, ...]
     glossary: tuple[tuple[str, str], ...]
 
@@ -199,6 +207,8 @@ def build_page(content: ReportContent) -> Page:
         trial_headings=TRIAL_HEADINGS,
         text_columns=TEXT_COLUMNS,
         devices=build_devices(content),
+        full_precision=build_reference(content.reference),
+        throughput_headings=THROUGHPUT_HEADINGS,
         provenance=build_provenance(content),
         glossary=GLOSSARY,
     )

@@ -18,6 +18,7 @@ from resnet_edge.report.quantization import (
     TRIAL_HEADINGS,
     build_quantization,
 )
+from resnet_edge.report.reference import THROUGHPUT_HEADINGS, build_reference
 from resnet_edge.report.tables import (
     BOUND,
     LATENCY_HEADINGS,
@@ -48,6 +49,7 @@ def render_markdown(content: ReportContent) -> str:
         "",
         *_latencies(content),
         *_devices(content),
+        *_reference(content),
         *_changed(content),
         *_quantization(content),
         "## Provenance",
@@ -130,6 +132,16 @@ def _conditions(content: ReportContent) -> list[str]:
     if table.note:
         lines += [escape_markdown(table.note), ""]
     return [*lines, *_table(table.headings, table.rows, text_columns=len(table.headings)), ""]
+
+
+def _reference(content: ReportContent) -> list[str]:
+    section = build_reference(content.reference)
+    if section is None:
+        return []
+    lines = ["## Reference", "", *map(_fact, section.facts), ""]
+    if section.throughput:
+        lines += [*_table(THROUGHPUT_HEADINGS, section.throughput, text_columns=0), ""]
+    return [*lines, section.stopped, ""] if section.stopped else lines
 
 
 def _changed(content: ReportContent) -> list[str]:

@@ -29,15 +29,8 @@ class FactSheet:
 
 
 def build_provenance(content: ReportContent) -> tuple[FactSheet, ...]:
-    """Return the facts about the model, the data, the reference, the machine and every artifact."""
+    """Return the facts about the model, the data, the machine and every artifact."""
     sheets = [_model(content), _data(content)]
-    if (reference := content.reference) is not None:
-        facts = (
-            Fact("device", reference.device),
-            Fact("backend", reference.backend),
-            Fact("dtype", reference.dtype),
-        )
-        sheets.append(FactSheet("reference", facts))
     if content.machine is not None:
         sheets.append(_machine(content.machine))
     return (*sheets, *(_artifact(row.sidecar) for row in content.artifacts))

@@ -5,34 +5,49 @@ Runs on any Keras backend; TensorFlow is imported only where it is the backend.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from resnet_edge.artifacts import hash_path
-from resnet_edge.backend import keras_backend, use_full_float32
-from resnet_edge.bench_worker import peak_memory_bytes
+from resnet_edge.backend import keras_backend, set_environment
 from resnet_edge.data.calibration import read_calibration
 from resnet_edge.data.dataset import Picture, load_dataset
 from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.split import Split
-from resnet_edge.display import Advance, Display, Silent
-from resnet_edge.errors import ModelError, ReferenceFileError, UsageError
-from resnet_edge.latency import measure
-from resnet_edge.machine import available_cores
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import ReferenceFileError, UsageError
+from resnet_edge.full_precision import Measuring, Pixels, Questions, answer_questions
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.options import Options
-from resnet_edge.parity.metrics import centred_logits
 from resnet_edge.pictures import Fit
-from resnet_edge.reference_file import Reference, ReferenceInfo, read_reference, write_reference
+from resnet_edge.reference_file import (
+    Reference,
+    ReferenceInfo,
+    read_reference,
+    write_reference,
+)
 from resnet_edge.steps.export import describe_model, input_size
-from resnet_edge.steps.prepare import check_apart, labels_of
+from resnet_edge.steps.prepare import check_apart
 from resnet_edge.steps.stamps import version_of
 
-BATCH = 32
+_OURS = ("pillow", "resnet-edge")
+"""What decides the pixels, and what asks."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model with everything that a reference of it depends on, save the machine."""
+
+    model: Path
+    info: ModelInfo
+    test: tuple[Picture, ...]
+    questions: Questions
+
+    def decode(self, size: tuple[int, int], cache: Path, display: Display) -> Pixels:
+        """Pixels of the test pictures, uint8 ``(n, height, width, 3)``."""
+        with display.bar("decoding test pictures") as advance:
+            return decode_pictures(self.test, size, Fit(self.info.fit), cache, advance)
 
 
 @dataclass(frozen=True)
@@ -57,16 +72,49 @@ def make_reference(
         ResnetEdgeError: See the subclass for what was wrong.
     """
     display = display or Silent()
+    asked = ask(options, model, display)
+    found = _find_reference(options)
+    if found is not None and _is_current(options, asked.questions, found):
+        origin = f" (answered by {found.info.host})" if found.info.adopted else ""
+        display.say(f"{options.layout.reference} is up to date{origin}")
+        return Referenced(found, rebuilt=False)
+    if found is not None and found.info.adopted:
+        display.warn(
+            f"{options.layout.reference}, answered by {found.info.host}, is of another model or "
+            "other pictures; it is made again on this machine"
+        )
+    reference = answer_questions(
+        asked.model,
+        asked.questions,
+        lambda size: asked.decode(size, options.layout.cache, display),
+        Measuring(options.bench.spec, options.bench.batches),
+        display,
+    )
+    write_reference(options.layout.reference, reference)
+    return Referenced(reference, rebuilt=True)
+
+
+def ask(options: Options, model: Path | None, display: Display) -> Asked:
+    """Find the model and the test pictures, and what the model expects.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    set_environment()
     source = model or options.layout.model
     info = describe_model(options, source)
     sha256 = hash_path(source)
     test = _test_pictures(options, source, info, display)
-    if _is_current(options, sha256, info, test):
-        display.say(f"{options.layout.reference} is up to date")
-        return Referenced(read_reference(options.layout.reference), rebuilt=False)
-    reference = _answer(options, source, sha256, info, test, display)
-    write_reference(options.layout.reference, reference)
-    return Referenced(reference, rebuilt=True)
+    questions = Questions(
+        model_sha256=sha256,
+        preprocessing=info.preprocessing,
+        labels=info.labels,
+        pictures=tuple(picture.name for picture in test),
+        hashes=tuple(picture.sha256 for picture in test),
+        classes=tuple(picture.label for picture in test),
+        versions={package: version_of(package) for package in _OURS},
+    )
+    return Asked(source, info, test, questions)
 
 
 def _test_pictures(
@@ -106,92 +154,46 @@ def _hashes(pictures: tuple[Picture, ...]) -> list[str]:
     return sorted(picture.sha256 for picture in pictures)
 
 
-def _is_current(options: Options, sha256: str, info: ModelInfo, test: tuple[Picture, ...]) -> bool:
+def _find_reference(options: Options) -> Reference | None:
     try:
-        found = read_reference(options.layout.reference).info
+        return read_reference(options.layout.reference)
     except ReferenceFileError:  # none yet, or damaged: make it
+        return None
+
+
+def _is_current(options: Options, questions: Questions, reference: Reference) -> bool:
+    found, bench = reference.info, options.bench
+    if not (found.float32 and answers_these(found, questions)):
         return False
+    if found.adopted:  # its machine is another, with other versions, and measured as it was told
+        return True
     return (
-        found.model_sha256 == sha256
-        and found.preprocessing == info.preprocessing
-        and found.labels == info.labels
-        and found.hashes == tuple(picture.sha256 for picture in test)
-        and found.pictures == tuple(picture.name for picture in test)
-        and found.versions == _versions()
-        and len(found.latency.samples_s) >= options.bench.spec.min_queries
-        and sum(found.latency.samples_s) >= options.bench.spec.min_seconds
+        found.versions == _versions()
+        and len(found.latency.samples_s) >= bench.spec.min_queries
+        and sum(found.latency.samples_s) >= bench.spec.min_seconds
+        and (bench.batches is None or _has_batches(found, bench.batches))
+    )
+
+
+def answers_these(info: ReferenceInfo, questions: Questions) -> bool:
+    """Whether a reference is of this model, these labels and these pictures."""
+    return (
+        info.model_sha256 == questions.model_sha256
+        and info.preprocessing == questions.preprocessing
+        and info.labels == questions.labels
+        and info.hashes == questions.hashes
+        and info.pictures == questions.pictures
+    )
+
+
+def _has_batches(info: ReferenceInfo, batches: tuple[int, ...]) -> bool:
+    """Whether these batch sizes were measured, or as many of them as the memory held."""
+    measured = tuple(throughput.batch for throughput in info.throughput)
+    return measured == batches or bool(
+        info.throughput_stopped and measured == batches[: len(measured)]
     )
 
 
 def _versions() -> dict[str, str]:
-    packages = ("keras", keras_backend(), "numpy", "pillow", "resnet-edge")
+    packages = ("keras", keras_backend(), "numpy", *_OURS)
     return {package: version_of(package) for package in packages}
-
-
-def _answer(
-    options: Options,
-    source: Path,
-    sha256: str,
-    info: ModelInfo,
-    test: tuple[Picture, ...],
-    display: Display,
-) -> Reference:
-    from converters.preprocessing import PREPROCESSINGS
-    from converters.serving import serving_model
-    from resnet_edge.model.classifiers import load_classifier
-
-    device = use_full_float32()
-    display.say(f"reference on {device.description}, {device.backend}, float32")
-    started = time.perf_counter()
-    serving = serving_model(load_classifier(source), PREPROCESSINGS[info.preprocessing])
-    load_s = time.perf_counter() - started
-    height, width = (int(side) for side in serving.input_shape[1:3])
-    with display.bar("decoding test pictures") as advance:
-        pixels = decode_pictures(
-            test, (height, width), Fit(info.fit), options.layout.cache, advance
-        )
-    with display.bar("reference answers") as advance:
-        probabilities = _predict(serving, pixels, len(info.labels), advance)
-    if not np.isfinite(probabilities).all():
-        raise ModelError(
-            f"{source}: answers NaN or infinite probabilities; its weights are damaged or training "
-            "diverged; train it again"
-        )
-    sample = (
-        np.zeros((1, height, width, 3), np.float32) if not test else pixels[:1].astype(np.float32)
-    )
-    display.say("reference latency")
-    timing = measure(serving.predict_on_batch, sample, options.bench.spec)
-    latency = timing.latency(
-        f"Keras on {device.backend}", available_cores(), load_s, peak_memory_bytes()
-    )
-    return Reference(
-        info=ReferenceInfo(
-            model_sha256=sha256,
-            device=device.description,
-            backend=device.backend,
-            dtype="float32",
-            preprocessing=info.preprocessing,
-            labels=info.labels,
-            pictures=tuple(picture.name for picture in test),
-            hashes=tuple(picture.sha256 for picture in test),
-            latency=latency,
-            versions=_versions(),
-        ),
-        probabilities=probabilities,
-        logits=centred_logits(probabilities),
-        classes=labels_of(test),
-    )
-
-
-def _predict(serving, pixels: np.ndarray, classes: int, advance: Advance) -> np.ndarray:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Probabilities, float32 ``(n, classes)``; a batch at a time, so that memory is bounded."""
-    answers = np.empty((len(pixels), classes), np.float32)
-    for start in range(0, len(pixels), BATCH):
-        batch = np.asarray(pixels[start : start + BATCH], np.float32)
-        missing = BATCH - len(batch)
-        # A last batch of another size would be compiled anew; it is filled up instead.
-        filled = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)])
-        answers[start : start + len(batch)] = serving.predict_on_batch(filled)[: len(batch)]
-        advance(min(start + BATCH, len(pixels)), len(pixels))
-    return answers

@@ -192,6 +192,12 @@ def _reference_section(
         top5=parity.reference_top5 if parity and parity.images else None,
         latency=info.latency,
         confusion=confusion,
+        details=info.details,
+        float32=info.float32,
+        throughput=info.throughput,
+        throughput_stopped=info.throughput_stopped,
+        host=info.host,
+        versions=info.versions,
     )
 
 

@@ -36,6 +36,9 @@ MODULES = [
         *("bench", "bench_worker", "machine", "workers", "reference_file", "answer_worker"),
         *("profile_worker", "recommendation.candidate", "recommendation.choice"),
         *("recommendation", "recommendation.reasons", "threads"),
+        # what a pack runs on a machine with a GPU; Keras and its backend come when they are used
+        *("backend", "float32_check", "throughput", "inference", "full_precision"),
+        *("reference_pack", "reference_runner", "zipapp_writer"),
     )
 ]
 PACKAGES = (

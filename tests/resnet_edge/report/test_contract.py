@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.conditions import Conditions, CoreClock
 from resnet_edge.report import report_json
-from resnet_edge.results import GateResult, Interval, Provider, Verdict
+from resnet_edge.results import GateResult, Interval, Provider, Throughput, Verdict
 
 ARTIFACT_KEYS = {
     "name", "format", "precision", "quantization", "bytes", "sha256", "runtime", "top1", "top5",
@@ -58,6 +58,27 @@ def test_values(content):
     assert int8["latency"]["reference_ratio"] == pytest.approx(0.25)
     assert int8["verdict"]["interval"] == {"low": -0.002, "high": 0.003, "confidence": 0.95}
     assert int8["verdict"]["latency"] == "not checked"
+
+
+def test_the_references_device_proof_and_throughput(content):
+    assert round_trip(content)["reference"]["throughput"] == []
+    reference = dataclasses.replace(
+        content.reference,
+        details={"driver": "550.54.15"},
+        float32="proven",
+        throughput=(Throughput(8, (0.02, 0.01, 0.04)),),
+        throughput_stopped="batch 32: memory ran out",
+        host="gpu-box",
+        versions={"jax": "0.10.2"},
+    )
+    data = round_trip(dataclasses.replace(content, reference=reference))["reference"]
+    assert data["details"] == {"driver": "550.54.15"}
+    assert data["throughput"] == [
+        {"batch": 8, "pictures_per_s": 400.0, "batch_ms": 20.0, "samples": 3}
+    ]
+    assert (data["float32"], data["host"]) == ("proven", "gpu-box")
+    assert data["throughput_stopped"] == "batch 32: memory ran out"
+    assert data["versions"] == {"jax": "0.10.2"}
 
 
 def test_lists_every_thread_count_and_leads_with_the_best(content, row, bench, latency):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge import backend
 from resnet_edge.data.manifest import read_manifest
-from resnet_edge.errors import DataError, ModelError, RuntimeMissingError, UsageError
+from resnet_edge.errors import DataError, InferenceError, ModelError, UsageError
+from resnet_edge.full_precision import predict
 from resnet_edge.options import (
     CalibrationOptions,
     DataOptions,
@@ -21,7 +22,7 @@ from resnet_edge.options import (
     parse_formats,
 )
 from resnet_edge.pictures import decode_picture
-from resnet_edge.reference_file import read_reference
+from resnet_edge.reference_file import read_reference, write_reference
 from resnet_edge.steps.prepare import choose_pictures
 from resnet_edge.steps.reference import make_reference
 
@@ -35,7 +36,8 @@ def test_it_is_the_models_own_answers(edge_build: Path):
     test = read_manifest(edge_build / "dataset.json").split.test
     assert reference.info.pictures == tuple(p.name for p in test)
     assert reference.info.hashes == tuple(p.sha256 for p in test)
-    pixels = np.stack([decode_picture(p.path, (32, 32)) for p in test]).astype(np.float32) / 255
+    raw = np.stack([decode_picture(p.path, (32, 32)) for p in test])
+    pixels = raw.astype(np.float32) / 255
     model = keras.saving.load_model(edge_build / "model.keras")
     expected = keras.ops.convert_to_numpy(model(pixels))
     np.testing.assert_allclose(reference.probabilities, expected, atol=1e-6)
@@ -45,7 +47,11 @@ def test_it_is_the_models_own_answers(edge_build: Path):
     assert reference.classes.tolist() == [p.label for p in test]
     assert reference.info.dtype == "float32"
     assert reference.info.backend.startswith("tensorflow ")
-    assert reference.info.device.startswith(("CPU: no GPU was found (", "GPU: "))
+    assert reference.info.device.startswith(("CPU: ", "GPU: "))
+    assert reference.info.float32.startswith("known matrix products ")
+    assert [measured.batch for measured in reference.info.throughput][:3] == [1, 8, 32]
+    assert (reference.info.throughput_stopped, reference.info.adopted) == ("", False)
+    assert reference.info.pixels_sha256 == hashlib.sha256(raw.tobytes()).hexdigest()
     assert len(reference.info.latency.samples_s) >= 8
 
 
@@ -66,13 +72,18 @@ def test_a_damaged_one_is_made_again(options: Options, damage):
 def test_another_spec_preprocessing_or_backend_is_another_reference(options: Options, monkeypatch):
     from resnet_edge.steps import reference as step
 
-    monkeypatch.setattr(step, "_answer", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
+    monkeypatch.setattr(
+        step, "answer_questions", lambda *_: (_ for _ in ()).throw(ZeroDivisionError)
+    )
     assert not make_reference(options).rebuilt
     spec = replace(options.bench.spec, min_queries=10**6)
     with pytest.raises(ZeroDivisionError):
         make_reference(replace(options, bench=replace(options.bench, spec=spec)))
     with pytest.raises(ZeroDivisionError):
         make_reference(replace(options, model=ModelOptions(preprocessing="tf")))
+    batches = replace(options.bench, batches=(1, 2))
+    with pytest.raises(ZeroDivisionError):
+        make_reference(replace(options, bench=batches))
     monkeypatch.setattr(step, "keras_backend", lambda: "numpy")
     with pytest.raises(ZeroDivisionError):
         make_reference(options)
@@ -126,35 +137,62 @@ def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path
 
 
 def test_nan_in_the_answers(options: Options, monkeypatch):
-    from resnet_edge.steps import reference as step
+    from resnet_edge import full_precision
 
     options.layout.reference.unlink()
     nan = np.full((1, 3), np.nan, np.float32)
-    monkeypatch.setattr(step, "_predict", lambda *_: nan)
+    monkeypatch.setattr(full_precision, "predict", lambda *_: nan)
     with pytest.raises(ModelError, match=r"model.keras: answers NaN or infinite probabilities; "):
         make_reference(options)
     assert not options.layout.reference.exists()
 
 
-def test_which_backend_keras_takes(monkeypatch, tmp_path):
-    monkeypatch.delitem(sys.modules, "keras", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    assert backend.keras_backend() == "tensorflow"
-    (tmp_path / "keras.json").write_text('{"backend": "numpy"}')
-    assert backend.keras_backend() == "numpy"
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    assert backend.keras_backend() == "tensorflow"
-    monkeypatch.delenv("KERAS_BACKEND")
-    for damaged in ("{", "[]", "{}"):
-        (tmp_path / "keras.json").write_text(damaged)
-        assert backend.keras_backend() == "tensorflow"
-    monkeypatch.setenv("KERAS_BACKEND", "abacus")
-    with pytest.raises(RuntimeMissingError) as caught:
-        backend.keras_backend()
-    assert str(caught.value) == (
-        "KERAS_BACKEND: abacus is not installed; run `pip install abacus`, or choose another"
-    )
+def test_a_device_that_rounds_is_refused(options: Options, monkeypatch):
+    """TF32 as a GPU has it, in Keras' own layers: 10 bits of every operand are left."""
+    from resnet_edge import inference
+
+    exact = inference.compile_answers
+
+    def rounding(model):
+        for weight in model.weights:
+            weight.assign(tf32(np.asarray(weight.numpy())))
+        infer = exact(model)
+        return lambda batch: infer(tf32(batch))
+
+    options.layout.reference.unlink()
+    monkeypatch.setattr(inference, "compile_answers", rounding)
+    with pytest.raises(InferenceError) as caught:
+        make_reference(options)
+    assert "a matrix product is off by " in str(caught.value)
+    assert "expected a reference in full float32" in str(caught.value)
+    assert not options.layout.reference.exists()
+
+
+def tf32(values: np.ndarray) -> np.ndarray:
+    raw = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((raw + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def test_without_the_proof_it_is_made_again(options: Options):
+    found = read_reference(options.layout.reference)
+    write_reference(options.layout.reference, replace(found, info=replace(found.info, float32="")))
+    assert make_reference(options).rebuilt
+
+
+def test_fewer_pictures_at_once_where_the_memory_is_small(recorder):
+    def infer(batch: np.ndarray) -> np.ndarray:
+        if len(batch) > 8:
+            raise MemoryError
+        return batch[:, 0, 0, :2].astype(np.float32)
+
+    pixels = np.arange(11, dtype=np.uint8).reshape(11, 1, 1, 1).repeat(3, axis=3)
+    answers = predict(infer, pixels, 2, recorder)
+    assert answers[:, 1].tolist() == list(range(11))
+    assert recorder.warned == ["memory ran out with 32 pictures at once; trying fewer"]
+    with pytest.raises(MemoryError):
+        predict(lambda batch: infer(batch.repeat(9, axis=0)), pixels, 2, recorder)
+    with pytest.raises(ZeroDivisionError):
+        predict(lambda batch: 1 // 0, pixels, 2, recorder)
 
 
 WITHOUT_TENSORFLOW = """

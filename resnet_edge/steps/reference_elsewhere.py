@@ -1,0 +1,147 @@
+"""The reference made on another machine: a file to carry there, and its answers brought back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from resnet_edge.artifacts import hash_path
+from resnet_edge.data.decoded import decoded_path
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import ReferenceFileError, UsageError
+from resnet_edge.full_precision import Questions, hash_pixels
+from resnet_edge.options import Options
+from resnet_edge.parity.metrics import centred_logits
+from resnet_edge.pictures import Fit
+from resnet_edge.reference_file import Reference, check_model, read_reference, write_reference
+from resnet_edge.reference_pack import write_pack
+from resnet_edge.steps.export import input_size
+from resnet_edge.steps.reference import Asked, ask
+
+_AGAIN = "pack again with `resnet-edge reference --pack` and answer that"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The file that was written."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    pictures: int
+
+
+def pack_reference(
+    options: Options, model: Path | None = None, display: Display | None = None
+) -> Packed:
+    """Write one file that answers the test split on any machine with Keras and a backend.
+
+    Args:
+        options: Where the build is, and ``--test`` for a model that was trained elsewhere.
+        model: The ``.keras`` classifier; None takes the build folder's own.
+        display: Where progress is shown.
+
+    Raises:
+        UsageError: There are no test pictures, or too many for one file.
+        ResnetEdgeError: See the subclass for what else was wrong.
+    """
+    display = display or Silent()
+    asked = ask(options, model, display)
+    if not asked.test:
+        raise UsageError("--pack: no test pictures to answer; pass --test DIR")
+    size, cache = input_size(asked.model), options.layout.cache
+    asked.decode(size, cache, display)
+    path = options.layout.reference_pack
+    display.say(f"packing {path}")
+    pixels = decoded_path(asked.test, size, Fit(asked.info.fit), cache)
+    write_pack(path, asked.model, asked.questions, pixels)
+    return Packed(path, path.stat().st_size, hash_path(path), len(asked.test))
+
+
+def adopt_reference(
+    options: Options, file: Path, model: Path | None = None, display: Display | None = None
+) -> Reference:
+    """Check what a pack answered and make it the build's reference.
+
+    Args:
+        options: Where the build is.
+        file: The ``reference.npz`` that came back.
+        model: The ``.keras`` classifier; None takes the build folder's own.
+        display: Where progress is shown.
+
+    Returns:
+        The reference as it now lies in the build.
+
+    Raises:
+        ReferenceFileError: It is damaged, of another model, of other pictures or labels, was not
+            made in proven float32, or its numbers are no probabilities.
+    """
+    display = display or Silent()
+    if not file.exists():
+        raise UsageError(
+            f"--from: no such file: {file}; expected the reference.npz that a pack wrote"
+        )
+    reference = read_reference(file)
+    asked = ask(options, model, display)
+    check_model(reference, asked.questions.model_sha256, str(asked.model))
+    _check_questions(file, reference, asked.questions)
+    _check_answers(file, reference)
+    _check_pixels(file, reference, asked, options, display)
+    adopted = replace(reference, info=replace(reference.info, adopted=True))
+    write_reference(options.layout.reference, adopted)
+    return adopted
+
+
+def _check_questions(file: Path, reference: Reference, questions: Questions) -> None:
+    info = reference.info
+    pictures = (info.pictures, info.hashes, tuple(int(label) for label in reference.classes))
+    expected = (questions.pictures, questions.hashes, questions.classes)
+    for what, got, wanted in (
+        ("preprocessing", info.preprocessing, questions.preprocessing),
+        ("classes", info.labels, questions.labels),
+    ):
+        if got != wanted:
+            raise ReferenceFileError(
+                f"{file}: {what} {_listed(got)}; expected {_listed(wanted)}; {_AGAIN}"
+            )
+    if pictures != expected:
+        new = len(set(questions.hashes) - set(info.hashes))
+        raise ReferenceFileError(
+            f"{file}: answers {len(info.hashes)} pictures, which are not the "
+            f"{len(questions.hashes)} of the test split in their order ({new} of these are not "
+            f"answered); {_AGAIN}"
+        )
+
+
+def _listed(value: str | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        return value
+    return ", ".join(value[:5]) + (f" and {len(value) - 5} more" if len(value) > 5 else "")
+
+
+def _check_answers(file: Path, reference: Reference) -> None:
+    if not reference.info.float32 or reference.info.dtype != "float32":
+        raise ReferenceFileError(
+            f"{file}: does not say that its device multiplies in full float32; expected the check "
+            f"that a pack makes; {_AGAIN}"
+        )
+    sums = reference.probabilities.astype(np.float64).sum(axis=1)
+    # NaN compares as false
+    in_range = (reference.probabilities >= 0).all() and (np.abs(sums - 1) <= 1e-3).all()
+    if not in_range:
+        raise ReferenceFileError(f"{file}: its answers are no probabilities; {_AGAIN}")
+    if not np.allclose(reference.logits, centred_logits(reference.probabilities), atol=1e-9):
+        raise ReferenceFileError(f"{file}: its logits are not those of its probabilities; {_AGAIN}")
+
+
+def _check_pixels(
+    file: Path, reference: Reference, asked: Asked, options: Options, display: Display
+) -> None:
+    pixels = asked.decode(input_size(asked.model), options.layout.cache, display)
+    if reference.info.pixels_sha256 != hash_pixels(pixels):
+        raise ReferenceFileError(
+            f"{file}: answers other pixels than these pictures decode to here (another fit, or "
+            f"another version of Pillow); {_AGAIN}"
+        )
