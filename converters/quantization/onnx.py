@@ -29,6 +29,7 @@ from converters.quantization.onnx_graph import (
     replace_parameters,
     store_in_8_bits,
 )
+from converters.quantization.onnx_head import multiply_in_integers
 from converters.quantization.ranges import Range
 from converters.quantization.rounding import LEVELS, weight_scales
 from converters.quantization.simulation import Scheme
@@ -71,7 +72,9 @@ def quantize_int8(
     overrides = plan.write_weights(source)
     ranges = plan.ranges(source)
     excluded = plan.float_nodes(source)
-    return _quantize(source, ranges, overrides, excluded, target)
+    quantized = _quantize(source, ranges, overrides, excluded, target)
+    multiply_in_integers(quantized)
+    return quantized
 
 
 def _with_float_preprocessing(calibrated: Calibrated, pictures: np.ndarray) -> Scheme:

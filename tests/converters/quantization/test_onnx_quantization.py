@@ -141,18 +141,19 @@ def test_arm_takes_signed_activations(quantized) -> None:
     assert kinds == {np.dtype(np.int8)}
 
 
-def test_the_head_is_float_with_stored_integers(quantized) -> None:
+def test_the_head_is_a_product_of_integers_with_float_logits(quantized) -> None:
     graph = quantized[Target.AUTO].graph
     values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     made_by = {name: node for node in graph.node for name in node.output}
-    (dense,) = [node for node in graph.node if node.op_type == "MatMul"]
-    widened = made_by[dense.input[1]]
-    assert widened.op_type == "DequantizeLinear"
-    assert values[widened.input[0]].dtype == np.int8
+    (dense,) = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    assert values[dense.input[1]].dtype == np.uint8
     softmax = made_by["probabilities"]
     logits = made_by[softmax.input[0]]
-    assert (softmax.op_type, logits.op_type) == ("Softmax", "Add")
-    assert logits.input[0] == dense.output[0]  # nothing rounds the logits
+    scaled = made_by[logits.input[0]]
+    assert (softmax.op_type, logits.op_type, scaled.op_type) == ("Softmax", "Add", "Mul")
+    cast = made_by[scaled.input[0]]
+    assert cast.op_type == "Cast"
+    assert cast.input[0] == dense.output[0]  # nothing rounds the logits
 
 
 def test_preprocessing_stays_float(quantized) -> None:
