@@ -107,7 +107,7 @@ def _read_cores(cpuinfo: Path) -> list[dict[str, str]]:
 
 
 def _processor(cores: list[dict[str, str]]) -> str:
-    # 32-bit programs and QEMU get a "model name" on Arm that names no model: "ARMv8 Processor rev 3"
+    # On Arm, 32-bit programs and QEMU get a "model name" that names none: "ARMv8 Processor rev 3"
     names = [_arm_name(core) or core.get("model name") for core in cores]
     return ", ".join(dict.fromkeys(name for name in names if name))
 
