@@ -30,10 +30,10 @@ ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
-	install bench-peers check format test test-all test-gpu lock wheel clean
+	install bench-peers check format test test-all test-arm64 test-gpu lock wheel clean
 
 help: ## List the targets
-	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo '  Variables: DATA WEIGHTS OUT IMAGE_SIZE FORMATS EPOCHS CALIBRATION QUANTIZATION CONFIG'
 	@echo '  Example:   make export DATA=photos WEIGHTS=imagenet OUT=build'
@@ -105,6 +105,9 @@ test-all: check ## All tests, also the slow ones at real size and in real runtim
 
 test-gpu: $(READY) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
 	$(BIN)/pytest -m gpu
+
+test-arm64: $(READY) ## The bundle in every runtime on an emulated Arm processor (needs x86, apt, network)
+	RESNET_EDGE_REQUIRE_ARM64=1 $(BIN)/pytest -m '' tests/resnet_edge/device/test_arm64.py
 
 lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv

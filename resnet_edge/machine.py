@@ -158,7 +158,8 @@ def _read_cores(cpuinfo: Path) -> list[dict[str, str]]:
 
 
 def _processor(cores: list[dict[str, str]]) -> str:
-    names = [core.get("model name") or _arm_name(core) for core in cores]
+    # On Arm, 32-bit programs and QEMU get a "model name" that names none: "ARMv8 Processor rev 3"
+    names = [_arm_name(core) or core.get("model name") for core in cores]
     return ", ".join(dict.fromkeys(name for name in names if name))
 
 
