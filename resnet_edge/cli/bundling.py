@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from resnet_edge.cli import on_device
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows
 from resnet_edge.cli.settings import parse_size, present_formats
@@ -18,8 +19,8 @@ BUILD = Path("build")
 def bundle(
     out: p.Out = BUILD,
     formats: p.Formats = "",
-    images: p.Images = _BUNDLE.images,
-    max_bytes: p.MaxBytes = "100MB",
+    images: on_device.Images = _BUNDLE.images,
+    max_bytes: on_device.MaxBytes = "100MB",
     fp32_agreement: p.Fp32Agreement = _GATES.fp32_agreement,
     fp32_max_logit: p.Fp32MaxLogit = _GATES.fp32_max_logit,
     fp16_agreement: p.Fp16Agreement = _GATES.fp16_agreement,

@@ -11,7 +11,7 @@ from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.pictures import Fit
 
-_BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _QUANTIZATION, _GATES, _LATENCY, _DEVICE = (
+_BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _QUANTIZATION, _GATES, _LATENCY = (
     "Build",
     "Pictures",
     "Model",
@@ -20,7 +20,6 @@ _BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _QUANTIZATION, _GATES, _LATENCY, _D
     "Quantization",
     "Gates",
     "Latency",
-    "Device",
 )
 
 Out = Annotated[
@@ -355,51 +354,6 @@ Profile = Annotated[
         help="Time every operator as well, by its Keras layer, where the runtime tells; with 1 "
         "thread unless --threads says otherwise.",
         rich_help_panel=_LATENCY,
-    ),
-]
-
-Images = Annotated[
-    int,
-    typer.Option(
-        help="Test pictures that go to the device, the classes in turn.", rich_help_panel=_DEVICE
-    ),
-]
-MaxBytes = Annotated[
-    str,
-    typer.Option(
-        help="Their size at most, decoded: 64MB, 500kB.",
-        metavar="SIZE",
-        rich_help_panel=_DEVICE,
-    ),
-]
-DeviceFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--device",
-        help="What a device's run wrote; it is checked and kept in OUT/results.",
-        rich_help_panel=_DEVICE,
-    ),
-]
-Host = Annotated[
-    str | None,
-    typer.Option(
-        "--host",
-        help="Measure there, over ssh: a bundle is copied, run, and its result kept. A name that "
-        "ssh knows: device or user@device.",
-        metavar="USER@DEVICE",
-        rich_help_panel=_DEVICE,
-    ),
-]
-Python = Annotated[
-    str | None,
-    typer.Option(help="Python on --host. Default: python3.", rich_help_panel=_DEVICE),
-]
-Install = Annotated[
-    bool,
-    typer.Option(
-        "--install",
-        help="Let pip install NumPy and runtimes that are missing on --host.",
-        rich_help_panel=_DEVICE,
     ),
 ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from resnet_edge.cli import again
+from resnet_edge.cli import again, on_device
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
 from resnet_edge.cli.hosts import bench_there, chosen_host
@@ -138,9 +138,9 @@ def bench(
     max_latency_ratio: p.MaxLatencyRatio = None,
     profile: p.Profile = False,
     mlperf: p.Mlperf = False,
-    host: p.Host = None,
-    python: p.Python = None,
-    install: p.Install = False,
+    host: on_device.Host = None,
+    python: on_device.Python = None,
+    install: on_device.Install = False,
     allow_inconclusive: p.AllowInconclusive = False,
     as_json: p.Json = False,
 ) -> None:
@@ -178,7 +178,7 @@ def bench(
 def report(
     out: p.Out = BUILD,
     formats: p.Formats = "",
-    device: p.DeviceFile = None,
+    device: on_device.DeviceFile = None,
     fp32_agreement: again.Fp32Agreement = None,
     fp32_max_logit: again.Fp32MaxLogit = None,
     fp16_agreement: again.Fp16Agreement = None,
