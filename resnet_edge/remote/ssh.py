@@ -34,6 +34,9 @@ it."""
 Say = Callable[[str], None]
 """Shows a line."""
 
+_NO_SFTP = re.compile("Connection closed$|subsystem request failed")
+"""scp's words where the device offers no sftp."""
+
 _HOST = re.compile(r"(?:[A-Za-z0-9_.+][A-Za-z0-9_.+-]*@)?[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 
 
@@ -112,16 +115,27 @@ class Ssh:
         self._copy(f"{self.host}:{source}", str(path.absolute()))
 
     def _copy(self, source: str, target: str) -> None:
-        command = ("scp", "-q", *OPTIONS, "--", source, target)
-        with tempfile.TemporaryFile() as said:
-            with _start(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process:
-                try:
-                    code = process.wait()
-                except BaseException:
-                    process.kill()
-                    raise
-            if code:
-                raise ConnectionLostError(_last_line(said, code))
+        try:
+            _scp((*OPTIONS, "--", source, target))
+        except ConnectionLostError as problem:
+            if _NO_SFTP.search(str(problem)) is None:
+                raise
+            try:  # small devices' servers (Dropbear) know only the protocol that scp had first
+                _scp(("-O", *OPTIONS, "--", source, target))
+            except ConnectionLostError:  # of an scp without -O, or of no connection at all
+                raise problem from None
+
+
+def _scp(words: tuple[str, ...]) -> None:
+    with tempfile.TemporaryFile() as said:
+        with _start(("scp", "-q", *words), subprocess.DEVNULL, said, said) as process:
+            try:
+                code = process.wait()
+            except BaseException:
+                process.kill()
+                raise
+        if code:
+            raise ConnectionLostError(_last_line(said, code))
 
 
 def remote_command(words: tuple[str, ...]) -> str:

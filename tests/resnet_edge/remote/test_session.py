@@ -23,6 +23,15 @@ def folder_of(home: Path, session) -> Path:
     return home / HOME / session.key
 
 
+def group_of(home: Path, session) -> int:
+    """The run's process group, once the bundle itself has begun."""
+    run, deadline = folder_of(home, session) / "run", time.monotonic() + 30
+    while not (run / "log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return int((run / "pid").read_text().split()[0])
+
+
 def test_from_nothing_to_nothing(home: Path, session, recorder, tmp_path: Path):
     whole = session(*HOSTILE)
     assert whole.look().word == "empty"
@@ -91,7 +100,7 @@ def test_stopping_ends_the_process(home: Path, session):
     first.look()
     first.copy()
     first.start()
-    pid = int((folder_of(home, first) / "run" / "pid").read_text().split()[0])
+    pid = group_of(home, first)
     first.remove()
     assert not (home / HOME).exists()
     status = Path(f"/proc/{pid}/stat")
@@ -103,7 +112,7 @@ def test_a_run_that_is_gone_is_seen(home: Path, session):
     first.look()
     first.copy()
     first.start()
-    pid = int((folder_of(home, first) / "run" / "pid").read_text().split()[0])
+    pid = group_of(home, first)
     os.killpg(pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while first.look().word != "ended":
@@ -119,8 +128,8 @@ def test_a_restart_makes_the_process_number_another_s(home: Path, session):
     first.look()
     first.copy()
     first.start()
+    pid = group_of(home, first)
     file = folder_of(home, first) / "run" / "pid"
-    pid = int(file.read_text().split()[0])
     file.write_text(f"{pid} another-start\n")
     try:
         assert first.look().word == "ended"

@@ -19,16 +19,19 @@ import pytest
 from resnet_edge.errors import RemoteError
 from resnet_edge.remote.ssh import ConnectionLostError
 
+SFTP = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh")
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(SSHD is None, reason="sshd is absent: install openssh-server"),
+    pytest.mark.skipif(None in (SSHD, SFTP), reason="sshd is absent: install openssh-server"),
 ]
 
 
-@pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(params=["sftp", "no sftp"])
+def device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Path]:
     """An sshd, and an ssh on the PATH whose configuration knows it as ``device``; its home."""
     base, programs = tmp_path / "sshd", tmp_path / "bin"
     home = tmp_path / "ho me"
@@ -49,6 +52,9 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         f"AuthorizedKeysFile {base / 'authorized_keys'}\nStrictModes no\nUsePAM no\n"
         f"PasswordAuthentication no\nForceCommand sh {base / 'start'}\n"
     )
+    if request.param == "sftp":
+        with (base / "config").open("a") as config:
+            config.write(f"Subsystem sftp {SFTP}\n")
     (base / "known_hosts").write_text(
         f"[127.0.0.1]:{port} {' '.join((base / 'host.pub').read_text().split()[:2])}\n"
     )
@@ -61,8 +67,8 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     for name in ("ssh", "scp"):
         real = shutil.which(name)
-        config = shlex.quote(str(base / "client"))
-        (programs / name).write_text(f'#!/bin/sh\nexec {real} -F {config} "$@"\n')
+        client = shlex.quote(str(base / "client"))
+        (programs / name).write_text(f'#!/bin/sh\nexec {real} -F {client} "$@"\n')
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     Path("/run/sshd").mkdir(exist_ok=True)
