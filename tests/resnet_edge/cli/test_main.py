@@ -40,7 +40,7 @@ def test_help_of_every_command_explains_every_option(cli, name, monkeypatch):
     command = next(c.callback for c in app.registered_commands if c.callback.__name__ == name)
     for option in command.__annotations__:
         if option not in ("return", "as_json", "model", "file", "before", "after", "augment"):
-            pattern = rf"--{option.replace('_', '-')} .*\w{{4}}"
+            pattern = rf"--{option.rstrip('_').replace('_', '-')} .*\w{{4}}"
             assert re.search(pattern, ran.out), option
     assert command.__doc__.split(":")[0].split(".")[0] in " ".join(ran.out.split())
 
