@@ -25,7 +25,7 @@ process = subprocess.Popen(
     stdout=subprocess.PIPE, cwd=home, env={**os.environ, "HOME": home},
 )
 drop = os.path.join(home, "drop")
-print("a start-up file says hello")
+print("a start-up file says hello", flush=True)
 for line in process.stdout:
     if os.path.exists(drop) and open(drop).read() in line.decode():
         process.stdout.close()
