@@ -117,11 +117,6 @@ def read_reference(path: Path) -> Reference:
         raise ReferenceFileError(
             f"{path}: not a reference file ({problem}); make it again with `resnet-edge reference`"
         ) from problem
-    if isinstance(data, dict) and data.get("schema") != REFERENCE_VERSION:
-        raise ReferenceFileError(
-            f"{path}: schema {data.get('schema')}; expected {REFERENCE_VERSION}; "
-            "make it again with `resnet-edge reference`"
-        )
     info = from_json(ReferenceInfo, data, str(path), ReferenceFileError)
     return Reference(info, *numbers)
 
