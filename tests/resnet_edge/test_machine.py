@@ -37,11 +37,20 @@ CPU part\t: 0x000
 """
 
 
+NAMELESS_MODEL_NAME = """processor\t: 0
+model name\t: ARMv8 Processor rev 3 (v8l)
+Features\t: fp asimd crc32
+CPU implementer\t: 0x41
+CPU part\t: 0xd08
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "processor", "features"),
     [
         (EPYC, "AMD EPYC 7B13", ("avx", "avx2", "fma", "f16c")),
         (BIG_LITTLE, "Arm Cortex-A55, Arm Cortex-A76", ("asimd", "asimdhp", "asimddp")),
+        (NAMELESS_MODEL_NAME, "Arm Cortex-A72", ("asimd",)),
         (APPLE_IN_A_VM, "Arm implementer 0x61 part 0x000", ("asimd", "i8mm")),
     ],
 )

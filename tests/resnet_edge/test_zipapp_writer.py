@@ -29,7 +29,8 @@ def run(pack: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_modules_are_found_by_their_imports():
     assert set(needed_modules("resnet_edge.machine")) == {
-        *("resnet_edge", "resnet_edge.machine", "resnet_edge.results"),
+        *("resnet_edge", "resnet_edge.machine", "resnet_edge.results", "resnet_edge.conditions"),
+        *("resnet_edge.drift", "resnet_edge.early_stopping"),
     }
     found = needed_modules(ENTRY)
     # imported within functions, and packages of what is imported
