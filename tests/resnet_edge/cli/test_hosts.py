@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -99,7 +100,10 @@ def test_json_alone(home: Path, build: Path, cli):
     assert ran.err == ""
 
 
-def test_ctrl_c_stops_it_there(home: Path, build: Path, cli):
+def test_ctrl_c_stops_it_there(request, home: Path, build: Path, cli):
+    # A shell without a terminal lets what it starts in the background ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     (home / "interrupt").touch()
     ran = cli(*words_of(build))
     assert ran.code == 130
