@@ -7,16 +7,14 @@ list of them goes stale.
 from __future__ import annotations
 
 import ast
-import contextlib
 import importlib.util
-import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
-from resnet_edge.errors import OutputError
+from resnet_edge.records import write_file
 
 PACKAGES = ("resnet_edge", "converters")
 """Whose modules travel; all others have to be installed where the file runs."""
@@ -77,35 +75,14 @@ def write_zipapp(path: Path, entry: str, members: Mapping[str, Path | bytes]) ->
         tail = "/__init__.py" if source.name == "__init__.py" else ".py"
         content[name.replace(".", "/") + tail] = source
     content.update(members)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(path) as part, part.open("wb") as file:
-            file.write(_FIRST_LINE)
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, what in content.items():
-                    _add(archive, name, what)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as problem:
-        raise OutputError(
-            f"{path}: cannot be written ({problem.strerror or problem}); "
-            "free some space or choose another folder with --out"
-        ) from problem
 
+    def write(file: BinaryIO) -> None:
+        file.write(_FIRST_LINE)
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, what in content.items():
+                _add(archive, name, what)
 
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o777 & ~mask)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, write, rights=0o777)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> None:
