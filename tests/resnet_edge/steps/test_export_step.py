@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import Format, artifact_kind, hash_path, load_artifact
+from resnet_edge.artifacts import artifact_kind, hash_path, load_artifact
 from resnet_edge.errors import ArtifactError, ModelError, UsageError
 from resnet_edge.options import CalibrationOptions, ModelOptions, Options, parse_formats
 from resnet_edge.steps import export as export_module
 from resnet_edge.steps.export import export
 from resnet_edge.steps.export_job import ExportJob, ExportPlan
 from resnet_edge.steps.export_worker import run_plan
-from resnet_edge.workers import module_command
 
 
 def with_formats(options: Options, formats: str) -> Options:
@@ -201,28 +199,6 @@ def test_what_is_no_model(tmp_path):
     (tmp_path / "x.keras").write_text("hello")
     with pytest.raises(ModelError, match=r"x.keras: not a .keras file \(File is not a zip file\);"):
         export(Options(out=tmp_path), tmp_path / "x.keras")
-
-
-def test_a_failing_worker_is_one_message(options: Options, monkeypatch):
-    job = export_module._describe_job(options, options.layout.model)
-    broken = replace(job, model=Path("/gone.keras"), format=Format.ONNX, names=("fp32.onnx",))
-    with pytest.raises(ModelError, match=r"^/gone.keras: no such file; expected a .keras model"):
-        export_module._convert((broken,), options, _silent())
-    monkeypatch.setattr(
-        export_module,
-        "module_command",
-        lambda *_: (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"),
-    )
-    expected = r"^export-others: the process was killed by SIGKILL, most likely because memory"
-    with pytest.raises(ModelError, match=expected):
-        export_module._convert((broken,), options, _silent())
-    assert module_command("x")[1:] == ("-m", "x")
-
-
-def _silent():
-    from resnet_edge.display import Silent
-
-    return Silent()
 
 
 def worker_job(out: Path, model: Path, name: str) -> ExportJob:
