@@ -32,6 +32,8 @@ class AnswerJob:
     answers: Path
     """Where the probabilities go: ``.npy``, float32 ``(n, classes)``."""
     threads: int
+    runtime: str | None = None
+    """Its name; None takes the preferred one."""
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)  # runtimes greet on standard output
     try:
         job = from_json(AnswerJob, json.loads(arguments[0]), "job", InferenceError)
-        runtime = open_runtime(load_artifact(job.artifact), job.threads)
+        runtime = open_runtime(load_artifact(job.artifact), job.threads, job.runtime)
         pictures = np.load(job.pictures, mmap_mode="r", allow_pickle=False)
         parts = []
         for start in range(0, len(pictures), REPORT_EVERY):

@@ -5,10 +5,12 @@ Runs on the device too: standard library and numpy only.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, TypeVar
 
@@ -20,9 +22,10 @@ from resnet_edge.bench_worker import Job, JobResult
 from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.latency import LatencySpec
 from resnet_edge.machine import available_cores, describe_machine
-from resnet_edge.parity.gates import Gates, judge_latency
+from resnet_edge.parity.gates import Gates, judge_latency, not_checked
 from resnet_edge.records import from_json, to_json
 from resnet_edge.results import ArtifactBench, BenchResult, Latency
+from resnet_edge.runtimes.installed import installed_runtimes
 from resnet_edge.workers import WorkerError, module_command, run_worker
 
 WORKER = module_command("resnet_edge.bench_worker")
@@ -90,7 +93,7 @@ def bench_artifacts(
     timeout_s: float | None = None,
     worker: Sequence[str] = WORKER,
 ) -> BenchResult:
-    """Measure artifacts one after another, batch 1.
+    """Measure artifacts one after another, batch 1, in every runtime for them that is here.
 
     Args:
         artifacts: Already compared with their sidecars.
@@ -109,17 +112,18 @@ def bench_artifacts(
     """
     counts = _thread_counts(threads)
     limit_s = time_limit_s(spec) if timeout_s is None else timeout_s
-    total, done = len(artifacts) * len(counts), 0
+    runtimes = {artifact.name: _runtimes(artifact) for artifact in artifacts}
+    total, done = sum(map(len, runtimes.values())) * len(counts), 0
     benches: list[ArtifactBench] = []
     versions: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         pixels = _save_picture(Path(folder), picture)
         for artifact in artifacts:
             latencies: list[Latency] = []
-            for count in counts:
+            for runtime, count in itertools.product(runtimes[artifact.name], counts):
+                job = Job(artifact.path.resolve(), count, spec, pixels, runtime)
                 if progress is not None:
-                    progress(done, total, job_words(artifact.name, count))
-                job = Job(artifact.path.resolve(), count, spec, pixels)
+                    progress(done, total, job_words(artifact.name, job))
                 result = run_bench_worker(artifact.name, job, limit_s, worker)
                 versions[result.latency.runtime] = result.runtime_version
                 latencies.append(result.latency)
@@ -130,16 +134,19 @@ def bench_artifacts(
     return BenchResult(describe_machine(versions), tuple(benches), reference_p50_s)
 
 
+def _runtimes(artifact: Artifact) -> tuple[str | None, ...]:
+    """Names of the runtimes to measure in; without any, the worker says what is missing."""
+    names = tuple(runtime.name for runtime in installed_runtimes(artifact.sidecar.format))
+    return names if len(names) > 1 else (None,)
+
+
 def _judged(
     artifact: Artifact, latencies: list[Latency], reference_p50_s: float | None, gates: Gates
 ) -> ArtifactBench:
-    return ArtifactBench(
-        name=artifact.name,
-        sha256=artifact.sidecar.sha256,
-        bytes=artifact.sidecar.bytes,
-        latencies=tuple(latencies),
-        gate=judge_latency(latencies, reference_p50_s, gates),
-    )
+    sidecar = artifact.sidecar
+    gate = not_checked("not judged yet")
+    bench = ArtifactBench(artifact.name, sidecar.sha256, sidecar.bytes, tuple(latencies), gate)
+    return replace(bench, gate=judge_latency(bench.preferred, reference_p50_s, gates))
 
 
 def _save_picture(folder: Path, picture: npt.NDArray[np.uint8] | None) -> Path | None:
@@ -188,9 +195,10 @@ def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[st
         timeout_s: The process is killed after so long.
         command: The command that measures one job.
     """
-    return ask_worker(JobResult, job, job_words(name, job.threads), timeout_s, command)
+    return ask_worker(JobResult, job, job_words(name, job), timeout_s, command)
 
 
-def job_words(name: str, threads: int) -> str:
+def job_words(name: str, job: Job) -> str:
     """Name a measurement, for progress and errors."""
-    return f"{name}, {threads} thread{'' if threads == 1 else 's'}"
+    where = f"{name} in {job.runtime}" if job.runtime else name
+    return f"{where}, {job.threads} thread{'' if job.threads == 1 else 's'}"

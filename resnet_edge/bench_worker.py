@@ -41,6 +41,8 @@ class Job:
     spec: LatencySpec
     picture: Path | None
     """A ``.npy`` file, uint8 (height, width, 3); None stands for random pixels."""
+    runtime: str | None = None
+    """Its name; None takes the preferred one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,11 @@ def load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uin
 
 def main(arguments: list[str]) -> int:
     """Time the artifact of the job that ``arguments`` holds."""
-    return serve(arguments, lambda job: measure_job(job, open_runtime))
+    return serve(arguments, _measure)
+
+
+def _measure(job: Job) -> JobResult:
+    return measure_job(job, lambda artifact, threads: open_runtime(artifact, threads, job.runtime))
 
 
 def serve(arguments: list[str], work: Callable[[Job], object]) -> int:

@@ -124,7 +124,9 @@ def parity(
     if as_json:
         print_json(result)
     else:
-        print_rows([(a.name, f"{a.gate.verdict.value}: {a.gate.reason}") for a in result.artifacts])
+        rows = [(a.name, a) for a in result.artifacts]
+        rows += [(f"{a.name} in {a.runtime}", a) for a in result.elsewhere]
+        print_rows([(name, f"{a.gate.verdict.value}: {a.gate.reason}") for name, a in rows])
     exit_with(worst_verdict(a.gate.verdict for a in result.artifacts), allow_inconclusive)
 
 

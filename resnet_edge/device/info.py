@@ -13,7 +13,7 @@ from resnet_edge.device.bundle_file import ARTIFACTS, PICTURES, Bundle
 from resnet_edge.device.classify import pillow_problem
 from resnet_edge.device.emulation import looks_emulated
 from resnet_edge.machine import describe_machine
-from resnet_edge.runtimes.installed import installed_runtime, missing_reason
+from resnet_edge.runtimes.installed import installed_runtimes, missing_reason
 
 
 def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
@@ -35,8 +35,8 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
         ("Python", machine.python),
         ("numpy", np.__version__),
         ("Pillow", pillow_problem() or "here; decodes pictures for `classify`"),
-        ("TFLite", _runtime(Format.TFLITE)),
-        ("ONNX", _runtime(Format.ONNX)),
+        ("TFLite", _runtimes(Format.TFLITE)),
+        ("ONNX", _runtimes(Format.ONNX)),
         ("model", f"{manifest.model_name}, sha256 {manifest.model_sha256[:16]}…"),
         ("artifacts", ", ".join(sizes)),
         ("pictures", f"{manifest.members[PICTURES].bytes / 1e6:.1f} MB of the test split"),
@@ -44,9 +44,9 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def _runtime(kind: Format) -> str:
-    found = installed_runtime(kind)
-    return missing_reason(kind) if found is None else f"{found.name} {found.version}".strip()
+def _runtimes(kind: Format) -> str:
+    found = installed_runtimes(kind)
+    return ", ".join(f"{r.name} {r.version}".strip() for r in found) or missing_reason(kind)
 
 
 def _memory() -> str:

@@ -31,7 +31,7 @@ from resnet_edge.parity.metrics import topk_hits
 from resnet_edge.records import to_json
 from resnet_edge.reference_file import Reference
 from resnet_edge.results import ArtifactParity, BenchResult, Machine, ParityResult
-from resnet_edge.runtimes.installed import installed_runtime, missing_reason
+from resnet_edge.runtimes.installed import further_runtimes, installed_runtime, missing_reason
 from resnet_edge.workers import module_command, run_worker
 
 Say = Callable[[str], None]
@@ -82,6 +82,7 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
     bundle.check()
     _check_room(bundle, names)
     parities: list[ArtifactParity] = []
+    elsewhere: list[ArtifactParity] = []
     benches: list[BenchResult] = []
     failed = []
     with tempfile.TemporaryDirectory(prefix="resnet-edge-") as temporary:
@@ -90,6 +91,8 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
             try:
                 artifact = bundle.extract_artifact(name, session.folder)
                 parities.append(session.compare(artifact))
+                for runtime in further_runtimes(artifact.sidecar.format):
+                    elsewhere.append(session.compare(artifact, runtime))
                 benches.append(session.time(artifact))
             except ResnetEdgeError as problem:
                 say(f"{name}: failed: {problem}")
@@ -100,7 +103,7 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
     return DeviceResult(
         bundle_sha256=hash_path(bundle.archive),
         pictures=session.reference.info.hashes,
-        parity=session.parity_result(tuple(parities)),
+        parity=session.parity_result(tuple(parities), tuple(elsewhere)),
         bench=BenchResult(
             _machine(benches),
             tuple(artifact for bench in benches for artifact in bench.artifacts),
@@ -174,27 +177,28 @@ class _Session:
             hashes=info.hashes,
         )
 
-    def compare(self, artifact: Artifact) -> ArtifactParity:
-        """Hold an artifact's answers against the reference's."""
+    def compare(self, artifact: Artifact, runtime: str | None = None) -> ArtifactParity:
+        """Hold an artifact's answers against the reference's, in a runtime other than usual too."""
         kind, sha256 = artifact_kind(artifact.name), artifact.sidecar.sha256
         if not self._evaluation.pictures:
             why = "the bundle carries no pictures: there was no test split"
             return unchecked_artifact(kind, sha256, "none", why)
         answers = self.folder / f"{artifact.name}.answers.npy"
-        job = AnswerJob(artifact.path, self._pictures, answers, available_cores())
+        job = AnswerJob(artifact.path, self._pictures, answers, available_cores(), runtime)
         command = module_command("resnet_edge.answer_worker", json.dumps(to_json(job)))
         total, last, told = len(self._evaluation.pictures), "", time.monotonic()
-        self._say(f"{artifact.name}: answering {total} pictures")
+        name = f"{artifact.name} in {runtime}" if runtime else artifact.name
+        self._say(f"{name}: answering {total} pictures")
         for line in run_worker(command, artifact.name):
             last = line
             if line.isdigit() and time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
-                self._say(f"{artifact.name}: {line} of {total} pictures answered")
+                self._say(f"{name}: {line} of {total} pictures answered")
         probabilities = np.load(answers, allow_pickle=False)
         parity = compare_artifact(
             kind, sha256, last, self._evaluation, probabilities, self._options.gates
         )
-        self._say(f"{artifact.name}: {parity.gate.verdict.value}: {parity.gate.reason}")
+        self._say(f"{name}: {parity.gate.verdict.value}: {parity.gate.reason}")
         return parity
 
     def time(self, artifact: Artifact) -> BenchResult:
@@ -217,7 +221,9 @@ class _Session:
         gate = not_checked("the processor is emulated")
         return replace(result, artifacts=tuple(replace(a, gate=gate) for a in result.artifacts))
 
-    def parity_result(self, artifacts: tuple[ArtifactParity, ...]) -> ParityResult:
+    def parity_result(
+        self, artifacts: tuple[ArtifactParity, ...], elsewhere: tuple[ArtifactParity, ...]
+    ) -> ParityResult:
         """All comparisons, with the reference's own accuracy on the sample."""
         return ParityResult(
             model_sha256=self._manifest.model_sha256,
@@ -228,6 +234,7 @@ class _Session:
             reference_top5=self._accuracy(5),
             artifacts=artifacts,
             gates=accuracy_gates(self._options.gates),
+            elsewhere=elsewhere,
         )
 
     def _accuracy(self, k: int) -> float:

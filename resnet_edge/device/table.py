@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from resnet_edge.device.record import DeviceResult
 from resnet_edge.results import ArtifactParity, Latency
@@ -16,7 +17,11 @@ def result_lines(result: DeviceResult) -> list[str]:
     rows = [HEADINGS]
     for parity in result.parity.artifacts:
         bench = benches.get(parity.name)
-        rows.append((*_answers(parity), _latency(bench.latencies if bench else ())))
+        rows.append((parity.name, *_answers(parity), _latency(bench.preferred if bench else ())))
+    for parity in result.parity.elsewhere:
+        bench, runtime = benches.get(parity.name), parity.runtime_name
+        latencies = [each for each in (bench.latencies if bench else ()) if each.runtime == runtime]
+        rows.append((f"{parity.name} in {runtime}", *_answers(parity), _latency(latencies)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
     lines += [f"{gone.name}: failed: {gone.reason}" for gone in result.failed]
@@ -26,15 +31,15 @@ def result_lines(result: DeviceResult) -> list[str]:
     return lines
 
 
-def _answers(parity: ArtifactParity) -> tuple[str, str, str, str, str]:
+def _answers(parity: ArtifactParity) -> tuple[str, str, str, str]:
     if not parity.images:
-        return parity.name, parity.gate.verdict.value, "-", "-", "-"
+        return parity.gate.verdict.value, "-", "-", "-"
     decibels = "exact" if parity.sqnr_db == math.inf else f"{parity.sqnr_db:.1f} dB"
     verdict = parity.gate.verdict.value
-    return parity.name, verdict, f"{parity.top1:.2%}", f"{parity.agreement:.2%}", decibels
+    return verdict, f"{parity.top1:.2%}", f"{parity.agreement:.2%}", decibels
 
 
-def _latency(latencies: tuple[Latency, ...]) -> str:
+def _latency(latencies: Sequence[Latency]) -> str:
     if not latencies:
         return "-"
     best = min(latencies, key=lambda latency: latency.p50_s)

@@ -5,6 +5,7 @@ Runs on the device too: standard library and numpy only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from resnet_edge.artifacts import artifact_kind
@@ -83,13 +84,24 @@ def judge_again(result: ParityResult, gates: Gates) -> ParityResult | None:
         The same evidence with other verdicts; what was not checked stays so. None where the record
         does not hold the answers: an earlier version wrote it.
     """
+    artifacts = _judge_all_again(result.artifacts, gates)
+    elsewhere = _judge_all_again(result.elsewhere, gates)
+    if artifacts is None or elsewhere is None:
+        return None
+    given = accuracy_gates(gates)
+    return replace(result, artifacts=artifacts, elsewhere=elsewhere, gates=given)
+
+
+def _judge_all_again(
+    parities: Sequence[ArtifactParity], gates: Gates
+) -> tuple[ArtifactParity, ...] | None:
     judged = []
-    for parity in result.artifacts:
+    for parity in parities:
         again = _judge_again(parity, gates)
         if again is None:
             return None
         judged.append(again)
-    return replace(result, artifacts=tuple(judged), gates=accuracy_gates(gates))
+    return tuple(judged)
 
 
 def _judge_again(parity: ArtifactParity, gates: Gates) -> ArtifactParity | None:
@@ -155,7 +167,7 @@ def judge_bench_again(
         gates: What is asked now.
     """
     artifacts = tuple(
-        replace(bench, gate=judge_latency(bench.latencies, reference_p50_s, gates))
+        replace(bench, gate=judge_latency(bench.preferred, reference_p50_s, gates))
         for bench in result.artifacts
     )
     return replace(result, artifacts=artifacts, reference_p50_s=reference_p50_s)

@@ -11,6 +11,7 @@ from resnet_edge.recommendation.candidate import (
     SAME_MEDIAN,
     Candidate,
     as_fast,
+    best_latency,
     faster,
     is_float32,
 )
@@ -61,6 +62,7 @@ def explain(chosen: Chosen, measured: Sequence[ArtifactBench], machine: Machine)
     return (
         *_fastest(chosen),
         *_threads(chosen.fastest),
+        *_runtimes(chosen.fastest),
         *_smallest(chosen),
         *(comparison_words(comparison) for comparison in comparisons),
         *_processor(comparisons, machine.cpu_features),
@@ -131,7 +133,7 @@ def _preference(chosen: Chosen) -> str:
 def _threads(candidate: Candidate) -> Iterator[str]:
     best = candidate.latency
     for other in sorted(candidate.bench.latencies, key=lambda latency: latency.threads):
-        if other.threads == best.threads:
+        if other.threads == best.threads or other.runtime != best.runtime:
             continue
         words = f"{candidate.name} takes {milliseconds(other.p50_s)} {_with_threads(other)}"
         if as_fast(other, best):
@@ -140,6 +142,22 @@ def _threads(candidate: Candidate) -> Iterator[str]:
             yield f"{words}: slower than {_with_threads(best)}."
         else:
             yield f"{words}, {_times(other, best)} as long."
+
+
+def _runtimes(candidate: Candidate) -> Iterator[str]:
+    """What the artifact takes in further runtimes, each with the thread count to deploy."""
+    best = candidate.latency
+    names = dict.fromkeys(latency.runtime for latency in candidate.bench.latencies)
+    for name in names:
+        if name == best.runtime:
+            continue
+        other = best_latency([each for each in candidate.bench.latencies if each.runtime == name])
+        time = f"{milliseconds(other.p50_s)} in {name} {_with_threads(other)}"
+        words = f"{candidate.name} takes {time}"
+        if as_fast(other, best):
+            yield f"{words}: as fast as in {best.runtime}."
+        else:
+            yield f"{words}, {_times(other, best)} as long as in {best.runtime}."
 
 
 def _smallest(chosen: Chosen) -> Iterator[str]:
@@ -167,18 +185,20 @@ def compare_with_float32(measured: Sequence[ArtifactBench]) -> tuple[Comparison,
             same_format = artifact_kind(full.name).format is kind.format
             if is_float32(bench.name) or not is_float32(full.name) or not same_format:
                 continue
-            if pairs := _pairs(bench, full):
-                runtime = pairs[0][0].runtime
-                comparisons.append(Comparison(bench.name, full.name, runtime, pairs))
+            for runtime in dict.fromkeys(latency.runtime for latency in bench.latencies):
+                if pairs := _pairs(bench, full, runtime):
+                    comparisons.append(Comparison(bench.name, full.name, runtime, pairs))
     return tuple(comparisons)
 
 
-def _pairs(bench: ArtifactBench, full: ArtifactBench) -> tuple[tuple[Latency, Latency], ...]:
+def _pairs(
+    bench: ArtifactBench, full: ArtifactBench, runtime: str
+) -> tuple[tuple[Latency, Latency], ...]:
     return tuple(
         (mine, other)
         for mine in sorted(bench.latencies, key=lambda latency: latency.threads)
         for other in full.latencies
-        if mine.threads == other.threads and mine.runtime == other.runtime
+        if mine.threads == other.threads and mine.runtime == other.runtime == runtime
     )
 
 

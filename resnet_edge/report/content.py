@@ -13,13 +13,13 @@ from pathlib import Path
 from resnet_edge.artifacts import Sidecar
 from resnet_edge.device.record import Unmeasured
 from resnet_edge.errors import ArtifactError
+from resnet_edge.quantization_result import QuantizationResult
 from resnet_edge.results import (
     ArtifactBench,
     ArtifactParity,
     GateResult,
     Latency,
     Machine,
-    QuantizationResult,
     Throughput,
     Verdict,
 )
@@ -111,6 +111,8 @@ class ArtifactRow:
     sidecar: Sidecar
     parity: ArtifactParity | None
     bench: ArtifactBench | None
+    elsewhere: tuple[ArtifactParity, ...] = ()
+    """Its answers in further runtimes."""
 
     def __post_init__(self) -> None:
         for step, result in (("parity", self.parity), ("bench", self.bench)):
@@ -135,10 +137,10 @@ class ArtifactRow:
 
     @property
     def latency(self) -> Latency | None:
-        """The latency with the thread count whose median is lowest."""
+        """In the preferred runtime, with the thread count whose median is lowest."""
         if self.bench is None or not self.bench.latencies:
             return None
-        return min(self.bench.latencies, key=lambda measured: measured.p50_s)
+        return min(self.bench.preferred, key=lambda measured: measured.p50_s)
 
     @property
     def accuracy_gate(self) -> GateResult:

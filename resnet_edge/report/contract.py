@@ -4,9 +4,10 @@ Numbers are finite or null, so every JSON reader takes the file: what was not me
 is NaN, which shows in the verdict (``fail``) and its reason. An SQNR without limit (the artifact's
 answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside ``"sqnr_exact": true``.
 Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thread count with the
-lowest median, ``latencies`` holds every one. ``quantization`` is null where nothing is known of it;
-an SQNR without limit is there, too, null beside a ``…_exact`` that is true. ``devices`` holds what
-each device measured of the same files, on a sample of the test split.
+lowest median in the preferred runtime, ``latencies`` holds every one; ``elsewhere`` has the answers
+in further runtimes, which the verdict does not depend on. ``quantization`` is null where nothing is
+known of it; an SQNR without limit is there, too, null beside a ``…_exact`` that is true.
+``devices`` holds what each device measured of the same files, on a sample of the test split.
 
 Of a latency, ``p90_bound_ms`` is what the 90th percentile is at most with 99 % confidence (MLPerf's
 early stopping; null below 64 queries), ``drift`` the relative change of the median from the first
@@ -23,16 +24,9 @@ from typing import TypeAlias
 
 from resnet_edge.conditions import Conditions
 from resnet_edge.doubts import advice_for, doubts_of
+from resnet_edge.quantization_result import LayerQuantization, QuantizationResult, QuantizationTrial
 from resnet_edge.report.content import ArtifactRow, DeviceSection, ReferenceSection, ReportContent
-from resnet_edge.results import (
-    GateResult,
-    Latency,
-    LayerQuantization,
-    Machine,
-    Provider,
-    QuantizationResult,
-    QuantizationTrial,
-)
+from resnet_edge.results import ArtifactParity, GateResult, Latency, Machine, Provider
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -139,8 +133,21 @@ def _artifact(row: ArtifactRow, reference_s: float | None) -> JsonObject:
         "collapse": parity.collapse if parity else None,
         "latency": None if latency is None else _latency(latency, reference_s),
         "latencies": [_latency(measured, reference_s) for measured in latencies],
+        "elsewhere": [_elsewhere(other) for other in row.elsewhere],
         "verdict": _verdict(row),
         "findings": dict(sidecar.findings),
+    }
+
+
+def _elsewhere(parity: ArtifactParity) -> JsonObject:
+    return {
+        "runtime": parity.runtime,
+        "top1": _finite(parity.top1),
+        "agreement": _finite(parity.agreement),
+        "sqnr_db": _finite(parity.sqnr_db),
+        "sqnr_exact": parity.sqnr_db == math.inf,
+        "verdict": parity.gate.verdict.value,
+        "reason": parity.gate.reason,
     }
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from resnet_edge.quantization_result import LayerQuantization
 from resnet_edge.report.quantization import rank_layers
 from resnet_edge.report.svg import BLUE, INK, MUTED, ORANGE, WIDE, render, tick_percent
-from resnet_edge.results import LayerQuantization
 
 LABELLED = 10
 """Layers that are named; the table names more."""

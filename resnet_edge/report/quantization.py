@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resnet_edge.quantization_result import LayerQuantization, QuantizationResult, QuantizationTrial
 from resnet_edge.report import units
 from resnet_edge.report.content import ArtifactRow, ReportContent
 from resnet_edge.report.provenance import Fact
-from resnet_edge.results import LayerQuantization, QuantizationResult, QuantizationTrial
 
 MAX_GUILTY = 15
 """Layers of the short table; the long one holds all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 from resnet_edge.doubts import doubts_of
@@ -200,11 +201,19 @@ def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
     A latency reason that all artifacts share, as where no limit was given, comes once at the end.
     """
     rows = content.artifacts
-    accuracy = [_reason_row(row.name, "accuracy", row.accuracy_gate) for row in rows]
+    accuracy = [_accuracy_rows(row) for row in rows]
     latency = [_reason_row(row.name, "latency", row.latency_gate) for row in rows]
     if len(rows) > 1 and len({(reason.verdict, reason.reason) for reason in latency}) == 1:
-        return (*accuracy, replace(latency[0], artifact=EVERY_ARTIFACT))
-    return tuple(reason for both in zip(accuracy, latency, strict=True) for reason in both)
+        return (*itertools.chain(*accuracy), replace(latency[0], artifact=EVERY_ARTIFACT))
+    both = zip(accuracy, latency, strict=True)
+    return tuple(reason for answers, timing in both for reason in (*answers, timing))
+
+
+def _accuracy_rows(row: ArtifactRow) -> tuple[ReasonRow, ...]:
+    """In the preferred runtime, whose verdict is the artifact's, then in the others."""
+    others = ((f"accuracy in {other.runtime}", other.gate) for other in row.elsewhere)
+    gates = (("accuracy", row.accuracy_gate), *others)
+    return tuple(_reason_row(row.name, gate, result) for gate, result in gates)
 
 
 def _reason_row(artifact: str, gate: str, result: GateResult) -> ReasonRow:

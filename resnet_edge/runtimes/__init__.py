@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from resnet_edge.artifacts import Artifact, Format
 from resnet_edge.runtimes.base import Runtime
+from resnet_edge.runtimes.installed import preferred_name
 
 __all__ = ["Runtime", "open_runtime"]
 
 
-def open_runtime(artifact: Artifact, threads: int) -> Runtime:
-    """Load an artifact into its runtime.
+def open_runtime(artifact: Artifact, threads: int, runtime: str | None = None) -> Runtime:
+    """Load an artifact into a runtime.
 
     Args:
         artifact: From ``resnet_edge.artifacts.load_artifact``.
         threads: Threads for one inference, at least 1.
+        runtime: The name of one of ``installed_runtimes``; None takes the first of them.
 
     Returns:
         A runtime that is ready to answer.
@@ -30,6 +32,10 @@ def open_runtime(artifact: Artifact, threads: int) -> Runtime:
 
         return TFLiteRuntime(artifact, threads)
     if artifact.sidecar.format is Format.ONNX:
+        if (runtime or preferred_name(Format.ONNX)) == "OpenVINO":
+            from resnet_edge.runtimes.openvino import OpenVinoRuntime
+
+            return OpenVinoRuntime(artifact, threads)
         from resnet_edge.runtimes.onnx import OnnxRuntime
 
         return OnnxRuntime(artifact, threads)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,23 +52,54 @@ def this_platform() -> Platform:
     return Platform(sys.version_info[:2], sys.maxsize > 1 << 32)
 
 
-def installed_runtime(
+def installed_runtimes(
     kind: Format, present: Callable[[str], bool] | None = None
-) -> InstalledRuntime | None:
-    """Return the runtime that ``open_runtime`` takes for files of this format.
+) -> tuple[InstalledRuntime, ...]:
+    """Return the runtimes here for files of this format, the preferred one first.
+
+    Of the packages that hold the TFLite interpreter only the first counts: it is the same engine in
+    all of them.
 
     Args:
         kind: The format.
         present: Whether a top-level module can be imported; None looks for it.
 
     Returns:
-        None where no runtime for it is installed, or none that works with the NumPy here.
+        Empty where none is installed, or none that works with the NumPy here.
     """
     found = present or _present
-    for candidate in _candidates(kind):
-        if found(candidate.module) and numpy_conflict(candidate.package) is None:
-            return InstalledRuntime(candidate.name, _version(candidate.package))
-    return None
+    runtimes = (
+        InstalledRuntime(candidate.name, _version(candidate.package))
+        for candidate in _candidates(kind)
+        if found(candidate.module) and numpy_conflict(candidate.package) is None
+    )
+    return tuple(itertools.islice(runtimes, 1 if kind is Format.TFLITE else None))
+
+
+def installed_runtime(
+    kind: Format, present: Callable[[str], bool] | None = None
+) -> InstalledRuntime | None:
+    """Return the runtime that ``open_runtime`` takes for files of this format if none is named.
+
+    Args:
+        kind: The format.
+        present: As in ``installed_runtimes``.
+
+    Returns:
+        None where there is none.
+    """
+    return next(iter(installed_runtimes(kind, present)), None)
+
+
+def further_runtimes(kind: Format) -> tuple[str, ...]:
+    """Names of what could run files of this format here beside the preferred runtime."""
+    return tuple(runtime.name for runtime in installed_runtimes(kind)[1:])
+
+
+def preferred_name(kind: Format) -> str:
+    """The name of the runtime to take for files of this format, also where none is installed."""
+    found = installed_runtime(kind)
+    return found.name if found is not None else next(_candidates(kind)).name
 
 
 def install_line(kind: Format, platform: Platform | None = None) -> str:
@@ -118,6 +150,7 @@ def _candidates(kind: Format) -> Iterator[_Candidate]:
             yield _Candidate(name, module.partition(".")[0], package)
     elif kind is Format.ONNX:
         yield _Candidate("onnxruntime", "onnxruntime", "onnxruntime")
+        yield _Candidate("OpenVINO", "openvino", "openvino")
     else:
         yield _Candidate("TensorFlow", "tensorflow", "tensorflow")
 

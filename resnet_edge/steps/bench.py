@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from resnet_edge.parity.judging import judge_bench_again
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference
 from resnet_edge.results import ArtifactBench, BenchResult, Latency, Machine
-from resnet_edge.runtimes.installed import installed_runtime
+from resnet_edge.runtimes.installed import installed_runtimes
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
 
 
@@ -53,7 +54,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
         "spec": digest(options.bench.spec, threads),
         "machine": digest(machine),
         "versions": digest(
-            [version_of(p) for p in ("ai-edge-litert", "onnxruntime", "tensorflow")]
+            [version_of(p) for p in ("ai-edge-litert", "onnxruntime", "openvino", "tensorflow")]
         ),
     }
     if is_current(options.out, path.stem, inputs):
@@ -153,11 +154,13 @@ def _hardware(machine: Machine) -> Machine:
 
 
 def _of_installed(bench: ArtifactBench, machine: Machine) -> tuple[Latency, ...]:
-    """Latencies in the runtime that is installed here now, in that version."""
-    runtime = installed_runtime(artifact_kind(bench.name).format)
-    if runtime is None or runtime.version not in ("", machine.runtimes.get(runtime.name)):
-        return ()
-    return tuple(latency for latency in bench.latencies if latency.runtime == runtime.name)
+    """Latencies in the runtimes that are installed here now, in these versions."""
+    valid = {
+        runtime.name
+        for runtime in installed_runtimes(artifact_kind(bench.name).format)
+        if runtime.version in ("", machine.runtimes.get(runtime.name))
+    }
+    return tuple(latency for latency in bench.latencies if latency.runtime in valid)
 
 
 def _counts(benches: Iterable[ArtifactBench]) -> tuple[int, ...]:
@@ -166,17 +169,26 @@ def _counts(benches: Iterable[ArtifactBench]) -> tuple[int, ...]:
 
 
 def _has(bench: ArtifactBench | None, counts: tuple[int, ...]) -> bool:
-    return bench is not None and set(counts) <= {latency.threads for latency in bench.latencies}
+    """Whether every runtime here was measured with these thread counts."""
+    if bench is None:
+        return False
+    names = [runtime.name for runtime in installed_runtimes(artifact_kind(bench.name).format)]
+    measured = {(latency.runtime, latency.threads) for latency in bench.latencies}
+    return set(itertools.product(names, counts)) <= measured
 
 
 def _merge(found: BenchResult, measured: BenchResult) -> BenchResult:
-    """Put new latencies beside those that hold; of the same thread count the new one stays."""
+    """Put new latencies beside those that hold; of the same runtime and threads the new stays."""
     benches = {bench.name: bench for bench in found.artifacts}
     for bench in measured.artifacts:
-        counts = {latency.threads for latency in bench.latencies}
+        new = {(latency.runtime, latency.threads) for latency in bench.latencies}
         old = benches[bench.name].latencies if bench.name in benches else ()
-        kept = [latency for latency in old if latency.threads not in counts]
-        together = sorted((*kept, *bench.latencies), key=lambda latency: latency.threads)
+        kept = [latency for latency in old if (latency.runtime, latency.threads) not in new]
+        order = [runtime.name for runtime in installed_runtimes(artifact_kind(bench.name).format)]
+        together = sorted(
+            (*kept, *bench.latencies),
+            key=lambda latency: (order.index(latency.runtime), latency.threads),
+        )
         benches[bench.name] = replace(bench, latencies=tuple(together))
     runtimes = {**found.machine.runtimes, **measured.machine.runtimes}
     return replace(

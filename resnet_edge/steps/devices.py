@@ -111,7 +111,8 @@ def _section(
         if any(sha256 != artifact.sidecar.sha256 for sha256 in measured):
             changed.append(artifact.name)
         elif measured:
-            rows.append(ArtifactRow(artifact.sidecar, parity, bench))
+            others = tuple(a for a in result.parity.elsewhere if a.name == artifact.name)
+            rows.append(ArtifactRow(artifact.sidecar, parity, bench, others))
     names = {artifact.name for artifact in artifacts} - set(changed)
     section = DeviceSection(
         machine=result.machine,

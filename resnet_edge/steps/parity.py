@@ -24,13 +24,14 @@ from resnet_edge.pictures import Fit
 from resnet_edge.records import read_record, to_json, write_record
 from resnet_edge.reference_file import Reference, check_model, read_reference
 from resnet_edge.results import ArtifactParity, ParityResult
+from resnet_edge.runtimes.installed import further_runtimes
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
 from resnet_edge.workers import Crew, crew_of, module_command, run_worker
 
 _RUNTIMES = {
-    Format.SAVED_MODEL: "tensorflow",
-    Format.TFLITE: "ai-edge-litert",
-    Format.ONNX: "onnxruntime",
+    Format.SAVED_MODEL: ("tensorflow",),
+    Format.TFLITE: ("ai-edge-litert",),
+    Format.ONNX: ("onnxruntime", "openvino"),
 }
 
 
@@ -74,6 +75,7 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
             if judged != found:
                 _write(options, judged, inputs)
             return Compared(judged, rebuilt=False)
+    compared = _compare_all(options, reference, artifacts, display)
     result = ParityResult(
         model_sha256=reference.info.model_sha256,
         reference_sha256=inputs["reference"],
@@ -81,8 +83,9 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
         labels=reference.info.labels,
         reference_top1=_accuracy(reference, 1),
         reference_top5=_accuracy(reference, 5),
-        artifacts=_compare_all(options, reference, artifacts, display),
+        artifacts=compared[: len(artifacts)],
         gates=accuracy_gates(options.gates),
+        elsewhere=compared[len(artifacts) :],
     )
     _write(options, result, inputs)
     return Compared(result, rebuilt=True)
@@ -120,7 +123,7 @@ def _write(options: Options, result: ParityResult, inputs: dict[str, str]) -> No
 
 def _packages(artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:
     """What the answers of these artifacts depend on."""
-    runtimes = {_RUNTIMES[artifact.sidecar.format] for artifact in artifacts}
+    runtimes = {package for artifact in artifacts for package in _RUNTIMES[artifact.sidecar.format]}
     return (*sorted(runtimes), "numpy", "pillow", "resnet-edge")
 
 
@@ -147,6 +150,7 @@ def _accuracy(reference: Reference, k: int) -> float:
 def _compare_all(
     options: Options, reference: Reference, artifacts: tuple[Artifact, ...], display: Display
 ) -> tuple[ArtifactParity, ...]:
+    """Compare all artifacts in their preferred runtimes, then those that have others here."""
     if not len(reference.classes):
         display.warn("no test pictures: accuracy is not checked; pass --test DIR")
         why = "there is no test split; pass --test DIR"
@@ -167,26 +171,31 @@ def _compare_all(
         display.bar("parity") as advance,
         crew_of(available_cores()) as crew,
     ):
-        answered = dict.fromkeys((a.name for a in artifacts), 0)
-        everything = len(artifacts) * len(reference.classes)
+        questions: list[tuple[Artifact, str | None]] = [(a, None) for a in artifacts]
+        questions += [(a, name) for a in artifacts for name in further_runtimes(a.sidecar.format)]
+        answered = dict.fromkeys(range(len(questions)), 0)
+        everything = len(questions) * len(reference.classes)
 
-        def compare(artifact: Artifact) -> ArtifactParity:
+        def compare(number: int) -> ArtifactParity:
+            artifact, runtime = questions[number]
+
             def count(done: int, total: int, words: str = "") -> None:
-                answered[artifact.name] = done
+                answered[number] = done
                 advance(sum(answered.values()), everything)
 
-            answers = Path(folder) / f"{artifact.name}.npy"
-            runtime = _answer(artifact, pixels, answers, count, crew)
+            answers = Path(folder) / f"{number}.npy"
+            job = AnswerJob(artifact.path.resolve(), pixels, answers, 1, runtime)
+            title = _answer(artifact.name, job, count, crew)
             return compare_artifact(
                 artifact_kind(artifact.name),
                 artifact.sidecar.sha256,
-                runtime,
+                title,
                 evaluation,
                 np.load(answers, allow_pickle=False),
                 options.gates,
             )
 
-        return tuple(crew.pool.map(compare, artifacts))
+        return tuple(crew.pool.map(compare, range(len(questions))))
 
 
 def decode_test(
@@ -212,12 +221,11 @@ def decode_test(
     return decoded_path(test, size, fit, layout.cache).resolve()
 
 
-def _answer(artifact: Artifact, pixels: Path, answers: Path, count: Advance, crew: Crew) -> str:
-    """Run one artifact's worker; return the runtime's name."""
-    job = AnswerJob(artifact.path.resolve(), pixels, answers, threads=1)
+def _answer(name: str, job: AnswerJob, count: Advance, crew: Crew) -> str:
+    """Run one artifact's worker; return the runtime's name and version."""
     last = ""
     command = module_command("resnet_edge.answer_worker", json.dumps(to_json(job)))
-    for line in run_worker(command, artifact.name, crew=crew):
+    for line in run_worker(command, name, crew=crew):
         last = line
         if line.isdigit():
             count(int(line), 0)

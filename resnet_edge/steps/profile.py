@@ -59,7 +59,7 @@ def profile_operators(
             for threads in () if reason else counts:
                 advance(done, able * len(counts))
                 job = Job(artifact.path.resolve(), threads, options.bench.spec, None)
-                words = f"{job_words(artifact.name, threads)}, profile"
+                words = f"{job_words(artifact.name, job)}, profile"
                 profiles.append(ask_worker(OperatorProfile, job, words, TIMEOUT_S, worker))
                 done += 1
             found.append(_profile(artifact, profiles, reason))

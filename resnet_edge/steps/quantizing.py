@@ -23,8 +23,8 @@ from converters.quantization.search import Found, Trial, search
 from converters.quantization.sensitivity import LayerSensitivity, measure_sensitivity
 from converters.quantization.tflite import quantize_static
 from resnet_edge.errors import ArtifactError, ResnetEdgeError
+from resnet_edge.quantization_result import LayerQuantization, QuantizationResult, QuantizationTrial
 from resnet_edge.records import read_record, write_record
-from resnet_edge.results import LayerQuantization, QuantizationResult, QuantizationTrial
 from resnet_edge.steps.export_job import ExportEvent, ExportJob
 
 Report = Callable[[ExportEvent], None]

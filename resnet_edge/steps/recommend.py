@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from resnet_edge.artifacts import Artifact, load_artifacts
 from resnet_edge.display import Display, Silent
@@ -10,9 +11,10 @@ from resnet_edge.errors import ArtifactError, InferenceError
 from resnet_edge.options import Options
 from resnet_edge.parity.gates import judge_latency
 from resnet_edge.recommendation import Candidate, LeftOut, Recommendation, choose
+from resnet_edge.recommendation.candidate import best_latency
 from resnet_edge.records import read_record
 from resnet_edge.results import ArtifactBench, ArtifactParity, BenchResult, ParityResult, Verdict
-from resnet_edge.runtimes.installed import install_line, installed_runtime
+from resnet_edge.runtimes.installed import install_line, installed_runtimes
 from resnet_edge.steps.bench import complete_latency
 
 
@@ -46,26 +48,63 @@ def recommend(
             f"{layout.parity}: no such file, so nothing is known of the answers; run "
             "`resnet-edge reference` and `resnet-edge parity`, then this again"
         )
-    parity = {a.name: a for a in read_record(ParityResult, layout.parity, InferenceError).artifacts}
-    refused = {
-        artifact.name: reason
-        for artifact in artifacts
-        if (reason := _refusal(artifact, parity.get(artifact.name), allow_inconclusive))
-    }
-    proven = [artifact for artifact in artifacts if artifact.name not in refused]
+    record = read_record(ParityResult, layout.parity, InferenceError)
+    proofs = {a.name: _prove(a, record, allow_inconclusive) for a in artifacts}
+    proven = [artifact for artifact in artifacts if proofs[artifact.name].held]
     bench = complete_latency(options, artifacts, proven, display).result
     benches = {a.name: _with_threads(a, options.bench.threads) for a in bench.artifacts}
-    names = {artifact.name for artifact in artifacts}
-    measured = [b for b in benches.values() if b.name in names and b.latencies]
-    candidates = []
-    for artifact in proven:
-        held, reason = _within_limits(benches[artifact.name], options, bench, allow_inconclusive)
-        if reason:
-            refused[artifact.name] = reason
-        else:
-            candidates.append(Candidate(parity[artifact.name], held))
-    left_out = [LeftOut(a.name, refused[a.name]) for a in artifacts if a.name in refused]
+    measured = [b for b in benches.values() if b.name in proofs and b.latencies]
+    left_out: list[LeftOut] = []
+    candidates: list[Candidate] = []
+    for name, proof in proofs.items():
+        left_out += proof.refused
+        if proof.held:
+            timed = _in_runtimes(benches[name], proof.held)
+            within, reason = _within_limits(timed, options, bench, allow_inconclusive)
+            if reason:
+                left_out.append(LeftOut(name, reason))
+            else:
+                runtime = best_latency(within.latencies).runtime
+                candidates.append(Candidate(proof.held[runtime], within))
     return choose(candidates, measured, left_out, bench.machine)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """In which of the runtimes here an artifact's answers hold."""
+
+    held: dict[str, ArtifactParity]
+    """By the runtime's name."""
+    refused: tuple[LeftOut, ...]
+
+
+def _prove(artifact: Artifact, record: ParityResult, inconclusive: bool) -> _Proof:
+    main = next((a for a in record.artifacts if a.name == artifact.name), None)
+    installed = installed_runtimes(artifact.sidecar.format)
+    if main is None or not main.images or not installed:
+        reason = _refusal(artifact, main, inconclusive)
+        kind = artifact.sidecar.format
+        reason = reason or f"no runtime for it is installed here; run `{install_line(kind)}`"
+        return _Proof({}, (LeftOut(artifact.name, reason),))
+    others = [a for a in record.elsewhere if a.name == artifact.name]
+    answers = {parity.runtime_name: parity for parity in (main, *others)}
+    # Compared in what is not here any more: as before, what stands in for it is not asked again.
+    answers.setdefault(installed[0].name, main)
+    held, refused = {}, []
+    for runtime in installed:
+        parity = answers.get(runtime.name)
+        if reason := _refusal(artifact, parity, inconclusive):
+            first = runtime is installed[0]
+            title = artifact.name if first else f"{artifact.name} in {runtime.name}"
+            refused.append(LeftOut(title, reason))
+        elif parity is not None:
+            held[runtime.name] = parity
+    return _Proof(held, tuple(refused))
+
+
+def _in_runtimes(bench: ArtifactBench, names: Collection[str]) -> ArtifactBench:
+    latencies = tuple(latency for latency in bench.latencies if latency.runtime in names)
+    return replace(bench, latencies=latencies)
 
 
 def _refusal(artifact: Artifact, parity: ArtifactParity | None, inconclusive: bool) -> str | None:
@@ -77,7 +116,7 @@ def _refusal(artifact: Artifact, parity: ArtifactParity | None, inconclusive: bo
             f"the file that was compared with the reference had sha256 {parity.sha256[:16]}…, this "
             f"one has {artifact.sidecar.sha256[:16]}…; run `resnet-edge parity` again"
         )
-    gate, kind = parity.gate, artifact.sidecar.format
+    gate = parity.gate
     match gate.verdict:
         case Verdict.FAIL:
             return f"fail: {gate.reason}"
@@ -85,8 +124,6 @@ def _refusal(artifact: Artifact, parity: ArtifactParity | None, inconclusive: bo
             return gate.reason
         case Verdict.INCONCLUSIVE if not inconclusive:
             return f"inconclusive: {gate.reason}; add test pictures, or pass --allow-inconclusive"
-    if installed_runtime(kind) is None:
-        return f"no runtime for it is installed here; run `{install_line(kind)}`"
     return None
 
 

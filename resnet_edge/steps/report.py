@@ -16,6 +16,7 @@ from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.options import Options
 from resnet_edge.parity.judging import GateChanges, judge_bench_by, judge_parity_by
 from resnet_edge.parity.metrics import confusion_matrix, top_answers
+from resnet_edge.quantization_result import QuantizationResult
 from resnet_edge.records import read_record
 from resnet_edge.reference_file import Reference, check_model, read_reference
 from resnet_edge.report.content import (
@@ -27,7 +28,7 @@ from resnet_edge.report.content import (
     ReportContent,
 )
 from resnet_edge.report.write import write_report
-from resnet_edge.results import BenchResult, ParityResult, QuantizationResult
+from resnet_edge.results import BenchResult, ParityResult
 from resnet_edge.steps.devices import read_devices
 from resnet_edge.steps.stamps import version_of
 from resnet_edge.training.record import TrainingRecord
@@ -207,6 +208,7 @@ def _row(artifact: Artifact, parity: ParityResult | None, bench: BenchResult | N
         artifact.sidecar,
         next((a for a in parity.artifacts if a.name == name), None) if parity else None,
         next((a for a in bench.artifacts if a.name == name), None) if bench else None,
+        tuple(a for a in parity.elsewhere if a.name == name) if parity else (),
     )
 
 

@@ -35,6 +35,16 @@ RUNTIMES = {Format.TFLITE: "LiteRT", Format.ONNX: "onnxruntime", Format.SAVED_MO
 NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was given")
 
 
+@pytest.fixture(autouse=True)
+def one_runtime_for_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optional second runtime changes what is measured: tests that are about it say so."""
+    from resnet_edge.runtimes import installed
+
+    present = installed._present
+    monkeypatch.setattr(installed, "_present", lambda name: name != "openvino" and present(name))
+
+
+
 def hand_latency(
     p50_ms: float, threads: int = 1, runtime: str = "onnxruntime", spread: float = 0.0
 ) -> Latency:

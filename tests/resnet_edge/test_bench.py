@@ -36,7 +36,7 @@ class Fake:
     name, version = "fake", "1.2"
     provider = Provider("fast", "slow")
 
-    def __init__(self, artifact, threads):
+    def __init__(self, artifact, threads, runtime):
         os.write(1, b"INFO: Created a delegate\\n")
         assert artifact.path.is_absolute()
 

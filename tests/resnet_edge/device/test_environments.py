@@ -76,6 +76,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
             *(TFLITE, "pip install onnxruntime"),
         ),
         ("3.11", ("onnxruntime",), "onnxruntime ", ONNX, "pip install ai-edge-litert"),
+        ("3.11", ("openvino",), "OpenVINO ", ONNX, "pip install ai-edge-litert"),
         (
             *("3.9", ("tflite-runtime==2.14.*", "numpy<2"), "tflite-runtime 2.14.0"),
             *(TFLITE, "pip install onnxruntime"),

@@ -16,6 +16,7 @@ from resnet_edge.artifacts import (
     Sidecar,
     artifact_kind,
 )
+from resnet_edge.quantization_result import LayerQuantization, QuantizationResult, QuantizationTrial
 from resnet_edge.report.content import (
     ArtifactRow,
     DataSection,
@@ -32,10 +33,7 @@ from resnet_edge.results import (
     GateResult,
     Interval,
     Latency,
-    LayerQuantization,
     Machine,
-    QuantizationResult,
-    QuantizationTrial,
     Verdict,
 )
 

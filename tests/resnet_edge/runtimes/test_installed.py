@@ -43,6 +43,21 @@ def test_the_preferred_one_is_taken(monkeypatch):
     assert installed_runtime(Format.ONNX, here.__contains__) is None
 
 
+def test_onnx_files_have_two_runtimes_and_tflite_files_one_engine(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "1")
+    here = {"onnxruntime", "openvino", "ai_edge_litert", "tensorflow"}.__contains__
+    onnx = (InstalledRuntime("onnxruntime", "1"), InstalledRuntime("OpenVINO", "1"))
+    assert installed.installed_runtimes(Format.ONNX, here) == onnx
+    assert installed.installed_runtimes(Format.TFLITE, here) == (InstalledRuntime("LiteRT", "1"),)
+    alone = {"openvino"}.__contains__
+    assert installed_runtime(Format.ONNX, alone) == InstalledRuntime("OpenVINO", "1")
+    monkeypatch.setattr(installed, "_present", here)
+    assert installed.further_runtimes(Format.ONNX) == ("OpenVINO",)
+    assert installed.further_runtimes(Format.SAVED_MODEL) == ()
+    monkeypatch.setattr(installed, "_present", lambda _: False)
+    assert installed.preferred_name(Format.ONNX) == "onnxruntime"
+
+
 def test_a_package_by_another_name_has_no_version(monkeypatch):
     def missing(package: str) -> str:
         raise importlib.metadata.PackageNotFoundError(package)

@@ -11,8 +11,8 @@ from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.artifacts import hash_path, load_artifact
 from resnet_edge.errors import ArtifactError, ModelError, UsageError
 from resnet_edge.options import Options, QuantizationOptions, parse_formats
+from resnet_edge.quantization_result import QuantizationResult
 from resnet_edge.records import read_record
-from resnet_edge.results import QuantizationResult
 from resnet_edge.steps.export import export
 
 

@@ -17,7 +17,8 @@ from resnet_edge.options import BenchOptions, Options
 from resnet_edge.parity.gates import Gates
 from resnet_edge.recommendation import LeftOut
 from resnet_edge.records import read_record, write_record
-from resnet_edge.results import BenchResult, ParityResult
+from resnet_edge.results import BenchResult, Latency, ParityResult, Verdict
+from resnet_edge.runtimes.installed import InstalledRuntime
 from resnet_edge.steps import bench as bench_step
 from resnet_edge.steps import recommend as step
 from resnet_edge.steps.recommend import recommend
@@ -184,16 +185,77 @@ def test_nothing_holds_its_gates(options, measuring):
 
 
 def test_a_runtime_that_is_missing(options, measuring, monkeypatch):
-    here = step.installed_runtime
+    here = step.installed_runtimes
     for module in (step, bench_step):
         monkeypatch.setattr(
-            module, "installed_runtime", lambda kind: None if kind is Format.ONNX else here(kind)
+            module, "installed_runtimes", lambda kind: () if kind is Format.ONNX else here(kind)
         )
     found = recommend(options)
     assert [choice.name for choice in found.choices] == ["fp32.tflite"]
     assert {each.name: each.reason for each in found.left_out}["int8.onnx"] == (
         "no runtime for it is installed here; run `pip install onnxruntime`"
     )
+
+
+@pytest.fixture
+def two_runtimes(options, monkeypatch):
+    """OpenVINO, where int8.onnx took 11 ms and fp32.onnx was not asked, beside onnxruntime."""
+    here = step.installed_runtimes
+
+    def both(kind: Format) -> tuple[InstalledRuntime, ...]:
+        return (
+            (*here(kind), InstalledRuntime("OpenVINO", "7")) if kind is Format.ONNX else here(kind)
+        )
+
+    for module in (step, bench_step):
+        monkeypatch.setattr(module, "installed_runtimes", both)
+    record = record_of(options)
+    benches = tuple(
+        replace(b, latencies=(*b.latencies, *_in_openvino(b.latencies)))
+        if b.name.endswith("onnx")
+        else b
+        for b in record.artifacts
+    )
+    machine = replace(record.machine, runtimes={**record.machine.runtimes, "OpenVINO": "7"})
+    path = bench_path(options.layout.results, record.machine.host)
+    write_record(path, replace(record, machine=machine, artifacts=benches))
+    return options
+
+
+def _in_openvino(latencies: tuple[Latency, ...]) -> tuple[Latency, ...]:
+    return tuple(replace(x, runtime="OpenVINO", samples_s=(0.011,) * 70) for x in latencies)
+
+
+def answered_in_openvino(options: Options, name: str, verdict: Verdict) -> None:
+    result = read_record(ParityResult, options.layout.parity, OutputError)
+    (parity,) = (a for a in result.artifacts if a.name == name)
+    gate = replace(parity.gate, verdict=verdict, reason="by hand")
+    other = replace(parity, runtime="OpenVINO 7", sqnr_db=33.0, gate=gate)
+    write_record(options.layout.parity, replace(result, elsewhere=(other,)))
+
+
+def test_the_faster_of_two_runtimes_is_chosen_where_its_answers_hold(two_runtimes, measuring):
+    answered_in_openvino(two_runtimes, "int8.onnx", Verdict.PASS)
+    found = recommend(two_runtimes)
+    assert measuring == []
+    first = found.choices[0]
+    assert (first.name, first.runtime, first.threads) == ("int8.onnx", "OpenVINO", 1)
+    assert (first.p50_s, first.sqnr_db) == (0.011, 33.0)
+    assert found.fastest == "int8.onnx"
+    assert (
+        "int8.onnx takes 29.5 ms in onnxruntime with 2 threads, 2.68 times as long as in OpenVINO."
+    ) in found.reasons
+    left_out = {each.name: each.reason for each in found.left_out}
+    assert left_out["fp32.onnx in OpenVINO"].startswith("not compared with the reference; run ")
+    assert {c.name: c.runtime for c in found.choices}["fp32.onnx"] == "onnxruntime"
+
+
+def test_a_fast_runtime_whose_answers_fall_is_not(two_runtimes, measuring):
+    answered_in_openvino(two_runtimes, "int8.onnx", Verdict.FAIL)
+    found = recommend(two_runtimes)
+    assert {c.name: c.runtime for c in found.choices}["int8.onnx"] == "onnxruntime"
+    left_out = {each.name: each.reason for each in found.left_out}
+    assert left_out["int8.onnx in OpenVINO"] == "fail: by hand"
 
 
 def test_an_artifact_that_was_not_compared(options, measuring):
@@ -226,7 +288,8 @@ def test_a_damaged_record_is_named(options):
 
 def test_neither_tensorflow_nor_keras_is_imported(options):
     code = (
-        "import json, sys; from pathlib import Path; import resnet_edge as edge;"
+        "import json, sys; from pathlib import Path; sys.modules['openvino'] = None;"
+        "import resnet_edge as edge;"
         f"found = edge.recommend(edge.Options(out=Path({str(options.out)!r}), formats={NAMES}));"
         "heavy = ('tensorflow', 'keras', 'jax', 'torch', 'onnx', 'typer', 'pydantic');"
         "print(json.dumps([found.fastest, [m for m in heavy if m in sys.modules]]))"
@@ -245,6 +308,7 @@ def test_where_tensorflow_is_not_installed(options):
         "        if name.partition('.')[0] in ('tensorflow', 'keras'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Missing())\n"
+        "sys.modules['openvino'] = None\n"
         "import resnet_edge as edge\n"
         f"print(edge.recommend(edge.Options(out=Path({str(options.out)!r}), formats={NAMES}"
         ")).fastest)"
