@@ -61,7 +61,7 @@ def _explain_x86(features: frozenset[str]) -> Iterator[str]:
     elif "avx2" in features:
         yield (
             "AVX2 without VNNI: int8 is not faster than float32 in LiteRT here, only smaller; in "
-            "onnxruntime it is, with the 7-bit weights that int8.onnx has"
+            "onnxruntime it is, with weights that cannot saturate, as int8.onnx has them"
         )
     elif "avx" in features:
         yield "AVX without AVX2: all artifacts are slow; `resnet-edge bench` measures which least"

@@ -47,6 +47,7 @@ NEEDS = (
         install="python3.11 -m venv .tflite && "
         ".tflite/bin/pip install tflite-runtime 'numpy<2' pillow",
     ),
+    Need("openvino", "runs .onnx files too, on x86 often faster", required=False),
     Need("jax", "the reference on another Keras backend (KERAS_BACKEND=jax)", required=False),
     Need("torch", "the reference on another Keras backend (KERAS_BACKEND=torch)", required=False),
 )

@@ -28,7 +28,7 @@ def fails(problem: Exception, tegra_release: Path = Path("/nowhere")) -> Sources
             {"avx", "avx2", "fma"},
             "x86_64",
             "AVX2 without VNNI: int8 is not faster than float32 in LiteRT here, only smaller; in "
-            "onnxruntime it is, with the 7-bit weights that int8.onnx has",
+            "onnxruntime it is, with weights that cannot saturate, as int8.onnx has them",
         ),
         (
             {"avx", "avx2", "avx512f", "avx512_vnni"},
