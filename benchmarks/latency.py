@@ -7,7 +7,7 @@
 A ResNet50 of 1000 classes at 224x224, batch 1. Ours are the files of `resnet-edge export`; the
 others' come from plain calls on the model as Keras has it. A and B are loaded in processes of their
 own, as their runtimes need different environments, and take turns: one inference of A, one of B,
-the first of the two changing, never both at once. Printed are medians of the pairs' ratios with
+the first of the two changing, never both at once; who waits is stopped, threads that spin with it. Printed are medians of the pairs' ratios with
 their quartiles, and the share of what this processor does in a large matrix product (onnxruntime's,
 float32 or int8, with as many threads).
 """
@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,7 +33,7 @@ PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 MULTIPLY_ADDS = 3_857_973_248  # of the model as it is, at 224x224: work done, not work made of it
 PEAK_MULTIPLY_ADDS = 2048**3
 WARM_UP = 5
-PAUSE_S = 0.01  # threads of the other runtime spin for a while before they sleep
+PAUSE_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -168,16 +169,21 @@ def make_files(folder: Path) -> None:
 
 
 def infer(process: subprocess.Popen[str]) -> float:
+    """Wake a process for one inference: runtimes' threads spin for a while when it is done."""
     time.sleep(PAUSE_S)
     assert process.stdin is not None
     assert process.stdout is not None
+    process.send_signal(signal.SIGCONT)
     process.stdin.write("\n")
     process.stdin.flush()
-    return float(process.stdout.readline())
+    seconds = float(process.stdout.readline())
+    process.send_signal(signal.SIGSTOP)
+    return seconds
 
 
 def stop(*processes: subprocess.Popen[str]) -> None:
     for process in processes:
+        process.send_signal(signal.SIGCONT)
         process.communicate()
 
 

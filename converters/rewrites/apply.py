@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
 from converters.complexity import count_multiply_adds
+from converters.preprocessing import Preprocessing
 from converters.rewrites import (
     drop_inference_no_ops,
     fold_batch_norm,
+    fold_preprocessing,
     hoist_strides,
     merge_padding,
 )
@@ -40,6 +42,25 @@ class Optimized:
     multiply_adds_before: int
     multiply_adds: int
     """Of one inference, batch 1."""
+
+
+def fold_into(
+    optimized: Optimized, preprocessing: Preprocessing
+) -> tuple[Optimized, Preprocessing]:
+    """Fold the preprocessing into a model whose other rewrites are done.
+
+    Args:
+        optimized: The model, which expects ``preprocessing``.
+        preprocessing: Kept where it cannot be folded.
+
+    Returns:
+        A model and the preprocessing that it expects: together the same function.
+    """
+    rewritten, rest = fold_preprocessing.fold_preprocessing(optimized.model, preprocessing)
+    if not rewritten.count:
+        return optimized, preprocessing
+    applied = (*optimized.applied, fold_preprocessing.NAME)
+    return replace(optimized, model=rewritten.model, applied=applied), rest
 
 
 def optimize(model: keras.Model, rewrites: tuple[tuple[str, Rewrite], ...] = REWRITES) -> Optimized:

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -19,7 +19,7 @@ import keras
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, optimize
+from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, fold_into, optimize
 from converters.serving import serving_model
 from resnet_edge.artifacts import (
     Format,
@@ -46,6 +46,11 @@ class Network:
     serving: keras.Model
     parameters: int
     optimized: Optimized
+
+    def with_rewrite(self, name: str) -> Network:
+        """The same graph, of whose files one more rewrite is said."""
+        applied = (*self.optimized.applied, name)
+        return replace(self, optimized=replace(self.optimized, applied=applied))
 
 
 def main(arguments: list[str]) -> int:
@@ -87,7 +92,10 @@ def build_network(job: ExportJob) -> Network:
     """Load the model, rewrite it exactly, and put the preprocessing in front."""
     model = load_classifier(job.model)
     optimized = optimize(model, REWRITES if job.rewrites else NECESSARY)
-    serving = serving_model(optimized.model, PREPROCESSINGS[job.preprocessing])
+    preprocessing = PREPROCESSINGS[job.preprocessing]
+    if job.rewrites:
+        optimized, preprocessing = fold_into(optimized, preprocessing)
+    serving = serving_model(optimized.model, preprocessing)
     return Network(serving, model.count_params(), optimized)
 
 
@@ -167,10 +175,12 @@ def _complete_tflite(job: ExportJob, network: Network, name: str, data: bytes) -
 
 
 def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent], None]) -> None:
-    from converters import onnx
+    from converters import onnx, onnx_pooling
 
     report(ExportEvent("fp32.onnx", "converting", 0, 0))
     float32 = onnx.convert_float32(network.serving)
+    if job.rewrites and onnx_pooling.merge_pool_padding(float32):
+        network = network.with_rewrite(onnx_pooling.NAME)
     for name in job.names:
         found: dict[str, str] = {}
         match name:

@@ -44,7 +44,6 @@ def one_runtime_for_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "_present", lambda name: name != "openvino" and present(name))
 
 
-
 def hand_latency(
     p50_ms: float, threads: int = 1, runtime: str = "onnxruntime", spread: float = 0.0
 ) -> Latency:
