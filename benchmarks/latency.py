@@ -7,9 +7,9 @@
 A ResNet50 of 1000 classes at 224x224, batch 1. Ours are the files of `resnet-edge export`; the
 others' come from plain calls on the model as Keras has it. A and B are loaded in processes of their
 own, as their runtimes need different environments, and take turns: one inference of A, one of B,
-the first of the two changing, never both at once; who waits is stopped, threads that spin with it. Printed are medians of the pairs' ratios with
-their quartiles, and the share of what this processor does in a large matrix product (onnxruntime's,
-float32 or int8, with as many threads).
+the first of the two changing, never both at once; who waits is stopped, threads that spin with it.
+Printed are medians of the pairs' ratios with their quartiles, and the share of what this processor
+does in a large matrix product (onnxruntime's, float32 or int8, with as many threads).
 """
 
 from __future__ import annotations

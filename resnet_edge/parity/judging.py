@@ -40,6 +40,10 @@ class GateChanges:
         return {n: v for n, v in given.items() if v is not None and n not in LATENCY_GATES}
 
 
+AS_JUDGED = GateChanges()
+"""Verdicts as the results have them."""
+
+
 def accuracy_gates(gates: Gates) -> dict[str, float]:
     """The gates of accuracy as ``ParityResult.gates`` keeps them."""
     return {name: value for name, value in asdict(gates).items() if name not in LATENCY_GATES}

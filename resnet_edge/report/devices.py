@@ -119,7 +119,8 @@ def _cell(device: DeviceSection, name: str) -> DeviceCell:
     timed = ""
     if latency is not None:
         p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)
-        timed = f"{p50} / {p90} ms ({latency.threads})"
+        emulated = ", emulated" if device.emulated else ""
+        timed = f"{p50} / {p90} ms ({latency.threads}){emulated}"
     verdict = Verdict.FAIL if failed else row.verdict
     return DeviceCell(verdict.value, answers, timed)
 

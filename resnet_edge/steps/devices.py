@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_edge.artifacts import Artifact, hash_path, load_artifacts
@@ -10,6 +10,7 @@ from resnet_edge.device.record import DeviceResult, Unmeasured, device_path, rea
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.layout import Layout
+from resnet_edge.parity.judging import AS_JUDGED, GateChanges, judge_bench_by, judge_parity_by
 from resnet_edge.records import write_record
 from resnet_edge.reference_file import read_reference
 from resnet_edge.report.content import ArtifactRow, DeviceSection
@@ -47,12 +48,15 @@ def keep_device_result(layout: Layout, path: Path, display: Display | None = Non
     return target
 
 
-def read_devices(layout: Layout, artifacts: tuple[Artifact, ...]) -> Devices:
+def read_devices(
+    layout: Layout, artifacts: tuple[Artifact, ...], changes: GateChanges = AS_JUDGED
+) -> Devices:
     """Read every device's result.
 
     Args:
         layout: Where the build is.
         artifacts: Those that the report is about.
+        changes: Gates to judge the results by; the devices' own where none is given.
 
     Raises:
         ArtifactError: A file is damaged or of a newer version.
@@ -64,7 +68,7 @@ def read_devices(layout: Layout, artifacts: tuple[Artifact, ...]) -> Devices:
         if reason is not None:
             left_out.append(f"{path.name} is left out: {reason}")
             continue
-        section, changed = _section(result, artifacts)
+        section, changed = _section(_judged(result, changes, path), artifacts)
         sections.append(section)
         if changed:
             left_out.append(
@@ -96,6 +100,13 @@ def _other_build(layout: Layout, result: DeviceResult, model_sha256: str) -> str
             f"it was compared with reference {theirs[:16]}…, this build's is {ours[:16]}…; {again}"
         )
     return None
+
+
+def _judged(result: DeviceResult, changes: GateChanges, path: Path) -> DeviceResult:
+    """By other gates, where some are given; an emulated device's latencies never are."""
+    parity = judge_parity_by(result.parity, changes, str(path))
+    bench = result.bench if result.emulated else judge_bench_by(result.bench, changes)
+    return replace(result, parity=parity, bench=bench)
 
 
 def _section(

@@ -14,7 +14,7 @@ from resnet_edge.layout import Layout
 from resnet_edge.machine import describe_machine
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.options import Options
-from resnet_edge.parity.judging import GateChanges, judge_bench_by, judge_parity_by
+from resnet_edge.parity.judging import AS_JUDGED, GateChanges, judge_bench_by, judge_parity_by
 from resnet_edge.parity.metrics import confusion_matrix, top_answers
 from resnet_edge.quantization_result import QuantizationResult
 from resnet_edge.records import read_record
@@ -32,9 +32,6 @@ from resnet_edge.results import BenchResult, ParityResult
 from resnet_edge.steps.devices import read_devices
 from resnet_edge.steps.stamps import version_of
 from resnet_edge.training.record import TrainingRecord
-
-AS_JUDGED = GateChanges()
-"""Verdicts as the results have them."""
 
 CONFUSION_CLASSES = 100
 """Above that a confusion matrix is no picture but a million numbers."""
@@ -83,7 +80,7 @@ def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED
     training = _read_training(layout, first.model_sha256)
     manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
     quantization, left_out = _read_quantization(layout, first.model_sha256)
-    devices = read_devices(layout, artifacts)
+    devices = read_devices(layout, artifacts, changes)
     left_out += devices.left_out
     for words in left_out:
         display.warn(words)
