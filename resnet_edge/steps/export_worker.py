@@ -31,6 +31,7 @@ from resnet_edge.artifacts import (
     write_sidecar,
 )
 from resnet_edge.errors import ArtifactError, OutputError, ResnetEdgeError
+from resnet_edge.machine import return_freed_memory
 from resnet_edge.model.classifiers import load_classifier
 from resnet_edge.records import describe_os_error, read_record, to_json, write_bytes
 from resnet_edge.steps.export_job import ExportEvent, ExportJob, ExportPlan
@@ -132,6 +133,7 @@ def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEven
 
     report(ExportEvent("fp32.tflite", "converting", 0, 0))
     float32 = tflite.convert_float32(network.serving)
+    return_freed_memory()
     quantized = None
     if not job.names or any(artifact_kind(name).calibrated for name in job.names):
         from resnet_edge.steps import quantizing
@@ -179,6 +181,7 @@ def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent]
 
     report(ExportEvent("fp32.onnx", "converting", 0, 0))
     float32 = onnx.convert_float32(network.serving)
+    return_freed_memory()
     if job.rewrites and onnx_pooling.merge_pool_padding(float32):
         network = network.with_rewrite(onnx_pooling.NAME)
     for name in job.names:

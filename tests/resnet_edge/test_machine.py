@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import os
 import platform
+import sys
 from pathlib import Path
 
 import pytest
 
-from resnet_edge.machine import available_cores, available_memory_bytes, describe_machine
+from resnet_edge.machine import (
+    available_cores,
+    available_memory_bytes,
+    describe_machine,
+    return_freed_memory,
+)
 
 EPYC = """processor\t: 0
 model name\t: AMD EPYC 7B13
@@ -102,3 +109,28 @@ def test_available_memory(tmp_path: Path, limit, used, expected):
             paths[-1].write_text(f"{text}\n")
     assert available_memory_bytes(meminfo, *paths) == expected
     assert available_memory_bytes(tmp_path / "none", *paths) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_memory_is_returned():
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    kept = [b"x" * 100_000 for _ in range(2_000)]  # too small to be mapped one by one
+    pin = b"x" * 100_000  # above them, so that the heap cannot shrink by itself
+    before = resident()
+    del kept
+    return_freed_memory()
+    assert before - resident() > 100_000_000
+    assert len(pin) == 100_000
+
+
+def test_without_glibc_nothing_happens(monkeypatch):
+    import ctypes
+
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    return_freed_memory()
