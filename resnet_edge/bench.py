@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from resnet_edge.artifacts import Artifact
 from resnet_edge.bench_worker import Job, JobResult
 from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.latency import LatencySpec
-from resnet_edge.machine import available_cores, describe_machine
+from resnet_edge.machine import available_cores, describe_machine, host_file_name
 from resnet_edge.parity.gates import Gates, judge_latency, not_checked
 from resnet_edge.records import from_json, to_json
 from resnet_edge.results import ArtifactBench, BenchResult, Latency
@@ -69,16 +68,12 @@ def bench_path(results: Path, host: str) -> Path:
         results: The folder ``OUT/results``.
         host: The machine's name; what cannot stand in a file name becomes ``-``.
     """
-    return results / f"bench-{_file_name(host)}.json"
+    return results / f"bench-{host_file_name(host)}.json"
 
 
 def profile_path(results: Path, host: str) -> Path:
     """Where a machine's times per operator belong: ``profile-HOST.json``; see ``bench_path``."""
-    return results / f"profile-{_file_name(host)}.json"
-
-
-def _file_name(host: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", host)[:64].strip("-.") or "unknown"
+    return results / f"profile-{host_file_name(host)}.json"
 
 
 def bench_artifacts(

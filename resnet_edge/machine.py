@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,6 +97,11 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def host_file_name(host: str) -> str:
+    """A machine's name as part of a file's: what cannot stand in one becomes ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", host)[:64].strip("-.") or "unknown"
 
 
 def return_freed_memory() -> None:

@@ -14,20 +14,34 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_edge.archive_writer import Content, write_archive
 from resnet_edge.artifacts import hash_path
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision import Pixels, Questions, hash_pixels
+from resnet_edge.imported_sources import imported_sources
 from resnet_edge.records import from_json, to_json
-from resnet_edge.zipapp_writer import write_zipapp
 
 PACK_VERSION = 1
 
 ENTRY = "resnet_edge.reference_runner"
 
+PACKAGES = ("resnet_edge", "converters")
+"""Whose modules travel."""
+
 MAX_BYTES = 4 << 30
 """Of model and pixels together: Python up to 3.12 runs no zip file with 64-bit sizes."""
 
 _INFO, _MODEL, _PIXELS = "pack.json", "model.keras", "pixels.npy"
+
+_START = f"""\
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("error: Python {{}}.{{}} found; 3.11 or later is needed".format(*sys.version_info))
+from {ENTRY} import main
+
+sys.exit(main(sys.argv[1:]))
+"""
 
 _AGAIN = "copy it again, or make it again with `resnet-edge reference --pack`"
 
@@ -80,7 +94,9 @@ def write_pack(path: Path, model: Path, questions: Questions, pixels: Path) -> P
     height, width = (int(side) for side in decoded.shape[1:3])
     info = PackInfo(questions, (height, width), hash_pixels(decoded))
     text = json.dumps(to_json(info), ensure_ascii=False).encode()
-    write_zipapp(path, ENTRY, {_INFO: text, _MODEL: model, _PIXELS: pixels})
+    code = imported_sources((ENTRY,), PACKAGES)
+    members: dict[str, Content] = {_INFO: text, _MODEL: model, _PIXELS: pixels}
+    write_archive(path, {"__main__.py": _START.encode(), **code, **members})
     return info
 
 

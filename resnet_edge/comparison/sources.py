@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnet_edge.artifacts import ARTIFACT_NAMES, Sidecar, sidecar_path
+from resnet_edge.device.record import read_device_result
 from resnet_edge.errors import ArtifactError, InferenceError, UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.records import from_json, read_json, read_record
@@ -135,14 +136,9 @@ def _read_source(path: Path) -> Source:
     if "reference_p50_s" in keys:
         bench = from_json(BenchResult, data, where, InferenceError)
         return Source(path, Kind.LATENCY, bench=bench)
-    if isinstance(data, dict) and {"bundle_sha256", "parity", "bench", "emulated"} <= keys:
-        return Source(
-            path,
-            Kind.DEVICE,
-            from_json(ParityResult, data["parity"], f"{where}: parity", InferenceError),
-            from_json(BenchResult, data["bench"], f"{where}: bench", InferenceError),
-            emulated=data["emulated"] is not False,
-        )
+    if "bundle_sha256" in keys:
+        result = read_device_result(path)
+        return Source(path, Kind.DEVICE, result.parity, result.bench, emulated=result.emulated)
     if {"made_by", "verdict"} <= keys:
         raise UsageError(
             f"{path}: a report, without the samples that intervals come from; {EXPECTED}"

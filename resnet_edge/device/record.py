@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.errors import ArtifactError
+from resnet_edge.machine import host_file_name
 from resnet_edge.records import from_json
 from resnet_edge.results import BenchResult, Machine, ParityResult, Verdict
 
@@ -97,5 +97,4 @@ def device_path(results: Path, result: DeviceResult) -> Path:
     runtimes = sorted(machine.runtimes)
     what = (machine.processor, machine.cores, machine.cpu_features, runtimes, result.emulated)
     key = hashlib.sha256(repr(what).encode()).hexdigest()[:8]
-    host = re.sub(r"[^A-Za-z0-9._-]+", "-", machine.host)[:64].strip("-.") or "unknown"
-    return results / f"device-{host}-{key}.json"
+    return results / f"device-{host_file_name(machine.host)}-{key}.json"

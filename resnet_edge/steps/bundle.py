@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_edge.archive_writer import Content, write_archive
 from resnet_edge.artifacts import (
     Artifact,
     Format,
@@ -35,14 +36,20 @@ from resnet_edge.device.bundle_file import (
 from resnet_edge.device.start import MANIFEST
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import UsageError
+from resnet_edge.imported_sources import imported_sources
 from resnet_edge.options import Options
 from resnet_edge.records import to_json
 from resnet_edge.reference_file import Reference, check_model, read_reference, write_reference
-from resnet_edge.steps.bundle_archive import Content, write_archive
 from resnet_edge.steps.bundle_sample import choose_sample
-from resnet_edge.steps.device_code import device_sources
 from resnet_edge.steps.parity import check_preprocessing, decode_test
 from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
+
+DEVICE_ENTRIES = (
+    "resnet_edge.device.start",
+    "resnet_edge.answer_worker",
+    "resnet_edge.bench_worker",
+)
+"""What is started: the archive itself, and the modules that it starts as processes."""
 
 START = "resnet_edge/device/start.py"
 """Goes into the archive twice: Python starts ``__main__.py``."""
@@ -95,7 +102,7 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
         check_preprocessing(reference, artifact)
-    code = {name: path.read_bytes() for name, path in device_sources().items()}
+    code = {name: path.read_bytes() for name, path in imported_sources(DEVICE_ENTRIES).items()}
     inputs = {
         "artifacts": digest([(a.name, a.sidecar) for a in artifacts]),
         "reference": hash_path(layout.reference),

@@ -23,9 +23,7 @@ from resnet_edge.parity.gates import Gates
 from resnet_edge.parity.interval import accuracy_interval
 from resnet_edge.reference_file import Reference, ReferenceInfo, read_reference, write_reference
 from resnet_edge.results import Latency
-from resnet_edge.steps import bundle_archive
 from resnet_edge.steps.bundle import make_bundle
-from resnet_edge.steps.bundle_archive import write_archive
 from resnet_edge.steps.bundle_sample import choose_sample
 
 
@@ -222,13 +220,6 @@ def test_without_test_pictures_latency_can_still_be_measured(options: Options, r
     assert recorder.warned == [
         "no test pictures: the device can check no accuracy; pass --test DIR"
     ]
-
-
-def test_more_than_python_can_start(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(bundle_archive, "MAX_BYTES", (1 << 20) + 4)
-    with pytest.raises(UsageError, match=r"^--formats: 0.0 GB together; expected less than 4.2 GB"):
-        write_archive(tmp_path / "x.pyz", {"a": b"12345"})
-    write_archive(tmp_path / "x.pyz", {"a": b"1234"})
 
 
 def test_a_full_disk_leaves_the_old_bundle(options: Options, monkeypatch):

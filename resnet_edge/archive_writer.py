@@ -1,4 +1,4 @@
-"""Writes an archive that Python starts, the same bytes from the same members."""
+"""Writes a zipapp, an archive that Python starts: the same bytes from the same members."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_archive(path: Path, contents: Mapping[str, Content]) -> None:
-    """Write a zipapp: all of it or nothing.
+    """Write all of it or nothing.
 
     Python's source files are deflated, everything else is stored.
 
@@ -44,8 +44,8 @@ def write_archive(path: Path, contents: Mapping[str, Content]) -> None:
     total = sum(_size(content) for content in contents.values())
     if total > MAX_BYTES - (1 << 20):
         raise UsageError(
-            f"--formats: {total / 1e9:.1f} GB together; expected less than 4.2 GB, which is what "
-            "Python can start; choose fewer artifacts"
+            f"{path}: {total / 1e9:.1f} GB together; expected less than 4.2 GB, which is what "
+            "Python can start; choose fewer artifacts (--formats) or pictures"
         )
     write_file(path, lambda file: _write(file, contents), rights=0o777)
 

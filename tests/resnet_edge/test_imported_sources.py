@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.steps.device_code import device_sources
+from resnet_edge.imported_sources import imported_sources
+from resnet_edge.reference_pack import ENTRY, PACKAGES
+from resnet_edge.steps.bundle import DEVICE_ENTRIES
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Imports every member of the archive, where nothing but these packages can be found, and prints the
 # modules of this package that are loaded then, with the files that they are from.
@@ -41,7 +43,7 @@ def module_name(path: str) -> str:
 
 def test_the_archive_needs_nothing_beside_it(edge_build: Path, tmp_path: Path):
     archive = edge_build / "resnet-edge-device.pyz"
-    names = [module_name(path) for path in device_sources()]
+    names = [module_name(path) for path in imported_sources(DEVICE_ENTRIES)]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *names],
         capture_output=True,
@@ -58,7 +60,7 @@ def test_the_archive_needs_nothing_beside_it(edge_build: Path, tmp_path: Path):
 
 def test_the_modules_are_this_packages_own_files(edge_build: Path):
     with zipfile.ZipFile(edge_build / "resnet-edge-device.pyz") as archive:
-        for name, path in device_sources().items():
+        for name, path in imported_sources(DEVICE_ENTRIES).items():
             assert path == REPOSITORY / name
             assert archive.read(name) == path.read_bytes()
         start = (REPOSITORY / "resnet_edge/device/start.py").read_bytes()
@@ -66,7 +68,7 @@ def test_the_modules_are_this_packages_own_files(edge_build: Path):
 
 
 def test_what_is_known_to_be_needed():
-    found = device_sources()
+    found = imported_sources(DEVICE_ENTRIES)
     for name in (
         *("device/cli", "device/measure", "bench_worker", "answer_worker", "latency", "pictures"),
         *("parity/compare", "parity/metrics", "parity/gates", "runtimes/tflite", "runtimes/onnx"),
@@ -77,7 +79,22 @@ def test_what_is_known_to_be_needed():
         assert f"resnet_edge/{name}.py" not in found
 
 
-@pytest.mark.parametrize("path", sorted(device_sources()))
+def test_one_module_by_its_imports():
+    assert {module_name(path) for path in imported_sources(["resnet_edge.drift"])} == {
+        *("resnet_edge", "resnet_edge.drift"),
+    }
+
+
+def test_several_packages():
+    found = {module_name(path) for path in imported_sources((ENTRY,), PACKAGES)}
+    # imported within functions, and packages of what is imported
+    assert {"converters", "converters.serving", "resnet_edge.model.head"} <= found
+    # neither the rest of the product nor what is imported for type checking alone
+    others = ("cli", "steps", "report", "training.train", "data", "pictures", "runtimes")
+    assert not [name for name in found for other in others if f"resnet_edge.{other}" in name]
+
+
+@pytest.mark.parametrize("path", sorted(imported_sources(DEVICE_ENTRIES)))
 def test_the_linter_knows_that_a_device_has_an_old_python(path):
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     versions = project["tool"]["ruff"]["per-file-target-version"]

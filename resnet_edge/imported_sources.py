@@ -1,36 +1,35 @@
-"""Which of this package's own source files run on a device, found by following their imports."""
+"""Which of this project's own source files a module needs, found by following its imports.
+
+So that no list of them goes stale: what travels to a device or to another machine is these files.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import resnet_edge
 
-ENTRIES = (
-    "resnet_edge.device.start",
-    "resnet_edge.answer_worker",
-    "resnet_edge.bench_worker",
-)
-"""What is started: the archive itself, and the modules that it starts as processes."""
-
 _HOME = Path(resnet_edge.__file__).parent.parent
 
 
-def device_sources(entries: tuple[str, ...] = ENTRIES) -> dict[str, Path]:
+def imported_sources(
+    entries: Sequence[str], packages: Sequence[str] = ("resnet_edge",)
+) -> dict[str, Path]:
     """Follow imports from the entries, also those inside functions.
 
     What is imported for type checkers alone is not followed.
 
     Args:
-        entries: Modules of this package.
+        entries: Modules of ``packages``, for instance ``resnet_edge.bench_worker``.
+        packages: Whose modules count; all others have to be installed where the files run.
 
     Returns:
         Source files by their path in an archive, for instance ``resnet_edge/errors.py``, sorted.
     """
     found: dict[str, Path] = {}
-    waiting = [name for entry in entries for name in _parents(entry)]
+    waiting = [name for entry in entries for name in _with_parents(entry, packages)]
     while waiting:
         path = _source(waiting.pop())
         if path is None or path in found.values():
@@ -38,12 +37,12 @@ def device_sources(entries: tuple[str, ...] = ENTRIES) -> dict[str, Path]:
         found[path.relative_to(_HOME).as_posix()] = path
         imported = _Imports()
         imported.visit(ast.parse(path.read_text(encoding="utf-8")))
-        waiting += [name for module in imported.modules for name in _parents(module)]
+        waiting += [name for each in imported.modules for name in _with_parents(each, packages)]
     return dict(sorted(found.items()))
 
 
 class _Imports(ast.NodeVisitor):
-    """Names that may be modules of this package."""
+    """Names that may be modules: ``from a import b`` gives ``a.b``."""
 
     def __init__(self) -> None:
         self.modules: set[str] = set()
@@ -60,10 +59,10 @@ class _Imports(ast.NodeVisitor):
             self.generic_visit(node)
 
 
-def _parents(name: str) -> Iterator[str]:
+def _with_parents(name: str, packages: Sequence[str]) -> Iterator[str]:
     """``a.b.c`` and the packages around it; importing one imports these first."""
     parts = name.split(".")
-    if parts[0] == "resnet_edge":
+    if parts[0] in packages:
         yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
