@@ -25,7 +25,7 @@ def model_of(
         list(nodes),
         "pool",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 8, 9])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, list("nchw"))],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -38,7 +38,7 @@ MODULES = [
         *("recommendation", "recommendation.reasons", "threads"),
         # what a pack runs on a machine with a GPU; Keras and its backend come when they are used
         *("backend", "float32_check", "throughput", "inference", "full_precision"),
-        *("reference_pack", "reference_runner", "zipapp_writer"),
+        *("reference_pack", "reference_runner", "archive_writer", "imported_sources"),
     )
 ]
 PACKAGES = (

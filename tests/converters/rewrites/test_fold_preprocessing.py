@@ -20,7 +20,7 @@ NONE = PREPROCESSINGS["none"]
 Answers = Callable[[keras.Model, np.ndarray], np.ndarray]
 
 
-@pytest.fixture(name="fold")
+@pytest.fixture(name="fold", scope="module")
 def _fold(randomize, answers: Answers) -> Callable[..., tuple[keras.Model, Preprocessing]]:
     """Fold, and compare answers to raw pictures to 1e-5 of their range."""
 
@@ -115,7 +115,7 @@ def test_where_it_does_not_apply(fold) -> None:
 
 @pytest.mark.parametrize("side", [32, 33])
 def test_a_resnet_with_all_rewrites(randomize, answers: Answers, side: int) -> None:
-    model = randomize(resnet50((side, side, 3), classes=5, width=8))
+    model = randomize(resnet50((side, side, 3), classes=5, width=0.125))
     caffe = PREPROCESSINGS["caffe"]
     optimized, rest = fold_into(optimize(model), caffe)
     assert optimized.applied[-1] == "fold_preprocessing"

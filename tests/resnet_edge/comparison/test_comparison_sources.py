@@ -9,8 +9,9 @@ from hand_made import hand_sidecar
 
 from resnet_edge.artifacts import write_sidecar
 from resnet_edge.comparison.sources import EXPECTED, Kind, read_side
+from resnet_edge.device.record import DeviceResult
 from resnet_edge.errors import InferenceError, UsageError
-from resnet_edge.records import to_json, write_record
+from resnet_edge.records import write_record
 
 
 def test_a_build_folder(
@@ -44,15 +45,17 @@ def test_a_file_is_known_by_its_keys(
 def test_a_devices_result(
     answers_of, parity_of, latencies_of, bench_of, latency_of, tmp_path, emulated
 ):
-    device = {
-        "bundle_sha256": "ab" * 32,
-        "parity": to_json(answers_of(parity_of("fp32.onnx"))),
-        "bench": to_json(latencies_of(bench_of("fp32.onnx", latency_of(5)))),
-        "emulated": emulated,
-        "schema": 1,
-    }
+    device = DeviceResult(
+        bundle_sha256="ab" * 32,
+        pictures=(),
+        parity=answers_of(parity_of("fp32.onnx")),
+        bench=latencies_of(bench_of("fp32.onnx", latency_of(5))),
+        left_out=(),
+        failed=(),
+        emulated=emulated,
+    )
     path = tmp_path / "device.json"
-    path.write_text(json.dumps(device))
+    write_record(path, device)
     (source,) = read_side(path).sources
     assert source.kind is Kind.DEVICE
     assert (source.timed is None) is emulated

@@ -132,7 +132,7 @@ def test_with_rewrites_and_without(staged_model: Path, tmp_path, write_photos):
     options = replace(options, calibration=calibration)
     before, less = 1024 * 27 * 8 + 256 * 64 + 24, 256 * 27 * 8 + 256 * 64 + 24
     expected = {
-        True: (("fold_batch_norm", "hoist_strides"), less, {}),
+        True: (("fold_batch_norm", "hoist_strides", "fold_preprocessing"), less, {}),
         False: (("fold_batch_norm",), before, {"rewrites": "no"}),
     }
     for wanted, (rewrites, multiply_adds, told) in expected.items():
