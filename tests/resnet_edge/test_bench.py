@@ -24,6 +24,7 @@ from resnet_edge.latency import MLPERF, LatencySpec
 from resnet_edge.parity.gates import Gates
 from resnet_edge.records import read_record, write_record
 from resnet_edge.results import BenchResult, Provider, Verdict
+from resnet_edge.runtimes.installed import InstalledRuntime
 
 SPEC = LatencySpec(min_seconds=0, min_queries=3, max_warmup_s=0)
 
@@ -37,6 +38,7 @@ class Fake:
     provider = Provider("fast", "slow")
 
     def __init__(self, artifact, threads, runtime):
+        self.name = runtime or self.name
         os.write(1, b"INFO: Created a delegate\\n")
         assert artifact.path.is_absolute()
 
@@ -116,6 +118,26 @@ def test_every_artifact_is_measured_in_its_own_process(artifact, tmp_path, monke
     ]
     write_record(bench_path(tmp_path, "host"), result)
     assert read_record(BenchResult, tmp_path / "bench-host.json", OutputError) == result
+
+
+def test_every_runtime_is_measured_and_the_preferred_one_judged(artifact, tmp_path, monkeypatch):
+    both = (InstalledRuntime("fake", "1.2"), InstalledRuntime("other", "1.2"))
+    monkeypatch.setattr(bench, "installed_runtimes", lambda kind: both)
+    told: list[str] = []
+    result = bench_artifacts(
+        [artifact],
+        SPEC,
+        Gates(max_p90_ms=10_000),
+        threads=(1, 2),
+        progress=lambda done, total, words: told.append(words),
+        worker=_command(tmp_path, FAKE_RUNTIME),
+    )
+    (measured,) = result.artifacts
+    order = [(latency.runtime, latency.threads) for latency in measured.latencies]
+    assert order == [("fake", 1), ("fake", 2), ("other", 1), ("other", 2)]
+    assert measured.preferred == measured.latencies[:2]
+    assert result.machine.runtimes == {"fake": "1.2", "other": "1.2"}
+    assert told[2] == "int8.tflite in other, 1 thread"
 
 
 def test_a_given_picture_reaches_the_worker(artifact, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from resnet_edge.artifacts import hash_path
 from resnet_edge.device.record import read_device_result
+from resnet_edge.device.table import result_lines
 from resnet_edge.errors import ArtifactError
 from resnet_edge.machine import describe_machine
 from resnet_edge.records import read_record
@@ -70,6 +72,27 @@ def test_progress_by_lines_and_a_table(run_bundle, bundle_path: Path):
     assert (bundle_path.parent / "r.json").exists()
     written = {path.name for path in bundle_path.parent.iterdir()}
     assert written == {"r.json", bundle_path.name}
+
+
+def test_the_table_has_a_line_for_every_runtime(result_path: Path):
+    result = read_device_result(result_path)
+    (parity,) = (a for a in result.parity.artifacts if a.name == "fp32.onnx")
+    other = dataclasses.replace(parity, runtime="OpenVINO 7.1", agreement=0.5)
+    slow = [
+        dataclasses.replace(
+            b, latencies=(*b.latencies, dataclasses.replace(b.latencies[0], runtime="OpenVINO"))
+        )
+        for b in result.bench.artifacts
+    ]
+    both = dataclasses.replace(
+        result,
+        parity=dataclasses.replace(result.parity, elsewhere=(other,)),
+        bench=dataclasses.replace(result.bench, artifacts=tuple(slow)),
+    )
+    lines = result_lines(both)
+    assert [line.partition("  ")[0] for line in lines[1:]] == [*NAMES, "fp32.onnx in OpenVINO"]
+    assert " 50.00%  " in lines[-1]
+    assert "(1)" in lines[-1]
 
 
 def test_a_latency_limit(run_bundle, bundle_path: Path):

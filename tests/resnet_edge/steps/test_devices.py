@@ -17,6 +17,7 @@ from resnet_edge.device.record import DeviceResult, Unmeasured, device_path
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.machine import describe_machine
 from resnet_edge.options import Options
+from resnet_edge.parity.judging import GateChanges
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference
 from resnet_edge.results import BenchResult, GateResult, ParityResult, Verdict
@@ -83,6 +84,17 @@ def test_what_fails_on_a_device_fails(options: Options, result, keep):
     content = make_report(options).content
     assert content.verdict is Verdict.FAIL
     assert "Failed on a device: pi." in (options.out / "report.md").read_text()
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_other_gates_judge_what_a_device_saved(options: Options, result, keep, emulated):
+    keep(replace(result, emulated=emulated))
+    changes = GateChanges(int8_accuracy=1e-9, confidence=0.99, max_p90_ms=1e-6)
+    (section,) = make_report(options, None, changes).content.devices
+    by_default = {row.name: row.accuracy_gate for row in section.artifacts}
+    assert by_default["fp32.tflite"].verdict is Verdict.PASS
+    limits = [row.latency_gate.verdict for row in section.artifacts]
+    assert set(limits) == ({Verdict.NOT_CHECKED} if emulated else {Verdict.FAIL})
 
 
 def test_nan_fails_whatever_the_device_says(options: Options, result, keep):

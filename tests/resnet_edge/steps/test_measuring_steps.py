@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge.artifacts import hash_path, load_artifact, write_sidecar
+from resnet_edge.artifacts import Format, hash_path, load_artifact, write_sidecar
 from resnet_edge.errors import ArtifactError, ReferenceFileError, ResnetEdgeError
 from resnet_edge.options import Options, parse_formats
 from resnet_edge.parity.gates import Gates
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference, write_reference
+from resnet_edge.report.tables import reason_rows
 from resnet_edge.results import ParityResult, Verdict
+from resnet_edge.steps import parity as parity_step
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.parity import check_parity, judge_saved
+from resnet_edge.steps.report import make_report
 from resnet_edge.steps.stamps import Stamp, write_stamp
 
 ONE = parse_formats("fp32.tflite")
@@ -120,6 +124,32 @@ def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
     assert recorder.warned == ["no test pictures: accuracy is not checked; pass --test DIR"]
     assert {a.gate.verdict for a in done.result.artifacts} == {Verdict.NOT_CHECKED}
     assert {a.images for a in done.result.artifacts} == {0}
+
+
+def test_further_runtimes_answer_too_and_decide_nothing(options: Options, monkeypatch):
+    monkeypatch.setattr(
+        parity_step, "further_runtimes", lambda kind: ("onnxruntime",) * (kind is Format.ONNX)
+    )
+    options.layout.parity.unlink()
+    result = check_parity(options).result
+    (other,) = result.elsewhere
+    (main,) = (a for a in result.artifacts if a.name == "fp32.onnx")
+    assert other == main
+    assert other.runtime_name == "onnxruntime"
+    strict = replace(options, gates=Gates(fp32_max_logit=1e-12))
+    judged = check_parity(strict).result
+    assert judged.elsewhere[0].gate.verdict is Verdict.FAIL
+    answers = replace(judged, artifacts=tuple(replace(a, gate=main.gate) for a in judged.artifacts))
+    write_record(options.layout.parity, answers)
+    content = make_report(options).content
+    (row,) = (row for row in content.artifacts if row.name == "fp32.onnx")
+    assert row.accuracy_gate == main.gate
+    assert [r.gate for r in reason_rows(content) if r.verdict == "fail"] == [
+        f"accuracy in {main.runtime}"
+    ]
+    written = json.loads((options.out / "report.json").read_text())
+    (elsewhere,) = (a["elsewhere"] for a in written["artifacts"] if a["name"] == "fp32.onnx")
+    assert [(e["runtime"], e["verdict"]) for e in elsewhere] == [(main.runtime, "fail")]
 
 
 def test_a_test_picture_that_was_changed(options: Options, edge_photos, tmp_path):
