@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from quantization_ours import quantize_ours
 from random_inputs import blobs, random_resnet50
 
 from converters import onnx, tflite
@@ -24,10 +23,15 @@ from converters.errors import ConversionError
 from converters.onnx_pooling import NAME as MERGE_POOL_PADDING
 from converters.onnx_pooling import merge_pool_padding
 from converters.preprocessing import PREPROCESSINGS
+from converters.quantization.choices import Level, Target
+from converters.quantization.engine import Method, calibrate
+from converters.quantization.onnx import quantize_int8
+from converters.quantization.tflite import quantize_static
 from converters.rewrites.apply import REWRITES, fold_into, optimize
 from converters.rewrites.fold_preprocessing import NAME as FOLD_PREPROCESSING
 from converters.rewrites.graph import Change, Graph, rewrite_graphs
 from converters.serving import serving_model
+from resnet_edge.machine import available_cores
 
 Shape = tuple[int, int, int, int]
 
@@ -78,13 +82,16 @@ def _write(
         merge_pool_padding(graph)
     (folder / "fp32.tflite").write_bytes(lite)
     (folder / "fp32.onnx").write_bytes(onnx.serialize(graph))
+    method = Method(Level.FAST, grid=Target.AUTO.grid)
+    calibrated = calibrate(lite, pictures, method, threads=available_cores())
+    data = quantize_static(lite, calibrated.network, calibrated.scheme, integer_only=False)
+    (folder / "int8.tflite").write_bytes(data)
     try:
-        made = quantize_ours("fast", lite, onnx.serialize(graph), pictures)
+        quantized = quantize_int8(graph, calibrated, pictures, Target.AUTO)
     except ConversionError as problem:
-        print(f"{folder.name}: not quantized: {problem}", file=sys.stderr)
-        return
-    for name, one in made.items():
-        (folder / name).write_bytes(one.data)
+        print(f"{folder.name}: {problem}", file=sys.stderr)
+    else:
+        (folder / "int8.onnx").write_bytes(onnx.serialize(quantized))
 
 
 class SpaceToDepth(layers.Layer):

@@ -16,7 +16,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from converters.errors import ConversionError
-from converters.quantization.forward import Tensor, constant_weights, run
+from converters.quantization.forward import Tensor, constant_weights, run, unknown_operations
 from converters.quantization.network import DEPTHWISE, Network, Operation, Parameters
 
 _TOLERANCE = 1e-3  # of a tensor's largest value; runtimes differ by 1e-5
@@ -46,7 +46,15 @@ def match_tensors(
         model: The float32 model, channels first or last.
         network: The same network as read from the float32 TFLite file.
         picture: uint8 ``(height, width, 3)``; one with contrast tells tensors apart.
+
+    Raises:
+        ConversionError: The network has operators that cannot be simulated.
     """
+    if unknown := unknown_operations(network):
+        raise ConversionError(
+            "int8.onnx: its tensors are told apart by computing them, and "
+            f"{', '.join(unknown)} cannot be simulated; leave int8.onnx out with --formats"
+        )
     batch = np.asarray(picture, np.float32)[np.newaxis]
     theirs = dict(_activations(model, batch))
     ours: dict[int, np.ndarray] = {}

@@ -190,6 +190,8 @@ class DeviceSection:
     artifacts: tuple[ArtifactRow, ...]
     failed: tuple[Unmeasured, ...] = ()
     left_out: tuple[Unmeasured, ...] = ()
+    pictures: tuple[str, ...] = ()
+    """SHA-256 of the sample's files."""
 
     @property
     def verdict(self) -> Verdict:

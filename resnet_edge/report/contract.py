@@ -7,7 +7,8 @@ Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thre
 lowest median in the preferred runtime, ``latencies`` holds every one; ``elsewhere`` has the answers
 in further runtimes, which the verdict does not depend on. ``quantization`` is null where nothing is
 known of it; an SQNR without limit is there, too, null beside a ``…_exact`` that is true.
-``devices`` holds what each device measured of the same files, on a sample of the test split.
+``devices`` holds what each device measured of the same files, on a sample of the test split; its
+``agreement_here`` is the share of these pictures that the same file answers as on this machine.
 
 Of a latency, ``p90_bound_ms`` is what the 90th percentile is at most with 99 % confidence (MLPerf's
 early stopping; null below 64 queries), ``drift`` the relative change of the median from the first
@@ -25,6 +26,7 @@ from typing import TypeAlias
 from resnet_edge.conditions import Conditions
 from resnet_edge.doubts import advice_for, doubts_of
 from resnet_edge.quantization_result import LayerQuantization, QuantizationResult, QuantizationTrial
+from resnet_edge.report.agreement import agreement_with
 from resnet_edge.report.content import ArtifactRow, DeviceSection, ReferenceSection, ReportContent
 from resnet_edge.results import ArtifactParity, GateResult, Latency, Machine, Provider
 
@@ -75,7 +77,7 @@ def report_json(content: ReportContent) -> JsonObject:
         "quantization": (
             None if content.quantization is None else _quantization(content.quantization)
         ),
-        "devices": [_device(device, reference_s) for device in content.devices],
+        "devices": [_device(device, content, reference_s) for device in content.devices],
     }
 
 
@@ -247,7 +249,9 @@ def _machine(machine: Machine) -> JsonObject:
     }
 
 
-def _device(device: DeviceSection, reference_s: float | None) -> JsonObject:
+def _device(device: DeviceSection, content: ReportContent, reference_s: float | None) -> JsonObject:
+    measured = {row.name for row in device.artifacts}
+    here = [row for row in content.artifacts if row.name in measured]
     return {
         "machine": _machine(device.machine),
         "emulated": device.emulated,
@@ -256,6 +260,7 @@ def _device(device: DeviceSection, reference_s: float | None) -> JsonObject:
         "reference_top1": _finite(device.reference_top1),
         "verdict": device.verdict.value,
         "artifacts": [_artifact(row, reference_s) for row in device.artifacts],
+        "agreement_here": {row.name: agreement_with(device, row) for row in here},
         "failed": [{"name": gone.name, "reason": gone.reason} for gone in device.failed],
         "left_out": [{"name": gone.name, "reason": gone.reason} for gone in device.left_out],
     }

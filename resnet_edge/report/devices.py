@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnet_edge.report import units
-from resnet_edge.report.content import DeviceSection, ReportContent
+from resnet_edge.report.agreement import agreement_with
+from resnet_edge.report.content import ArtifactRow, DeviceSection, ReportContent
 from resnet_edge.results import GateResult, Verdict
+
+LEAD = (
+    "The same files on each device, against the same reference, on a sample of the test split: "
+    "verdict, agreement with the reference and SQNR, the share answered as here (by the same file "
+    "on this machine), then p50 / p90 in milliseconds (threads)."
+)
+"""What the cells hold."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class DeviceCell:
     verdict: str
     """A ``Verdict`` value; empty where the artifact is not in the device's bundle."""
     answers: str
-    """Agreement and SQNR."""
+    """Agreement with the reference, SQNR, and agreement with this machine's answers."""
     latency: str
     """p50 / p90 ms (threads)."""
 
@@ -58,6 +66,7 @@ class DeviceTable:
     rows: tuple[tuple[str, tuple[DeviceCell, ...]], ...]
     """Artifact, and its cell on every device; what is in no device's bundle has no row."""
     reasons: tuple[DeviceReason, ...]
+    lead: str = LEAD
 
 
 def build_devices(content: ReportContent) -> DeviceTable | None:
@@ -69,7 +78,7 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
         _heading(device, name) for device, name in zip(content.devices, names, strict=True)
     )
     rows = (
-        (row.name, tuple(_cell(device, row.name) for device in content.devices))
+        (row.name, tuple(_cell(device, row) for device in content.devices))
         for row in content.artifacts
     )
     reasons = (
@@ -106,7 +115,8 @@ def _top1(device: DeviceSection) -> str:
     return units.percent(device.reference_top1)
 
 
-def _cell(device: DeviceSection, name: str) -> DeviceCell:
+def _cell(device: DeviceSection, here: ArtifactRow) -> DeviceCell:
+    name = here.name
     row = next((row for row in device.artifacts if row.name == name), None)
     failed = any(gone.name == name for gone in device.failed)
     if row is None:
@@ -116,6 +126,8 @@ def _cell(device: DeviceSection, name: str) -> DeviceCell:
     answers = ""
     if parity is not None and parity.images:
         answers = f"{units.percent(parity.agreement)} agree, {units.decibels(parity.sqnr_db)}"
+        if (same := agreement_with(device, here)) is not None:
+            answers += f", {units.percent(same)} as here"
     timed = ""
     if latency is not None:
         p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)

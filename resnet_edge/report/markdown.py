@@ -106,7 +106,7 @@ def _devices(content: ReportContent) -> list[str]:
     table = build_devices(content)
     if table is None:
         return []
-    lines = ["## Devices", ""]
+    lines = ["## Devices", "", escape_markdown(table.lead), ""]
     for heading in table.headings:
         emulated = "; emulated, so its latencies say nothing" if heading.emulated else ""
         words = f"{heading.name}: {heading.machine}; {heading.sample}{emulated}"

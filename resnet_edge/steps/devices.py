@@ -134,6 +134,7 @@ def _section(
         artifacts=tuple(rows),
         failed=_of(result.failed, names),
         left_out=_of(result.left_out, names),
+        pictures=result.pictures,
     )
     return section, tuple(changed)
 

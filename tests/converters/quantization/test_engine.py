@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 from keras import layers
 
@@ -17,6 +18,7 @@ from converters.quantization.engine import (
     operations_of,
     save_calibrated,
 )
+from converters.quantization.onnx_graph import match_tensors
 from converters.quantization.tflite import quantize_static
 
 LEVELS = (Level.FAST, Level.EQUALIZED)
@@ -131,6 +133,9 @@ def test_fast_quantizes_what_cannot_be_simulated(small, classify) -> None:
     message = str(caught.value)
     assert message.startswith("quantization: cannot simulate ELU; expected operators out of ADD, ")
     assert message.endswith("; pass --quantization fast, which needs no simulation")
+    expected = r"^int8.onnx: its tensors .*, and ELU cannot be simulated; leave int8.onnx out with"
+    with pytest.raises(ConversionError, match=expected):
+        match_tensors(onnx.ModelProto(), network, made.pictures[0])
 
 
 @pytest.mark.parametrize("level", LEVELS)

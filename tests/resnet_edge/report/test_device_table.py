@@ -5,13 +5,22 @@ from dataclasses import replace
 import pytest
 
 from resnet_edge.device.record import Unmeasured
+from resnet_edge.report import units
+from resnet_edge.report.agreement import agreement_with
 from resnet_edge.report.content import ArtifactRow, DeviceSection, ReportContent
 from resnet_edge.report.contract import report_json
 from resnet_edge.report.devices import build_devices
 from resnet_edge.report.html import render_html
 from resnet_edge.report.markdown import render_markdown
 from resnet_edge.report.tables import headline
-from resnet_edge.results import GateResult, Interval, Machine, Verdict
+from resnet_edge.results import (
+    ChangedPicture,
+    GateResult,
+    Interval,
+    Machine,
+    PictureAnswers,
+    Verdict,
+)
 
 PI = Machine("pi", "Linux", "Arm Cortex-A76", ("asimddp",), 4, "3.11.2", {"LiteRT": "2.3.0"})
 INCONCLUSIVE = GateResult(
@@ -85,6 +94,35 @@ def test_all_three_renderings(content: ReportContent, device: DeviceSection):
     assert (found["emulated"], found["verdict"], found["images"]) == (True, "fail", 300)
     assert found["artifacts"][0]["latency"]["p50_ms"] == 2.0
     assert found["machine"]["processor"] == "Arm Cortex-A76"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "share"),
+    [
+        ({}, {}, 1.0),
+        ({"a": "dog"}, {"a": "dog"}, 1.0),
+        ({"a": "dog"}, {}, 0.75),
+        ({"a": "dog", "z": "cat"}, {"a": "cow", "b": "cow"}, 0.5),  # z is not in the sample
+    ],
+)
+def test_agreement_with_this_machine(content, device, row, here, there, share):
+    bits = PictureAnswers("00", "ff", "ff", "ff")
+
+    def one(changed: dict[str, str]) -> ArtifactRow:
+        pictures = tuple(
+            ChangedPicture(f"{sha256}.png", sha256, "cat", "cat", answer, 0.9, 0.8)
+            for sha256, answer in changed.items()
+        )
+        return row("fp32.tflite", changed=pictures, answers=bits, images=8)
+
+    measured = replace(device, artifacts=(one(there),), pictures=("a", "b", "c", "d"))
+    both = replace(content, artifacts=(one(here),), devices=(measured,))
+    assert agreement_with(measured, one(here)) == share
+    assert report_json(both)["devices"][0]["agreement_here"] == {"fp32.tflite": share}
+    assert f"{units.percent(share)} as here" in render_html(both)
+    unknown = replace(measured, artifacts=(row("fp32.tflite"),))
+    assert agreement_with(unknown, one(here)) is None
+    assert agreement_with(replace(measured, pictures=()), one(here)) is None
 
 
 def test_a_host_that_is_called_like_a_tag(content: ReportContent, device: DeviceSection):
