@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resnet_edge.report import units
 from resnet_edge.report.agreement import agreement_with
 from resnet_edge.report.content import ArtifactRow, DeviceSection, ReportContent
-from resnet_edge.results import GateResult, Verdict
+from resnet_edge.results import ArtifactParity, GateResult, Latency, Verdict
 
 LEAD = (
     "The same files on each device, against the same reference, on a sample of the test split: "
@@ -77,10 +78,7 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
     headings = tuple(
         _heading(device, name) for device, name in zip(content.devices, names, strict=True)
     )
-    rows = (
-        (row.name, tuple(_cell(device, row) for device in content.devices))
-        for row in content.artifacts
-    )
+    rows = [line for row in content.artifacts for line in _lines(content.devices, row)]
     reasons = (
         reason
         for device, name in zip(content.devices, names, strict=True)
@@ -88,6 +86,41 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
     )
     bundled = tuple((name, cells) for name, cells in rows if any(map(_has_words, cells)))
     return DeviceTable(headings, bundled, tuple(reasons))
+
+
+def _lines(
+    devices: Sequence[DeviceSection], here: ArtifactRow
+) -> Iterator[tuple[str, tuple[DeviceCell, ...]]]:
+    """An artifact in each device's preferred runtime, then in every further one."""
+    yield here.name, tuple(_cell(device, here) for device in devices)
+    there = [next((r for r in device.artifacts if r.name == here.name), None) for device in devices]
+    further = (other.runtime_name for row in there if row for other in row.elsewhere)
+    for runtime in dict.fromkeys(further):
+        title = f"{here.name} in {runtime}"
+        yield title, tuple(_cell_elsewhere(row, runtime) for row in there)
+
+
+def _cell_elsewhere(row: ArtifactRow | None, runtime: str) -> DeviceCell:
+    others = row.elsewhere if row is not None else ()
+    parity = next((other for other in others if other.runtime_name == runtime), None)
+    if row is None or parity is None:
+        return DeviceCell("", "", "")
+    timed = [each for each in row.bench.latencies if each.runtime == runtime] if row.bench else []
+    best = min(timed, key=lambda latency: latency.p50_s, default=None)
+    return DeviceCell(parity.gate.verdict.value, _answers(parity), _timed(best))
+
+
+def _answers(parity: ArtifactParity | None) -> str:
+    if parity is None or not parity.images:
+        return ""
+    return f"{units.percent(parity.agreement)} agree, {units.decibels(parity.sqnr_db)}"
+
+
+def _timed(latency: Latency | None) -> str:
+    if latency is None:
+        return ""
+    p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)
+    return f"{p50} / {p90} ms ({latency.threads})"
 
 
 def _has_words(cell: DeviceCell) -> bool:
@@ -122,17 +155,11 @@ def _cell(device: DeviceSection, here: ArtifactRow) -> DeviceCell:
     if row is None:
         left_out = any(gone.name == name for gone in device.left_out)
         return DeviceCell("fail" if failed else "", "", "no runtime" if left_out else "")
-    parity, latency = row.parity, row.latency
-    answers = ""
-    if parity is not None and parity.images:
-        answers = f"{units.percent(parity.agreement)} agree, {units.decibels(parity.sqnr_db)}"
-        if (same := agreement_with(device, here)) is not None:
-            answers += f", {units.percent(same)} as here"
-    timed = ""
-    if latency is not None:
-        p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)
-        emulated = ", emulated" if device.emulated else ""
-        timed = f"{p50} / {p90} ms ({latency.threads}){emulated}"
+    answers, timed = _answers(row.parity), _timed(row.latency)
+    if answers and (same := agreement_with(device, here)) is not None:
+        answers += f", {units.percent(same)} as here"
+    if timed and device.emulated:
+        timed += ", emulated"
     verdict = Verdict.FAIL if failed else row.verdict
     return DeviceCell(verdict.value, answers, timed)
 

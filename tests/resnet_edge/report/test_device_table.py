@@ -125,6 +125,22 @@ def test_agreement_with_this_machine(content, device, row, here, there, share):
     assert agreement_with(replace(measured, pictures=()), one(here)) is None
 
 
+def test_a_line_for_every_further_runtime(content, device, row):
+    one = row("fp32.onnx")
+    latency = replace(one.bench.latencies[0], runtime="OpenVINO", samples_s=(0.007,) * 70)
+    other = replace(one.parity, runtime="OpenVINO 7.1", agreement=0.75)
+    bench = replace(one.bench, latencies=(*one.bench.latencies, latency))
+    both = replace(one, bench=bench, elsewhere=(other,))
+    plain = replace(device, artifacts=(one,), left_out=(), failed=())
+    table = build_devices(replace(content, devices=(plain, replace(plain, artifacts=(both,)))))
+    names = [name for name, _ in table.rows]
+    assert names[names.index("fp32.onnx") + 1] == "fp32.onnx in OpenVINO"
+    assert [cell.words for cell in dict(table.rows)["fp32.onnx in OpenVINO"]] == [
+        "–",
+        "pass, 75.00 % agree, 31.2 dB, 7.00 / 7.00 ms (1)",
+    ]
+
+
 def test_a_host_that_is_called_like_a_tag(content: ReportContent, device: DeviceSection):
     named = replace(device, machine=replace(PI, host="<b>|pi|</b>"))
     content = replace(content, devices=(named,))
