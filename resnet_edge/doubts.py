@@ -124,9 +124,12 @@ def doubt_sentences(measured: Sequence[tuple[str, Latency]]) -> tuple[str, ...]:
 
 
 def name_measurements(measured: Sequence[tuple[str, int]]) -> str:
-    """Name files and thread counts, for instance ``a.onnx (1, 2 threads), b.onnx (1 thread)``."""
+    """Name files and thread counts, for instance ``a.onnx (1, 2 threads), b.onnx (1 thread)``.
+
+    A count in two runtimes is named once.
+    """
     counts: dict[str, list[int]] = {}
-    for name, threads in measured:
+    for name, threads in sorted(set(measured), key=measured.index):
         counts.setdefault(name, []).append(threads)
     return ", ".join(
         f"{name} ({', '.join(map(str, threads))} thread{'' if threads == [1] else 's'})"

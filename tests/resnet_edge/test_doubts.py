@@ -106,3 +106,9 @@ def test_what_all_share_is_said_of_all():
         "There are too few queries for a bound of p90: all measurements. "
         "Measure at least 64: --min-queries 64, or a longer --min-seconds."
     )
+
+
+def test_a_thread_count_in_two_runtimes_is_named_once():
+    assert (
+        name_measurements([("a.onnx", 1), ("a.onnx", 2), ("a.onnx", 1)]) == "a.onnx (1, 2 threads)"
+    )
