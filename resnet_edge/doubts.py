@@ -129,7 +129,7 @@ def name_measurements(measured: Sequence[tuple[str, int]]) -> str:
     A count in two runtimes is named once.
     """
     counts: dict[str, list[int]] = {}
-    for name, threads in sorted(set(measured), key=measured.index):
+    for name, threads in dict.fromkeys(measured):
         counts.setdefault(name, []).append(threads)
     return ", ".join(
         f"{name} ({', '.join(map(str, threads))} thread{'' if threads == [1] else 's'})"
