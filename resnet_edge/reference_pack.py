@@ -34,10 +34,13 @@ MAX_BYTES = 4 << 30
 _INFO, _MODEL, _PIXELS = "pack.json", "model.keras", "pixels.npy"
 
 _START = f"""\
+import importlib.util
 import sys
 
 if sys.version_info < (3, 11):
     sys.exit("error: Python {{}}.{{}} found; 3.11 or later is needed".format(*sys.version_info))
+if importlib.util.find_spec("numpy") is None:
+    sys.exit("error: numpy is not installed; run `pip install numpy keras` and one of its backends")
 from {ENTRY} import main
 
 sys.exit(main(sys.argv[1:]))

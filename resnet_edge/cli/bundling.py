@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from resnet_edge.cli import on_device
@@ -53,12 +54,13 @@ def bundle(
     if as_json:
         print_json(made)
         return
+    there = "" if out == BUILD else f" --out {shlex.quote(str(out))}"
     print_rows(
         [
             (str(made.path), f"{units.size(made.bytes)}, sha256 {made.sha256}"),
             ("artifacts", ", ".join(made.artifacts)),
             ("pictures", str(made.images)),
             ("on the device", f"python3 {made.path.name} run --out result.json"),
-            ("back here", "resnet-edge report --device result.json"),
+            ("back here", f"resnet-edge report --device result.json{there}"),
         ]
     )

@@ -95,7 +95,7 @@ def print_packed(packed: Packed, as_json: bool) -> None:
         f"{packed.path}: {units.size(packed.bytes)}, {units.plural(packed.pictures, 'picture')}, "
         f"sha256 {packed.sha256}\n"
         f"on the other machine: KERAS_BACKEND=torch python {name} --out reference.npz\n"
-        "then here: resnet-edge reference --from reference.npz"
+        "then here: the same command with --from reference.npz in place of --pack"
     )
 
 
@@ -193,6 +193,7 @@ def report(
 ) -> None:
     """Merge all results, also those of devices: OUT/report.html, report.md, report.json."""
     from resnet_edge.report.contract import report_json
+    from resnet_edge.report.tables import headline
     from resnet_edge.steps.devices import keep_device_result
     from resnet_edge.steps.report import make_report
 
@@ -208,6 +209,8 @@ def report(
         print_json(report_json(written.content))
     else:
         print_summary(written.content)
+        if written.content.verdict is not Verdict.PASS:
+            print(headline(written.content))
         print(f"report: {written.html}")
     exit_with(written.content.verdict, allow_inconclusive)
 

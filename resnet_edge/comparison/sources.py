@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +98,7 @@ def read_side(path: Path) -> Side:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; {EXPECTED}")
     if path.is_file():
+        _check_json(path)
         source = _read_source(path)
         return Side(path, (source,), _sizes((source,), {}), is_file=True)
     layout = Layout(path)
@@ -123,6 +125,14 @@ def read_side(path: Path) -> Side:
             )
     sizes = _sizes(sources, {name: sidecar.bytes for name, sidecar in sidecars.items()})
     return Side(path, tuple(sources), sizes, notes=tuple(notes))
+
+
+def _check_json(path: Path) -> None:
+    """Refuse a file that was named by hand and is something else, such as an artifact."""
+    try:
+        json.loads(path.read_bytes())
+    except ValueError as problem:
+        raise UsageError(f"{path}: not JSON, so not a file of results; {EXPECTED}") from problem
 
 
 def _read_source(path: Path) -> Source:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 from resnet_edge.device.record import DeviceResult
-from resnet_edge.results import ArtifactParity, Latency
+from resnet_edge.results import ArtifactParity, Latency, Verdict
+
+_WORSE = (Verdict.NOT_CHECKED, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
 
 HEADINGS = ("artifact", "verdict", "top-1", "agreement", "SQNR", "p50 / p90 ms (threads)")
 
@@ -17,13 +19,21 @@ def result_lines(result: DeviceResult) -> list[str]:
     rows = [HEADINGS]
     for parity in result.parity.artifacts:
         bench = benches.get(parity.name)
-        rows.append((parity.name, *_answers(parity), _latency(bench.preferred if bench else ())))
+        cells = _answers(parity)
+        if bench and _WORSE.index(bench.gate.verdict) > _WORSE.index(parity.gate.verdict):
+            cells = (bench.gate.verdict.value, *cells[1:])
+        rows.append((parity.name, *cells, _latency(bench.preferred if bench else ())))
     for parity in result.parity.elsewhere:
         bench, runtime = benches.get(parity.name), parity.runtime_name
         latencies = [each for each in (bench.latencies if bench else ()) if each.runtime == runtime]
         rows.append((f"{parity.name} in {runtime}", *_answers(parity), _latency(latencies)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
+    lines += [
+        f"{bench.name}: latency {bench.gate.verdict.value}: {bench.gate.reason}"
+        for bench in result.bench.artifacts
+        if bench.gate.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    ]
     lines += [f"{gone.name}: failed: {gone.reason}" for gone in result.failed]
     lines += [f"{gone.name}: left out: {gone.reason}" for gone in result.left_out]
     if result.emulated:

@@ -34,6 +34,11 @@ class GateChanges:
     max_latency_ratio: float | None = None
 
     @property
+    def limits_latency(self) -> bool:
+        """Whether a limit of the latency is given."""
+        return self.max_p90_ms is not None or self.max_latency_ratio is not None
+
+    @property
     def accuracy(self) -> dict[str, float]:
         """What is given of accuracy, by the gates' names."""
         given = asdict(self)
@@ -154,7 +159,7 @@ def judge_bench_by(result: BenchResult, changes: GateChanges) -> BenchResult:
     Raises:
         UsageError: A limit is out of its range.
     """
-    if changes.max_p90_ms is None and changes.max_latency_ratio is None:
+    if not changes.limits_latency:
         return result
     gates = Gates(max_p90_ms=changes.max_p90_ms, max_latency_ratio=changes.max_latency_ratio)
     return judge_bench_again(result, result.reference_p50_s, gates)

@@ -74,7 +74,7 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
     """Return the table; None where no device was measured."""
     if not content.devices:
         return None
-    names = _names(content)
+    names = device_names(content)
     headings = tuple(
         _heading(device, name) for device, name in zip(content.devices, names, strict=True)
     )
@@ -127,7 +127,7 @@ def _has_words(cell: DeviceCell) -> bool:
     return cell.words != units.NOTHING
 
 
-def _names(content: ReportContent) -> list[str]:
+def device_names(content: ReportContent) -> list[str]:
     """Hosts; of several devices with one name each gets its number."""
     hosts = [device.machine.host for device in content.devices]
     return [

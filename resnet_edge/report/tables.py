@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from resnet_edge.doubts import doubts_of
 from resnet_edge.report import units
 from resnet_edge.report.content import ArtifactRow, ReportContent
+from resnet_edge.report.devices import device_names
 from resnet_edge.results import GateResult, Latency, Verdict
 
 REFERENCE_NAME = "reference"
@@ -233,7 +234,11 @@ def headline(content: ReportContent) -> str:
     for words in ("failed", _FEW_PICTURES, _FEW_QUERIES, "not checked"):
         if names := [row.name for row in content.artifacts if _trouble(row) == words]:
             sentences.append(f"{len(names)} of {total} {words}: {', '.join(names)}.")
-    failing = [device.machine.host for device in content.devices if device.verdict is Verdict.FAIL]
+    failing = [
+        name
+        for device, name in zip(content.devices, device_names(content), strict=True)
+        if device.verdict is Verdict.FAIL
+    ]
     if failing:
         sentences.append(f"Failed on a device: {', '.join(failing)}.")
     return " ".join(sentences)

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_edge.artifacts import ARTIFACT_NAMES, Artifact, artifact_kind, load_artifacts
+from resnet_edge.artifacts import (
+    ARTIFACT_NAMES,
+    Artifact,
+    artifact_kind,
+    load_artifact,
+    load_artifacts,
+)
 from resnet_edge.bench import bench_artifacts, bench_path, default_threads
 from resnet_edge.display import Display, Silent
 from resnet_edge.doubts import doubt_sentences
@@ -60,14 +66,37 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")
         found = read_record(BenchResult, path, InferenceError)
-        result = judge_bench_again(found, reference_p50_s, options.gates)
+        result = judge_bench_again(_only(found, options.formats), reference_p50_s, options.gates)
         _warn_of_doubts(result, display)
-        if result != found:
-            _write(options.out, path, result, inputs)
+        if (judged := _replaced(found, result)) != found:
+            _write(options.out, path, judged, inputs)
         return Benched(path, result, rebuilt=False)
     result = _measure(options, artifacts, threads, reference_p50_s, display)
-    _write(options.out, path, result, inputs)
+    kept = _still_true(path, machine, _hashes(layout))
+    _write(options.out, path, _replaced(kept, result), inputs)
     return Benched(path, result, rebuilt=True)
+
+
+def _only(result: BenchResult, names: Sequence[str]) -> BenchResult:
+    return replace(result, artifacts=tuple(a for a in result.artifacts if a.name in names))
+
+
+def _replaced(found: BenchResult, result: BenchResult) -> BenchResult:
+    """``result``, and of other artifacts what was found before: a subset loses nothing."""
+    benches = {bench.name: bench for bench in (*found.artifacts, *result.artifacts)}
+    runtimes = {**found.machine.runtimes, **result.machine.runtimes}
+    return replace(
+        result,
+        machine=replace(result.machine, runtimes=runtimes),
+        artifacts=tuple(benches[name] for name in ARTIFACT_NAMES if name in benches),
+    )
+
+
+def _hashes(layout: Layout) -> dict[str, str]:
+    """Of every artifact of the build, as their sidecars have it."""
+    names = [name for name in ARTIFACT_NAMES if (layout.artifacts / name).exists()]
+    artifacts = (load_artifact(layout.artifacts / name, verify=False) for name in names)
+    return {artifact.name: artifact.sidecar.sha256 for artifact in artifacts}
 
 
 def complete_latency(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_edge.artifacts import Artifact, hash_path, load_artifacts
+from resnet_edge.artifacts import ARTIFACT_NAMES, Artifact, hash_path, load_artifacts
 from resnet_edge.device.record import DeviceResult, Unmeasured, device_path, read_device_result
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, ReferenceFileError
@@ -38,6 +38,7 @@ def keep_device_result(layout: Layout, path: Path, display: Display | None = Non
         ReferenceFileError: It was compared with another reference or on other pictures.
     """
     result = read_device_result(path)
+    _check_whole(result, path)
     model_sha256 = load_artifacts(layout.artifacts)[0].sidecar.model_sha256
     if (reason := _other_build(layout, result, model_sha256)) is not None:
         of_model = result.parity.model_sha256 != model_sha256
@@ -46,6 +47,21 @@ def keep_device_result(layout: Layout, path: Path, display: Display | None = Non
     write_record(target, result)
     (display or Silent()).say(f"{result.machine.host}: {target}")
     return target
+
+
+def _check_whole(result: DeviceResult, path: Path) -> None:
+    """Refuse what no bundle writes: it was changed on its way."""
+    again = "it was changed after the device wrote it; copy it from the device again"
+    images = result.parity.images
+    if images and images != len(result.pictures):
+        raise ArtifactError(
+            f"{path}: {images} answers for {len(result.pictures)} pictures; {again}"
+        )
+    parity, bench = result.parity, result.bench
+    names = [each.name for each in (*parity.artifacts, *parity.elsewhere)]
+    names += [each.name for each in bench.artifacts]
+    if unknown := [name for name in names if name not in ARTIFACT_NAMES]:
+        raise ArtifactError(f"{path}: {unknown[0]!r} is no artifact's name; {again}")
 
 
 def read_devices(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from resnet_edge.answer_worker import AnswerJob
-from resnet_edge.artifacts import Artifact, Format, artifact_kind, hash_path, load_artifacts
+from resnet_edge.artifacts import (
+    ARTIFACT_NAMES,
+    Artifact,
+    Format,
+    artifact_kind,
+    hash_path,
+    load_artifact,
+    load_artifacts,
+)
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Advance, Display, Silent
@@ -74,7 +83,7 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
             display.say(f"{layout.parity} is up to date")
             if judged != found:
                 _write(options, judged, inputs)
-            return Compared(judged, rebuilt=False)
+            return Compared(_only(judged, options.formats), rebuilt=False)
     compared = _compare_all(options, reference, artifacts, display)
     result = ParityResult(
         model_sha256=reference.info.model_sha256,
@@ -87,8 +96,43 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
         gates=accuracy_gates(options.gates),
         elsewhere=compared[len(artifacts) :],
     )
-    _write(options, result, inputs)
+    _write(options, _with_others(result, options), inputs)
     return Compared(result, rebuilt=True)
+
+
+def _only(result: ParityResult, names: Sequence[str]) -> ParityResult:
+    return replace(
+        result,
+        artifacts=tuple(a for a in result.artifacts if a.name in names),
+        elsewhere=tuple(a for a in result.elsewhere if a.name in names),
+    )
+
+
+def _with_others(result: ParityResult, options: Options) -> ParityResult:
+    """Add what is known of the build's other artifacts: comparing a subset loses nothing.
+
+    They have to be the very files, compared with the same reference; they are judged by the gates
+    that are asked for now.
+    """
+    layout = options.layout
+    if not layout.parity.exists():
+        return result
+    found = read_record(ParityResult, layout.parity, InferenceError)
+    if found.reference_sha256 != result.reference_sha256:
+        return result
+    paths = [layout.artifacts / name for name in ARTIFACT_NAMES if name not in options.formats]
+    files = (load_artifact(path, verify=False) for path in paths if path.exists())
+    hashes = {file.name: file.sidecar.sha256 for file in files}
+    kept = [a for a in found.artifacts if hashes.get(a.name) == a.sha256]
+    others = judge_again(_only(found, [a.name for a in kept]), options.gates)
+    if others is None:
+        return result
+    by_name = {a.name: a for a in (*others.artifacts, *result.artifacts)}
+    return replace(
+        result,
+        artifacts=tuple(by_name[name] for name in ARTIFACT_NAMES if name in by_name),
+        elsewhere=(*others.elsewhere, *result.elsewhere),
+    )
 
 
 def judge_saved(options: Options, display: Display | None = None) -> Compared:

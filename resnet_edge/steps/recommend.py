@@ -94,8 +94,8 @@ def _prove(artifact: Artifact, record: ParityResult, inconclusive: bool) -> _Pro
     for runtime in installed:
         parity = answers.get(runtime.name)
         if reason := _refusal(artifact, parity, inconclusive):
-            first = runtime is installed[0]
-            title = artifact.name if first else f"{artifact.name} in {runtime.name}"
+            alone = len(installed) == 1
+            title = artifact.name if alone else f"{artifact.name} in {runtime.name}"
             refused.append(LeftOut(title, reason))
         elif parity is not None:
             held[runtime.name] = parity
@@ -146,7 +146,9 @@ def _within_limits(
         gate = judge_latency([latency], record.reference_p50_s, options.gates)
         undecided = gate.verdict is Verdict.INCONCLUSIVE and not inconclusive
         if gate.verdict is Verdict.FAIL or undecided:
-            reasons.append(f"{gate.verdict.value}: {gate.reason}")
+            several = len({each.runtime for each in bench.latencies}) > 1
+            where = f" in {latency.runtime}" if several else ""
+            reasons.append(f"{gate.verdict.value}{where}: {gate.reason}")
         else:
             held.append(latency)
     return replace(bench, latencies=tuple(held)), "" if held else "; ".join(reasons)

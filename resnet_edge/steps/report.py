@@ -28,7 +28,7 @@ from resnet_edge.report.content import (
     ReportContent,
 )
 from resnet_edge.report.write import write_report
-from resnet_edge.results import BenchResult, ParityResult
+from resnet_edge.results import ArtifactBench, BenchResult, GateResult, ParityResult, Verdict
 from resnet_edge.steps.devices import read_devices
 from resnet_edge.steps.stamps import version_of
 from resnet_edge.training.record import TrainingRecord
@@ -88,7 +88,7 @@ def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED
         model=_model_section(artifacts[0], layout),
         data=_data_section(artifacts, manifest),
         reference=_reference_section(reference, parity),
-        artifacts=tuple(_row(artifact, parity, bench) for artifact in artifacts),
+        artifacts=tuple(_row(artifact, parity, bench, changes) for artifact in artifacts),
         history=_history(training),
         machine=bench.machine if bench else None,
         notes=(*_notes(training), *left_out),
@@ -199,12 +199,22 @@ def _reference_section(
     )
 
 
-def _row(artifact: Artifact, parity: ParityResult | None, bench: BenchResult | None) -> ArtifactRow:
+def _row(
+    artifact: Artifact,
+    parity: ParityResult | None,
+    bench: BenchResult | None,
+    changes: GateChanges,
+) -> ArtifactRow:
     name = artifact.name
+    timed = next((a for a in bench.artifacts if a.name == name), None) if bench else None
+    if timed is None and changes.limits_latency:
+        why = "a limit of the latency was given, but it was not timed; run `resnet-edge bench`"
+        gate = GateResult(Verdict.INCONCLUSIVE, why)
+        timed = ArtifactBench(name, artifact.sidecar.sha256, artifact.sidecar.bytes, (), gate)
     return ArtifactRow(
         artifact.sidecar,
         next((a for a in parity.artifacts if a.name == name), None) if parity else None,
-        next((a for a in bench.artifacts if a.name == name), None) if bench else None,
+        timed,
         tuple(a for a in parity.elsewhere if a.name == name) if parity else (),
     )
 

@@ -19,7 +19,7 @@ from resnet_edge.errors import ArtifactError
 from resnet_edge.machine import describe_machine
 from resnet_edge.records import read_record
 from resnet_edge.reference_file import read_reference
-from resnet_edge.results import ParityResult, Verdict
+from resnet_edge.results import GateResult, ParityResult, Verdict
 
 QUICK = ("--min-seconds", "0.02", "--min-queries", "4", "--threads", "1")
 NAMES = ["fp32.tflite", "int8.tflite", "fp32.onnx"]
@@ -93,6 +93,17 @@ def test_the_table_has_a_line_for_every_runtime(result_path: Path):
     assert [line.partition("  ")[0] for line in lines[1:]] == [*NAMES, "fp32.onnx in OpenVINO"]
     assert " 50.00%  " in lines[-1]
     assert "(1)" in lines[-1]
+
+
+def test_the_table_names_a_latency_limit_that_is_not_held(result_path: Path):
+    result = read_device_result(result_path)
+    gate = GateResult(Verdict.FAIL, "p90 90 ms (at most 50 ms wanted)")
+    slow = tuple(dataclasses.replace(bench, gate=gate) for bench in result.bench.artifacts[:1])
+    lines = result_lines(
+        dataclasses.replace(result, bench=dataclasses.replace(result.bench, artifacts=slow))
+    )
+    assert lines[1].split()[:2] == ["fp32.tflite", "fail"]
+    assert lines[-1] == "fp32.tflite: latency fail: p90 90 ms (at most 50 ms wanted)"
 
 
 def test_a_latency_limit(run_bundle, bundle_path: Path):

@@ -122,6 +122,16 @@ def test_what_crashed_there_and_what_was_left_out(options: Options, result, keep
         assert "no runtime for onnx files is installed here" in path.read_text()
 
 
+def test_what_was_changed_on_its_way(options: Options, result, keep):
+    fewer = replace(result, pictures=result.pictures[1:])
+    with pytest.raises(ArtifactError, match=r"\d+ answers for \d+ pictures; it was changed after"):
+        keep(fewer)
+    named = replace(result.bench.artifacts[0], name="../../x")
+    bench = replace(result.bench, artifacts=(named,))
+    with pytest.raises(ArtifactError, match=r"'../../x' is no artifact's name; it was changed"):
+        keep(replace(result, bench=bench))
+
+
 def test_of_another_model(options: Options, result, keep, recorder):
     other = replace(result, parity=replace(result.parity, model_sha256="cd" * 32))
     with pytest.raises(

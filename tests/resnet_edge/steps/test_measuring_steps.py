@@ -17,7 +17,7 @@ from resnet_edge.parity.gates import Gates
 from resnet_edge.records import read_record, write_record
 from resnet_edge.reference_file import read_reference, write_reference
 from resnet_edge.report.tables import reason_rows
-from resnet_edge.results import ParityResult, Verdict
+from resnet_edge.results import BenchResult, ParityResult, Verdict
 from resnet_edge.steps import parity as parity_step
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.parity import check_parity, judge_saved
@@ -267,6 +267,39 @@ def test_a_subset_is_measured(options: Options):
     done = measure_latency(replace(options, formats=ONE))
     assert done.rebuilt
     assert [a.name for a in done.result.artifacts] == ["fp32.tflite"]
+
+
+def test_a_subset_leaves_the_results_of_the_others(options: Options):
+    one = replace(options, formats=ONE, gates=Gates(max_p90_ms=10_000))
+    parity = read_record(ParityResult, options.layout.parity, ArtifactError)
+    done = check_parity(replace(one, gates=Gates(fp32_max_logit=0.5)))
+    assert [a.name for a in done.result.artifacts] == list(ONE)
+    after = read_record(ParityResult, options.layout.parity, ArtifactError)
+    assert [a.name for a in after.artifacts] == [a.name for a in parity.artifacts]
+    assert after.gates["fp32_max_logit"] == 0.5
+    timed = measure_latency(one)
+    assert [b.name for b in timed.result.artifacts] == list(ONE)
+    (path,) = options.layout.results.glob("bench-*.json")
+    kept = read_record(BenchResult, path, ArtifactError)
+    assert [b.name for b in kept.artifacts] == list(options.formats)
+    again = measure_latency(one)
+    assert not again.rebuilt
+    assert [b.name for b in again.result.artifacts] == list(ONE)
+    assert read_record(BenchResult, path, ArtifactError) == kept
+
+
+def test_a_subset_forgets_what_was_exported_again(options: Options):
+    name = "int8.tflite"
+    sidecar = load_artifact(options.layout.artifacts / name).sidecar
+    write_sidecar(options.layout.artifacts / name, replace(sidecar, sha256="ab" * 32))
+    check_parity(replace(options, formats=ONE))
+    measure_latency(replace(options, formats=ONE))
+    (path,) = options.layout.results.glob("bench-*.json")
+    for result in (
+        read_record(ParityResult, options.layout.parity, ArtifactError),
+        read_record(BenchResult, path, ArtifactError),
+    ):
+        assert [a.name for a in result.artifacts] == ["fp32.tflite", "fp32.onnx"]
 
 
 def test_a_noisy_machine_is_said_to_be_noisy(options: Options, recorder, monkeypatch):

@@ -182,7 +182,9 @@ def test_the_command_line(cli, build: Path, back: Path):
     assert data["bytes"] == Path(data["path"]).stat().st_size
     done = cli("reference", "--out", build, "--pack")
     assert data["sha256"] in done.out  # the same bytes
-    assert done.out.endswith("then here: resnet-edge reference --from reference.npz\n")
+    assert done.out.endswith(
+        "then here: the same command with --from reference.npz in place of --pack\n"
+    )
     done = cli("reference", "--out", build, "--from", back, "--json")
     assert done.code == 0
     assert json.loads(done.out)["adopted"] is True

@@ -194,3 +194,12 @@ def test_a_damaged_quantization_is_said(options: Options):
     options.layout.quantization.write_text("{")
     with pytest.raises(ArtifactError, match=r"quantization\.json: not JSON"):
         make_report(options)
+
+
+def test_a_limit_that_nothing_was_timed_for_is_no_pass(options: Options):
+    for path in options.layout.results.glob("bench-*.json"):
+        path.unlink()
+    content = make_report(options, None, GateChanges(max_p90_ms=1000)).content
+    assert {row.latency_gate.verdict for row in content.artifacts} == {Verdict.INCONCLUSIVE}
+    assert content.verdict is Verdict.INCONCLUSIVE
+    assert "it was not timed; run `resnet-edge bench`" in (options.out / "report.md").read_text()
