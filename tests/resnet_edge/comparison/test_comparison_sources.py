@@ -125,8 +125,13 @@ def test_a_report_has_no_samples(tmp_path):
 def test_no_json(tmp_path):
     path = tmp_path / "parity.json"
     path.write_text("\x7fELF")
-    with pytest.raises(InferenceError, match=r"parity.json: not JSON \(.*\); delete it and run"):
+    with pytest.raises(UsageError, match=r"parity.json: not JSON, so not a file of results; exp"):
         read_side(path)
+    results = tmp_path / "build" / "results"
+    results.mkdir(parents=True)
+    path.rename(results / "parity.json")
+    with pytest.raises(InferenceError, match=r"parity.json: not JSON \(.*\); delete it and run"):
+        read_side(tmp_path / "build")
 
 
 @pytest.mark.parametrize("name", ["parity", "bench_desk"])
