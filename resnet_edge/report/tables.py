@@ -231,7 +231,7 @@ def headline(content: ReportContent) -> str:
         holds = "the only artifact holds its" if total == 1 else f"all {total} artifacts hold their"
         return f"{holds[0].upper()}{holds[1:]} gates."
     sentences = []
-    for words in ("failed", _FEW_PICTURES, _FEW_QUERIES, "not checked"):
+    for words in ("failed", _FEW_PICTURES, _FEW_QUERIES, _NOT_TIMED, "not checked"):
         if names := [row.name for row in content.artifacts if _trouble(row) == words]:
             sentences.append(f"{len(names)} of {total} {words}: {', '.join(names)}.")
     failing = [
@@ -246,10 +246,13 @@ def headline(content: ReportContent) -> str:
 
 _FEW_PICTURES = "cannot be judged with so few test pictures"
 _FEW_QUERIES = "cannot be judged with so few latency queries"
+_NOT_TIMED = "cannot be judged without a latency"
 
 
 def _trouble(row: ArtifactRow) -> str:
     if row.verdict is not Verdict.INCONCLUSIVE:
         return {Verdict.FAIL: "failed", Verdict.NOT_CHECKED: "not checked"}.get(row.verdict, "")
     pictures = row.accuracy_gate.verdict is Verdict.INCONCLUSIVE
-    return _FEW_PICTURES if pictures else _FEW_QUERIES
+    if pictures:
+        return _FEW_PICTURES
+    return _NOT_TIMED if row.bench and not row.bench.latencies else _FEW_QUERIES
