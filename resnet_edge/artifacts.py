@@ -227,6 +227,19 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
     return Artifact(path, sidecar)
 
 
+def recorded_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every artifact of a folder, as its sidecar has it, by name.
+
+    Args:
+        folder: ``OUT/artifacts``.
+
+    Raises:
+        ArtifactError: A sidecar is missing or damaged.
+    """
+    names = [name for name in ARTIFACT_NAMES if (folder / name).exists()]
+    return {name: load_artifact(folder / name, verify=False).sidecar.sha256 for name in names}
+
+
 def load_artifacts(folder: Path, names: tuple[str, ...] | None = None) -> tuple[Artifact, ...]:
     """Read every artifact of a folder, in the order of the tables.
 

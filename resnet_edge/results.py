@@ -307,7 +307,11 @@ class ArtifactBench:
     @property
     def preferred(self) -> tuple[Latency, ...]:
         """Those in the preferred runtime, in which the answers are judged too."""
-        return tuple(each for each in self.latencies if each.runtime == self.latencies[0].runtime)
+        return self.in_runtime(self.latencies[0].runtime) if self.latencies else ()
+
+    def in_runtime(self, name: str) -> tuple[Latency, ...]:
+        """Those in one runtime."""
+        return tuple(latency for latency in self.latencies if latency.runtime == name)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def result_lines(result: DeviceResult) -> list[str]:
         rows.append((parity.name, *cells, _latency(bench.preferred if bench else ())))
     for parity in result.parity.elsewhere:
         bench, runtime = benches.get(parity.name), parity.runtime_name
-        latencies = [each for each in (bench.latencies if bench else ()) if each.runtime == runtime]
+        latencies = bench.in_runtime(runtime) if bench else ()
         rows.append((f"{parity.name} in {runtime}", *_answers(parity), _latency(latencies)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]

@@ -151,7 +151,7 @@ def _runtimes(candidate: Candidate) -> Iterator[str]:
     for name in names:
         if name == best.runtime:
             continue
-        other = best_latency([each for each in candidate.bench.latencies if each.runtime == name])
+        other = best_latency(candidate.bench.in_runtime(name))
         time = f"{milliseconds(other.p50_s)} in {name} {_with_threads(other)}"
         words = f"{candidate.name} takes {time}"
         if as_fast(other, best):

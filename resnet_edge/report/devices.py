@@ -105,7 +105,7 @@ def _cell_elsewhere(row: ArtifactRow | None, runtime: str) -> DeviceCell:
     parity = next((other for other in others if other.runtime_name == runtime), None)
     if row is None or parity is None:
         return DeviceCell("", "", "")
-    timed = [each for each in row.bench.latencies if each.runtime == runtime] if row.bench else []
+    timed = row.bench.in_runtime(runtime) if row.bench else ()
     best = min(timed, key=lambda latency: latency.p50_s, default=None)
     return DeviceCell(parity.gate.verdict.value, _answers(parity), _timed(best))
 

@@ -11,8 +11,8 @@ from resnet_edge.artifacts import (
     ARTIFACT_NAMES,
     Artifact,
     artifact_kind,
-    load_artifact,
     load_artifacts,
+    recorded_hashes,
 )
 from resnet_edge.bench import bench_artifacts, bench_path, default_threads
 from resnet_edge.display import Display, Silent
@@ -72,7 +72,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
             _write(options.out, path, judged, inputs)
         return Benched(path, result, rebuilt=False)
     result = _measure(options, artifacts, threads, reference_p50_s, display)
-    kept = _still_true(path, machine, _hashes(layout))
+    kept = _still_true(path, machine, recorded_hashes(layout.artifacts))
     _write(options.out, path, _replaced(kept, result), inputs)
     return Benched(path, result, rebuilt=True)
 
@@ -90,13 +90,6 @@ def _replaced(found: BenchResult, result: BenchResult) -> BenchResult:
         machine=replace(result.machine, runtimes=runtimes),
         artifacts=tuple(benches[name] for name in ARTIFACT_NAMES if name in benches),
     )
-
-
-def _hashes(layout: Layout) -> dict[str, str]:
-    """Of every artifact of the build, as their sidecars have it."""
-    names = [name for name in ARTIFACT_NAMES if (layout.artifacts / name).exists()]
-    artifacts = (load_artifact(layout.artifacts / name, verify=False) for name in names)
-    return {artifact.name: artifact.sidecar.sha256 for artifact in artifacts}
 
 
 def complete_latency(
@@ -219,12 +212,7 @@ def _merge(found: BenchResult, measured: BenchResult) -> BenchResult:
             key=lambda latency: (order.index(latency.runtime), latency.threads),
         )
         benches[bench.name] = replace(bench, latencies=tuple(together))
-    runtimes = {**found.machine.runtimes, **measured.machine.runtimes}
-    return replace(
-        measured,
-        machine=replace(measured.machine, runtimes=runtimes),
-        artifacts=tuple(benches[name] for name in ARTIFACT_NAMES if name in benches),
-    )
+    return _replaced(found, replace(measured, artifacts=tuple(benches.values())))
 
 
 def _reference_p50_s(layout: Layout) -> float | None:

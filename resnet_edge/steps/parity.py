@@ -17,8 +17,8 @@ from resnet_edge.artifacts import (
     Format,
     artifact_kind,
     hash_path,
-    load_artifact,
     load_artifacts,
+    recorded_hashes,
 )
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
@@ -120,11 +120,10 @@ def _with_others(result: ParityResult, options: Options) -> ParityResult:
     found = read_record(ParityResult, layout.parity, InferenceError)
     if found.reference_sha256 != result.reference_sha256:
         return result
-    paths = [layout.artifacts / name for name in ARTIFACT_NAMES if name not in options.formats]
-    files = (load_artifact(path, verify=False) for path in paths if path.exists())
-    hashes = {file.name: file.sidecar.sha256 for file in files}
-    kept = [a for a in found.artifacts if hashes.get(a.name) == a.sha256]
-    others = judge_again(_only(found, [a.name for a in kept]), options.gates)
+    hashes = recorded_hashes(layout.artifacts)
+    same = [a.name for a in found.artifacts if hashes.get(a.name) == a.sha256]
+    kept = [name for name in same if name not in options.formats]
+    others = judge_again(_only(found, kept), options.gates)
     if others is None:
         return result
     by_name = {a.name: a for a in (*others.artifacts, *result.artifacts)}
