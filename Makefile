@@ -107,7 +107,7 @@ test-gpu: $(READY) ## Tests that need an NVIDIA GPU, on every Keras backend in .
 	$(BIN)/pytest -m gpu
 
 test-arm64: $(READY) ## The bundle in every runtime on an emulated Arm processor (needs x86, apt, network)
-	RESNET_EDGE_REQUIRE_ARM64=1 $(BIN)/pytest -m '' tests/resnet_edge/device/test_arm64.py
+	RESNET_EDGE_REQUIRE_ARM64=1 $(BIN)/pytest -m '' tests/resnet_edge/ondevice/command/test_arm64.py
 
 lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv

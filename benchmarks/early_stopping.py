@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.early_stopping import SHARE, allowed_over
 from resnet_edge.errors import InferenceError
-from resnet_edge.records import read_record
-from resnet_edge.results import BenchResult
+from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.latency.early_stopping import SHARE, allowed_over
+from resnet_edge.ondevice.measurements import BenchResult
 
 COUNTS = (64, 128, 512, 1024)
 RUNS = 20_000

@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from quantization_peers import PEERS
 
-from resnet_edge.machine import describe_machine
-from resnet_edge.parity import metrics
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.parity import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -79,7 +79,7 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
     from converters.quantization.choices import Level, RangeMethod, Target
     from converters.quantization.engine import Method, calibrate
     from converters.quantization.tflite import quantize_static
-    from resnet_edge.machine import available_cores
+    from resnet_edge.ondevice.machine import available_cores
 
     name, _, ranges = level.partition("-")
     method = Method(Level(name), RangeMethod(ranges or "min-max"), grid=Target.AUTO.grid)

@@ -17,7 +17,7 @@ from converters.quantization.engine import Method, calibrate
 from converters.quantization.network import write_parameters
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.tflite import quantize_static
-from resnet_edge.machine import available_cores
+from resnet_edge.ondevice.machine import available_cores
 
 
 @dataclass(frozen=True)

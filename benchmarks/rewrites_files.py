@@ -31,7 +31,7 @@ from converters.rewrites.apply import REWRITES, fold_into, optimize
 from converters.rewrites.fold_preprocessing import NAME as FOLD_PREPROCESSING
 from converters.rewrites.graph import Change, Graph, rewrite_graphs
 from converters.serving import serving_model
-from resnet_edge.machine import available_cores
+from resnet_edge.ondevice.machine import available_cores
 
 Shape = tuple[int, int, int, int]
 

@@ -15,11 +15,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from resnet_edge.artifacts import Artifact, Sidecar, load_artifact, load_artifacts
     from resnet_edge.comparison import Comparison, Tolerance
     from resnet_edge.errors import ResnetEdgeError
     from resnet_edge.model.resnet50 import conv_block, identity_block, resnet50
     from resnet_edge.model.weights import build_model
+    from resnet_edge.ondevice.formats.sidecar import (
+        Artifact,
+        Sidecar,
+        load_artifact,
+        load_artifacts,
+    )
+    from resnet_edge.ondevice.parity.gates import Gates
+    from resnet_edge.ondevice.parity.judging import GateChanges
+    from resnet_edge.ondevice.pictures import Fit, decode_picture
+    from resnet_edge.ondevice.runtimes import open_runtime
     from resnet_edge.options import (
         BenchOptions,
         BundleOptions,
@@ -28,11 +37,7 @@ if TYPE_CHECKING:
         ModelOptions,
         Options,
     )
-    from resnet_edge.parity.gates import Gates
-    from resnet_edge.parity.judging import GateChanges
-    from resnet_edge.pictures import Fit, decode_picture
     from resnet_edge.recommendation import Recommendation
-    from resnet_edge.runtimes import open_runtime
     from resnet_edge.steps.bench import measure_latency
     from resnet_edge.steps.bundle import make_bundle
     from resnet_edge.steps.compare import compare
@@ -46,37 +51,37 @@ if TYPE_CHECKING:
     from resnet_edge.training.settings import TrainingSettings
 
 _HOMES = {
-    "Artifact": "artifacts",
+    "Artifact": "ondevice.formats.sidecar",
     "BenchOptions": "options",
     "BundleOptions": "options",
     "CalibrationOptions": "options",
     "Comparison": "comparison",
     "DataOptions": "options",
-    "Fit": "pictures",
-    "GateChanges": "parity.judging",
-    "Gates": "parity.gates",
+    "Fit": "ondevice.pictures",
+    "GateChanges": "ondevice.parity.judging",
+    "Gates": "ondevice.parity.gates",
     "ModelOptions": "options",
     "Options": "options",
     "Recommendation": "recommendation",
     "ResnetEdgeError": "errors",
-    "Sidecar": "artifacts",
+    "Sidecar": "ondevice.formats.sidecar",
     "Tolerance": "comparison",
     "TrainingSettings": "training.settings",
     "build_model": "model.weights",
     "check_parity": "steps.parity",
     "compare": "steps.compare",
     "conv_block": "model.resnet50",
-    "decode_picture": "pictures",
+    "decode_picture": "ondevice.pictures",
     "export": "steps.export",
     "finetune": "steps.finetune",
     "identity_block": "model.resnet50",
-    "load_artifact": "artifacts",
-    "load_artifacts": "artifacts",
+    "load_artifact": "ondevice.formats.sidecar",
+    "load_artifacts": "ondevice.formats.sidecar",
     "make_bundle": "steps.bundle",
     "make_reference": "steps.reference",
     "make_report": "steps.report",
     "measure_latency": "steps.bench",
-    "open_runtime": "runtimes",
+    "open_runtime": "ondevice.runtimes",
     "recommend": "steps.recommend",
     "resnet50": "model.resnet50",
     "run": "steps.run",

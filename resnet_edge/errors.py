@@ -65,3 +65,11 @@ class RemoteError(ResnetEdgeError):
 
 class OutputError(ResnetEdgeError):
     """Results cannot be written."""
+
+
+def describe_os_error(problem: OSError) -> str:
+    """Say what the system refused, of which file, and what to do."""
+    place = f"{problem.filename}: " if problem.filename else ""
+    return (
+        f"{place}{problem.strerror or problem}; free some space or choose another folder with --out"
+    )

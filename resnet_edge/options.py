@@ -10,13 +10,13 @@ from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.choices import Level, RangeMethod, Target
-from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.data.split import SplitShares
 from resnet_edge.errors import UsageError
-from resnet_edge.latency import LatencySpec
 from resnet_edge.layout import Layout
-from resnet_edge.parity.gates import Gates
-from resnet_edge.pictures import Fit
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.training.settings import TrainingSettings
 
 EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
@@ -151,7 +151,7 @@ class BundleOptions:
 
     images: int = 300
     """Pictures at most. With fewer than 268 MLPerf's rule for int8 cannot be decided even where no
-    answer changes (``resnet_edge.parity.interval``)."""
+    answer changes (``resnet_edge.ondevice.parity.interval``)."""
     max_bytes: int = 100_000_000
     """Their pixels together at most: 300 pictures of 224 x 224 are 45 MB."""
 

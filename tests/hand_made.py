@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnet_edge.artifacts import Sidecar, artifact_kind
+from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.formats.sidecar import Sidecar
 
 
 def hand_sidecar(name: str, labels: tuple[str, ...] = ("cat", "dog"), **changes: object) -> Sidecar:

@@ -76,7 +76,7 @@ def test_what_is_in_it(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         *("calibration_data/digits.zip", "calibration_data/README.md", "converters/tflite.py"),
-        *("resnet_edge/report/report.html.j2", "resnet_edge/steps/export_worker.py"),
+        *("resnet_edge/reporting/report.html.j2", "resnet_edge/exporting/worker.py"),
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
@@ -96,7 +96,8 @@ def test_help_and_doctor(installed: Path, tmp_path):
 def test_embedded_data_are_found_from_another_folder(installed: Path, tmp_path):
     code = (
         "from pathlib import Path; from resnet_edge import Options;"
-        "from resnet_edge.display import Silent; from resnet_edge.steps.prepare import load_photos;"
+        "from resnet_edge.display import Silent;"
+        "from resnet_edge.steps.choose_pictures import load_photos;"
         "photos = load_photos(Options().data, Path('cache'), Silent());"
         "print(len(photos.dataset.pictures), *photos.dataset.labels)"
     )

@@ -86,8 +86,7 @@ def _dispatch(words: list[str]) -> int:
 def _explain(problem: Exception) -> int:
     """Print one message for an error; return the exit code."""
     from converters.errors import ConversionError
-    from resnet_edge.errors import ResnetEdgeError
-    from resnet_edge.records import describe_os_error
+    from resnet_edge.errors import ResnetEdgeError, describe_os_error
 
     match problem:
         case ResnetEdgeError():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from resnet_edge import units
 from resnet_edge.cli import on_device
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows
 from resnet_edge.cli.settings import parse_size, present_formats
+from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.options import BundleOptions, Options
-from resnet_edge.parity.gates import Gates
-from resnet_edge.report import units
 
 _GATES, _BUNDLE = Gates(), BundleOptions()
 BUILD = Path("build")

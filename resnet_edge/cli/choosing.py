@@ -9,10 +9,10 @@ import typer
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_table
 from resnet_edge.cli.settings import present_formats
-from resnet_edge.latency import LatencySpec
+from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.threads import parse_threads
+from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.options import BenchOptions, Options
-from resnet_edge.parity.gates import Gates
-from resnet_edge.threads import parse_threads
 
 _LATENCY = LatencySpec()
 BUILD = Path("build")

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from resnet_edge import units
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows
 from resnet_edge.comparison import Change, Tolerance
 from resnet_edge.comparison.rows import HEADINGS, Row, comparison_rows, summary_rows
-from resnet_edge.report import units
 
 _TOLERANCE = Tolerance()
 _STYLES = {Change.BETTER: "green", Change.WORSE: "bold red", Change.NOISE: "dim"}

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from resnet_edge.display import Advance
-from resnet_edge.records import to_json
-from resnet_edge.report.content import ReportContent
-from resnet_edge.report.tables import SUMMARY_HEADINGS, summary_rows
+from resnet_edge.ondevice.json_records import to_json
+from resnet_edge.reporting.content import ReportContent
+from resnet_edge.reporting.tables import SUMMARY_HEADINGS, summary_rows
 
 _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 

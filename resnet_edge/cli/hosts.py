@@ -9,11 +9,11 @@ import typer
 
 from resnet_edge.cli.console import Terminal, print_json
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.options import Options
-from resnet_edge.results import Verdict
 
 if TYPE_CHECKING:
-    from resnet_edge.steps.bench_host import Host
+    from resnet_edge.devices.ssh.bench import Host
 
 
 def chosen_host(host: str | None, python: str | None, install: bool, profile: bool) -> Host | None:
@@ -22,7 +22,7 @@ def chosen_host(host: str | None, python: str | None, install: bool, profile: bo
     Raises:
         UsageError: Options do not go together.
     """
-    from resnet_edge.steps.bench_host import Host
+    from resnet_edge.devices.ssh.bench import Host
 
     if host is None:
         if python is not None or install:
@@ -46,8 +46,8 @@ def bench_there(
         allow_inconclusive: Whether gates that could not be decided will do.
         as_json: Whether to print the device's result as JSON and nothing else.
     """
-    from resnet_edge.device.table import result_lines
-    from resnet_edge.steps.bench_host import bench_on_host
+    from resnet_edge.devices.ssh.bench import bench_on_host
+    from resnet_edge.ondevice.command.table import result_lines
     from resnet_edge.steps.bundle import bundle_formats
 
     if not formats:

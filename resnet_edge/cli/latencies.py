@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from resnet_edge import units
 from resnet_edge.cli.console import print_rows
-from resnet_edge.report import units
-from resnet_edge.report.conditions import condition_lines
-from resnet_edge.results import ArtifactBench, BenchResult, Latency, Verdict
+from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency, Verdict
+from resnet_edge.reporting.measuring_conditions import condition_lines
 
 
 def print_bench(result: BenchResult) -> None:

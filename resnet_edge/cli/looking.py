@@ -16,7 +16,7 @@ def inspect(file: p.FileArgument, as_json: p.Json = False) -> None:
 
 def doctor(as_json: p.Json = False) -> None:
     """Show what this machine has: processor, GPU, runtimes and versions, and what is missing."""
-    from resnet_edge.doctor import diagnose, diagnosis_rows
+    from resnet_edge.diagnosis import diagnose, diagnosis_rows
 
     diagnosis = diagnose()
     print_json(diagnosis) if as_json else print_rows(diagnosis_rows(diagnosis))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_edge.artifacts import ARTIFACT_NAMES
+from resnet_edge import units
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
 from resnet_edge.cli.proving import exit_with
@@ -16,7 +16,11 @@ from resnet_edge.cli.settings import (
     training_settings,
 )
 from resnet_edge.data.split import parse_shares
-from resnet_edge.latency import LatencySpec
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.threads import parse_threads
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.options import (
     CALIBRATION_COUNT,
     EMBEDDED_DATA,
@@ -28,10 +32,6 @@ from resnet_edge.options import (
     QuantizationOptions,
     parse_formats,
 )
-from resnet_edge.parity.gates import Gates
-from resnet_edge.pictures import Fit
-from resnet_edge.report import units
-from resnet_edge.threads import parse_threads
 from resnet_edge.training.settings import TrainingSettings
 
 _TRAINING, _GATES, _LATENCY = TrainingSettings(), Gates(), LatencySpec()
@@ -91,7 +91,7 @@ def run(
 
     Steps whose inputs have not changed are not run again; an interrupted run continues.
     """
-    from resnet_edge.report.contract import report_json
+    from resnet_edge.reporting.report_json import report_json
     from resnet_edge.steps.run import run as run_steps
 
     options = Options(

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from converters.quantization.choices import Level, RangeMethod, Target
-from resnet_edge.artifacts import ARTIFACT_NAMES
-from resnet_edge.pictures import Fit
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.pictures import Fit
 
 _BUILD, _DATA, _MODEL, _TRAIN, _CALIBRATION, _QUANTIZATION, _GATES, _LATENCY = (
     "Build",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from resnet_edge import units
 from resnet_edge.cli.console import print_rows, print_table
-from resnet_edge.profiling import by_layer
-from resnet_edge.report import units
-from resnet_edge.results import OperatorProfile, ProfileResult
+from resnet_edge.ondevice.latency.profiling import by_layer
+from resnet_edge.ondevice.measurements import OperatorProfile, ProfileResult
 
 TOP = 10
 """Layers that are shown; the file has every operator."""

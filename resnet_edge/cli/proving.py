@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from resnet_edge import units
 from resnet_edge.cli import again, on_device
 from resnet_edge.cli import parameters as p
 from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summary
@@ -18,15 +19,14 @@ from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
 from resnet_edge.cli.settings import only_saved_answers, present_formats
 from resnet_edge.errors import UsageError
-from resnet_edge.latency import MLPERF, LatencySpec
+from resnet_edge.full_precision.throughput import parse_batches
+from resnet_edge.ondevice.latency.measure import MLPERF, LatencySpec
+from resnet_edge.ondevice.latency.threads import parse_threads
+from resnet_edge.ondevice.measurements import Verdict
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.parity.judging import GateChanges
+from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
-from resnet_edge.parity.gates import Gates
-from resnet_edge.parity.judging import GateChanges
-from resnet_edge.pictures import Fit
-from resnet_edge.report import units
-from resnet_edge.results import Verdict
-from resnet_edge.threads import parse_threads
-from resnet_edge.throughput import parse_batches
 
 if TYPE_CHECKING:
     from resnet_edge.steps.reference_elsewhere import Packed
@@ -111,7 +111,7 @@ def parity(
     as_json: p.Json = False,
 ) -> None:
     """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
-    from resnet_edge.report.content import worst_verdict
+    from resnet_edge.reporting.content import worst_verdict
     from resnet_edge.steps.parity import check_parity, judge_saved
 
     gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
@@ -147,7 +147,7 @@ def bench(
     as_json: p.Json = False,
 ) -> None:
     """Measure every artifact's latency: OUT/results/bench-HOST.json. On a device: --host."""
-    from resnet_edge.report.content import worst_verdict
+    from resnet_edge.reporting.content import worst_verdict
     from resnet_edge.steps.bench import measure_latency
     from resnet_edge.steps.profile import profile_operators
 
@@ -192,9 +192,9 @@ def report(
     as_json: p.Json = False,
 ) -> None:
     """Merge all results, also those of devices: OUT/report.html, report.md, report.json."""
-    from resnet_edge.report.contract import report_json
-    from resnet_edge.report.tables import headline
-    from resnet_edge.steps.devices import keep_device_result
+    from resnet_edge.devices.device_results import keep_device_result
+    from resnet_edge.reporting.report_json import report_json
+    from resnet_edge.reporting.tables import headline
     from resnet_edge.steps.report import make_report
 
     changes = GateChanges(

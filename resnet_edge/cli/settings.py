@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from converters.quantization.choices import Level, RangeMethod, Target
-from resnet_edge.artifacts import ARTIFACT_NAMES, load_artifacts, sidecar_path
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.formats.sidecar import load_artifacts, sidecar_path
 from resnet_edge.options import QuantizationOptions, parse_formats
 from resnet_edge.training.settings import TrainingSettings
 

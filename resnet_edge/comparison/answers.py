@@ -16,10 +16,10 @@ from resnet_edge.comparison.differences import (
     judge_interval,
 )
 from resnet_edge.comparison.intervals import CONFIDENCE, share_interval
-from resnet_edge.parity.answers import count_only
-from resnet_edge.parity.interval import accuracy_interval
+from resnet_edge.ondevice.measurements import ArtifactParity
+from resnet_edge.ondevice.parity.answers import count_only
+from resnet_edge.ondevice.parity.interval import accuracy_interval
 from resnet_edge.recommendation.candidate import CLOSE_ENOUGH_DB
-from resnet_edge.results import ArtifactParity
 
 SAME_DB = 1.0
 """SQNRs this near each other count as equal: a step of the calibration moves them as much."""
@@ -31,7 +31,7 @@ def compare_answers(
     """Compare what an artifact answers in two builds.
 
     Where both records are about the same pictures, the interval is that of the pictures on which
-    they differ (``resnet_edge.parity.interval``); else that of two samples.
+    they differ (``resnet_edge.ondevice.parity.interval``); else that of two samples.
 
     Args:
         a: With the same classes as ``b``.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from resnet_edge.results import Interval
+from resnet_edge.ondevice.measurements import Interval
 
 
 class Change(enum.Enum):

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from resnet_edge.results import Interval
+from resnet_edge.ondevice.measurements import Interval
 
 CONFIDENCE = 0.95
 """Two-sided, of every interval here."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnet_edge.comparison.sources import Kind, Side, Source
-from resnet_edge.results import Machine, ParityResult
+from resnet_edge.ondevice.measurements import Machine, ParityResult
 
 
 @dataclass(frozen=True)

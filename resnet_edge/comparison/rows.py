@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from resnet_edge import units
 from resnet_edge.comparison.comparison import ArtifactComparison, Comparison, VerdictChange
 from resnet_edge.comparison.differences import SHARES, Change, Difference, Figure
-from resnet_edge.report import units
 
 HEADINGS = ("artifact", "figure", "A", "B", "change", "95 % interval", "")
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from resnet_edge.artifacts import ARTIFACT_NAMES, Sidecar, sidecar_path
-from resnet_edge.device.record import read_device_result
 from resnet_edge.errors import ArtifactError, InferenceError, UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.records import from_json, read_json, read_record
-from resnet_edge.results import BenchResult, Machine, ParityResult
+from resnet_edge.ondevice.command.device_result import read_device_result
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path
+from resnet_edge.ondevice.json_records import from_json, read_json, read_record
+from resnet_edge.ondevice.measurements import BenchResult, Machine, ParityResult
 
 EXPECTED = "expected a build folder, or its bench-HOST.json, parity.json or device-HOST.json"
 

@@ -11,8 +11,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from resnet_edge.artifacts import hash_path
 from resnet_edge.errors import DataError, OutputError
+from resnet_edge.ondevice.files import hash_path
 
 MAX_ENTRIES = 500_000
 """Most files and folders in one archive."""

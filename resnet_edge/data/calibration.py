@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnet_edge.data.dataset import Picture
 from resnet_edge.errors import DataError, UsageError
-from resnet_edge.records import read_record, write_record
+from resnet_edge.ondevice.json_records import read_record, write_record
 
 CALIBRATION_VERSION = 1
 

@@ -14,14 +14,14 @@ import PIL
 
 from resnet_edge.data.archive import unpack_zip
 from resnet_edge.errors import DataError, PictureError, UsageError
-from resnet_edge.pictures import ADVICE, check_bytes, read_picture
-from resnet_edge.records import write_bytes
+from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.pictures import ADVICE, check_bytes, read_picture
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
 
 WORKERS = min(4, os.cpu_count() or 1)
-"""Threads that decode: each may hold one picture of `resnet_edge.pictures.MAX_PIXELS`."""
+"""Threads that decode: each may hold one picture of `resnet_edge.ondevice.pictures.MAX_PIXELS`."""
 
 _LISTED = 20
 _PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})

@@ -15,13 +15,13 @@ import PIL
 
 from resnet_edge.data.dataset import WORKERS, Picture, Progress, read_verified
 from resnet_edge.errors import DataError, OutputError
-from resnet_edge.pictures import Fit, Pixels, decode_bytes
+from resnet_edge.ondevice.pictures import Fit, Pixels, decode_bytes
 
 _BATCH = 64
 """Pictures in memory at once."""
 
 _METHOD = 1
-"""Raise it when `resnet_edge.pictures` begins to give other pixels."""
+"""Raise it when `resnet_edge.ondevice.pictures` begins to give other pixels."""
 
 
 def decode_pictures(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from resnet_edge.artifacts import Quantization
+from resnet_edge.ondevice.formats.kinds import Quantization
 
 MAX_LABELS_BYTES = 16 << 20
 """Largest label list that is read out of an archive: a small zip can unpack to anything."""

@@ -6,16 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import (
-    CalibrationRecord,
-    Sidecar,
-    hash_path,
-    sidecar_path,
-    size_path,
-)
 from resnet_edge.errors import ArtifactError, RuntimeMissingError, UsageError
 from resnet_edge.inspection.contents import Contents, Count, Endpoint, FileKind, WeightGroup
-from resnet_edge.records import read_record
+from resnet_edge.ondevice.files import hash_path, size_path
+from resnet_edge.ondevice.formats.sidecar import CalibrationRecord, Sidecar, sidecar_path
+from resnet_edge.ondevice.json_records import read_record
 
 MATCHES = "matches"
 MISSING = "missing"

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import ModelError
-from resnet_edge.pictures import Fit
-from resnet_edge.records import from_json, to_json, write_bytes
+from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.pictures import Fit
 
 if TYPE_CHECKING:  # reading a description must not take the seconds that importing Keras takes
     import keras
@@ -33,7 +34,7 @@ class ModelInfo:
     preprocessing: str
     """What the network expects: a name in ``converters.preprocessing.PREPROCESSINGS``."""
     fit: str
-    """How pictures are brought to the input size: a value of ``resnet_edge.pictures.Fit``."""
+    """How pictures are brought to the input size: a value of ``ondevice.pictures.Fit``."""
     weights: str
     """Where the weights come from, in words."""
 

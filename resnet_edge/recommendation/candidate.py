@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_edge.artifacts import Precision, artifact_kind
-from resnet_edge.results import ArtifactBench, ArtifactParity, Latency
+from resnet_edge.ondevice.formats.kinds import Precision, artifact_kind
+from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Latency
 
 SAME_MEDIAN = 0.05
 """Medians this near each other, as a share of the larger one, are as fast as each other: two runs

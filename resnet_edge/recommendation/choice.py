@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resnet_edge.ondevice.measurements import ArtifactBench, Machine, Verdict
 from resnet_edge.recommendation.candidate import Candidate, as_fast, beats
 from resnet_edge.recommendation.reasons import Chosen, explain
-from resnet_edge.results import ArtifactBench, Machine, Verdict
 
 
 @dataclass(frozen=True)

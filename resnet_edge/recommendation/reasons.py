@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnet_edge.artifacts import Precision, Quantization, artifact_kind
-from resnet_edge.doubts import doubt_sentences
+from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact_kind
+from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.measurements import ArtifactBench, Latency, Machine, Verdict
 from resnet_edge.recommendation.candidate import (
     SAME_MEDIAN,
     Candidate,
@@ -15,10 +16,9 @@ from resnet_edge.recommendation.candidate import (
     faster,
     is_float32,
 )
-from resnet_edge.results import ArtifactBench, Latency, Machine, Verdict
 
 _DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-"""Of ``resnet_edge.machine.CPU_FEATURES``: integer dot or matrix products."""
+"""Of ``resnet_edge.ondevice.machine.CPU_FEATURES``: integer dot or matrix products."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from resnet_edge import units
 from resnet_edge.recommendation.choice import Choice, Recommendation
-from resnet_edge.report import units
 
 HEADINGS = (
     "artifact",

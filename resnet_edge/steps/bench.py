@@ -7,26 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_edge.artifacts import (
-    ARTIFACT_NAMES,
-    Artifact,
-    artifact_kind,
-    load_artifacts,
-    recorded_hashes,
-)
-from resnet_edge.bench import bench_artifacts, bench_path, default_threads
 from resnet_edge.display import Display, Silent
-from resnet_edge.doubts import doubt_sentences
 from resnet_edge.errors import InferenceError
 from resnet_edge.layout import Layout
-from resnet_edge.machine import describe_machine
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
+from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.latency.bench import bench_artifacts, bench_path, default_threads
+from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency, Machine
+from resnet_edge.ondevice.parity.judging import judge_bench_again
+from resnet_edge.ondevice.reference_file import read_reference
+from resnet_edge.ondevice.runtimes.installed import installed_runtimes
 from resnet_edge.options import Options
-from resnet_edge.parity.judging import judge_bench_again
-from resnet_edge.records import read_record, write_record
-from resnet_edge.reference_file import read_reference
-from resnet_edge.results import ArtifactBench, BenchResult, Latency, Machine
-from resnet_edge.runtimes.installed import installed_runtimes
-from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
+from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
 
 
 @dataclass(frozen=True)

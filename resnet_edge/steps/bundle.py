@@ -1,7 +1,7 @@
 """Artifacts, runner and a sample of the test split in one file for a device.
 
-The runner is this package's own source files (``resnet_edge.device`` and what it imports), so there
-is no second copy of any measurement.
+The runner is this package's own ``resnet_edge.ondevice``, so there is no second copy of any
+measurement.
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.archive_writer import Content, write_archive
-from resnet_edge.artifacts import (
-    Artifact,
-    Format,
-    artifact_kind,
-    hash_path,
-    load_artifacts,
-    sidecar_path,
-)
-from resnet_edge.device.bundle_file import (
+from resnet_edge.devices.bundle_sample import choose_sample
+from resnet_edge.display import Display, Silent
+from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.command.bundle_file import (
     ARTIFACTS,
     LABELS,
     PICTURES,
@@ -33,25 +27,23 @@ from resnet_edge.device.bundle_file import (
     BundleManifest,
     Member,
 )
-from resnet_edge.device.start import MANIFEST
-from resnet_edge.display import Display, Silent
-from resnet_edge.errors import UsageError
-from resnet_edge.imported_sources import imported_sources
-from resnet_edge.options import Options
-from resnet_edge.records import to_json
-from resnet_edge.reference_file import Reference, check_model, read_reference, write_reference
-from resnet_edge.steps.bundle_sample import choose_sample
-from resnet_edge.steps.parity import check_preprocessing, decode_test
-from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
-
-DEVICE_ENTRIES = (
-    "resnet_edge.device.start",
-    "resnet_edge.answer_worker",
-    "resnet_edge.bench_worker",
+from resnet_edge.ondevice.command.start import MANIFEST
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, sidecar_path
+from resnet_edge.ondevice.json_records import to_json
+from resnet_edge.ondevice.reference_file import (
+    Reference,
+    check_model,
+    read_reference,
+    write_reference,
 )
-"""What is started: the archive itself, and the modules that it starts as processes."""
+from resnet_edge.options import Options
+from resnet_edge.steps.parity import check_preprocessing, decode_test
+from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
+from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
-START = "resnet_edge/device/start.py"
+START = "resnet_edge/ondevice/command/start.py"
 """Goes into the archive twice: Python starts ``__main__.py``."""
 
 
@@ -102,7 +94,7 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
         check_preprocessing(reference, artifact)
-    code = {name: path.read_bytes() for name, path in imported_sources(DEVICE_ENTRIES).items()}
+    code = {name: path.read_bytes() for name, path in find_sources(ON_DEVICE).items()}
     inputs = {
         "artifacts": digest([(a.name, a.sidecar) for a in artifacts]),
         "reference": hash_path(layout.reference),

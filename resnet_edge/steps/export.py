@@ -6,35 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_edge.artifacts import (
-    Artifact,
-    CalibrationRecord,
-    Format,
-    artifact_kind,
-    hash_path,
-    load_artifact,
-    sidecar_path,
-)
 from resnet_edge.data.calibration import CalibrationSet, read_calibration
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, UsageError
+from resnet_edge.exporting.converting import convert
+from resnet_edge.exporting.job import ExportJob
 from resnet_edge.inspection.keras_model import read_endpoints
-from resnet_edge.machine import available_cores
 from resnet_edge.model.model_file import ModelInfo, read_model_info
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
+    CalibrationRecord,
+    load_artifact,
+    sidecar_path,
+)
+from resnet_edge.ondevice.machine import available_cores
+from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.options import Options
-from resnet_edge.pictures import Fit
-from resnet_edge.steps.converting import convert
-from resnet_edge.steps.export_job import ExportJob
-from resnet_edge.steps.prepare import (
+from resnet_edge.steps.choose_pictures import (
     TRAINING_SPLIT,
     check_calibration,
     choose_pictures,
     one_class,
     read_labels,
 )
-from resnet_edge.steps.stamps import digest, version_of
+from resnet_edge.steps.up_to_date import digest, version_of
 
 _TOOLS: Mapping[Format, tuple[str, ...]] = {
     Format.SAVED_MODEL: (),

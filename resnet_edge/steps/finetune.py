@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import artifact_kind, hash_path
-from resnet_edge.backend import keras_backend
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.full_precision.backend import keras_backend
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
-from resnet_edge.records import read_record, write_record
-from resnet_edge.steps.prepare import (
+from resnet_edge.steps.choose_pictures import (
     Photos,
     check_calibration,
     choose_pictures,
@@ -21,7 +22,7 @@ from resnet_edge.steps.prepare import (
     labels_of,
     load_photos,
 )
-from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
+from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
 from resnet_edge.training.record import Epoch, TrainingRecord
 
 DEFAULT_PREPROCESSING = "caffe"

@@ -10,32 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.answer_worker import AnswerJob
-from resnet_edge.artifacts import (
-    ARTIFACT_NAMES,
-    Artifact,
-    Format,
-    artifact_kind,
-    hash_path,
-    load_artifacts,
-    recorded_hashes,
-)
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Advance, Display, Silent
 from resnet_edge.errors import InferenceError, ReferenceFileError
-from resnet_edge.machine import available_cores
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
+from resnet_edge.ondevice.json_records import read_record, to_json, write_record
+from resnet_edge.ondevice.machine import available_cores
+from resnet_edge.ondevice.measurements import ArtifactParity, ParityResult
+from resnet_edge.ondevice.parity.answer_worker import AnswerJob
+from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
+from resnet_edge.ondevice.parity.judging import accuracy_gates, judge_again
+from resnet_edge.ondevice.parity.metrics import topk_hits
+from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
+from resnet_edge.ondevice.runtimes.installed import further_runtimes
+from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker
 from resnet_edge.options import Options
-from resnet_edge.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
-from resnet_edge.parity.judging import accuracy_gates, judge_again
-from resnet_edge.parity.metrics import topk_hits
-from resnet_edge.pictures import Fit
-from resnet_edge.records import read_record, to_json, write_record
-from resnet_edge.reference_file import Reference, check_model, read_reference
-from resnet_edge.results import ArtifactParity, ParityResult
-from resnet_edge.runtimes.installed import further_runtimes
-from resnet_edge.steps.stamps import digest, is_current, version_of, write_stamp
-from resnet_edge.workers import Crew, crew_of, module_command, run_worker
+from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
 
 _RUNTIMES = {
     Format.SAVED_MODEL: ("tensorflow",),
@@ -267,7 +261,7 @@ def decode_test(
 def _answer(name: str, job: AnswerJob, count: Advance, crew: Crew) -> str:
     """Run one artifact's worker; return the runtime's name and version."""
     last = ""
-    command = module_command("resnet_edge.answer_worker", json.dumps(to_json(job)))
+    command = module_command("resnet_edge.ondevice.parity.answer_worker", json.dumps(to_json(job)))
     for line in run_worker(command, name, crew=crew):
         last = line
         if line.isdigit():

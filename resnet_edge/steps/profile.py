@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import Artifact, load_artifacts
-from resnet_edge.bench import TIMEOUT_S, ask_worker, job_words, profile_path
-from resnet_edge.bench_worker import Job
 from resnet_edge.display import Display, Silent
-from resnet_edge.machine import describe_machine
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
+from resnet_edge.ondevice.json_records import write_record
+from resnet_edge.ondevice.latency.bench import TIMEOUT_S, ask_worker, job_words, profile_path
+from resnet_edge.ondevice.latency.bench_worker import Job
+from resnet_edge.ondevice.latency.profiling import cannot_profile
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import ArtifactProfile, OperatorProfile, ProfileResult
+from resnet_edge.ondevice.runtimes.installed import installed_runtime
+from resnet_edge.ondevice.workers import module_command
 from resnet_edge.options import Options
-from resnet_edge.profiling import cannot_profile
-from resnet_edge.records import write_record
-from resnet_edge.results import ArtifactProfile, OperatorProfile, ProfileResult
-from resnet_edge.runtimes.installed import installed_runtime
-from resnet_edge.workers import module_command
 
-WORKER = module_command("resnet_edge.profile_worker")
+WORKER = module_command("resnet_edge.ondevice.latency.profile_worker")
 """The command that profiles; the job follows as its last argument."""
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from resnet_edge.artifacts import Artifact, load_artifacts
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, InferenceError
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
+from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.measurements import (
+    ArtifactBench,
+    ArtifactParity,
+    BenchResult,
+    ParityResult,
+    Verdict,
+)
+from resnet_edge.ondevice.parity.gates import judge_latency
+from resnet_edge.ondevice.runtimes.installed import install_line, installed_runtimes
 from resnet_edge.options import Options
-from resnet_edge.parity.gates import judge_latency
 from resnet_edge.recommendation import Candidate, LeftOut, Recommendation, choose
 from resnet_edge.recommendation.candidate import best_latency
-from resnet_edge.records import read_record
-from resnet_edge.results import ArtifactBench, ArtifactParity, BenchResult, ParityResult, Verdict
-from resnet_edge.runtimes.installed import install_line, installed_runtimes
 from resnet_edge.steps.bench import complete_latency
 
 

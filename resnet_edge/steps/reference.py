@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import hash_path
-from resnet_edge.backend import keras_backend, set_environment
 from resnet_edge.data.calibration import read_calibration
 from resnet_edge.data.dataset import Picture, load_dataset
 from resnet_edge.data.decoded import decode_pictures
@@ -17,19 +15,21 @@ from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.split import Split
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
-from resnet_edge.full_precision import Measuring, Pixels, Questions, answer_questions
+from resnet_edge.full_precision.backend import keras_backend, set_environment
+from resnet_edge.full_precision.compute import Measuring, Pixels, Questions, answer_questions
 from resnet_edge.model.model_file import ModelInfo
-from resnet_edge.options import Options
-from resnet_edge.pictures import Fit
-from resnet_edge.reference_file import (
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.reference_file import (
     Reference,
     ReferenceInfo,
     read_reference,
     write_reference,
 )
+from resnet_edge.options import Options
+from resnet_edge.steps.choose_pictures import check_apart
 from resnet_edge.steps.export import describe_model, input_size
-from resnet_edge.steps.prepare import check_apart
-from resnet_edge.steps.stamps import version_of
+from resnet_edge.steps.up_to_date import version_of
 
 _OURS = ("pillow", "resnet-edge")
 """What decides the pixels, and what asks."""

@@ -7,16 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.artifacts import hash_path
 from resnet_edge.data.decoded import decoded_path
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
-from resnet_edge.full_precision import Questions, hash_pixels
+from resnet_edge.full_precision.compute import Questions, hash_pixels
+from resnet_edge.full_precision.pack import write_pack
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.parity.metrics import centred_logits
+from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.reference_file import (
+    Reference,
+    check_model,
+    read_reference,
+    write_reference,
+)
 from resnet_edge.options import Options
-from resnet_edge.parity.metrics import centred_logits
-from resnet_edge.pictures import Fit
-from resnet_edge.reference_file import Reference, check_model, read_reference, write_reference
-from resnet_edge.reference_pack import write_pack
 from resnet_edge.steps.export import input_size
 from resnet_edge.steps.reference import Asked, ask
 

@@ -5,21 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.artifacts import Artifact, hash_path, load_artifacts
-from resnet_edge.bench import bench_path
 from resnet_edge.data.manifest import Manifest, read_manifest
+from resnet_edge.devices.device_results import read_devices
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, InferenceError, ModelError
+from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.layout import Layout
-from resnet_edge.machine import describe_machine
 from resnet_edge.model.model_file import ModelInfo, read_model_info
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
+from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.latency.bench import bench_path
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import (
+    ArtifactBench,
+    BenchResult,
+    GateResult,
+    ParityResult,
+    Verdict,
+)
+from resnet_edge.ondevice.parity.judging import (
+    AS_JUDGED,
+    GateChanges,
+    judge_bench_by,
+    judge_parity_by,
+)
+from resnet_edge.ondevice.parity.metrics import confusion_matrix, top_answers
+from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.options import Options
-from resnet_edge.parity.judging import AS_JUDGED, GateChanges, judge_bench_by, judge_parity_by
-from resnet_edge.parity.metrics import confusion_matrix, top_answers
-from resnet_edge.quantization_result import QuantizationResult
-from resnet_edge.records import read_record
-from resnet_edge.reference_file import Reference, check_model, read_reference
-from resnet_edge.report.content import (
+from resnet_edge.reporting.content import (
     ArtifactRow,
     DataSection,
     EpochPoint,
@@ -27,10 +41,8 @@ from resnet_edge.report.content import (
     ReferenceSection,
     ReportContent,
 )
-from resnet_edge.report.write import write_report
-from resnet_edge.results import ArtifactBench, BenchResult, GateResult, ParityResult, Verdict
-from resnet_edge.steps.devices import read_devices
-from resnet_edge.steps.stamps import version_of
+from resnet_edge.reporting.write import write_report
+from resnet_edge.steps.up_to_date import version_of
 from resnet_edge.training.record import TrainingRecord
 
 CONFUSION_CLASSES = 100

@@ -19,9 +19,9 @@ from typing import Literal
 from resnet_edge import errors
 from resnet_edge.display import Advance, Display
 from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.ondevice.json_records import from_json, read_record, to_json, write_record
+from resnet_edge.ondevice.workers import WorkerError, leave_with_parent, module_command, run_worker
 from resnet_edge.options import Options
-from resnet_edge.records import from_json, read_record, to_json, write_record
-from resnet_edge.workers import WorkerError, leave_with_parent, module_command, run_worker
 
 Step = Literal["finetune", "reference"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_edge.errors import ModelError, OutputError
-from resnet_edge.records import from_json, to_json
+from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.training.record import Epoch
 
 _LOG = logging.getLogger(__name__)

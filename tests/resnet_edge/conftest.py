@@ -10,18 +10,14 @@ from pathlib import Path
 import pytest
 from hand_made import hand_sidecar
 
-from resnet_edge.artifacts import (
-    Artifact,
-    Format,
-    artifact_kind,
-    hash_path,
-    write_sidecar,
-)
-from resnet_edge.bench import bench_path
 from resnet_edge.layout import Layout
-from resnet_edge.machine import describe_machine
-from resnet_edge.records import write_record
-from resnet_edge.results import (
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.sidecar import Artifact, write_sidecar
+from resnet_edge.ondevice.json_records import write_record
+from resnet_edge.ondevice.latency.bench import bench_path
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     ArtifactParity,
     BenchResult,
@@ -38,7 +34,7 @@ NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was g
 @pytest.fixture(autouse=True)
 def one_runtime_for_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optional second runtime changes what is measured: tests that are about it say so."""
-    from resnet_edge.runtimes import installed
+    from resnet_edge.ondevice.runtimes import installed
 
     present = installed._present
     monkeypatch.setattr(installed, "_present", lambda name: name != "openvino" and present(name))
@@ -112,7 +108,7 @@ def hand_build(
     out: Path, benches: tuple[ArtifactBench, ...], parities: tuple[ArtifactParity, ...]
 ) -> Layout:
     """Artifacts of these names, measured on this machine in the runtimes installed here."""
-    from resnet_edge.runtimes.installed import installed_runtime
+    from resnet_edge.ondevice.runtimes.installed import installed_runtime
 
     layout = Layout(out)
     for parity in parities:
@@ -170,7 +166,7 @@ def measured_build(tmp_path: Path) -> Layout:
 def unmeasured(measured_build: Layout) -> Callable[[str], Layout]:
     """Take an artifact's latencies out of the record of ``measured_build``."""
     from resnet_edge.errors import InferenceError
-    from resnet_edge.records import read_record
+    from resnet_edge.ondevice.json_records import read_record
 
     def forget(name: str) -> Layout:
         path = bench_path(measured_build.results, describe_machine({}).host)

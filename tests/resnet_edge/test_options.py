@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import ARTIFACT_NAMES
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
 from resnet_edge.options import (
     EMBEDDED_DATA,
     CalibrationOptions,

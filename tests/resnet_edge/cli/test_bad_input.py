@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_edge.artifacts import hash_path
-from resnet_edge.reference_file import read_reference, write_reference
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.reference_file import read_reference, write_reference
 
 TRAINING = ("--epochs", "30", "--learning-rate", "0.2", "--no-augment")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.errors import InferenceError
-from resnet_edge.records import read_record, write_record
-from resnet_edge.results import ParityResult
+from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.measurements import ParityResult
 
 
 @pytest.fixture

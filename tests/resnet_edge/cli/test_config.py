@@ -9,7 +9,7 @@ from resnet_edge.cli.app import app
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.settings import option_types
 from resnet_edge.errors import UsageError
-from resnet_edge.pictures import Fit
+from resnet_edge.ondevice.pictures import Fit
 
 KNOWN: dict[str, type] = {
     "epochs": int,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import hash_path
-from resnet_edge.device.record import read_device_result
+from resnet_edge.ondevice.command.device_result import read_device_result
+from resnet_edge.ondevice.files import hash_path
 
 SSH = """
 import os, signal, subprocess, sys, time

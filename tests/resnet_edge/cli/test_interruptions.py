@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge.artifacts import hash_path
-from resnet_edge.reference_file import read_reference
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.reference_file import read_reference
 
 PATIENCE_S = 120.0
 TRAINING = ("--epochs", "30", "--learning-rate", "0.2", "--no-augment")
@@ -44,15 +44,17 @@ STEPS = {
         ("model.keras", "training.json", "dataset.json", "calibration.json", "cache"),
         line="epoch   3 (head)",
     ),
-    "export": Step(("export", *FORMATS), ("artifacts",), worker="resnet_edge.steps.export_worker"),
+    "export": Step(("export", *FORMATS), ("artifacts",), worker="resnet_edge.exporting.worker"),
     "reference": Step(("reference", *LATENCY), ("reference.npz",), line="reference on "),
     "parity": Step(
         ("parity", "--allow-inconclusive"),
         ("results/parity.json", "cache/parity.stamp.json"),
-        worker="resnet_edge.answer_worker",
+        worker="resnet_edge.ondevice.parity.answer_worker",
     ),
     "bench": Step(
-        ("bench", "--threads", "1", *LATENCY), ("results",), worker="resnet_edge.bench_worker"
+        ("bench", "--threads", "1", *LATENCY),
+        ("results",),
+        worker="resnet_edge.ondevice.latency.bench_worker",
     ),
     "report": Step(
         ("report", "--allow-inconclusive"),

@@ -13,11 +13,11 @@ import pytest
 from resnet_edge import cli as cli_module
 from resnet_edge.cli.app import app
 from resnet_edge.errors import ArtifactError, InferenceError
-from resnet_edge.latency import LatencySpec
+from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.measurements import GateResult, ParityResult, Verdict
 from resnet_edge.options import Options
-from resnet_edge.records import read_record, write_record
-from resnet_edge.results import GateResult, ParityResult, Verdict
-from resnet_edge.steps.stamps import Stamp, write_stamp
+from resnet_edge.steps.up_to_date import Stamp, write_stamp
 
 COMMANDS = (
     *("run", "finetune", "export", "reference", "parity", "bench", "report", "recommend"),

@@ -5,8 +5,13 @@ import json
 import pytest
 
 from resnet_edge.cli.profiles import layer_rows, print_profiles
-from resnet_edge.machine import describe_machine
-from resnet_edge.results import ArtifactProfile, OperatorProfile, OperatorTime, ProfileResult
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import (
+    ArtifactProfile,
+    OperatorProfile,
+    OperatorTime,
+    ProfileResult,
+)
 from resnet_edge.steps.bench import Benched
 from resnet_edge.steps.profile import Profiled
 
@@ -56,8 +61,8 @@ def test_what_is_printed(capsys):
 def profiled(monkeypatch, measured_build):
     """`bench` finds its record, `--profile` two operators."""
     from resnet_edge.errors import InferenceError
-    from resnet_edge.records import read_record
-    from resnet_edge.results import BenchResult
+    from resnet_edge.ondevice.json_records import read_record
+    from resnet_edge.ondevice.measurements import BenchResult
 
     (path,) = measured_build.results.glob("bench-*.json")
     benched = Benched(path, read_record(BenchResult, path, InferenceError), rebuilt=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import ARTIFACT_NAMES
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
 
 LATENCY = ("--min-seconds", "0.05", "--min-queries", "8")
 

@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge.artifacts import artifact_kind
-from resnet_edge.parity.answers import record_answers
-from resnet_edge.parity.gates import Gates, judge_accuracy
-from resnet_edge.parity.judging import accuracy_gates, weigh
-from resnet_edge.records import write_record
-from resnet_edge.results import (
+from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.json_records import write_record
+from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     ArtifactParity,
     BenchResult,
@@ -25,6 +22,9 @@ from resnet_edge.results import (
     ParityResult,
     Verdict,
 )
+from resnet_edge.ondevice.parity.answers import record_answers
+from resnet_edge.ondevice.parity.gates import Gates, judge_accuracy
+from resnet_edge.ondevice.parity.judging import accuracy_gates, weigh
 
 MACHINE = Machine(
     "desk", "Linux", "AMD EPYC", ("avx2",), 2, "3.11.2", {"LiteRT": "2.3", "onnxruntime": "1.2"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.comparison.answers import compare_answers
 from resnet_edge.comparison.differences import Change, Figure, Tolerance
-from resnet_edge.parity.interval import accuracy_interval
+from resnet_edge.ondevice.parity.interval import accuracy_interval
 
 TOLERANCE = Tolerance()
 OPPOSITE = {

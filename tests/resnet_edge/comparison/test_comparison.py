@@ -8,7 +8,7 @@ import pytest
 from resnet_edge.comparison import Change, Comparison, Figure, Tolerance, compare_sides, read_side
 from resnet_edge.comparison.sources import Kind, Side, Source
 from resnet_edge.errors import UsageError
-from resnet_edge.results import Verdict
+from resnet_edge.ondevice.measurements import Verdict
 
 OPPOSITE = {
     Change.BETTER: Change.WORSE,

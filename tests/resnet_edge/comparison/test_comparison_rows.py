@@ -5,7 +5,7 @@ import math
 from resnet_edge.comparison.comparison import ArtifactComparison, Comparison, VerdictChange
 from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
 from resnet_edge.comparison.rows import HEADINGS, comparison_rows, summary_rows
-from resnet_edge.results import Interval, Verdict
+from resnet_edge.ondevice.measurements import Interval, Verdict
 
 TOP1 = Difference(
     Figure.TOP1, 0.975, 0.92, Change.WORSE, -0.055, Interval(-0.08, -0.03, 0.95), "paired",

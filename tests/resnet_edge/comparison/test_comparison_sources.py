@@ -7,11 +7,11 @@ import json
 import pytest
 from hand_made import hand_sidecar
 
-from resnet_edge.artifacts import write_sidecar
 from resnet_edge.comparison.sources import EXPECTED, Kind, read_side
-from resnet_edge.device.record import DeviceResult
 from resnet_edge.errors import InferenceError, UsageError
-from resnet_edge.records import write_record
+from resnet_edge.ondevice.command.device_result import DeviceResult
+from resnet_edge.ondevice.formats.sidecar import write_sidecar
+from resnet_edge.ondevice.json_records import write_record
 
 
 def test_a_build_folder(

@@ -12,13 +12,8 @@ from hand_made import hand_sidecar
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
-from resnet_edge.artifacts import (
-    CalibrationRecord,
-    Sidecar,
-    hash_path,
-    size_path,
-    write_sidecar,
-)
+from resnet_edge.ondevice.files import hash_path, size_path
+from resnet_edge.ondevice.formats.sidecar import CalibrationRecord, Sidecar, write_sidecar
 
 LABELS = ("cat", "dog", "grüne Katze")
 T, B = schema.TensorType, schema.BuiltinOperator

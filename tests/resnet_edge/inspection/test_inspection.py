@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import Quantization, Sidecar, hash_path, sidecar_path, write_sidecar
 from resnet_edge.errors import ArtifactError, RuntimeMissingError, UsageError
 from resnet_edge.inspection import inspect_file, inspection_rows
 from resnet_edge.inspection.contents import Computation, FileKind, deduce_quantization
-from resnet_edge.records import to_json
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import Quantization
+from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path, write_sidecar
+from resnet_edge.ondevice.json_records import to_json
 
 MakeSidecar = Callable[[Path, str], Sidecar]
 EXPECTED = "expected a .tflite, .onnx or .keras file, or a SavedModel folder"

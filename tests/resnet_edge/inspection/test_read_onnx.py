@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from resnet_edge.artifacts import Quantization
 from resnet_edge.errors import ArtifactError
 from resnet_edge.inspection.contents import Count, Endpoint, WeightGroup
 from resnet_edge.inspection.onnx import read_onnx
+from resnet_edge.ondevice.formats.kinds import Quantization
 
 MakeOnnx = Callable[[str], onnx.ModelProto]
 

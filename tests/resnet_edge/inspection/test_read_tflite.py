@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.artifacts import Quantization
 from resnet_edge.errors import ArtifactError
 from resnet_edge.inspection.contents import Count, Endpoint, WeightGroup
 from resnet_edge.inspection.tflite import read_tflite
+from resnet_edge.ondevice.formats.kinds import Quantization
 
 MakeTFLite = Callable[..., bytes]
 FUZZ = settings(

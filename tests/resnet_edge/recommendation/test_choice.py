@@ -1,9 +1,9 @@
 import pytest
 
-from resnet_edge.machine import describe_machine
+from resnet_edge.ondevice.json_records import to_json
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.recommendation import Candidate, LeftOut, choose
-from resnet_edge.records import to_json
-from resnet_edge.results import Verdict
 
 
 @pytest.fixture

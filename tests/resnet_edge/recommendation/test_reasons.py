@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from resnet_edge.doubts import NO_CAUSE
-from resnet_edge.machine import describe_machine
+from resnet_edge.ondevice.latency.warnings import NO_CAUSE
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.recommendation import Candidate, choose
 from resnet_edge.recommendation.reasons import compare_with_float32, comparison_words, milliseconds
-from resnet_edge.results import Verdict
 
 AVX2 = ("avx", "avx2", "fma")
 SIZES = {"fp32": 94_000_000, "fp16": 47_000_000, "int8": 24_000_000, "dynamic": 24_000_000}

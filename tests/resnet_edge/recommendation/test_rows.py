@@ -1,4 +1,4 @@
-from resnet_edge.machine import describe_machine
+from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.recommendation import Candidate, LeftOut, choose
 from resnet_edge.recommendation.rows import HEADINGS, choice_rows, verdict_rows
 

@@ -15,16 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.artifacts import hash_path, load_artifact, write_sidecar
-from resnet_edge.device.bundle_file import open_bundle
+from resnet_edge.devices.bundle_sample import choose_sample
 from resnet_edge.errors import ArtifactError, OutputError, ReferenceFileError, UsageError
+from resnet_edge.ondevice.command.bundle_file import open_bundle
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
+from resnet_edge.ondevice.measurements import Latency
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.parity.interval import accuracy_interval
+from resnet_edge.ondevice.reference_file import (
+    Reference,
+    ReferenceInfo,
+    read_reference,
+    write_reference,
+)
 from resnet_edge.options import BundleOptions, Options, parse_formats
-from resnet_edge.parity.gates import Gates
-from resnet_edge.parity.interval import accuracy_interval
-from resnet_edge.reference_file import Reference, ReferenceInfo, read_reference, write_reference
-from resnet_edge.results import Latency
 from resnet_edge.steps.bundle import make_bundle
-from resnet_edge.steps.bundle_sample import choose_sample
 
 
 def hand_reference(classes: list[int], names: int) -> Reference:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.artifacts import artifact_kind, hash_path, load_artifact
 from resnet_edge.errors import ArtifactError, ModelError, UsageError
+from resnet_edge.exporting.job import ExportJob, ExportPlan
+from resnet_edge.exporting.worker import run_plan
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.options import CalibrationOptions, ModelOptions, Options, parse_formats
 from resnet_edge.steps import export as export_module
 from resnet_edge.steps.export import export
-from resnet_edge.steps.export_job import ExportJob, ExportPlan
-from resnet_edge.steps.export_worker import run_plan
 
 
 def with_formats(options: Options, formats: str) -> Options:

@@ -10,19 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge.artifacts import Format, hash_path, load_artifact, write_sidecar
 from resnet_edge.errors import ArtifactError, ReferenceFileError, ResnetEdgeError
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
+from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.measurements import BenchResult, ParityResult, Verdict
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import Options, parse_formats
-from resnet_edge.parity.gates import Gates
-from resnet_edge.records import read_record, write_record
-from resnet_edge.reference_file import read_reference, write_reference
-from resnet_edge.report.tables import reason_rows
-from resnet_edge.results import BenchResult, ParityResult, Verdict
+from resnet_edge.reporting.tables import reason_rows
 from resnet_edge.steps import parity as parity_step
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.parity import check_parity, judge_saved
 from resnet_edge.steps.report import make_report
-from resnet_edge.steps.stamps import Stamp, write_stamp
+from resnet_edge.steps.up_to_date import Stamp, write_stamp
 
 ONE = parse_formats("fp32.tflite")
 
@@ -172,7 +174,7 @@ def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("something was run")
 
     monkeypatch.setattr("resnet_edge.steps.parity._compare_all", explode)
-    monkeypatch.setattr("resnet_edge.workers.subprocess.Popen", explode)
+    monkeypatch.setattr("resnet_edge.ondevice.workers.subprocess.Popen", explode)
 
 
 def test_other_gates_judge_the_saved_answers_and_run_nothing(options: Options, monkeypatch):
@@ -321,15 +323,20 @@ def test_a_full_disk_where_answers_go(options: Options, tmp_path):
     import subprocess
     import sys
 
-    from resnet_edge.answer_worker import AnswerJob
-    from resnet_edge.records import to_json
+    from resnet_edge.ondevice.json_records import to_json
+    from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 
     np.save(tmp_path / "p.npy", np.zeros((1, 32, 32, 3), np.uint8))
     job = AnswerJob(
         options.layout.artifacts / "fp32.tflite", tmp_path / "p.npy", tmp_path / "gone" / "a.npy", 1
     )
     done = subprocess.run(
-        [sys.executable, "-m", "resnet_edge.answer_worker", json.dumps(to_json(job))],
+        [
+            sys.executable,
+            "-m",
+            "resnet_edge.ondevice.parity.answer_worker",
+            json.dumps(to_json(job)),
+        ],
         capture_output=True,
         text=True,
         check=False,

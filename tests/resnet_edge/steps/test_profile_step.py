@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.errors import ArtifactError, InferenceError, OutputError
+from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.measurements import ProfileResult
 from resnet_edge.options import BenchOptions, Options
-from resnet_edge.records import read_record
-from resnet_edge.results import ProfileResult
 from resnet_edge.steps.profile import profile_operators
 
 FAKE = """

@@ -9,16 +9,17 @@ from dataclasses import replace
 
 import pytest
 
-from resnet_edge.artifacts import Format, load_artifact
-from resnet_edge.bench import bench_path
 from resnet_edge.errors import ArtifactError, InferenceError, OutputError
-from resnet_edge.machine import describe_machine
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.formats.sidecar import load_artifact
+from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.latency.bench import bench_path
+from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.measurements import BenchResult, Latency, ParityResult, Verdict
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.runtimes.installed import InstalledRuntime
 from resnet_edge.options import BenchOptions, Options
-from resnet_edge.parity.gates import Gates
 from resnet_edge.recommendation import LeftOut
-from resnet_edge.records import read_record, write_record
-from resnet_edge.results import BenchResult, Latency, ParityResult, Verdict
-from resnet_edge.runtimes.installed import InstalledRuntime
 from resnet_edge.steps import bench as bench_step
 from resnet_edge.steps import recommend as step
 from resnet_edge.steps.recommend import recommend

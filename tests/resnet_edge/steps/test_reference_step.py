@@ -13,7 +13,9 @@ import pytest
 
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import DataError, InferenceError, ModelError, UsageError
-from resnet_edge.full_precision import predict
+from resnet_edge.full_precision.compute import predict
+from resnet_edge.ondevice.pictures import decode_picture
+from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import (
     CalibrationOptions,
     DataOptions,
@@ -21,9 +23,7 @@ from resnet_edge.options import (
     Options,
     parse_formats,
 )
-from resnet_edge.pictures import decode_picture
-from resnet_edge.reference_file import read_reference, write_reference
-from resnet_edge.steps.prepare import choose_pictures
+from resnet_edge.steps.choose_pictures import choose_pictures
 from resnet_edge.steps.reference import make_reference
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -137,7 +137,7 @@ def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path
 
 
 def test_nan_in_the_answers(options: Options, monkeypatch):
-    from resnet_edge import full_precision
+    from resnet_edge.full_precision.compute import compute as full_precision
 
     options.layout.reference.unlink()
     nan = np.full((1, 3), np.nan, np.float32)
@@ -149,7 +149,7 @@ def test_nan_in_the_answers(options: Options, monkeypatch):
 
 def test_a_device_that_rounds_is_refused(options: Options, monkeypatch):
     """TF32 as a GPU has it, in Keras' own layers: 10 bits of every operand are left."""
-    from resnet_edge import inference
+    from resnet_edge.full_precision.compute import inference
 
     exact = inference.compile_answers
 

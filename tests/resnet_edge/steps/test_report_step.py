@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from resnet_edge.errors import ArtifactError, ReferenceFileError
+from resnet_edge.exporting.quantization_result import LayerQuantization, QuantizationResult
+from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.measurements import ParityResult, Verdict
+from resnet_edge.ondevice.parity.judging import GateChanges
+from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
-from resnet_edge.parity.judging import GateChanges
-from resnet_edge.quantization_result import LayerQuantization, QuantizationResult
-from resnet_edge.records import read_record, write_record
-from resnet_edge.reference_file import read_reference, write_reference
-from resnet_edge.results import ParityResult, Verdict
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.export import export
 from resnet_edge.steps.parity import check_parity

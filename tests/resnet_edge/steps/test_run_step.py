@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from resnet_edge.artifacts import hash_path
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.measurements import Verdict
+from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.options import CalibrationOptions, DataOptions, Options, QuantizationOptions
-from resnet_edge.parity.gates import Gates
-from resnet_edge.results import Verdict
 from resnet_edge.steps.run import run
 
 RESULTS = ("model.keras", "training.json", "dataset.json", "calibration.json", "reference.npz")
@@ -30,7 +30,11 @@ def test_a_second_run_does_nothing_and_says_so(options: Options, recorder, monke
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a worker was started")
 
-    for module in ("resnet_edge.steps.converting", "resnet_edge.steps.parity", "resnet_edge.bench"):
+    for module in (
+        "resnet_edge.exporting.converting",
+        "resnet_edge.steps.parity",
+        "resnet_edge.ondevice.latency.bench",
+    ):
         monkeypatch.setattr(f"{module}.run_worker", fail)
     result = run(options, recorder)
     assert result.rebuilt == ()

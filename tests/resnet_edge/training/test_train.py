@@ -8,7 +8,7 @@ import pytest
 
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import DataError, ModelError
-from resnet_edge.records import read_record, write_record
+from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.training.job import CHECKPOINT_NAME
 from resnet_edge.training.record import TrainingRecord
 from resnet_edge.training.settings import TrainingSettings

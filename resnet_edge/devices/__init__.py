@@ -1,0 +1,1 @@
+"""How a device gets its files and gives its results back."""

@@ -1,0 +1,50 @@
+"""Where ``diagnose`` looks: files, commands and package metadata of this machine.
+
+Standard library only, and nothing heavy is imported: versions come from the installed packages'
+metadata, so that they are known even where an import would crash.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnet_edge.ondevice.gpus import TEGRA_RELEASE, run_command
+from resnet_edge.ondevice.machine import CPUINFO
+
+
+def installed_version(package: str) -> str | None:
+    """Return a package's version from its metadata, None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def installed_requirements(package: str) -> tuple[str, ...]:
+    """Return what an installed package says it needs, for instance ``numpy>=1.26.0``."""
+    try:
+        return tuple(importlib.metadata.requires(package) or ())
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where ``diagnose`` looks: files, commands and metadata of this machine."""
+
+    cpuinfo: Path = CPUINFO
+    meminfo: Path = Path("/proc/meminfo")
+    memory_limit: Path = Path("/sys/fs/cgroup/memory.max")
+    tegra_release: Path = TEGRA_RELEASE
+    architecture: str = field(default_factory=platform.machine)
+    python: tuple[int, int] = sys.version_info[:2]
+    version: Callable[[str], str | None] = installed_version
+    requirements: Callable[[str], tuple[str, ...]] = installed_requirements
+    run: Callable[[tuple[str, ...]], str] = run_command
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)

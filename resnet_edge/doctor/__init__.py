@@ -1,8 +1,0 @@
-"""What this machine has: processor, GPU, packages, and what is missing. Standard library only."""
-
-from __future__ import annotations
-
-from resnet_edge.doctor.diagnosis import Diagnosis, diagnose
-from resnet_edge.doctor.rows import diagnosis_rows
-
-__all__ = ["Diagnosis", "diagnose", "diagnosis_rows"]

@@ -1,0 +1,1 @@
+"""``model.keras`` to artifacts: what has to be made, and the processes that make it."""

@@ -1,0 +1,115 @@
+"""Runs the converters, in processes of their own: TFLite in one, the other formats in another.
+
+Both at the same time where memory allows: for a ResNet50 they take up to 2.8 GiB each. On a smaller
+machine one follows the other.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import as_completed
+from pathlib import Path
+
+from resnet_edge.display import Display
+from resnet_edge.errors import ArtifactError, ModelError
+from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.json_records import from_json, write_record
+from resnet_edge.ondevice.machine import available_cores, available_memory_bytes
+from resnet_edge.ondevice.workers import Crew, WorkerError, crew_of, module_command, run_worker
+
+SIDE_BY_SIDE_BYTES = 7 << 30
+"""Memory that has to be free for two workers at a time."""
+
+_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "KERAS_BACKEND": "tensorflow",
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # off by default on some processors, and 3 times slower then
+}
+
+
+def convert(jobs: tuple[ExportJob, ...], cache: Path, display: Display) -> None:
+    """Make the artifacts of all jobs.
+
+    Args:
+        jobs: At most one for each file format, of the same model.
+        cache: The folder for the jobs' records.
+        display: Where progress is shown.
+
+    Raises:
+        ModelError: A worker failed; what the others had begun is removed.
+    """
+    tflite = tuple(job for job in jobs if job.format is Format.TFLITE)
+    others = tuple(job for job in jobs if job.format is not Format.TFLITE)
+    total = sum(len(job.names) for job in jobs)
+    _forget_quantizations(tflite)
+    written: list[str] = []
+    with display.bar("exporting") as advance, crew_of(_side_by_side()) as crew:
+
+        def listen(event: ExportEvent) -> None:
+            if event.stage == "warning":
+                display.warn(event.words)
+            elif event.stage == "found":
+                display.say(event.words)
+            elif event.stage == "written":
+                written.append(event.artifact)
+                display.say(f"{event.artifact} written")
+                advance(len(written), total)
+            elif event.total:
+                advance(event.done, event.total, f"{event.stage} {event.words}".strip())
+
+        running = [
+            crew.pool.submit(_run_worker, name, ExportPlan(plan), cache, listen, crew)
+            for name, plan in (("export-tflite", tflite), ("export-others", others))
+            if plan
+        ]
+        try:
+            for future in as_completed(running):
+                future.result()
+        finally:
+            crew.dismiss()
+            _remove_parts(jobs)
+
+
+def _side_by_side() -> int:
+    """How many workers run at a time."""
+    free = available_memory_bytes()
+    roomy = free is not None and free >= SIDE_BY_SIDE_BYTES
+    return 2 if roomy and available_cores() > 1 else 1
+
+
+def _forget_quantizations(jobs: tuple[ExportJob, ...]) -> None:
+    """Remove what is to be made anew, so that the other worker waits for it."""
+    for job in jobs:
+        if not job.names or any(artifact_kind(name).calibrated for name in job.names):
+            job.quantized.unlink(missing_ok=True)
+
+
+def _remove_parts(jobs: tuple[ExportJob, ...]) -> None:
+    """Remove what killed workers, of this run or an earlier one, had begun to write."""
+    for folder in {job.artifacts for job in jobs}:
+        for path in folder.glob(".*.part"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _run_worker(
+    name: str,
+    plan: ExportPlan,
+    cache: Path,
+    listen: Callable[[ExportEvent], None],
+    crew: Crew,
+) -> None:
+    path = cache / f"{name}.job.json"
+    write_record(path, plan)
+    command = module_command("resnet_edge.exporting.worker", str(path))
+    failure: str | None = None
+    try:
+        for line in run_worker(command, name, _ENVIRONMENT, crew=crew):
+            event = from_json(ExportEvent, json.loads(line), name, ArtifactError)
+            failure = event.error or failure
+            listen(event)
+    except WorkerError as problem:
+        raise ModelError(failure or str(problem)) from problem

@@ -1,0 +1,194 @@
+"""The full-precision model's answers on this machine's best device.
+
+Needs Keras, one of its backends and NumPy, and nothing else: it runs within ``resnet-edge
+reference`` and, from the file that ``reference --pack`` writes, on any machine with a GPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_edge.display import Advance, Display
+from resnet_edge.errors import ModelError
+from resnet_edge.full_precision.backend import Device, use_full_float32
+from resnet_edge.full_precision.float32_proof import Float32Check, check_float32
+from resnet_edge.full_precision.throughput import CPU_BATCHES, GPU_BATCHES, measure_throughput
+from resnet_edge.ondevice.latency.measure import LatencySpec, measure
+from resnet_edge.ondevice.machine import available_cores, peak_memory_bytes
+from resnet_edge.ondevice.parity.metrics import centred_logits
+from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
+
+if TYPE_CHECKING:
+    from resnet_edge.full_precision.inference import Infer
+
+Pixels = npt.NDArray[np.uint8]
+
+BATCHES = (32, 8, 1)
+"""Pictures that are answered at once; a smaller number where the memory runs out."""
+
+HASHED = 64
+"""Pictures whose pixels are in memory at once while they are hashed."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a model is asked, beside the pixels."""
+
+    model_sha256: str
+    preprocessing: str
+    labels: tuple[str, ...]
+    pictures: tuple[str, ...]
+    hashes: tuple[str, ...]
+    """SHA-256 of the pictures' files."""
+    classes: tuple[int, ...]
+    """The true ones."""
+    versions: dict[str, str]
+    """Of what decoded the pictures and of resnet-edge."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How latency and throughput are measured."""
+
+    spec: LatencySpec
+    batches: tuple[int, ...] | None = None
+    """None takes what fits the device."""
+
+
+def answer_questions(
+    model: Path,
+    questions: Questions,
+    load_pixels: Callable[[tuple[int, int]], Pixels],
+    measuring: Measuring,
+    display: Display,
+) -> Reference:
+    """Prove that the device computes in float32, answer every picture, measure the speed.
+
+    Args:
+        model: A ``.keras`` classifier.
+        questions: What it is asked.
+        load_pixels: Gives uint8 ``(n, height, width, 3)`` for a height and a width.
+        measuring: How long, and which batches.
+        display: Where progress is shown.
+
+    Raises:
+        InferenceError: The device rounds float32 products.
+        ModelError: The model cannot be loaded, or answers NaN.
+        ConversionError: It is no classifier of pictures.
+    """
+    from converters.preprocessing import PREPROCESSINGS
+    from converters.serving import serving_model
+    from resnet_edge.full_precision.inference import compile_answers, is_out_of_memory
+    from resnet_edge.model.classifiers import load_classifier
+
+    device = use_full_float32()
+    if device.warning:
+        display.warn(device.warning)
+    display.say(f"reference on {device.description}, {device.backend}, float32")
+    proof = _prove(device, display)
+    started = time.perf_counter()
+    serving = serving_model(load_classifier(model), PREPROCESSINGS[questions.preprocessing])
+    load_s = time.perf_counter() - started
+    height, width = (int(side) for side in serving.input_shape[1:3])
+    pixels = load_pixels((height, width))
+    infer = compile_answers(serving)
+    probabilities = predict(infer, pixels, len(questions.labels), display)
+    if not np.isfinite(probabilities).all():
+        raise ModelError(
+            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
+            "training diverged; train it again"
+        )
+    sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
+    display.say("reference latency")
+    timing = measure(infer, sample, measuring.spec)
+    name, threads = f"Keras on {device.backend}", available_cores()
+    latency = timing.latency(name, threads, load_s, peak_memory_bytes())
+    display.say("reference throughput")
+    batches = measuring.batches or (GPU_BATCHES if device.is_gpu else CPU_BATCHES)
+    fast = measure_throughput(infer, sample, batches, measuring.spec.min_seconds, is_out_of_memory)
+    info = ReferenceInfo(
+        model_sha256=questions.model_sha256,
+        device=device.description,
+        backend=device.backend,
+        dtype="float32",
+        preprocessing=questions.preprocessing,
+        labels=questions.labels,
+        pictures=questions.pictures,
+        hashes=questions.hashes,
+        latency=latency,
+        versions={**backend_versions(device.backend.split()[0]), **questions.versions},
+        details=device.details,
+        float32=proof.words,
+        throughput=fast.throughputs,
+        throughput_stopped=fast.stopped,
+        pixels_sha256=hash_pixels(pixels),
+        host=platform.node() or "unknown",
+    )
+    return Reference(
+        info=info,
+        probabilities=probabilities,
+        logits=centred_logits(probabilities),
+        classes=np.array(questions.classes, np.int64),
+    )
+
+
+def backend_versions(backend: str) -> dict[str, str]:
+    """Versions of what computes: Keras, its backend and NumPy."""
+    return {name: importlib.metadata.version(name) for name in ("keras", backend, "numpy")}
+
+
+def hash_pixels(pixels: Pixels) -> str:
+    """SHA-256 of all pixels in order, in hexadecimal."""
+    digest = hashlib.sha256()
+    for start in range(0, len(pixels), HASHED):
+        digest.update(np.ascontiguousarray(pixels[start : start + HASHED]).tobytes())
+    return digest.hexdigest()
+
+
+def predict(infer: Infer, pixels: Pixels, classes: int, display: Display) -> np.ndarray:
+    """Answer every picture, a batch at a time, so that memory is bounded.
+
+    Returns:
+        Probabilities, float32 ``(n, classes)``.
+    """
+    from resnet_edge.full_precision.inference import is_out_of_memory
+
+    for size in BATCHES:
+        try:
+            with display.bar("reference answers") as advance:
+                return _predict(infer, pixels, classes, size, advance)
+        except Exception as problem:
+            if size == BATCHES[-1] or not is_out_of_memory(problem):
+                raise
+            display.warn(f"memory ran out with {size} pictures at once; trying fewer")
+    raise AssertionError("the last size returns or raises")
+
+
+def _predict(infer: Infer, pixels: Pixels, classes: int, size: int, advance: Advance) -> np.ndarray:
+    answers = np.empty((len(pixels), classes), np.float32)
+    for start in range(0, len(pixels), size):
+        batch = np.asarray(pixels[start : start + size], np.float32)
+        missing = size - len(batch)
+        # A last batch of another size would be compiled anew; it is filled up instead.
+        filled = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)])
+        answers[start : start + len(batch)] = infer(filled)[: len(batch)]
+        advance(min(start + size, len(pixels)), len(pixels))
+    return answers
+
+
+def _prove(device: Device, display: Display) -> Float32Check:
+    from resnet_edge.full_precision.inference import KerasProducts
+
+    proof = check_float32(KerasProducts(), device.description)
+    display.say(f"float32 proven: {proof.words}")
+    return proof

@@ -1,0 +1,140 @@
+"""What is in a device bundle, and how it gets out of it.
+
+A zip that Python starts: code, a manifest with the hash of every other member, artifacts with their
+sidecars, a sample of the test split and the reference's answers to it. Artifacts and sample are
+stored, so reading them takes no time but the disk's.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.errors import ArtifactError, OutputError
+from resnet_edge.ondevice.command.start import COPY_AGAIN, MANIFEST, find_damage
+from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar, load_artifact
+from resnet_edge.ondevice.json_records import from_json
+from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.reference_file import Reference, read_reference
+
+BUNDLE_VERSION = 1
+
+ARTIFACTS = "artifacts"
+"""The folder of artifacts and sidecars."""
+
+PICTURES = "pictures.npy"
+"""The sample: uint8 ``(n, height, width, 3)`` at the model's size, so nothing has to be decoded."""
+
+REFERENCE = "reference.npz"
+"""The reference's answers to the sample."""
+
+LABELS = "labels.txt"
+
+NO_ROOM = "free some space, or set TMPDIR to a folder that has it"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in the archive."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class BundleManifest:
+    """``bundle.json``."""
+
+    made_by: str
+    model_name: str
+    model_sha256: str
+    reference_sha256: str
+    """Of the build's whole ``reference.npz``, of which the sample's answers are a part."""
+    artifacts: tuple[str, ...]
+    gates: Gates
+    """What is asked of every artifact on the device."""
+    members: dict[str, Member]
+    """Every member but this one, by its name in the archive."""
+    schema: int = BUNDLE_VERSION
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An archive and what its manifest says."""
+
+    archive: Path
+    manifest: BundleManifest
+
+    def check(self) -> None:
+        """Compare every member with its hash.
+
+        Raises:
+            ArtifactError: One is damaged; the message says which.
+        """
+        if damage := find_damage(str(self.archive)):
+            raise ArtifactError(damage)
+
+    def extract(self, name: str, folder: Path) -> Path:
+        """Write a member as a file, under its own name without folders.
+
+        Raises:
+            ArtifactError: It is damaged.
+            OutputError: There is no room for it.
+        """
+        path = folder / Path(name).name
+        try:
+            with zipfile.ZipFile(self.archive) as bundle, path.open("wb") as target:
+                shutil.copyfileobj(bundle.open(name), target, 1 << 20)
+        except OSError as problem:
+            advice = NO_ROOM if problem.errno in (errno.ENOSPC, errno.EDQUOT) else COPY_AGAIN
+            raise OutputError(f"{path}: {problem.strerror or problem}; {advice}") from problem
+        except (KeyError, zipfile.BadZipFile) as problem:
+            raise ArtifactError(f"{self.archive}: {name} ({problem}); {COPY_AGAIN}") from problem
+        return path
+
+    def sidecar(self, name: str) -> Sidecar:
+        """What is known of an artifact."""
+        where = f"{ARTIFACTS}/{name}.json"
+        with zipfile.ZipFile(self.archive) as bundle:
+            data = json.loads(bundle.read(where))
+        return from_json(Sidecar, data, f"{self.archive}: {where}", ArtifactError)
+
+    def extract_artifact(self, name: str, folder: Path) -> Artifact:
+        """Write an artifact and its sidecar.
+
+        Raises:
+            ArtifactError: One is damaged, or the sidecar is another file's.
+            OutputError: There is no room for them.
+        """
+        self.extract(f"{ARTIFACTS}/{name}.json", folder)
+        return load_artifact(self.extract(f"{ARTIFACTS}/{name}", folder))
+
+    def reference(self, folder: Path) -> Reference:
+        """The reference's answers to the sample; the file they are in goes to ``folder``."""
+        return read_reference(self.extract(REFERENCE, folder))
+
+
+def open_bundle(archive: Path) -> Bundle:
+    """Read a bundle's manifest.
+
+    Raises:
+        ArtifactError: It is no bundle, is damaged, or was written by a newer version.
+    """
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            data = json.loads(bundle.read(MANIFEST))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as problem:
+        raise ArtifactError(
+            f"{archive}: not a device bundle, or damaged ({problem}); "
+            "make it with `resnet-edge bundle`"
+        ) from problem
+    if isinstance(data, dict) and data.get("schema") != BUNDLE_VERSION:
+        raise ArtifactError(
+            f"{archive}: schema {data.get('schema')}; expected {BUNDLE_VERSION}; "
+            "make it again with `resnet-edge bundle`"
+        )
+    return Bundle(archive, from_json(BundleManifest, data, str(archive), ArtifactError))

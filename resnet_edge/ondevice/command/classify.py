@@ -1,0 +1,103 @@
+"""One picture's most probable classes, by an artifact of the bundle."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from resnet_edge.errors import PictureError, RuntimeMissingError, UsageError
+from resnet_edge.ondevice.command.bundle_file import Bundle
+from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.machine import available_cores
+from resnet_edge.ondevice.runtimes import open_runtime
+from resnet_edge.ondevice.runtimes.installed import installed_runtime, missing_reason
+
+OLDEST_PILLOW = (10, 1)
+"""The first that says whether a picture has transparent parts."""
+
+TOP = 5
+
+
+def classify(bundle: Bundle, picture: Path, name: str | None = None) -> tuple[str, list[str]]:
+    """Answer one picture.
+
+    Args:
+        bundle: Whose artifact.
+        picture: A picture file, or a ``.npy`` of uint8 ``(height, width, 3)`` at the model's size.
+        name: Which artifact; None takes the first for which there is a runtime here.
+
+    Returns:
+        The artifact with its runtime, and the five most probable classes, a line each.
+
+    Raises:
+        ResnetEdgeError: There is no runtime, no Pillow, or no such picture; see the subclass.
+    """
+    chosen = _choose(bundle, name)
+    sidecar = bundle.sidecar(chosen)
+    pixels = _read_pixels(picture, sidecar.image_size, sidecar.fit)
+    with tempfile.TemporaryDirectory(prefix="resnet-edge-") as folder:
+        runtime = open_runtime(bundle.extract_artifact(chosen, Path(folder)), available_cores())
+        answer = runtime.infer(pixels[np.newaxis])[0]
+    if not np.isfinite(answer).all():
+        raise PictureError(f"{picture}: {chosen} answers NaN or infinity; take another artifact")
+    best = np.argsort(-answer, kind="stable")[:TOP]
+    lines = [f"{answer[index]:8.2%}  {sidecar.labels[index]}" for index in best.tolist()]
+    return f"{chosen}, {runtime.title}", lines
+
+
+def _choose(bundle: Bundle, name: str | None) -> str:
+    carried = bundle.manifest.artifacts
+    if name is not None and name not in carried:
+        raise UsageError(
+            f"--artifact: {name} is not in this bundle; expected one of {', '.join(carried)}"
+        )
+    reasons = []
+    for candidate in carried if name is None else (name,):
+        kind = artifact_kind(candidate).format
+        if installed_runtime(kind) is not None:
+            return candidate
+        reasons.append(missing_reason(kind))
+    raise RuntimeMissingError("; ".join(dict.fromkeys(reasons)))
+
+
+def _read_pixels(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
+    if path.suffix == ".npy":
+        return _load_pixels(path, size)
+    if (problem := pillow_problem()) is not None:
+        height, width = size
+        raise RuntimeMissingError(
+            f"{path}: {problem}, or pass a .npy file of uint8 ({height}, {width}, 3)"
+        )
+    from resnet_edge.ondevice.pictures import ADVICE, Fit, decode_picture
+
+    try:
+        return decode_picture(path, size, Fit(fit))
+    except PictureError as problem:  # the advice is about data sets
+        raise PictureError(str(problem).replace(ADVICE, "")) from problem
+
+
+def _load_pixels(path: Path, size: tuple[int, int]) -> np.ndarray:
+    try:
+        pixels: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as problem:
+        raise PictureError(f"{path}: not a .npy file of pixels ({problem})") from problem
+    shape = (*size, 3)
+    if getattr(pixels, "shape", None) != shape or pixels.dtype != np.uint8:
+        what = f"{getattr(pixels, 'dtype', 'no array')} {getattr(pixels, 'shape', '')}"
+        raise PictureError(f"{path}: {what}; expected uint8 {shape}, raw RGB")
+    return pixels
+
+
+def pillow_problem() -> str | None:
+    """Why pictures cannot be decoded here, with what to do; None where they can."""
+    oldest = ".".join(map(str, OLDEST_PILLOW))
+    try:
+        version = importlib.metadata.version("pillow")
+    except importlib.metadata.PackageNotFoundError:
+        return "Pillow is not installed; run `pip install pillow`"
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_PILLOW:
+        return f"Pillow {version} is here; expected {oldest} or later; run `pip install -U pillow`"
+    return None

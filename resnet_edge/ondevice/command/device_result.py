@@ -1,0 +1,100 @@
+"""What a device found out: the record that travels back from it.
+
+Runs on the device too: standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.errors import ArtifactError
+from resnet_edge.ondevice.json_records import from_json
+from resnet_edge.ondevice.machine import host_file_name
+from resnet_edge.ondevice.measurements import BenchResult, Machine, ParityResult, Verdict
+
+DEVICE_VERSION = 1
+
+_EXPECTED = "expected what `python3 resnet-edge-device.pyz run --out FILE` writes"
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """An artifact of which something is missing, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeviceResult:
+    """``results/device-HOST.json``: every artifact of a bundle on one device."""
+
+    bundle_sha256: str
+    pictures: tuple[str, ...]
+    """SHA-256 of the files of the sample, in the order of the answers."""
+    parity: ParityResult
+    """Against the reference, on the sample; its hash is that of the build's whole reference."""
+    bench: BenchResult
+    left_out: tuple[Unmeasured, ...]
+    """Artifacts for which there is no runtime on the device."""
+    failed: tuple[Unmeasured, ...]
+    """Artifacts whose process crashed or gave no answer; what was measured before is kept."""
+    emulated: bool
+    """Whether another processor pretended to be the device's: answers count, latencies do not."""
+    schema: int = DEVICE_VERSION
+
+    @property
+    def machine(self) -> Machine:
+        """The device."""
+        return self.bench.machine
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Of every gate; what failed to answer fails."""
+        gates = [artifact.gate.verdict for artifact in self.parity.artifacts]
+        gates += [artifact.gate.verdict for artifact in self.bench.artifacts]
+        return (*gates, *(Verdict.FAIL for _ in self.failed))
+
+
+def read_device_result(path: Path) -> DeviceResult:
+    """Read what a device wrote.
+
+    Raises:
+        ArtifactError: It is missing, is something else, or was written by a newer version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ArtifactError(
+            f"{path}: cannot be read ({problem.strerror or problem}); {_EXPECTED}"
+        ) from problem
+    except ValueError as problem:
+        raise ArtifactError(f"{path}: not JSON ({problem}); {_EXPECTED}") from problem
+    if not isinstance(data, dict) or "bundle_sha256" not in data:
+        raise ArtifactError(f"{path}: not a device's result; {_EXPECTED}")
+    if (version := data.get("schema")) != DEVICE_VERSION:
+        raise ArtifactError(
+            f"{path}: schema {version}; this resnet-edge reads {DEVICE_VERSION}; make the bundle "
+            "with this resnet-edge and run it again, or update resnet-edge"
+        )
+    return from_json(DeviceResult, data, str(path), ArtifactError)
+
+
+def device_path(results: Path, result: DeviceResult) -> Path:
+    """Where a device's result belongs: ``device-HOST-KEY.json``.
+
+    The key tells apart devices of one name, and one device's runtimes; the same device in the same
+    runtimes takes the place of its older result.
+
+    Args:
+        results: The folder ``OUT/results``.
+        result: Of the device.
+    """
+    machine = result.machine
+    runtimes = sorted(machine.runtimes)
+    what = (machine.processor, machine.cores, machine.cpu_features, runtimes, result.emulated)
+    key = hashlib.sha256(repr(what).encode()).hexdigest()[:8]
+    return results / f"device-{host_file_name(machine.host)}-{key}.json"

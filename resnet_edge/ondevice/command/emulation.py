@@ -1,0 +1,51 @@
+"""Whether a processor is emulated. Standard library only."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from resnet_edge.ondevice.machine import CPUINFO
+
+KERNEL_ARCH = Path("/proc/sys/kernel/arch")
+"""Since Linux 6.1, e.g. ``x86_64``."""
+
+CPU_MODALIAS = Path("/sys/devices/system/cpu/modalias")
+"""On older kernels, e.g. ``cpu:type:x86,ven0002...``."""
+
+
+def looks_emulated(
+    architecture: str | None = None,
+    cpuinfo: Path = CPUINFO,
+    kernel_arch: Path = KERNEL_ARCH,
+    modalias: Path = CPU_MODALIAS,
+) -> bool:
+    """Whether Python runs on another processor than the kernel's, as in user-mode emulation.
+
+    QEMU's user mode says ``aarch64`` of itself. Up to 7 it shows the x86 host's ``/proc/cpuinfo``;
+    10 makes up an Arm one, yet lets the kernel's own words on its processor through. What emulates
+    a whole machine cannot be told from one.
+
+    Args:
+        architecture: As ``platform.machine()`` gives it; None asks.
+        cpuinfo: Linux' description of the processor.
+        kernel_arch: The kernel's name of its architecture.
+        modalias: The processor's name for kernel modules.
+    """
+    architecture = architecture or platform.machine()
+    if architecture.lower() in ("x86_64", "amd64", "i386", "i486", "i586", "i686"):
+        return False
+    described = _read(cpuinfo)
+    return (
+        ("vendor_id" in described and "flags" in described)
+        or _read(kernel_arch).strip() in ("x86_64", "i686")
+        or _read(modalias).startswith("cpu:type:x86,")
+    )
+
+
+def _read(path: Path) -> str:
+    """Empty where the system does not tell."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

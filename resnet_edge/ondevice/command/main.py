@@ -1,0 +1,186 @@
+"""The bundle's command line: run, classify, info. Standard library only, until numpy is found."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
+from resnet_edge.ondevice.latency.threads import parse_threads
+
+OLDEST_NUMPY = (1, 21)
+"""The first with the types that annotations name."""
+
+INTERRUPTED = 130
+
+
+def main(archive: str, arguments: list[str]) -> int:
+    """Run a command.
+
+    Args:
+        archive: Path of the bundle.
+        arguments: Without the program's name.
+
+    Returns:
+        0 done and gates hold, 1 something failed, 2 wrong usage, 130 interrupted.
+    """
+    words = _parser(Path(archive).name).parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    # The terminal or the ssh connection has gone; nohup had that ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        _require_numpy()
+        return int(words.command(Path(archive), words))
+    except ResnetEdgeError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what was unpacked is removed, nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except MemoryError:
+        print("error: memory ran out; pass fewer artifacts or end other programs", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python3 {program}",
+        description="Measure the artifacts of this bundle on this device, or classify a picture.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND")
+    parser.set_defaults(command=lambda *_: _no_command(parser))
+    run = commands.add_parser("run", help="answers, accuracy and latency of every artifact")
+    run.set_defaults(command=_run)
+    run.add_argument("--artifacts", metavar="A,B", help="only these (default: all in the bundle)")
+    run.add_argument("--threads", metavar="N,M", help="thread counts (default: 1 and all cores)")
+    run.add_argument(
+        "--min-seconds", type=float, help="shortest measurement (default: as on the host)"
+    )
+    run.add_argument(
+        "--min-queries", type=int, help="fewest queries of a measurement (default: as on the host)"
+    )
+    run.add_argument("--max-p90-ms", type=float, help="largest 90th percentile of the latency")
+    run.add_argument(
+        "--allow-inconclusive",
+        action="store_true",
+        help="exit 0 also where a gate needs more pictures to decide",
+    )
+    run.add_argument(
+        "--emulated",
+        action="store_true",
+        help="say that this processor is emulated (user-mode emulation is recognised)",
+    )
+    run.add_argument(
+        "--out", type=Path, default=Path("device.json"), help="the result (default: device.json)"
+    )
+    look = commands.add_parser("classify", help="the five most probable classes of a picture")
+    look.set_defaults(command=_classify)
+    look.add_argument("picture", type=Path, help="a picture, or a .npy of uint8 pixels")
+    look.add_argument(
+        "--artifact", metavar="A", help="by which (default: the first that runs here)"
+    )
+    commands.add_parser("info", help="this device, its runtimes, the bundle").set_defaults(
+        command=_info
+    )
+    return parser
+
+
+def _no_command(parser: argparse.ArgumentParser) -> int:
+    parser.print_help(sys.stderr)
+    return 2
+
+
+def _require_numpy() -> None:
+    """Refuse a device without NumPy: every other message comes from code that imports it."""
+    oldest = ".".join(map(str, OLDEST_NUMPY))
+    wanted = f"expected {oldest} or later; run `pip install numpy`"
+    if importlib.util.find_spec("numpy") is None:
+        raise RuntimeMissingError(f"numpy is not installed; {wanted}")
+    version = importlib.metadata.version("numpy")
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_NUMPY:
+        raise RuntimeMissingError(f"numpy {version} is here; {wanted}")
+
+
+def _run(archive: Path, words: argparse.Namespace) -> int:
+    from resnet_edge.ondevice.command.bundle_file import open_bundle
+    from resnet_edge.ondevice.command.emulation import looks_emulated
+    from resnet_edge.ondevice.command.measure import DeviceOptions, measure_device
+    from resnet_edge.ondevice.command.table import result_lines
+    from resnet_edge.ondevice.json_records import write_record
+    from resnet_edge.ondevice.latency.measure import LatencySpec
+    from resnet_edge.ondevice.measurements import Verdict
+
+    _check_writable(words.out)
+    bundle = open_bundle(archive)
+    gates = bundle.manifest.gates
+    if words.max_p90_ms is not None:
+        gates = replace(gates, max_p90_ms=words.max_p90_ms)
+    given = {"min_seconds": words.min_seconds, "min_queries": words.min_queries}
+    asked = {name: value for name, value in given.items() if value is not None}
+    options = DeviceOptions(
+        gates=gates,
+        artifacts=_names(words.artifacts),
+        threads=parse_threads(words.threads),
+        spec=replace(LatencySpec(), **asked),
+        emulated=words.emulated or looks_emulated(),
+    )
+    result = measure_device(bundle, options, _say)
+    write_record(words.out, result)
+    print("\n".join(result_lines(result)))
+    print(f"result: {words.out}")
+    asked_in_vain = words.artifacts and result.left_out
+    bad = {Verdict.FAIL} if words.allow_inconclusive else {Verdict.FAIL, Verdict.INCONCLUSIVE}
+    return 1 if asked_in_vain or bad & set(result.verdicts) else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse at once what would be found out at the end."""
+    folder = out.absolute().parent
+    if out.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"--out: {out} cannot be written; expected a file in a writable folder")
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise UsageError("--artifacts: nothing given; leave it out for all that the bundle carries")
+    return names
+
+
+def _classify(archive: Path, words: argparse.Namespace) -> int:
+    from resnet_edge.ondevice.command.bundle_file import open_bundle
+    from resnet_edge.ondevice.command.classify import classify
+
+    title, lines = classify(open_bundle(archive), words.picture, words.artifact)
+    print(title, file=sys.stderr)
+    print("\n".join(lines))
+    return 0
+
+
+def _info(archive: Path, words: argparse.Namespace) -> int:
+    from resnet_edge.ondevice.command.bundle_file import open_bundle
+    from resnet_edge.ondevice.command.info import info_rows
+
+    for label, text in info_rows(open_bundle(archive)):
+        print(f"{label + ':':14}{text}")
+    return 0

@@ -1,0 +1,94 @@
+"""The bundle's first lines: they check its code before any of it is imported.
+
+``resnet-edge bundle`` puts this file into the archive as ``__main__.py`` too. Standard library only
+and without newer syntax, so that an old Python gets a message and not a syntax error.
+"""
+
+import hashlib
+import json
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 8)
+
+MANIFEST = "bundle.json"
+"""Lists every other member with its SHA-256."""
+
+COPY_AGAIN = "copy the bundle again"
+
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What zipfile and json raise, each for another damaged byte."""
+
+
+def find_damage(archive: str, only_code: bool = False) -> str:
+    """Compare an archive's members with its manifest.
+
+    Args:
+        archive: Path of the bundle.
+        only_code: Whether to look at ``.py`` members alone.
+
+    Returns:
+        What is wrong, for a person; empty where all is whole.
+    """
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            members = json.loads(bundle.read(MANIFEST).decode())["members"]
+            expected = {name: member["sha256"] for name, member in members.items()}
+            for name in sorted(set(bundle.namelist()) - set(expected) - {MANIFEST}):
+                return f"{archive}: {name} is not in its manifest; {COPY_AGAIN}"
+            for name in sorted(expected):
+                if name.endswith(".py") or not only_code:
+                    found = _hash_member(bundle, name)
+                    if found != expected[name]:
+                        return (
+                            f"{archive}: {name} is damaged: {found or 'it cannot be read'}; "
+                            f"expected sha256 {expected[name][:16]}…; {COPY_AGAIN}"
+                        )
+    except _UNREADABLE as problem:
+        return f"{archive}: {MANIFEST} cannot be read ({problem}); {COPY_AGAIN}"
+    return ""
+
+
+def _hash_member(bundle: zipfile.ZipFile, name: str) -> str:
+    """SHA-256 of a member, or why there is none."""
+    digest = hashlib.sha256()
+    try:
+        with bundle.open(name) as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    except _UNREADABLE as problem:
+        return f"{problem}"
+    return digest.hexdigest()
+
+
+def start(archive: str, arguments: list) -> int:  # type: ignore[type-arg]
+    """Check the archive's code, then let it run.
+
+    Args:
+        archive: Path of the bundle.
+        arguments: The command line.
+
+    Returns:
+        Exit code: 0 done and gates hold, 1 something failed, 2 wrong usage, 130 interrupted.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        own, oldest = (".".join(map(str, v)) for v in (sys.version_info[:2], OLDEST_PYTHON))
+        print(f"error: Python {own}; expected {oldest} or later", file=sys.stderr)
+        return 1
+    damage = find_damage(archive, only_code=True)
+    if damage:
+        print(f"error: {damage}", file=sys.stderr)
+        return 1
+    sys.path[0] = archive  # absolute: the workers may start in another folder
+    from resnet_edge.ondevice.command.main import main
+
+    return main(archive, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(start(str(Path(__file__).parent.absolute()), sys.argv[1:]))

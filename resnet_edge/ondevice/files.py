@@ -1,0 +1,95 @@
+"""Files on disk: written whole or not at all, hashed and sized."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from resnet_edge.errors import OutputError
+
+_STALE_S = 24 * 3600.0
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; see ``write_file``.
+
+    Raises:
+        OutputError: The folder is not writable or the disk is full.
+    """
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_file(path, write)
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o666) -> None:
+    """Write a file beside its place, then rename it: a crash leaves the old file or the new.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        write: Writes the content to an empty file.
+        rights: Of the file, less what the umask takes.
+
+    Raises:
+        OutputError: The folder is not writable or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(rights & ~mask)
+        temporary.replace(path)
+    except BaseException as problem:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise OutputError(
+                f"{path}: cannot be written ({problem.strerror or problem}); "
+                "free some space or choose another folder with --out"
+            ) from problem
+        raise
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what processes that were killed a day ago or earlier left of the same file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()
+
+
+def hash_path(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their relative names, in hexadecimal."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            digest.update(bytes.fromhex(hash_path(file)))
+        return digest.hexdigest()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def size_path(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size

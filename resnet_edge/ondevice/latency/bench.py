@@ -1,0 +1,199 @@
+"""Latency of every artifact on this machine, each alone in its own process.
+
+Runs on the device too: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_edge.errors import InferenceError, UsageError
+from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.latency.bench_worker import Job, JobResult
+from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.machine import available_cores, describe_machine, host_file_name
+from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency
+from resnet_edge.ondevice.parity.gates import Gates, judge_latency, not_checked
+from resnet_edge.ondevice.runtimes.installed import installed_runtimes
+from resnet_edge.ondevice.workers import WorkerError, module_command, run_worker
+
+WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
+"""The command that measures; the job follows as its last argument."""
+
+TIMEOUT_S = 1800.0
+"""Time that one measurement has at least: 64 queries of a model at 5 s each take 320 s."""
+
+LONGEST_QUERY_S = 5.0
+"""Longer ones end a measurement of very many queries."""
+
+T = TypeVar("T")
+
+Progress = Callable[[int, int, str], None]
+"""Called with the measurements done, all of them, and the one that begins now."""
+
+
+def default_threads() -> tuple[int, ...]:
+    """One thread and all cores that this process may use."""
+    return tuple(dict.fromkeys((1, available_cores())))
+
+
+def time_limit_s(spec: LatencySpec) -> float:
+    """How long one measurement may take before it counts as hung."""
+    asked = max(spec.min_seconds, spec.min_queries * LONGEST_QUERY_S) + spec.max_warmup_s
+    return max(TIMEOUT_S, 1.5 * asked)
+
+
+def _thread_counts(threads: tuple[int, ...] | None) -> tuple[int, ...]:
+    if threads is None:
+        return default_threads()
+    if not threads or min(threads) < 1:
+        raise UsageError(f"thread counts {threads}: expected numbers from 1, for instance (1, 4)")
+    return tuple(dict.fromkeys(threads))
+
+
+def bench_path(results: Path, host: str) -> Path:
+    """Where the record of a machine belongs: ``bench-HOST.json``.
+
+    Args:
+        results: The folder ``OUT/results``.
+        host: The machine's name; what cannot stand in a file name becomes ``-``.
+    """
+    return results / f"bench-{host_file_name(host)}.json"
+
+
+def profile_path(results: Path, host: str) -> Path:
+    """Where a machine's times per operator belong: ``profile-HOST.json``; see ``bench_path``."""
+    return results / f"profile-{host_file_name(host)}.json"
+
+
+def bench_artifacts(
+    artifacts: Sequence[Artifact],
+    spec: LatencySpec,
+    gates: Gates,
+    *,
+    threads: tuple[int, ...] | None = None,
+    reference_p50_s: float | None = None,
+    picture: npt.NDArray[np.uint8] | None = None,
+    progress: Progress | None = None,
+    timeout_s: float | None = None,
+    worker: Sequence[str] = WORKER,
+) -> BenchResult:
+    """Measure artifacts one after another, batch 1, in every runtime for them that is here.
+
+    Args:
+        artifacts: Already compared with their sidecars.
+        spec: How long to measure.
+        gates: Limits of the latency, if any.
+        threads: Thread counts, each once; None takes ``default_threads``.
+        reference_p50_s: Median latency of the reference, for relative limits.
+        picture: uint8 (height, width, 3); None takes random pixels, the same everywhere.
+        progress: Is told how far it is.
+        timeout_s: Of one measurement; None takes ``time_limit_s``.
+        worker: The command that measures one job.
+
+    Raises:
+        UsageError: A thread count is below 1.
+        InferenceError: A measurement failed, crashed or took too long.
+    """
+    counts = _thread_counts(threads)
+    limit_s = time_limit_s(spec) if timeout_s is None else timeout_s
+    runtimes = {artifact.name: _runtimes(artifact) for artifact in artifacts}
+    total, done = sum(map(len, runtimes.values())) * len(counts), 0
+    benches: list[ArtifactBench] = []
+    versions: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        pixels = _save_picture(Path(folder), picture)
+        for artifact in artifacts:
+            latencies: list[Latency] = []
+            for runtime, count in itertools.product(runtimes[artifact.name], counts):
+                job = Job(artifact.path.resolve(), count, spec, pixels, runtime)
+                if progress is not None:
+                    progress(done, total, job_words(artifact.name, job))
+                result = run_bench_worker(artifact.name, job, limit_s, worker)
+                versions[result.latency.runtime] = result.runtime_version
+                latencies.append(result.latency)
+                done += 1
+            benches.append(_judged(artifact, latencies, reference_p50_s, gates))
+    if progress is not None:
+        progress(total, total, "")
+    return BenchResult(describe_machine(versions), tuple(benches), reference_p50_s)
+
+
+def _runtimes(artifact: Artifact) -> tuple[str | None, ...]:
+    """Names of the runtimes to measure in; without any, the worker says what is missing."""
+    names = tuple(runtime.name for runtime in installed_runtimes(artifact.sidecar.format))
+    return names if len(names) > 1 else (None,)
+
+
+def _judged(
+    artifact: Artifact, latencies: list[Latency], reference_p50_s: float | None, gates: Gates
+) -> ArtifactBench:
+    sidecar = artifact.sidecar
+    gate = not_checked("not judged yet")
+    bench = ArtifactBench(artifact.name, sidecar.sha256, sidecar.bytes, tuple(latencies), gate)
+    return replace(bench, gate=judge_latency(bench.preferred, reference_p50_s, gates))
+
+
+def _save_picture(folder: Path, picture: npt.NDArray[np.uint8] | None) -> Path | None:
+    if picture is None:
+        return None
+    path = folder / "picture.npy"
+    np.save(path, picture, allow_pickle=False)
+    return path
+
+
+def ask_worker(kind: type[T], job: Job, what: str, timeout_s: float, command: Sequence[str]) -> T:
+    """Let another process do a job.
+
+    Args:
+        kind: The record that it answers with.
+        job: What to measure.
+        what: Names the work in errors.
+        timeout_s: The process is killed after so long.
+        command: Gets the job as JSON in its last argument, answers as JSON on stdout.
+
+    Raises:
+        InferenceError: The process failed, was killed by a signal, took too long or answered
+            something else.
+    """
+    try:
+        answer = "".join(
+            run_worker([*command, json.dumps(to_json(job))], what, timeout_s=timeout_s)
+        )
+    except WorkerError as problem:
+        raise InferenceError(str(problem)) from problem
+    try:
+        data = json.loads(answer)
+    except ValueError as problem:
+        raise InferenceError(
+            f"{what}: the process answered {answer[:80]!r}; expected a JSON record"
+        ) from problem
+    return from_json(kind, data, what, InferenceError)
+
+
+def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[str]) -> JobResult:
+    """Let another process time an artifact; see ``ask_worker``.
+
+    Args:
+        name: The artifact's, for errors.
+        job: What to measure.
+        timeout_s: The process is killed after so long.
+        command: The command that measures one job.
+    """
+    return ask_worker(JobResult, job, job_words(name, job), timeout_s, command)
+
+
+def job_words(name: str, job: Job) -> str:
+    """Name a measurement, for progress and errors."""
+    where = f"{name} in {job.runtime}" if job.runtime else name
+    return f"{where}, {job.threads} thread{'' if job.threads == 1 else 's'}"

@@ -1,0 +1,52 @@
+"""Times one artifact's operators in a process of its own.
+
+``resnet_edge.steps.profile`` starts it. Runs on the device too: standard library, numpy and one
+runtime.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from resnet_edge.errors import InferenceError
+from resnet_edge.ondevice.formats.sidecar import load_artifact
+from resnet_edge.ondevice.latency.bench_worker import Job, load_picture, serve
+from resnet_edge.ondevice.latency.measure import measure
+from resnet_edge.ondevice.latency.profiling import cannot_profile, onnx_layers, read_profile
+from resnet_edge.ondevice.measurements import OperatorProfile
+from resnet_edge.ondevice.runtimes.onnx import OnnxRuntime
+
+MAX_WARMUP_S = 1.0
+"""The profiler writes a kilobyte per operator and inference: a long warm-up fills the disk."""
+
+
+def profile_job(job: Job) -> OperatorProfile:
+    """Load the artifact with its runtime's profiler on, and time ``job.spec.min_queries`` queries.
+
+    Raises:
+        ResnetEdgeError: The runtime has no profiler, or the artifact cannot be loaded or run.
+    """
+    artifact = load_artifact(job.artifact, verify=False)
+    if reason := cannot_profile(artifact.sidecar.format):
+        raise InferenceError(f"{artifact.name}: {reason}")
+    picture = load_picture(job.picture, artifact.sidecar.image_size)
+    spec = replace(job.spec, min_seconds=0, max_warmup_s=min(job.spec.max_warmup_s, MAX_WARMUP_S))
+    with tempfile.TemporaryDirectory() as folder:
+        runtime = OnnxRuntime(artifact, job.threads, Path(folder))
+        query = runtime.prepare(picture)
+        timing = measure(lambda _: query(), picture, spec)
+        written = runtime.end_profiling()
+        operators = read_profile(written, 1 + timing.warmup, onnx_layers(job.artifact))
+    return OperatorProfile(runtime.name, job.threads, len(timing.samples_s), operators)
+
+
+def main(arguments: list[str]) -> int:
+    """Time the operators of the job that ``arguments`` holds."""
+    return serve(arguments, profile_job)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,268 @@
+"""One artifact's answers against the reference's on the whole test evaluation.
+
+Runs on the device too: standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_edge.errors import InferenceError, ReferenceFileError
+from resnet_edge.ondevice.formats.kinds import ArtifactKind, Quantization
+from resnet_edge.ondevice.measurements import (
+    ArtifactParity,
+    ChangedPicture,
+    ClassResult,
+    GateResult,
+)
+from resnet_edge.ondevice.parity import metrics
+from resnet_edge.ondevice.parity.answers import record_answers
+from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, not_checked
+from resnet_edge.ondevice.parity.judging import weigh
+
+CONFUSION_CLASSES = 100
+"""With more classes the confusion matrix is left out: nobody reads a million numbers."""
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The labelled pictures and the reference's answers to them."""
+
+    reference: npt.NDArray[np.floating]
+    """Probabilities, shape (n, classes)."""
+    labels: npt.NDArray[np.integer]
+    """Shape (n,), in [0, classes)."""
+    label_names: tuple[str, ...]
+    pictures: tuple[str, ...]
+    """Names of the n pictures."""
+    hashes: tuple[str, ...]
+    """SHA-256 of the n files."""
+
+    def __post_init__(self) -> None:
+        count, classes = len(self.pictures), len(self.label_names)
+        if self.reference.shape != (count, classes):
+            raise ReferenceFileError(
+                f"the reference's answers have shape {self.reference.shape}; expected "
+                f"{(count, classes)} for {count} pictures and {classes} classes; "
+                "run `resnet-edge reference` again"
+            )
+        if self.labels.shape != (count,) or len(self.hashes) != count:
+            raise ReferenceFileError(
+                f"{len(self.labels)} labels and {len(self.hashes)} hashes for {count} pictures; "
+                "expected one each; run `resnet-edge reference` again"
+            )
+        if count and not (self.labels.min() >= 0 and self.labels.max() < classes):
+            raise ReferenceFileError(
+                f"labels from {self.labels.min()} to {self.labels.max()}; "
+                f"expected 0 to {classes - 1}; run `resnet-edge reference` with this model"
+            )
+        finite = metrics.finite_rows(self.reference)
+        if not finite.all():
+            raise ReferenceFileError(
+                f"the reference answers NaN or infinity to {int(count - finite.sum())} of {count} "
+                f"pictures, first {self.pictures[int(finite.argmin())]}; the model's weights are "
+                "damaged or training diverged"
+            )
+
+
+def probability_floor(kind: ArtifactKind) -> float:
+    """Smallest probability that is told from 0 when comparing an artifact with the reference.
+
+    Half the smallest step of the artifact's own output, so that a rounded-down 0 is off by half a
+    step rather than by 60 nats.
+    """
+    if kind.quantization is Quantization.INTEGER_ONLY:
+        return metrics.UINT8_FLOOR
+    return metrics.FLOAT_FLOOR
+
+
+def compare_artifact(
+    kind: ArtifactKind,
+    sha256: str,
+    runtime: str,
+    evaluation: EvaluationSet,
+    probabilities: npt.NDArray[np.floating],
+    gates: Gates,
+) -> ArtifactParity:
+    """Compare an artifact with the reference and judge it.
+
+    Args:
+        kind: Which artifact.
+        sha256: Of the file.
+        runtime: Name and version of what ran it.
+        evaluation: Pictures, labels and the reference's answers.
+        probabilities: The artifact's answers, shape (n, classes), in the pictures' order.
+        gates: What is asked.
+
+    Returns:
+        Every figure; NaN where there is none. Missing answers, NaN, collapse and no pictures at all
+        fail.
+
+    Raises:
+        InferenceError: The answers are not of so many classes.
+    """
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(evaluation.label_names):
+        raise InferenceError(
+            f"{kind.name}: answers have shape {probabilities.shape}; expected "
+            f"{evaluation.reference.shape}; the file is of another model, export it again"
+        )
+    if len(probabilities) != len(evaluation.pictures):
+        images = len(evaluation.pictures)
+        missing = f"answers are missing: {len(probabilities)} answers to {images} pictures"
+        return _failed(kind, sha256, runtime, images, missing, gates)
+    if not evaluation.pictures:
+        return _failed(kind, sha256, runtime, 0, "no pictures were answered", gates)
+    return _compare(kind, sha256, runtime, evaluation, probabilities, gates)
+
+
+def unchecked_artifact(kind: ArtifactKind, sha256: str, runtime: str, why: str) -> ArtifactParity:
+    """The record of an artifact for which there is no test split to check it with.
+
+    Args:
+        kind: Which artifact.
+        sha256: Of the file.
+        runtime: What would have run it.
+        why: What is missing, for a person.
+    """
+    return _without_figures(kind, sha256, runtime, 0, None, not_checked(why))
+
+
+def _failed(
+    kind: ArtifactKind, sha256: str, runtime: str, images: int, collapse: str, gates: Gates
+) -> ArtifactParity:
+    evidence = Evidence(images, 0, 0, 0, 0, math.nan, math.nan, collapse)
+    gate = judge_accuracy(kind.precision, evidence, gates)
+    return _without_figures(kind, sha256, runtime, images, collapse, gate)
+
+
+def _without_figures(
+    kind: ArtifactKind,
+    sha256: str,
+    runtime: str,
+    images: int,
+    collapse: str | None,
+    gate: GateResult,
+) -> ArtifactParity:
+    return ArtifactParity(
+        name=kind.name,
+        sha256=sha256,
+        runtime=runtime,
+        images=images,
+        top1=math.nan,
+        top5=math.nan,
+        agreement=math.nan,
+        max_abs_logit=math.nan,
+        mean_abs_logit=math.nan,
+        logit_range=math.nan,
+        cosine=math.nan,
+        sqnr_db=math.nan,
+        kl=math.nan,
+        classes=(),
+        confusion=(),
+        changed=(),
+        collapse=collapse,
+        gate=gate,
+    )
+
+
+def _compare(
+    kind: ArtifactKind,
+    sha256: str,
+    runtime: str,
+    evaluation: EvaluationSet,
+    probabilities: npt.NDArray[np.floating],
+    gates: Gates,
+) -> ArtifactParity:
+    floor = probability_floor(kind)
+    logits = metrics.compare_logits(evaluation.reference, probabilities, floor)
+    collapse = metrics.find_collapse(
+        probabilities, evaluation.labels, evaluation.label_names, floor
+    )
+    agree = metrics.agreements(evaluation.reference, probabilities)
+    hits = metrics.topk_hits(probabilities, evaluation.labels, 1)
+    reference_hits = metrics.topk_hits(evaluation.reference, evaluation.labels, 1)
+    labels = [evaluation.label_names[label] for label in evaluation.labels.tolist()]
+    answers = record_answers(evaluation.hashes, labels, hits, reference_hits, agree)
+    evidence = weigh(answers, len(hits), logits.max_abs, logits.logit_range, collapse)
+    return ArtifactParity(
+        name=kind.name,
+        sha256=sha256,
+        runtime=runtime,
+        images=len(hits),
+        top1=float(hits.mean()),
+        top5=float(metrics.topk_hits(probabilities, evaluation.labels, 5).mean()),
+        agreement=float(agree.mean()),
+        max_abs_logit=logits.max_abs,
+        mean_abs_logit=logits.mean_abs,
+        logit_range=logits.logit_range,
+        cosine=logits.cosine,
+        sqnr_db=logits.sqnr_db,
+        kl=logits.kl,
+        classes=_class_results(evaluation, hits, reference_hits, agree),
+        confusion=_confusion(evaluation, probabilities),
+        changed=_changed_pictures(evaluation, probabilities, agree),
+        collapse=collapse,
+        gate=judge_accuracy(kind.precision, evidence, gates),
+        answers=answers,
+    )
+
+
+def _class_results(
+    evaluation: EvaluationSet,
+    hits: metrics.Booleans,
+    reference: metrics.Booleans,
+    agree: metrics.Booleans,
+) -> tuple[ClassResult, ...]:
+    results = []
+    for label, name in enumerate(evaluation.label_names):
+        own = evaluation.labels == label
+        count = int(own.sum())
+        shares = (
+            float(which[own].mean()) if count else math.nan for which in (hits, reference, agree)
+        )
+        results.append(ClassResult(name, count, *shares))
+    return tuple(results)
+
+
+def _confusion(
+    evaluation: EvaluationSet, probabilities: npt.NDArray[np.floating]
+) -> tuple[tuple[int, ...], ...]:
+    classes = len(evaluation.label_names)
+    if classes > CONFUSION_CLASSES:
+        return ()
+    answers = metrics.top_answers(probabilities, evaluation.labels)
+    matrix = metrics.confusion_matrix(answers, evaluation.labels, classes)
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _changed_pictures(
+    evaluation: EvaluationSet, probabilities: npt.NDArray[np.floating], agree: metrics.Booleans
+) -> tuple[ChangedPicture, ...]:
+    rows = np.flatnonzero(~agree)
+    ours = metrics.best_classes(evaluation.reference[rows])
+    theirs = metrics.best_classes(probabilities[rows])
+    return tuple(
+        ChangedPicture(
+            picture=evaluation.pictures[row],
+            sha256=evaluation.hashes[row],
+            label=evaluation.label_names[evaluation.labels[row]],
+            reference_answer=_answer_words(ours[i], evaluation.label_names),
+            artifact_answer=_answer_words(theirs[i], evaluation.label_names),
+            reference_probability=float(evaluation.reference[row].max()),
+            artifact_probability=float(probabilities[row].max()),
+        )
+        for i, row in enumerate(rows.tolist())
+    )
+
+
+def _answer_words(best: metrics.Booleans, names: tuple[str, ...]) -> str:
+    tied = np.flatnonzero(best).tolist()
+    if not tied:
+        return "no answer (NaN or infinity)"
+    if len(tied) > 3:
+        return f"a tie of {len(tied)} classes"
+    return " or ".join(names[index] for index in tied)

@@ -1,0 +1,219 @@
+"""The gates that an artifact has to pass, and the judges that say in words whether it does.
+
+Runs on the device too: standard library only. NaN passes nothing: every comparison is written so
+that it is false for NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.formats.kinds import Precision
+from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_decide, within_limit
+from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
+from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What is asked of artifacts. Shares lie in [0, 1]."""
+
+    fp32_agreement: float = 1.0
+    """Least share of pictures to which a float32 artifact gives the reference's answer."""
+    fp32_max_logit: float = 1e-3
+    """Largest difference of a float32 artifact's logits, as a share of the reference's range."""
+    fp16_agreement: float = 0.995
+    """The same as ``fp32_agreement`` for float16 artifacts."""
+    int8_accuracy: float = 0.99
+    """Least top-1 of a quantized artifact as a share of the reference's: MLPerf Inference's rule
+    for its 99 % targets."""
+    confidence: float = 0.90
+    """Two-sided confidence of the interval that judges ``int8_accuracy``; 0.90 is 95 % per side,
+    the usual one-sided level of a non-inferiority test."""
+    max_p90_ms: float | None = None
+    """Largest 90th percentile of the latency, in milliseconds; None asks nothing."""
+    max_latency_ratio: float | None = None
+    """Largest median latency as a multiple of the reference's; None asks nothing."""
+
+    def __post_init__(self) -> None:
+        for name in ("fp32_agreement", "fp16_agreement", "int8_accuracy", "fp32_max_logit"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(_refusal(name, getattr(self, name), "a share from 0 to 1"))
+        if not 0 < self.confidence < 1:
+            wanted = "a share between 0 and 1, both excluded"
+            raise UsageError(_refusal("confidence", self.confidence, wanted))
+        for name in ("max_p90_ms", "max_latency_ratio"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(_refusal(name, value, "a positive number"))
+
+
+def _refusal(name: str, value: float, wanted: str) -> str:
+    return f"gate {name} = {value}: expected {wanted}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen of an artifact on the test split, as far as gates look at it."""
+
+    images: int
+    agreeing: int
+    """Pictures to which artifact and reference give the same answer."""
+    reference_hits: int
+    """Pictures that the reference has right."""
+    gained: int
+    """Pictures that only the artifact has right."""
+    lost: int
+    """Pictures that only the reference has right."""
+    max_abs_logit: float
+    logit_range: float
+    collapse: str | None
+
+
+def not_checked(reason: str) -> GateResult:
+    """A verdict for what could not be judged, for instance without a test split.
+
+    Args:
+        reason: What is missing, for a person.
+    """
+    return GateResult(Verdict.NOT_CHECKED, f"not checked: {reason}")
+
+
+def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> GateResult:
+    """Judge an artifact by the gate of its precision.
+
+    Collapse, of which no pictures at all is a kind, always fails.
+
+    Args:
+        precision: Chooses the gate: float32, float16, or the one of all integer precisions.
+        evidence: What was seen.
+        gates: What is asked.
+    """
+    if evidence.collapse is not None:
+        return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
+    if evidence.images == 0:
+        return GateResult(Verdict.FAIL, "no pictures were compared; nothing is proven")
+    if precision is Precision.FLOAT32:
+        return _judge_fp32(evidence, gates)
+    if precision is Precision.FLOAT16:
+        return _judge_agreement(evidence, gates.fp16_agreement)
+    return _judge_int8(evidence, gates)
+
+
+def _judge_agreement(evidence: Evidence, least: float) -> GateResult:
+    share = evidence.agreeing / evidence.images
+    reason = (
+        f"{evidence.agreeing} of {evidence.images} answers are the reference's "
+        f"({share:.2%}; at least {least:.2%} wanted)"
+    )
+    return GateResult(Verdict.PASS if share >= least else Verdict.FAIL, reason)
+
+
+def _judge_fp32(evidence: Evidence, gates: Gates) -> GateResult:
+    agreement = _judge_agreement(evidence, gates.fp32_agreement)
+    limit = gates.fp32_max_logit * evidence.logit_range
+    close = evidence.max_abs_logit <= limit
+    reason = (
+        f"{agreement.reason}; logits differ by at most {evidence.max_abs_logit:.3g} "
+        f"(at most {limit:.3g} wanted, {gates.fp32_max_logit:g} of their range)"
+    )
+    return GateResult(agreement.verdict if close else Verdict.FAIL, reason)
+
+
+def _judge_int8(evidence: Evidence, gates: Gates) -> GateResult:
+    seen = (evidence.gained, evidence.lost, evidence.images)
+    reference = evidence.reference_hits / evidence.images
+    margin = -(1 - gates.int8_accuracy) * reference
+    interval = accuracy_interval(*seen, gates.confidence)
+    summary = _difference_words(evidence, interval, margin, gates)
+    if interval.low > margin:
+        return GateResult(Verdict.PASS, summary, interval)
+    if interval.high < margin:
+        return GateResult(Verdict.FAIL, summary, interval)
+    more = images_needed(*seen, margin, gates.confidence)
+    need = "no number of pictures would decide at these rates"
+    if more is not None:
+        need = f"needs about {more} more pictures"
+    return GateResult(Verdict.INCONCLUSIVE, f"{summary}; {need}", interval, more)
+
+
+def _difference_words(evidence: Evidence, interval: Interval, margin: float, gates: Gates) -> str:
+    reference = evidence.reference_hits / evidence.images
+    difference = (evidence.gained - evidence.lost) / evidence.images
+    return (
+        f"top-1 {reference + difference:.2%}, reference {reference:.2%} "
+        f"({evidence.gained} gained, {evidence.lost} lost of {evidence.images}): "
+        f"difference {100 * difference:+.2f} points, {interval.confidence:.0%} interval "
+        f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}; "
+        f"above {100 * margin:+.2f} wanted ({gates.int8_accuracy:.1%} of the reference's accuracy)"
+    )
+
+
+def judge_latency(
+    latencies: Sequence[Latency], reference_p50_s: float | None, gates: Gates
+) -> GateResult:
+    """Judge an artifact's latency on this machine by the limits that the user gave.
+
+    The thread count with the lowest 90th percentile is judged, because that is the one to deploy.
+    The percentile holds its limit where MLPerf's early-stopping bound does, and exceeds it where
+    so many queries over the limit are no chance, both with 99 % confidence; in between, and with
+    too few queries, the verdict is INCONCLUSIVE.
+
+    Args:
+        latencies: One per thread count.
+        reference_p50_s: The reference's median, needed for a relative limit.
+        gates: What is asked; without any limit the verdict is NOT_CHECKED.
+    """
+    if gates.max_p90_ms is None and gates.max_latency_ratio is None:
+        return not_checked("no latency limit was given")
+    if not latencies:
+        return GateResult(Verdict.FAIL, "no latency was measured; run `resnet-edge bench`")
+    best = min(latencies, key=lambda latency: latency.p90_s)
+    judged = []
+    if gates.max_p90_ms is not None:
+        judged.append(_judge_p90(best, gates.max_p90_ms))
+    if gates.max_latency_ratio is not None:
+        ratio = best.p50_s / reference_p50_s if reference_p50_s else math.nan
+        held = ratio <= gates.max_latency_ratio
+        reason = _ratio_words(ratio, gates.max_latency_ratio)
+        judged.append(GateResult(Verdict.PASS if held else Verdict.FAIL, reason))
+    words = [result.reason for result in judged]
+    words.append(f"with {best.threads} thread{'s' if best.threads > 1 else ''}")
+    if best.noisy:
+        words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
+    if best.in_groups and gates.max_p90_ms is not None:
+        words.append(f"slow queries came in groups, so this is less sure than {CONFIDENCE:.0%}")
+    worst = max(judged, key=lambda result: _WORSE.index(result.verdict))
+    return replace(worst, reason=", ".join(words))
+
+
+_WORSE = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
+
+
+def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:
+    queries = len(latency.samples_s)
+    over = sum(sample * 1e3 > limit_ms for sample in latency.samples_s)
+    held, bound_s = within_limit(over, queries), latency.p90_bound_s
+    reason = f"p90 {latency.p90_s * 1e3:.4g} ms"
+    if bound_s is not None:
+        reason += f", bound {bound_s * 1e3:.4g} ms at {CONFIDENCE:.0%} confidence"
+    reason += f" (at most {limit_ms:g} ms wanted)"
+    if held is not None:
+        return GateResult(Verdict.PASS if held else Verdict.FAIL, reason)
+    needed = queries_to_decide(over, queries)
+    reason += f", {over} of {queries} queries took longer, which decides nothing"
+    reason += ": " + (
+        "no number of queries would"
+        if needed is None
+        else f"about {needed} queries would (--min-queries {needed})"
+    )
+    return GateResult(Verdict.INCONCLUSIVE, reason, queries_needed=needed)
+
+
+def _ratio_words(ratio: float, limit: float) -> str:
+    if math.isnan(ratio):
+        return f"at most {limit:g} times the reference's median wanted, but that was not measured"
+    return f"median {ratio:.3g} times the reference's (at most {limit:g} wanted)"

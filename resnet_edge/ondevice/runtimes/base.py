@@ -1,0 +1,96 @@
+"""What all runtimes share: shapes, dtypes and integer outputs are handled here, once."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from resnet_edge.errors import InferenceError
+from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.ondevice.measurements import Provider
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Turns integer answers into probabilities: ``(value - zero_point) * scale``."""
+
+    scale: float
+    zero_point: int
+
+
+class Runtime(abc.ABC):
+    """One artifact, loaded and ready.
+
+    A backend says its ``name`` and ``version``, and implements ``_run`` for one prepared input.
+    """
+
+    name: str
+    version: str
+    provider = Provider("", "")
+    """The delegate or execution provider that was asked for, and what the runtime says of it."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._input_dtype = np.dtype(artifact.sidecar.input_dtype)
+        self._scaling: Scaling | None = None
+
+    @property
+    def title(self) -> str:
+        """Name and version, for instance ``LiteRT 2.3.0``."""
+        return f"{self.name} {self.version}"
+
+    def infer(self, pictures: np.ndarray) -> np.ndarray:
+        """Classify pictures, one at a time, as a device does.
+
+        Args:
+            pictures: Raw RGB, uint8 ``(n, height, width, 3)`` of the artifact's input size.
+
+        Returns:
+            Probabilities, float32 ``(n, classes)``; NaN stays NaN.
+
+        Raises:
+            InferenceError: Pictures or answers have another shape than the sidecar says.
+        """
+        classes = len(self.artifact.sidecar.labels)
+        answers = np.empty((len(pictures), classes), np.float32)
+        for i, picture in enumerate(pictures):
+            answer = self._run(self._as_input(picture))
+            if answer.shape != (1, classes):
+                raise InferenceError(
+                    f"{self.artifact.name}: answered with shape {answer.shape}; expected "
+                    f"{(1, classes)}; the file does not fit its sidecar; export it again"
+                )
+            answers[i] = self._as_probabilities(answer[0])
+        return answers
+
+    def prepare(self, picture: np.ndarray) -> Callable[[], object]:
+        """Return a call that runs one inference on ``picture`` and nothing else.
+
+        Args:
+            picture: Raw RGB, uint8 ``(height, width, 3)``.
+        """
+        ready = self._as_input(picture)
+        return lambda: self._run(ready)
+
+    def _as_input(self, picture: np.ndarray) -> np.ndarray:
+        expected = (*self.artifact.sidecar.image_size, 3)
+        if picture.shape != expected or picture.dtype != np.uint8:
+            raise InferenceError(
+                f"{self.artifact.name}: got a picture of {picture.dtype} {picture.shape}; "
+                f"expected uint8 {expected}"
+            )
+        return np.ascontiguousarray(picture[np.newaxis].astype(self._input_dtype))
+
+    def _as_probabilities(self, answer: np.ndarray) -> np.ndarray:
+        if self._scaling is None:
+            return answer
+        return (answer.astype(np.float32) - self._scaling.zero_point) * np.float32(
+            self._scaling.scale
+        )
+
+    @abc.abstractmethod
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        """Answer one input ``(1, height, width, 3)`` with ``(1, classes)``, in the file's types."""

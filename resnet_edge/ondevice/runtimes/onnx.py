@@ -1,0 +1,68 @@
+"""ONNX files in onnxruntime, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from resnet_edge.errors import InferenceError, RuntimeMissingError
+from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.ondevice.measurements import Provider
+from resnet_edge.ondevice.runtimes.base import Runtime
+
+PROVIDERS = ["CPUExecutionProvider"]
+
+
+class OnnxRuntime(Runtime):
+    """An onnxruntime session with the CPU execution provider."""
+
+    name = "onnxruntime"
+
+    def __init__(
+        self, artifact: Artifact, threads: int, profile_folder: Path | None = None
+    ) -> None:
+        """Load the file.
+
+        Args:
+            artifact: An ONNX file.
+            threads: For one inference, at least 1.
+            profile_folder: Where onnxruntime's profiler writes; None leaves it off.
+        """
+        super().__init__(artifact)
+        try:
+            import onnxruntime
+        except ImportError as problem:
+            raise RuntimeMissingError(
+                "onnxruntime is not installed; expected it for .onnx files; "
+                "run `pip install onnxruntime`"
+            ) from problem
+        self.version = onnxruntime.__version__
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; its warnings are about its own optimizer
+        if profile_folder is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile_folder / "profile")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(artifact.path), options, providers=PROVIDERS
+            )
+        except Exception as problem:  # its exceptions share no public base class
+            raise InferenceError(
+                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or "
+                "needs a "
+                "newer runtime; export it again or update the runtime"
+            ) from problem
+        self._image = self._session.get_inputs()[0].name
+        used = ", ".join(self._session.get_providers())
+        self.provider = Provider(", ".join(PROVIDERS), used)
+
+    def end_profiling(self) -> Path:
+        """Stop the profiler and return what it wrote: a JSON list of events."""
+        return Path(self._session.end_profiling())
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        answer: np.ndarray = self._session.run(None, {self._image: batch})[0]
+        return answer

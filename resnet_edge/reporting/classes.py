@@ -1,0 +1,93 @@
+"""Results per class, cut down to the classes that lose most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet_edge import units
+from resnet_edge.ondevice.measurements import ArtifactParity, ClassResult
+from resnet_edge.reporting.content import ReportContent
+
+MAX_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class ClassCell:
+    """One artifact's top-1 in one class."""
+
+    top1: str
+    change: int
+    """-1 worse than the reference, 0 equal, 1 better."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class over the artifacts of ``ClassTable.artifacts``."""
+
+    label: str
+    images: str
+    reference: str
+    cells: tuple[ClassCell, ...]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes that lose most, worst first."""
+
+    artifacts: tuple[str, ...]
+    """Those whose top-1 differs from the reference's in some class."""
+    same: tuple[str, ...]
+    """Those whose top-1 is the reference's in every class."""
+    rows: tuple[ClassRow, ...]
+    classes: int
+    """How many have test pictures."""
+    untested: int
+    """How many have none."""
+
+
+def build_class_table(content: ReportContent) -> ClassTable | None:
+    """Return the classes that lose most in any artifact; None where nothing was measured."""
+    measured = [row.parity for row in content.artifacts if row.parity is not None]
+    if not measured:
+        return None
+    differing = [parity for parity in measured if any(map(_change, parity.classes))]
+    by_class = _by_class(differing or measured[:1])
+    tested = sorted((results for results in by_class if results[0].images), key=_loss)
+    return ClassTable(
+        artifacts=tuple(parity.name for parity in differing),
+        same=tuple(parity.name for parity in measured if parity not in differing),
+        rows=tuple(_class_row(results, bool(differing)) for results in tested[:MAX_CLASSES]),
+        classes=len(tested),
+        untested=len(by_class) - len(tested),
+    )
+
+
+def _by_class(measured: list[ArtifactParity]) -> list[tuple[ClassResult, ...]]:
+    return list(zip(*(parity.classes for parity in measured), strict=True))
+
+
+def _loss(results: tuple[ClassResult, ...]) -> tuple[float, float]:
+    """Order by the largest loss of any artifact, then by the lowest top-1; NaN counts as 0."""
+    losses = [_share(result.top1) - _share(result.reference_top1) for result in results]
+    return min(losses), min(_share(result.top1) for result in results)
+
+
+def _share(value: float) -> float:
+    return value if value == value else 0.0
+
+
+def _change(result: ClassResult) -> int:
+    if not result.images:
+        return 0
+    difference = _share(result.top1) - _share(result.reference_top1)
+    return (difference > 1e-9) - (difference < -1e-9)
+
+
+def _class_row(results: tuple[ClassResult, ...], differ: bool) -> ClassRow:
+    cells = (ClassCell(units.percent(result.top1, 1), _change(result)) for result in results)
+    return ClassRow(
+        label=results[0].label,
+        images=units.count(results[0].images),
+        reference=units.percent(results[0].reference_top1, 1),
+        cells=tuple(cells) if differ else (),
+    )

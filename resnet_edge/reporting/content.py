@@ -1,0 +1,268 @@
+"""Everything a report shows, as frozen dataclasses; the three renderings read nothing else.
+
+Shares are in [0, 1], times seconds, sizes bytes. What was not measured is None, never a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from resnet_edge.errors import ArtifactError
+from resnet_edge.exporting.quantization_result import QuantizationResult
+from resnet_edge.ondevice.command.device_result import Unmeasured
+from resnet_edge.ondevice.formats.sidecar import Sidecar
+from resnet_edge.ondevice.measurements import (
+    ArtifactBench,
+    ArtifactParity,
+    GateResult,
+    Latency,
+    Machine,
+    Throughput,
+    Verdict,
+)
+
+Confusion = tuple[tuple[int, ...], ...]
+"""Counts; rows are true classes, columns are answers."""
+
+_SEVERITY = (Verdict.PASS, Verdict.NOT_CHECKED, Verdict.INCONCLUSIVE, Verdict.FAIL)
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """The model that every artifact was made from."""
+
+    name: str
+    sha256: str
+    labels: tuple[str, ...]
+    image_size: tuple[int, int]
+    """Height and width in pixels."""
+    parameters: int
+    multiply_adds: int
+    """Of one inference, batch 1, after the rewrites."""
+    multiply_adds_before: int
+    """Before them."""
+    weights: str
+    """Where the weights come from, in words."""
+    rewrites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """How many pictures each step saw; 0 where a split does not exist."""
+
+    train: int
+    validation: int
+    calibration: int
+    test: int
+    source: str = ""
+    """Where the pictures come from, in words."""
+    skipped: tuple[str, ...] = ()
+    """Unreadable pictures that ``--skip-unreadable`` left out, each with its reason."""
+
+
+@dataclass(frozen=True)
+class ReferenceSection:
+    """The full-precision answers that artifacts are compared with."""
+
+    device: str
+    """In words, for instance ``CPU: no GPU was found``."""
+    backend: str
+    dtype: str
+    top1: float | None
+    top5: float | None
+    latency: Latency | None
+    confusion: Confusion | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Of the device: driver, CUDA and the like."""
+    float32: str = ""
+    """What proved that the device multiplies in full float32."""
+    throughput: tuple[Throughput, ...] = ()
+    throughput_stopped: str = ""
+    """Why larger batches were left out; empty where none was."""
+    host: str = ""
+    """Name of the machine that answered."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EpochPoint:
+    """One epoch of the training curves; accuracies are shares."""
+
+    epoch: int
+    """Counted from 1 over all phases."""
+    phase: str
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class ArtifactRow:
+    """One exported file with all that was measured of it.
+
+    Raises:
+        ArtifactError: A measurement was made of other bytes than the sidecar's.
+    """
+
+    sidecar: Sidecar
+    parity: ArtifactParity | None
+    bench: ArtifactBench | None
+    elsewhere: tuple[ArtifactParity, ...] = ()
+    """Its answers in further runtimes."""
+
+    def __post_init__(self) -> None:
+        for step, result in (("parity", self.parity), ("bench", self.bench)):
+            if result is not None and result.sha256 != self.sidecar.sha256:
+                raise ArtifactError(
+                    f"{self.name}: {step} measured sha256 {result.sha256[:16]}…, the artifact is "
+                    f"{self.sidecar.sha256[:16]}…; run `resnet-edge {step}` again"
+                )
+
+    @property
+    def name(self) -> str:
+        """The artifact's name, for instance ``int8.tflite``."""
+        return self.sidecar.name
+
+    @property
+    def runtime(self) -> str | None:
+        """The runtime that answered, or else was timed; None where neither was done."""
+        if self.parity is not None:
+            return self.parity.runtime
+        best = self.latency
+        return best.runtime if best is not None else None
+
+    @property
+    def latency(self) -> Latency | None:
+        """In the preferred runtime, with the thread count whose median is lowest."""
+        if self.bench is None or not self.bench.latencies:
+            return None
+        return min(self.bench.preferred, key=lambda measured: measured.p50_s)
+
+    @property
+    def accuracy_gate(self) -> GateResult:
+        """The accuracy gate, with NaN and collapse turned into a failure whatever the gate said."""
+        if self.parity is None:
+            return GateResult(
+                Verdict.NOT_CHECKED, "its answers were not compared: no parity results"
+            )
+        gate = self.parity.gate
+        unchecked = gate.verdict is Verdict.NOT_CHECKED and self.parity.images == 0
+        if unchecked or gate.verdict is Verdict.FAIL:
+            return gate
+        if self.parity.collapse is not None:
+            return replace(gate, verdict=Verdict.FAIL, reason=self.parity.collapse)
+        if unusable := _nan_metrics(self.parity):
+            reason = f"{', '.join(unusable)} not a number: the answers are worthless"
+            return replace(gate, verdict=Verdict.FAIL, reason=reason)
+        return gate
+
+    @property
+    def latency_gate(self) -> GateResult:
+        """The latency gate."""
+        if self.bench is None:
+            return GateResult(Verdict.NOT_CHECKED, "it was not timed: no bench results")
+        return self.bench.gate
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worse of both gates; a latency gate that nobody asked for does not count."""
+        verdicts = [self.accuracy_gate.verdict]
+        if self.latency_gate.verdict is not Verdict.NOT_CHECKED:
+            verdicts.append(self.latency_gate.verdict)
+        return worst_verdict(verdicts)
+
+
+@dataclass(frozen=True)
+class DeviceSection:
+    """A device, and what it measured of these very files on a sample of the test split."""
+
+    machine: Machine
+    emulated: bool
+    bundle_sha256: str
+    images: int
+    """Pictures of the sample."""
+    reference_top1: float | None
+    """On the sample."""
+    artifacts: tuple[ArtifactRow, ...]
+    failed: tuple[Unmeasured, ...] = ()
+    left_out: tuple[Unmeasured, ...] = ()
+    pictures: tuple[str, ...] = ()
+    """SHA-256 of the sample's files."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its artifacts; one that crashed there failed."""
+        crashed = [Verdict.FAIL for _ in self.failed]
+        return worst_verdict([*(row.verdict for row in self.artifacts), *crashed])
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report shows.
+
+    Raises:
+        ArtifactError: An artifact, or the quantization, is of another model.
+    """
+
+    model: ModelSection
+    data: DataSection
+    reference: ReferenceSection | None
+    artifacts: tuple[ArtifactRow, ...]
+    history: tuple[EpochPoint, ...] = ()
+    machine: Machine | None = None
+    notes: tuple[str, ...] = ()
+    """What the reader must know, in sentences: random weights, steps that were left out, …"""
+    made_by: str = "resnet-edge"
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    """Where the test pictures lie, by the SHA-256 of their bytes."""
+    quantization: QuantizationResult | None = None
+    """How the integer artifacts were made; None where that is not known."""
+    devices: tuple[DeviceSection, ...] = ()
+    """What devices measured, in the order of their names."""
+
+    def __post_init__(self) -> None:
+        for row in self.artifacts:
+            if row.sidecar.model_sha256 != self.model.sha256:
+                raise ArtifactError(
+                    f"{row.name}: made from model {row.sidecar.model_sha256[:16]}…, this report is "
+                    f"about {self.model.sha256[:16]}…; run `resnet-edge export` again"
+                )
+        made = self.quantization
+        if made is not None and made.model_sha256 != self.model.sha256:
+            raise ArtifactError(
+                f"quantization is of model {made.model_sha256[:16]}…, this report is about "
+                f"{self.model.sha256[:16]}…; run `resnet-edge export` again"
+            )
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the artifacts; ``not checked`` where there are none.
+
+        What fails on a device fails. A device's sample is smaller than the test split, so that it
+        is undecided there changes nothing.
+        """
+        failed = [d.verdict for d in self.devices if d.verdict is Verdict.FAIL]
+        return worst_verdict([*(row.verdict for row in self.artifacts), *failed])
+
+
+def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst: fail, then inconclusive, not checked, pass; of nothing, not checked."""
+    return max(verdicts, key=_SEVERITY.index, default=Verdict.NOT_CHECKED)
+
+
+def _nan_metrics(parity: ArtifactParity) -> list[str]:
+    metrics = {
+        "top-1": parity.top1,
+        "top-5": parity.top5,
+        "agreement": parity.agreement,
+        "max |Δlogit|": parity.max_abs_logit,
+        "mean |Δlogit|": parity.mean_abs_logit,
+        "SQNR": parity.sqnr_db,
+        "KL": parity.kl,
+        "cosine": parity.cosine,
+    }
+    return [name for name, value in metrics.items() if math.isnan(value)]

@@ -1,0 +1,182 @@
+"""The report as Markdown: the verdicts, their reasons and the figures, without pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from resnet_edge import units
+from resnet_edge.reporting.content import ReportContent
+from resnet_edge.reporting.devices import build_devices
+from resnet_edge.reporting.measuring_conditions import build_conditions
+from resnet_edge.reporting.notes import derive_notes
+from resnet_edge.reporting.provenance import Fact, build_provenance
+from resnet_edge.reporting.quantization import (
+    ALONE,
+    LAYER_HEADINGS,
+    TEXT_COLUMNS,
+    TRIAL_HEADINGS,
+    build_quantization,
+)
+from resnet_edge.reporting.reference import THROUGHPUT_HEADINGS, build_reference
+from resnet_edge.reporting.tables import (
+    BOUND,
+    LATENCY_HEADINGS,
+    SUMMARY_HEADINGS,
+    headline,
+    latency_rows,
+    reason_rows,
+    summary_rows,
+)
+
+
+def render_markdown(content: ReportContent) -> str:
+    """Return the report as Markdown."""
+    lines = [
+        f"# {escape_markdown(content.model.name)}: {content.verdict.value}",
+        "",
+        escape_markdown(headline(content)),
+        "",
+        *(f"- {escape_markdown(note)}" for note in derive_notes(content)),
+        "",
+        "## Artifacts",
+        "",
+        *_table(SUMMARY_HEADINGS, (row.cells for row in summary_rows(content)), text_columns=1),
+        "",
+        "## Why",
+        "",
+        *_reasons(content),
+        "",
+        *_latencies(content),
+        *_devices(content),
+        *_reference(content),
+        *_changed(content),
+        *_quantization(content),
+        "## Provenance",
+        "",
+        *_provenance(content),
+        f"Made by {escape_markdown(content.made_by)}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Return ``text`` so that Markdown and HTML show it as it is, on one line."""
+    one_line = " ".join(text.split())
+    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", one_line)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int
+) -> list[str]:
+    """Return a table whose first columns are text and whose others are numbers."""
+    marks = ["---" if i < text_columns else "---:" for i in range(len(headings))]
+    lines = [headings, marks, *([escape_markdown(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _reasons(content: ReportContent) -> list[str]:
+    return [
+        f"- {escape_markdown(f'{row.artifact}, {row.gate} {row.verdict}: {row.reason}')}"
+        for row in reason_rows(content)
+    ]
+
+
+def _latencies(content: ReportContent) -> list[str]:
+    rows = latency_rows(content)
+    if not rows:
+        return []
+    cells = (
+        (f"{row.artifact} ({row.doubts})" if row.doubts else row.artifact, *row.cells[1:])
+        for row in rows
+    )
+    return [
+        "## Latency",
+        "",
+        f"Batch 1, times in ms. {BOUND}",
+        "",
+        *_table(LATENCY_HEADINGS, cells, text_columns=1),
+        "",
+        *_conditions(content),
+    ]
+
+
+def _devices(content: ReportContent) -> list[str]:
+    table = build_devices(content)
+    if table is None:
+        return []
+    lines = ["## Devices", "", escape_markdown(table.lead), ""]
+    for heading in table.headings:
+        emulated = "; emulated, so its latencies say nothing" if heading.emulated else ""
+        words = f"{heading.name}: {heading.machine}; {heading.sample}{emulated}"
+        lines.append(f"- {escape_markdown(words)}")
+    headings = ("artifact", *(heading.name for heading in table.headings))
+    rows = ((name, *(cell.words for cell in cells)) for name, cells in table.rows)
+    lines += [
+        "",
+        *_table(list(map(escape_markdown, headings)), rows, text_columns=len(headings)),
+        "",
+    ]
+    for why in table.reasons:
+        words = f"{why.device}, {why.artifact}, {why.what}: {why.reason}"
+        lines.append(f"- {escape_markdown(words)}")
+    return [*lines, ""] if table.reasons else lines
+
+
+def _conditions(content: ReportContent) -> list[str]:
+    table = build_conditions([row.bench for row in content.artifacts if row.bench is not None])
+    if table is None:
+        return []
+    lines = ["### Conditions while measuring", ""]
+    if table.note:
+        lines += [escape_markdown(table.note), ""]
+    return [*lines, *_table(table.headings, table.rows, text_columns=len(table.headings)), ""]
+
+
+def _reference(content: ReportContent) -> list[str]:
+    section = build_reference(content.reference)
+    if section is None:
+        return []
+    lines = ["## Reference", "", *map(_fact, section.facts), ""]
+    if section.throughput:
+        lines += [*_table(THROUGHPUT_HEADINGS, section.throughput, text_columns=0), ""]
+    return [*lines, section.stopped, ""] if section.stopped else lines
+
+
+def _changed(content: ReportContent) -> list[str]:
+    lines = []
+    for row in content.artifacts:
+        if row.parity is not None and row.parity.changed:
+            changed = units.plural(len(row.parity.changed), "answer")
+            words = f"{row.name}: {changed} of {units.count(row.parity.images)} changed"
+            lines.append(f"- {escape_markdown(words)}")
+    return ["## Changed answers", "", *lines, ""] if lines else []
+
+
+def _quantization(content: ReportContent) -> list[str]:
+    section = build_quantization(content)
+    if section is None:
+        return []
+    lines = ["## Quantization", "", *map(_fact, section.facts), ""]
+    lines += ["### Who is guilty", "", escape_markdown(f"{section.summary} {ALONE}"), ""]
+    if section.guiltiest:
+        guiltiest = (row.cells for row in section.guiltiest)
+        lines += [*_table(LAYER_HEADINGS, guiltiest, text_columns=TEXT_COLUMNS), ""]
+    if section.trials:
+        trials = (row.cells for row in section.trials)
+        table = _table(TRIAL_HEADINGS, trials, text_columns=TEXT_COLUMNS)
+        lines += ["### Trials", "", *table, ""]
+    return lines
+
+
+def _provenance(content: ReportContent) -> list[str]:
+    lines = []
+    for sheet in build_provenance(content):
+        lines += [f"### {escape_markdown(sheet.title)}", ""]
+        lines += [*map(_fact, sheet.facts), ""]
+    return lines
+
+
+def _fact(fact: Fact) -> str:
+    return f"- {escape_markdown(fact.term)}: {escape_markdown(fact.value)}"

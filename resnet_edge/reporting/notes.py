@@ -1,0 +1,119 @@
+"""What the figures say that a reader would otherwise have to ask: derived notes in sentences."""
+
+from __future__ import annotations
+
+from resnet_edge import units
+from resnet_edge.ondevice.formats.kinds import Precision
+from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.measurements import Latency
+from resnet_edge.reporting.content import ArtifactRow, ReportContent
+from resnet_edge.reporting.quantization import made_otherwise
+
+_FASTER = 0.95
+"""A median above this share of float32's is not called faster: within the noise of a good run."""
+_SHOWN = 5
+
+
+def derive_notes(content: ReportContent) -> tuple[str, ...]:
+    """Return the caller's notes, followed by what the results themselves call for."""
+    return (
+        *content.notes,
+        *_unchecked(content),
+        *_collapsed(content),
+        *_skipped(content),
+        *_doubts(content),
+        *_slow_int8(content),
+        *_made_otherwise(content),
+    )
+
+
+def _unchecked(content: ReportContent) -> list[str]:
+    if not content.artifacts:
+        return ["No artifacts were found, so there is nothing to judge."]
+    notes = []
+    if names := [row.name for row in content.artifacts if row.parity is None]:
+        why = "there is no test split" if not content.data.test else "parity was not run on it"
+        notes.append(f"Accuracy was not checked, because {why}: {_names(names, content)}.")
+    if names := [row.name for row in content.artifacts if row.bench is None]:
+        notes.append(f"Latency was not measured: {_names(names, content)}.")
+    return notes
+
+
+def _names(names: list[str], content: ReportContent) -> str:
+    return "every artifact" if len(names) == len(content.artifacts) else ", ".join(names)
+
+
+def _collapsed(content: ReportContent) -> list[str]:
+    collapsed = [(row.name, row.parity.collapse) for row in content.artifacts if row.parity]
+    return [f"{name} collapsed: {collapse}." for name, collapse in collapsed if collapse]
+
+
+def _skipped(content: ReportContent) -> list[str]:
+    skipped = content.data.skipped
+    if not skipped:
+        return []
+    shown = "; ".join(skipped[:_SHOWN])
+    rest = f"; and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
+    return [f"{units.plural(len(skipped), 'unreadable picture')} left out: {shown}{rest}."]
+
+
+def _doubts(content: ReportContent) -> tuple[str, ...]:
+    """What speaks against latencies, and how to measure better."""
+    return doubt_sentences(
+        [
+            (row.name, latency)
+            for row in content.artifacts
+            for latency in (row.bench.latencies if row.bench else ())
+        ]
+    )
+
+
+def _slow_int8(content: ReportContent) -> list[str]:
+    """Say which int8 artifacts are not faster than float32 in the same runtime, and why."""
+    slow = [
+        row.name
+        for row in content.artifacts
+        if row.sidecar.precision is Precision.INT8 and _not_faster(row, content.artifacts)
+    ]
+    if not slow:
+        return []
+    words = "is not faster" if len(slow) == 1 else "are not faster"
+    note = f"{', '.join(slow)} {words} than float32 in the same runtime on this machine"
+    features = content.machine.cpu_features if content.machine else ()
+    if not features or _has_int8_dot_product(features):
+        return [f"{note}."]
+    return [
+        f"{note}: its processor has no int8 dot product instructions (VNNI on x86, dotprod on "
+        "Arm). "
+        "Measure on the device: where it has them, int8 is usually faster."
+    ]
+
+
+def _not_faster(row: ArtifactRow, artifacts: tuple[ArtifactRow, ...]) -> bool:
+    for other in artifacts:
+        same_format = other.sidecar.format is row.sidecar.format
+        if same_format and other.sidecar.precision is Precision.FLOAT32:
+            mine, full = row.latency, other.latency
+            if mine is not None and full is not None and mine.runtime == full.runtime:
+                return _slower(mine, full)
+    return False
+
+
+def _slower(latency: Latency, full: Latency) -> bool:
+    return latency.p50_s > _FASTER * full.p50_s
+
+
+def _made_otherwise(content: ReportContent) -> list[str]:
+    names = made_otherwise(content)
+    if not names:
+        return []
+    was = "was" if len(names) == 1 else "were"
+    return [
+        f"What is said of the quantization is not about {', '.join(names)}, which {was} made from "
+        "other calibration pictures or by another method. Run `resnet-edge export` with "
+        f"{', '.join(names)} among the formats to make all of them alike."
+    ]
+
+
+def _has_int8_dot_product(features: tuple[str, ...]) -> bool:
+    return any("vnni" in name or name in ("asimddp", "dotprod", "i8mm") for name in features)

@@ -1,0 +1,56 @@
+"""What is up to date: a step whose inputs and outputs are as they were is not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.json_records import read_record, write_record
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a step was given and what it wrote."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    """SHA-256 by path relative to the build folder."""
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of the parts' representations, in hexadecimal."""
+    return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
+
+
+def version_of(package: str) -> str:
+    """Return the installed version of ``package``; ``not installed`` where it is missing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:
+    """Whether ``step`` ran with these inputs and its outputs are untouched."""
+    try:
+        stamp = read_record(Stamp, _path(out, step), ResnetEdgeError)
+    except ResnetEdgeError:  # never ran, or was cut short: run it
+        return False
+    return stamp.inputs == inputs and all(
+        (out / name).exists() and hash_path(out / name) == sha256
+        for name, sha256 in stamp.outputs.items()
+    )
+
+
+def write_stamp(out: Path, step: str, inputs: dict[str, str], outputs: tuple[Path, ...]) -> None:
+    """Remember that ``step`` made ``outputs`` from ``inputs``."""
+    hashes = {path.relative_to(out).as_posix(): hash_path(path) for path in outputs}
+    write_record(_path(out, step), Stamp(inputs, hashes))
+
+
+def _path(out: Path, step: str) -> Path:
+    return out / "cache" / f"{step}.stamp.json"

@@ -1,0 +1,116 @@
+"""A device that is a folder: ``ssh`` and ``scp`` on the PATH that run everything here."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_edge.devices.ssh.connection import Ssh
+from resnet_edge.devices.ssh.session import Session
+
+# As sshd does: the words behind the host, joined by spaces, go to the user's shell. The file `drop`
+# in the home cuts the connection at the first line that contains its text.
+SSH = """
+import os, subprocess, sys
+home, words = os.environ["FAKE_HOME"], sys.argv[1:]
+with open(os.environ["FAKE_LOG"], "a") as log:
+    print("ssh", *words[: words.index("--") + 2], file=log)
+process = subprocess.Popen(
+    ["sh", "-c", " ".join(words[words.index("--") + 2 :])],
+    stdout=subprocess.PIPE, cwd=home, env={**os.environ, "HOME": home},
+)
+drop = os.path.join(home, "drop")
+print("a start-up file says hello", flush=True)
+for line in process.stdout:
+    if os.path.exists(drop) and open(drop).read() in line.decode():
+        process.stdout.close()
+        sys.stderr.write("client_loop: send disconnect: Broken pipe\\r\\n")
+        sys.exit(255)
+    sys.stdout.buffer.write(line)
+    sys.stdout.flush()
+sys.exit(process.wait())
+"""
+
+SCP = """
+import os, shutil, sys
+home, words = os.environ["FAKE_HOME"], sys.argv[1:]
+with open(os.environ["FAKE_LOG"], "a") as log:
+    print("scp", *words, file=log)
+def place(word):
+    return word if word.startswith("/") else os.path.join(home, word.partition(":")[2])
+try:
+    shutil.copyfile(*map(place, words[-2:]))
+except OSError as problem:
+    sys.exit(f"scp: {problem.strerror}")
+"""
+
+RUNNER = """
+import json, sys, time
+words = sys.argv[1:]
+if words[0] == "info":
+    print("ONNX:         no runtime for onnx files is here; run `pip install onnxruntime`")
+    sys.exit()
+print("words", json.dumps(words[3:]), file=sys.stderr, flush=True)
+print("a table")
+if "--fail" in words:
+    sys.exit("error: numpy is not installed; expected 1.21 or later; run `pip install numpy`")
+if "--usage" in words:
+    print("error: --threads: got '0'", file=sys.stderr)
+    sys.exit(2)
+if "--crash" in words:
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+if "--long" in words:
+    time.sleep(600)
+print("measuring", file=sys.stderr, flush=True)
+time.sleep(4 if "--wait" in words else 0.5)
+with open(words[2], "w") as out:
+    out.write('{"measured": true}')
+print("last", end="", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The device's home, with a name that a shell would take apart."""
+    programs, folder = tmp_path / "bin", tmp_path / "ho me';$(touch gone)\" &"
+    programs.mkdir()
+    folder.mkdir()
+    for name, source in (("ssh", SSH), ("scp", SCP)):
+        (programs / name).write_text(f"#!{sys.executable}\n{source}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    monkeypatch.setenv("FAKE_HOME", str(folder))
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    return folder
+
+
+@pytest.fixture
+def calls(home: Path) -> Callable[[], list[str]]:
+    """The programs' command lines so far."""
+    return lambda: (home.parent / "log").read_text().splitlines()
+
+
+@pytest.fixture
+def small_bundle(tmp_path: Path) -> Path:
+    """An archive that behaves as a bundle does, in half a second and without NumPy."""
+    path = tmp_path / "resnet-edge-device.pyz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__main__.py", RUNNER)
+    return path
+
+
+@pytest.fixture
+def session(small_bundle: Path, recorder) -> Callable[..., Session]:
+    """A session with these options of ``run``."""
+    sha256 = hashlib.sha256(small_bundle.read_bytes()).hexdigest()
+
+    def make(*words: str, python: str = sys.executable, host: str = "me@device") -> Session:
+        return Session(Ssh(host), small_bundle, sha256, python, words, recorder)
+
+    return make

@@ -1,0 +1,114 @@
+"""Integer artifacts from one quantization: levels, processors, layers in float, the search."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converters.quantization.choices import Level, RangeMethod, Target
+from resnet_edge.errors import ArtifactError, ModelError, UsageError
+from resnet_edge.exporting.quantization_result import QuantizationResult
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.sidecar import load_artifact
+from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.options import Options, QuantizationOptions, parse_formats
+from resnet_edge.steps.export import export
+
+
+def with_quantization(options: Options, formats: str, **chosen: object) -> Options:
+    return replace(
+        options,
+        formats=parse_formats(formats),
+        quantization=QuantizationOptions(**chosen),  # type: ignore[arg-type]
+    )
+
+
+def findings(options: Options, name: str) -> dict[str, str]:
+    return load_artifact(options.layout.artifacts / name).sidecar.findings
+
+
+def test_the_default_says_what_it_found(edge_build: Path):
+    sidecar = load_artifact(edge_build / "artifacts" / "int8.tflite").sidecar
+    assert sidecar.calibration is not None
+    assert sidecar.calibration.method == "equalized"
+    assert sidecar.findings["equalisation"].startswith("strength 0.")
+    result = read_record(
+        QuantizationResult, edge_build / "results" / "quantization.json", ArtifactError
+    )
+    assert result.model_sha256 == sidecar.model_sha256
+    assert sum(row.share for row in result.layers) == pytest.approx(1)
+    assert {"conv1_conv", "predictions"} & {row.layer for row in result.layers} or result.layers
+    assert result.trials == ()
+
+
+def test_another_level_makes_integer_artifacts_anew(options: Options):
+    before = hash_path(options.layout.artifacts / "int8.tflite")
+    fast = with_quantization(
+        options, "int8.tflite", level=Level.FAST, range_method=RangeMethod.PERCENTILE
+    )
+    assert export(fast).rebuilt == ("int8.tflite",)
+    sidecar = load_artifact(options.layout.artifacts / "int8.tflite").sidecar
+    assert sidecar.sha256 != before
+    assert sidecar.calibration is not None
+    assert sidecar.calibration.method == "fast; percentile ranges"
+    assert sidecar.findings == {}
+    assert export(fast).rebuilt == ()
+
+
+def test_processors_with_the_same_weights_share_a_quantization(options: Options, recorder):
+    names = "int8.tflite,int8.onnx"
+    export(with_quantization(options, names))
+    arm = with_quantization(options, names, onnx_target=Target.ARM)
+    assert export(arm).rebuilt == ("int8.tflite", "int8.onnx")  # all 8 bits, in both
+    kept = sorted(options.layout.cache.glob("quantization-*.npz"))
+    vnni = with_quantization(options, names, onnx_target=Target.VNNI)
+    assert export(vnni, None, recorder).rebuilt == ("int8.onnx",)
+    assert findings(options, "int8.onnx")["processor"].startswith("vnni: U8S8 with full 8-bit")
+    assert sorted(options.layout.cache.glob("quantization-*.npz")) == kept
+    assert [text for text in recorder.said if text.endswith("written")] == ["int8.onnx written"]
+
+
+def test_int8_onnx_alone_gets_its_quantization(options: Options):
+    for path in options.layout.cache.glob("quantization-*.npz"):
+        path.unlink()
+    assert export(with_quantization(options, "int8.onnx")).rebuilt == ("int8.onnx",)
+    assert "simulated SQNR" in findings(options, "int8.onnx")
+
+
+def test_layers_in_float_are_named(options: Options):
+    chosen = with_quantization(options, "int8.tflite", keep_float=("*5c*", "*conv5_block3*"))
+    with pytest.raises(ModelError) as caught:
+        export(chosen)
+    message = str(caught.value)
+    assert message.startswith("--keep-float: no layer fits '")
+    assert "expected globs of Keras names: " in message
+    name = message.rpartition(": ")[2].split(", ")[-2]
+    export(with_quantization(options, "int8.tflite", keep_float=(name,)))
+    assert findings(options, "int8.tflite")["layers in float"] == name
+
+
+def test_the_search_writes_its_trials_down(options: Options, recorder):
+    chosen = with_quantization(options, "int8.tflite", budget_minutes=0.001)
+    export(chosen, None, recorder)
+    result = read_record(QuantizationResult, options.layout.quantization, ArtifactError)
+    first = result.trials[0]
+    assert (first.layer, first.float_layers) == ("", ())
+    assert 0 <= first.agreement <= 1
+    assert first.bytes > 0
+    assert first.latency_s > 0
+    assert result.method == "equalized; search of 0.001 minutes"
+
+
+def test_wrong_usage():
+    with pytest.raises(UsageError, match=r"^--quantization-budget: got -1; expected minutes, 0 o"):
+        QuantizationOptions(budget_minutes=-1)
+    with pytest.raises(UsageError, match=r"^--quantization-budget: got nan; expected minutes, 0 o"):
+        QuantizationOptions(budget_minutes=float("nan"))
+    with pytest.raises(UsageError) as caught:
+        QuantizationOptions(range_method=RangeMethod.MSE)
+    assert str(caught.value) == (
+        "--range-method mse: --quantization equalized chooses ranges by the answers; pass "
+        "--quantization fast with it"
+    )

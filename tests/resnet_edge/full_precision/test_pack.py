@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet_edge.errors import ReferenceFileError, UsageError
+from resnet_edge.full_precision.compute import Questions
+from resnet_edge.full_precision.compute import pack as reference_pack
+from resnet_edge.full_precision.compute import runner as reference_runner
+from resnet_edge.full_precision.pack import PackInfo, open_pack, write_pack
+from resnet_edge.ondevice.reference_file import read_reference
+
+AGAIN = r"copy it again, or make it again with `resnet-edge reference --pack`$"
+QUICK = ("--min-seconds", "0.05", "--min-queries", "3", "--batches", "1,2")
+
+
+@pytest.fixture(scope="session")
+def questions(plain_model: Path) -> Questions:
+    from resnet_edge.ondevice.files import hash_path
+
+    return Questions(
+        model_sha256=hash_path(plain_model),
+        preprocessing="unit",
+        labels=("blue", "green", "röd"),
+        pictures=("blue/0.png", "röd/1.png"),
+        hashes=("0" * 64, "1" * 64),
+        classes=(0, 2),
+        versions={"pillow": "12", "resnet-edge": "0.1.0"},
+    )
+
+
+@pytest.fixture(scope="session")
+def packed(plain_model: Path, questions: Questions, tmp_path_factory) -> Path:
+    """A pack of two pictures. Not to be changed."""
+    folder = tmp_path_factory.mktemp("pack")
+    np.save(folder / "pixels.npy", pixels_by_hand())
+    info = write_pack(folder / "p.pyz", plain_model, questions, folder / "pixels.npy")
+    assert info.questions == questions
+    assert info.size == (32, 32)
+    return folder / "p.pyz"
+
+
+def pixels_by_hand() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (2, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def pack(packed: Path, tmp_path: Path) -> Path:
+    """A copy, to be changed."""
+    return Path(shutil.copy(packed, tmp_path / "p.pyz"))
+
+
+@pytest.fixture
+def change(pack: Path) -> Callable[[str, Callable[[bytes], bytes | None]], Path]:
+    """Replace a member of the pack, so that the archive itself is whole; None removes it."""
+
+    def replace(name: str, by: Callable[[bytes], bytes | None]) -> Path:
+        with zipfile.ZipFile(pack) as archive:
+            content = {member: archive.read(member) for member in archive.namelist()}
+        with zipfile.ZipFile(pack, "w") as archive:
+            for member, data in content.items():
+                new = by(data) if member == name else data
+                if new is not None:
+                    archive.writestr(member, new)
+        return pack
+
+    return replace
+
+
+def test_it_comes_back(pack, plain_model, questions, tmp_path):
+    (tmp_path / "in").mkdir()
+    opened = open_pack(pack, tmp_path / "in")
+    assert opened.questions == questions
+    assert (opened.pixels == pixels_by_hand()).all()
+    assert opened.model.read_bytes() == plain_model.read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.9999])
+def test_truncated(pack, tmp_path, share):
+    data = pack.read_bytes()
+    pack.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ReferenceFileError, match=rf"p.pyz: not a pack, or damaged \(.*\); {AGAIN}"):
+        open_pack(pack, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "model.keras", "pack.json"])
+def test_a_byte_that_fell_over(pack, tmp_path, name):
+    with zipfile.ZipFile(pack) as archive:
+        member = archive.getinfo(name)
+    data = bytearray(pack.read_bytes())
+    data[member.header_offset + 30 + len(name) + member.compress_size // 2] ^= 0xFF
+    pack.write_bytes(data)
+    with pytest.raises(ReferenceFileError, match=AGAIN):
+        open_pack(pack, tmp_path)
+
+
+def test_changed_with_a_zip_tool(change, tmp_path):
+    for name, words in (
+        ("model.keras", "its model is not the one that was packed"),
+        ("pixels.npy", "its pixels are not those that were packed"),
+    ):
+        with pytest.raises(ReferenceFileError, match=rf"p.pyz: {words}; {AGAIN}"):
+            open_pack(change(name, lambda data: data[:-1] + bytes([data[-1] ^ 1])), tmp_path)
+        change(name, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def test_of_another_version_or_without_a_member(change, tmp_path):
+    pack = change("pack.json", lambda data: data.replace(b'"schema": 1', b'"schema": 9'))
+    with pytest.raises(ReferenceFileError, match=rf"p.pyz: schema 9; expected 1; {AGAIN}"):
+        open_pack(pack, tmp_path)
+    with pytest.raises(
+        ReferenceFileError, match=rf"not a pack, or damaged \(.*pack.json.*\); {AGAIN}"
+    ):
+        open_pack(change("pack.json", lambda _: None), tmp_path)
+
+
+def test_too_much_for_one_file(packed, plain_model, questions, tmp_path, monkeypatch):
+    np.save(tmp_path / "pixels.npy", pixels_by_hand())
+    monkeypatch.setattr(reference_pack, "MAX_BYTES", 1 << 10)
+    with pytest.raises(UsageError) as caught:
+        write_pack(tmp_path / "q.pyz", plain_model, questions, tmp_path / "pixels.npy")
+    assert str(caught.value).startswith("--pack: model and 2 decoded pictures have 0.0 GiB; expect")
+    assert str(caught.value).endswith("pass fewer pictures with --test")
+    assert not (tmp_path / "q.pyz").exists()
+
+
+NEITHER = """
+import runpy, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("typer", "PIL", "jinja2", "onnx", "matplotlib"):
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Missing())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run(pack: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Where nothing of this repository's other needs is installed, and not in its folder."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", NEITHER, str(pack), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=pack.parent,
+        env={**environment, "TF_CPP_MIN_LOG_LEVEL": "2", **variables},
+        check=False,
+    )
+
+
+def test_it_answers_with_keras_and_numpy_alone(pack, plain_model, questions):
+    import keras
+
+    done = run(pack, "--out", "r.npz", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("put it into the build with: resnet-edge reference --from r.npz\n")
+    assert "float32 proven: known matrix products " in done.stderr
+    found = read_reference(pack.parent / "r.npz")
+    model = keras.saving.load_model(plain_model)
+    expected = keras.ops.convert_to_numpy(model(pixels_by_hand().astype(np.float32) / 255))
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    info = found.info
+    assert (info.labels, info.hashes, info.model_sha256) == (
+        *(questions.labels, questions.hashes),
+        questions.model_sha256,
+    )
+    assert found.classes.tolist() == [0, 2]
+    assert [measured.batch for measured in info.throughput] == [1, 2]
+    assert info.versions["pillow"] == "12"  # of what decoded, not of what answered
+    assert info.host
+    assert not info.adopted
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("abacus", 2, "error: KERAS_BACKEND: got abacus; expected one of tensorflow, jax, torch\n"),
+        ("jax", 1, "error: KERAS_BACKEND: jax is not installed; run `pip install 'jax[cuda12]'`"),
+    ],
+)
+def test_a_backend_that_is_not_here(pack, name, code, words):
+    from importlib.util import find_spec
+
+    if find_spec(name) is not None:
+        pytest.skip(f"{name} is installed")
+    done = run(pack, "--out", "r.npz", KERAS_BACKEND=name)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(words)
+    assert not (pack.parent / "r.npz").exists()
+
+
+def test_a_damaged_pack_answers_nothing(change, capsys, tmp_path):
+    pack = change("pixels.npy", lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    assert reference_runner.main(["--out", str(tmp_path / "r.npz")], pack) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {pack}: its pixels are not those that were packed; ")
+    assert not (tmp_path / "r.npz").exists()
+    pack.write_bytes(pack.read_bytes()[:-100])
+    done = run(pack, "--out", "r.npz")  # Python itself refuses it
+    assert done.returncode != 0
+    assert not (tmp_path / "r.npz").exists()
+
+
+def test_unforeseen_errors_and_ctrl_c(pack, capsys, monkeypatch, tmp_path):
+    from resnet_edge.full_precision.compute import compute as full_precision
+
+    def fail(error: BaseException) -> int:
+        monkeypatch.setattr(
+            full_precision, "answer_questions", lambda *_: (_ for _ in ()).throw(error)
+        )
+        return reference_runner.main(["--out", str(tmp_path / "r.npz")], pack)
+
+    assert fail(RuntimeError("CUDA error: device lost")) == 1
+    assert capsys.readouterr().err == (
+        "error: RuntimeError: CUDA error: device lost; run again with --debug for the traceback\n"
+    )
+    assert fail(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "interrupted; nothing was written\n"
+    assert not (tmp_path / "r.npz").exists()
+
+
+def test_what_it_says_of_itself_is_a_record(packed, questions, tmp_path):
+    with zipfile.ZipFile(packed) as archive:
+        text = archive.read("pack.json").decode()
+    assert "röd" in text
+    assert isinstance(PackInfo(questions, (1, 1), "").schema, int)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet_edge.errors import ReferenceFileError
+from resnet_edge.ondevice.measurements import Latency
+from resnet_edge.ondevice.reference_file import (
+    Reference,
+    ReferenceInfo,
+    check_model,
+    read_reference,
+    write_reference,
+)
+
+AGAIN = r"make it again with `resnet-edge reference`"
+
+
+def make_reference(pictures: int = 4) -> Reference:
+    info = ReferenceInfo(
+        model_sha256="ab" * 32,
+        device="CPU: no GPU was found (test)",
+        backend="tensorflow 1",
+        dtype="float32",
+        preprocessing="caffe",
+        labels=("cat", "dög"),
+        pictures=tuple(f"cat/{i}.png" for i in range(pictures)),
+        hashes=tuple(f"{i:064}" for i in range(pictures)),
+        latency=Latency("Keras", 1, (0.1, 0.2), 0.3, 0.4, 5, 6),
+        versions={"keras": "3"},
+    )
+    probabilities = np.full((pictures, 2), 0.5, np.float32)
+    return Reference(info, probabilities, np.zeros((pictures, 2)), np.zeros(pictures, np.int64))
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    write_reference(tmp_path / "reference.npz", make_reference())
+    return tmp_path / "reference.npz"
+
+
+@pytest.mark.parametrize("pictures", [0, 4])
+def test_it_comes_back(tmp_path, pictures):
+    reference = make_reference(pictures)
+    write_reference(tmp_path / "r.npz", reference)
+    found = read_reference(tmp_path / "r.npz")
+    assert found.info == reference.info
+    assert (found.probabilities == reference.probabilities).all()
+    assert found.probabilities.dtype == np.float32
+    assert (found.logits.dtype, found.classes.dtype) == (np.float64, np.int64)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(ReferenceFileError, match=r"r.npz: no such file; make it with `resnet-edge"):
+        read_reference(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.95])
+def test_truncated(written, share):
+    data = written.read_bytes()
+    written.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(ReferenceFileError, match=rf"not a reference file \(.*\); {AGAIN}"):
+        read_reference(written)
+
+
+def test_other_files(written):
+    np.save(written.with_suffix(".npy"), np.zeros(3))
+    written.with_suffix(".npy").rename(written)
+    with pytest.raises(ReferenceFileError, match=rf"not a reference file \(.*\); {AGAIN}"):
+        read_reference(written)
+    np.savez(written, other=np.zeros(3))
+    with pytest.raises(ReferenceFileError, match=rf"not a reference file \(.*info.*\); {AGAIN}"):
+        read_reference(written)
+    np.savez(written, info=np.frombuffer(b"{nonsense", np.uint8))
+    with pytest.raises(ReferenceFileError, match=rf"not a reference file \(.*\); {AGAIN}"):
+        read_reference(written)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("/tmp/never"),))
+
+
+def test_pickles_are_never_opened(written, monkeypatch):
+    def explode(*_: object, **__: object) -> None:
+        raise AssertionError("a pickle was opened")
+
+    np.savez(written, info=np.array([Bomb()], dtype=object))
+    monkeypatch.setattr(pickle, "load", explode)
+    monkeypatch.setattr(pickle, "loads", explode)
+    with pytest.raises(ReferenceFileError, match=r"not a reference file \(Object arrays cannot"):
+        read_reference(written)
+
+
+def test_of_another_version(tmp_path):
+    reference = make_reference()
+    newer = dataclasses.replace(reference.info, schema=99)
+    write_reference(tmp_path / "r.npz", dataclasses.replace(reference, info=newer))
+    with pytest.raises(ReferenceFileError) as caught:
+        read_reference(tmp_path / "r.npz")
+    assert str(caught.value) == (
+        f"{tmp_path}/r.npz: written by a newer resnet-edge (schema 99; this one reads 1); "
+        "update resnet-edge"
+    )
+
+
+def test_arrays_that_do_not_fit_together():
+    reference = make_reference()
+    with pytest.raises(ReferenceFileError, match=rf"shape \(4, 3\); expected \(4, 2\); {AGAIN}"):
+        dataclasses.replace(reference, probabilities=np.zeros((4, 3), np.float32))
+    with pytest.raises(ReferenceFileError, match=rf"reference: 3 classes for 4 pictures; {AGAIN}"):
+        dataclasses.replace(reference, classes=np.zeros(3, np.int64))
+
+
+def test_of_another_model():
+    check_model(make_reference(), "ab" * 32, "int8.tflite")
+    with pytest.raises(ReferenceFileError) as caught:
+        check_model(make_reference(), "cd" * 32, "int8.tflite")
+    assert str(caught.value) == (
+        "reference is of model abababababababab…, int8.tflite is of cdcdcdcdcdcdcdcd…; "
+        "make it again with `resnet-edge reference`"
+    )
