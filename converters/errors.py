@@ -5,8 +5,8 @@
     ├── ModelConversionError     the model: no such operator in the format, or values that are NaN
     └── IntermediateFileError    a file of an earlier step: missing, damaged or of another model
 
-Only the three subclasses are raised. A message says what was got, what was expected, and what to do.
-This module imports nothing.
+Only the three subclasses are raised. A message says what was got, what was expected, and what to
+do. This module imports nothing.
 """
 
 from __future__ import annotations
