@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.errors import ConversionError
+from converters.errors import ChoiceError, ConversionError
 from converters.quantization.calibrated import (
     Calibrated,
     Figures,
@@ -51,7 +51,7 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
-            raise ConversionError(
+            raise ChoiceError(
                 f"range method {self.range_method} with level {self.level}: only level fast takes "
                 "one; the others choose ranges by the answers"
             )
@@ -81,8 +81,8 @@ def calibrate(
         progress: Called with stage, done, total and the figures so far in words.
 
     Raises:
-        ConversionError: Too few pictures, activations that are not finite, a name to keep in float
-            that no layer has, or an operator that cannot be simulated.
+        ChoiceError: Too few pictures, or a name to keep in float that no layer has.
+        ConversionError: Activations are not finite, or an operator cannot be simulated.
     """
     check_pictures(pictures, method)
     network = read_network(float32, layers)
@@ -114,14 +114,12 @@ def check_pictures(pictures: np.ndarray, method: Method) -> None:
     """Refuse too few calibration pictures.
 
     Raises:
-        ConversionError: There are none, or fewer than ``FEWEST_PICTURES`` and that is not accepted.
+        ChoiceError: There are none, or fewer than ``FEWEST_PICTURES`` and that is not accepted.
     """
     if not len(pictures):
-        raise ConversionError(
-            "calibration: no pictures; expected at least one; pass --calibration DIR"
-        )
+        raise ChoiceError("calibration: no pictures; expected at least one; pass --calibration DIR")
     if len(pictures) < FEWEST_PICTURES and not method.few_pictures:
-        raise ConversionError(
+        raise ChoiceError(
             f"calibration: {len(pictures)} pictures; expected at least {FEWEST_PICTURES}: ranges "
             "of fewer say little about other pictures; add some, or pass --few-pictures"
         )
@@ -131,14 +129,14 @@ def operations_of(network: Network, patterns: Collection[str]) -> frozenset[int]
     """Operators of the layers whose names fit the globs, by index.
 
     Raises:
-        ConversionError: A glob fits no layer.
+        ChoiceError: A glob fits no layer.
     """
     found = set()
     for pattern in patterns:
         fitting = [op.index for op in network.operations if fnmatch.fnmatch(op.layer, pattern)]
         if not fitting:
             names = ", ".join(dict.fromkeys(op.layer for op in network.weighted))
-            raise ConversionError(
+            raise ChoiceError(
                 f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: {names}"
             )
         found.update(fitting)

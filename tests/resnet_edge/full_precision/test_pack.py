@@ -224,7 +224,8 @@ def test_unforeseen_errors_and_ctrl_c(pack, capsys, monkeypatch, tmp_path):
 
     assert fail(RuntimeError("CUDA error: device lost")) == 1
     assert capsys.readouterr().err == (
-        "error: RuntimeError: CUDA error: device lost; run again with --debug for the traceback\n"
+        "error: internal error: RuntimeError: CUDA error: device lost; "
+        "run again with --debug and report the traceback\n"
     )
     assert fail(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "interrupted; nothing was written\n"
