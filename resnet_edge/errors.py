@@ -20,7 +20,9 @@
 `translate` turns every other error into one of these:
 
     converters.errors.ConversionError   ModelError
-    └── converters.errors.ChoiceError   UsageError
+    ├── RequestError                    UsageError
+    ├── ModelConversionError            ModelError
+    └── IntermediateFileError           ArtifactError
     OSError, a full disk for instance   OutputError
     MemoryError                         OutOfMemoryError
     KeyboardInterrupt                   StoppedError, also where an ImportError hides it
@@ -31,8 +33,6 @@ standard library only.
 """
 
 from __future__ import annotations
-
-import sys
 
 
 class ResnetEdgeError(Exception):
@@ -105,6 +105,14 @@ class InternalError(ResnetEdgeError):
     """A defect of resnet-edge: an error that nobody expected."""
 
 
+_OF_CONVERTERS = {
+    "RequestError": UsageError,
+    "ModelConversionError": ModelError,
+    "IntermediateFileError": ArtifactError,
+    "ConversionError": ModelError,
+}
+
+
 def translate(problem: BaseException) -> ResnetEdgeError:
     """Return an error of this tree for any error.
 
@@ -115,12 +123,9 @@ def translate(problem: BaseException) -> ResnetEdgeError:
         return StoppedError("interrupted; run the same command again to go on")
     if isinstance(problem, ResnetEdgeError):
         return problem
-    # A device has no converters; where they raised something they are imported already.
-    converters = sys.modules.get("converters.errors")
-    if converters is not None and isinstance(problem, converters.ChoiceError):
-        return UsageError(str(problem))
-    if converters is not None and isinstance(problem, converters.ConversionError):
-        return ModelError(str(problem))
+    for kind in type(problem).__mro__:  # by name: a device has no converters to import
+        if kind.__module__ == "converters.errors":
+            return _OF_CONVERTERS[kind.__name__](str(problem))
     if isinstance(problem, OSError):
         place = f"{problem.filename}: " if problem.filename else ""
         refused = problem.strerror or problem

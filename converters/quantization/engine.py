@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.errors import ChoiceError, ConversionError
+from converters.errors import IntermediateFileError, RequestError
 from converters.quantization.calibrated import (
     Calibrated,
     Figures,
@@ -51,7 +51,7 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
-            raise ChoiceError(
+            raise RequestError(
                 f"range method {self.range_method} with level {self.level}: only level fast takes "
                 "one; the others choose ranges by the answers"
             )
@@ -81,8 +81,8 @@ def calibrate(
         progress: Called with stage, done, total and the figures so far in words.
 
     Raises:
-        ChoiceError: Too few pictures, or a name to keep in float that no layer has.
-        ConversionError: Activations are not finite, or an operator cannot be simulated.
+        ConversionError: Too few pictures, activations that are not finite, a name to keep in float
+            that no layer has, or an operator that cannot be simulated.
     """
     check_pictures(pictures, method)
     network = read_network(float32, layers)
@@ -114,12 +114,14 @@ def check_pictures(pictures: np.ndarray, method: Method) -> None:
     """Refuse too few calibration pictures.
 
     Raises:
-        ChoiceError: There are none, or fewer than ``FEWEST_PICTURES`` and that is not accepted.
+        RequestError: There are none, or fewer than ``FEWEST_PICTURES`` without ``few_pictures``.
     """
     if not len(pictures):
-        raise ChoiceError("calibration: no pictures; expected at least one; pass --calibration DIR")
+        raise RequestError(
+            "calibration: no pictures; expected at least one; pass --calibration DIR"
+        )
     if len(pictures) < FEWEST_PICTURES and not method.few_pictures:
-        raise ChoiceError(
+        raise RequestError(
             f"calibration: {len(pictures)} pictures; expected at least {FEWEST_PICTURES}: ranges "
             "of fewer say little about other pictures; add some, or pass --few-pictures"
         )
@@ -129,14 +131,14 @@ def operations_of(network: Network, patterns: Collection[str]) -> frozenset[int]
     """Operators of the layers whose names fit the globs, by index.
 
     Raises:
-        ChoiceError: A glob fits no layer.
+        RequestError: A glob matches no layer.
     """
     found = set()
     for pattern in patterns:
         fitting = [op.index for op in network.operations if fnmatch.fnmatch(op.layer, pattern)]
         if not fitting:
             names = ", ".join(dict.fromkeys(op.layer for op in network.weighted))
-            raise ChoiceError(
+            raise RequestError(
                 f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: {names}"
             )
         found.update(fitting)
@@ -210,7 +212,7 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
     """Read what ``save_calibrated`` wrote: the float file and its quantization.
 
     Raises:
-        ConversionError: The file is missing or damaged.
+        IntermediateFileError: The file is missing or damaged.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -227,7 +229,7 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
                     means[i] = arrays[f"aim_{i}"]
             aim = Aim(means, arrays["aim_logits"]) if "aim_logits" in arrays else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise ConversionError(
+        raise IntermediateFileError(
             f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
         ) from problem
     ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}

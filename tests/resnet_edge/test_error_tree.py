@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from converters.errors import ChoiceError, ConversionError
+from converters.errors import (
+    ConversionError,
+    IntermediateFileError,
+    ModelConversionError,
+    RequestError,
+)
 from resnet_edge import errors
 from resnet_edge.errors import (
+    ArtifactError,
     InternalError,
     ModelError,
     OutOfMemoryError,
@@ -60,8 +66,10 @@ def test_no_other_module_defines_an_error():
     ("problem", "kind", "message"),
     [
         (PictureError("a.jpg: empty"), PictureError, "a.jpg: empty"),
-        (ConversionError("no softmax"), ModelError, "no softmax"),
-        (ChoiceError("--keep-float: no layer fits"), UsageError, "--keep-float: no layer fits"),
+        (ModelConversionError("no softmax"), ModelError, "no softmax"),
+        (RequestError("--keep-float: no layer fits"), UsageError, "--keep-float: no layer fits"),
+        (IntermediateFileError("damaged"), ArtifactError, "damaged"),
+        (ConversionError("not made"), ModelError, "not made"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/x/y"),
             OutputError,
