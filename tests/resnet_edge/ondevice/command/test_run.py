@@ -205,7 +205,7 @@ def test_arrays_that_are_no_pictures(run_bundle, bundle_path: Path, tmp_path: Pa
 
 SABOTAGE = """
 import os, signal, sys
-if "resnet_edge.{module}" in " ".join(sys.orig_argv) and "int8.tflite" in " ".join(sys.orig_argv):
+if ".{module}" in " ".join(sys.orig_argv) and "int8.tflite" in " ".join(sys.orig_argv):
     {deed}
 """
 
