@@ -30,6 +30,7 @@ from resnet_edge.ondevice.measurements import (
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
 from resnet_edge.training.settings import TrainingSettings
 
+FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
 RUNTIMES = {Format.TFLITE: "LiteRT", Format.ONNX: "onnxruntime", Format.SAVED_MODEL: "TensorFlow"}
 NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was given")
 
@@ -181,9 +182,6 @@ def unmeasured(measured_build: Layout) -> Callable[[str], Layout]:
     return forget
 
 
-BUILT_FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
-
-
 @pytest.fixture(scope="session")
 def options_for(edge_photos: Path, edge_model: Path) -> Callable[[Path], Options]:
     """The same as the arguments that the build in tests/conftest.py was made with."""
@@ -194,7 +192,7 @@ def options_for(edge_photos: Path, edge_model: Path) -> Callable[[Path], Options
             data=DataOptions(edge_photos),
             model=ModelOptions(str(edge_model)),
             training=TrainingSettings(epochs=30, learning_rate=0.2, augment=False),
-            formats=parse_formats(BUILT_FORMATS),
+            formats=parse_formats(FORMATS),
             bench=BenchOptions(LatencySpec(0.05, 8), (1,)),
         )
 

@@ -172,7 +172,7 @@ torch.cuda = N(
     get_device_name=lambda _: "NVIDIA A10",
 )
 sys.modules["torch"] = torch
-from resnet_edge import backend
+from resnet_edge.full_precision import backend
 
 found = backend._prepare_torch()
 assert found.name == "NVIDIA A10", found
