@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.ondevice.latency.cpu_state import Conditions, CoreClock
 from resnet_edge.ondevice.measurements import GateResult, Interval, Provider, Throughput, Verdict
-from resnet_edge.reporting import report_json
+from resnet_edge.reporting.report_json import report_json
 
 ARTIFACT_KEYS = {
     "name", "format", "precision", "quantization", "bytes", "sha256", "runtime", "top1", "top5",

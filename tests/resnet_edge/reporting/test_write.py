@@ -4,7 +4,8 @@ import json
 import pytest
 
 from resnet_edge.errors import OutputError
-from resnet_edge.reporting import report_json, write_report
+from resnet_edge.reporting.report_json import report_json
+from resnet_edge.reporting.write import write_report
 
 
 def test_writes_three_files(content, tmp_path):
