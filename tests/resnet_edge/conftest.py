@@ -16,6 +16,7 @@ from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, write_sidecar
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.latency.bench import bench_path
+from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
@@ -27,7 +28,10 @@ from resnet_edge.ondevice.measurements import (
     Verdict,
 )
 from resnet_edge.ondevice.runtimes import kinds
+from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.training.settings import TrainingSettings
 
+FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
 RUNTIMES = {format_: kinds.runtimes_for(format_)[0].name for format_ in Format}
 NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was given")
 
@@ -175,3 +179,26 @@ def unmeasured(measured_build: Layout) -> Callable[[str], Layout]:
         return measured_build
 
     return forget
+
+
+@pytest.fixture(scope="session")
+def options_for(edge_photos: Path, edge_model: Path) -> Callable[[Path], Options]:
+    """The same as the arguments that the build in tests/conftest.py was made with."""
+
+    def make(out: Path) -> Options:
+        return Options(
+            out=out,
+            data=DataOptions(edge_photos),
+            model=ModelOptions(str(edge_model)),
+            training=TrainingSettings(epochs=30, learning_rate=0.2, augment=False),
+            formats=parse_formats(FORMATS),
+            bench=BenchOptions(LatencySpec(0.05, 8), (1,)),
+        )
+
+    return make
+
+
+@pytest.fixture
+def options(options_for: Callable[[Path], Options], build: Path) -> Options:
+    """For the copy of the finished build."""
+    return options_for(build)
