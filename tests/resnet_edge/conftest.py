@@ -27,21 +27,20 @@ from resnet_edge.ondevice.measurements import (
     ParityResult,
     Verdict,
 )
+from resnet_edge.ondevice.runtimes import kinds
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
 from resnet_edge.training.settings import TrainingSettings
 
 FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
-RUNTIMES = {Format.TFLITE: "LiteRT", Format.ONNX: "onnxruntime", Format.SAVED_MODEL: "TensorFlow"}
+RUNTIMES = {format_: kinds.runtimes_for(format_)[0].name for format_ in Format}
 NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was given")
 
 
 @pytest.fixture(autouse=True)
 def one_runtime_for_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optional second runtime changes what is measured: tests that are about it say so."""
-    from resnet_edge.ondevice.runtimes import installed
-
-    present = installed._present
-    monkeypatch.setattr(installed, "_present", lambda name: name != "openvino" and present(name))
+    rows = tuple(kind for kind in kinds.RUNTIME_KINDS if kind.name != "OpenVINO")
+    monkeypatch.setattr(kinds, "RUNTIME_KINDS", rows)
 
 
 def hand_latency(
