@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TOOLS  := $(VENV)/.tools
+# Bytecode is written when a module is first imported, not for all ten thousand files at once.
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile
+LOCK   := $(BIN)/uv pip compile --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 # What `make export` and the stages below are told. Empty means the command's own default.
 DATA ?=
@@ -71,29 +76,37 @@ report: $(READY) ## OUT/report.html, report.md, report.json
 bundle: $(READY) ## OUT/resnet-edge-device.pyz: artifacts, runner and test pictures for a device
 	@$(COMMAND) bundle $(INTO) $(call option,formats,$(FORMATS))
 
-install: $(READY) ## Make .venv with the locked packages
+install: $(TOOLS) ## Make .venv with the locked packages, those of the tests as well
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"error: Python {v.major}.{v.minor} found; 3.11 to 3.13 is needed; run make PYTHON=python3.11")'
-	@echo 'installing the locked packages into $(VENV) (about 3 GB; a minute or two)'
+	@echo 'installing the locked packages into $(VENV) (about 2.5 GB; about a minute, once); the steps'
+	@echo 'after it say how long they take: with the embedded digits about 3 minutes on two fast cores'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TOOLS): $(READY) requirements-dev.lock
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@# Now, because the tests turn a warning of a first compilation into an error.
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 bench-peers: .venv-peers/.ready ## Make .venv-peers: NNCF and OpenVINO, for benchmarks/quantization.py
 
 .venv-peers/.ready: requirements-peers.lock
 	@$(PYTHON) -m venv --clear .venv-peers
-	@.venv-peers/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $<
+	@.venv-peers/bin/python -m pip install --disable-pip-version-check --quiet --no-compile \
+		--require-hashes -r $<
 	@touch $@
 
-check: $(READY) ## Format, lint, types
+check: $(TOOLS) ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY) ## Format and mend what can be mended
+format: $(TOOLS) ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -103,26 +116,22 @@ test: check ## Checks and tests: offline, no GPU, under 15 minutes on 2 cores
 test-all: check ## All tests, also the slow ones at real size and in real runtimes
 	$(BIN)/pytest -m ''
 
-test-gpu: $(READY) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
+test-gpu: $(TOOLS) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
 	$(BIN)/pytest -m gpu
 
-test-arm64: $(READY) ## The bundle in every runtime on an emulated Arm processor (needs x86, apt, network)
+test-arm64: $(TOOLS) ## The bundle in every runtime on an emulated Arm processor (needs x86, apt, network)
 	RESNET_EDGE_REQUIRE_ARM64=1 $(BIN)/pytest -m '' tests/resnet_edge/ondevice/command/test_arm64.py
 
 lock: $(READY) ## Pin all packages anew in the requirements*.lock files
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-		--output-file requirements.lock
-	$(BIN)/uv pip compile --group tflite-runtime --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-		--output-file requirements-tflite-runtime.lock
+	$(PIP) uv
+	$(LOCK) --universal pyproject.toml --output-file requirements.lock
+	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["dev"], sep="\n")' \
+		| $(LOCK) --universal - --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group tflite-runtime --output-file requirements-tflite-runtime.lock
 	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["peers"], sep="\n")' \
-		| $(BIN)/uv pip compile - --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-		--output-file requirements-peers.lock
+		| $(LOCK) --universal - --output-file requirements-peers.lock
 
-wheel: $(READY) ## Build the wheel into dist/
+wheel: $(TOOLS) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was built, .venv included

@@ -1,39 +1,121 @@
-"""Wall time and peak memory of the embedded default, from photos to report, and of a second run.
+"""Wall time and peak memory of `make export` in a fresh clone, and of a second run.
 
     python benchmarks/default_run.py
+    python benchmarks/default_run.py --json first-run.json
 
-It runs `resnet-edge run --min-seconds 1`, as `make export` does, in a temporary folder, and sums
-the memory of all its processes once a second (proportional set size: shared pages count once).
-Linux only.
+It clones this repository into a temporary folder, where there is no `.venv`, and runs `make export`
+there with an empty home folder, then once more. So it measures what a newcomer waits for: the
+installation too. The memory of all processes is summed once a second (proportional set size:
+shared pages count once). Linux only; the clone holds what is committed.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import json
+import os
+import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from process_cost import measure
+from process_cost import Cost, measure
+
+ROOT = Path(__file__).resolve().parent.parent
+VNNI = {"avx512_vnni", "avx_vnni", "asimddp"}
+"""Flags of `/proc/cpuinfo`: integer dot products, which make int8 files faster."""
+PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """What a newcomer waits for."""
+
+    machine: str
+    commit: str
+    install_s: float
+    steps_s: dict[str, float]
+    all_s: float
+    peak_gib: float
+    second_s: float
+    versions: dict[str, str]
 
 
 def main() -> int:
-    """Run twice and print what each took."""
+    """Clone, run twice, and print what each took."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--out", type=Path, help="build folder to keep; default: a temporary one")
-    out = parser.parse_args().out
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--python", default="python3", help="the Python that makes .venv")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = out or Path(scratch) / "build"
-        command = [sys.executable, "-m", "resnet_edge", "run", "--out", str(folder)]
-        command += ["--min-seconds", "1"]
-        first, second = measure(command), measure(command)
-    print(
-        f"machine: {platform.processor() or platform.machine()}, Python {platform.python_version()}"
+        clone = Path(scratch) / "resnet-edge"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        environment = new_home(Path(scratch) / "home")
+        make = ["make", "-C", str(clone), f"PYTHON={arguments.python}", "export"]
+        started = time.time()
+        first = measure(make, environment)
+        if first.status:
+            return first.status
+        second = measure(make, environment)
+        run = describe(clone, started, first, second)
+    print_run(run)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(asdict(run), indent=1) + "\n")
+    return second.status
+
+
+def new_home(home: Path) -> dict[str, str]:
+    """Return an environment with an empty home folder and no way back to this one's packages."""
+    home.mkdir()
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+
+
+def describe(clone: Path, started: float, first: Cost, second: Cost) -> FirstRun:
+    """Gather the figures; `.venv/.ready` is written when the installation ends."""
+    steps = json.loads((clone / "build/cache/step-times.json").read_text())["seconds"]
+    code = (
+        "import importlib.metadata as m, json, sys; "
+        "print(json.dumps({p: m.version(p) for p in sys.argv[1:]}))"
     )
-    for title, cost in (("first run", first), ("nothing changed", second)):
-        print(f"{title}: {cost.wall_s:.1f} s, peak memory {cost.peak_bytes / 2**30:.2f} GiB")
-    return first.status or second.status
+    python = clone / ".venv/bin/python"
+    versions = subprocess.check_output([python, "-c", code, *PACKAGES], text=True)
+    commit = subprocess.check_output(["git", "-C", clone, "rev-parse", "--short", "HEAD"], text=True)
+    return FirstRun(
+        machine=machine(),
+        commit=commit.strip(),
+        install_s=(clone / ".venv/.ready").stat().st_mtime - started,
+        steps_s=steps,
+        all_s=first.wall_s,
+        peak_gib=first.peak_bytes / 2**30,
+        second_s=second.wall_s,
+        versions=json.loads(versions),
+    )
+
+
+def machine() -> str:
+    """Name the processor, its cores and whether it has integer dot products."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    values = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    flags = set(values.get("flags", values.get("Features", "")).split())
+    found = sorted(flags & VNNI)
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{values.get('model name', 'unknown processor')}, {cores} cores, "
+        f"{'AVX-512, ' if 'avx512f' in flags else ''}{', '.join(found) or 'no VNNI'}"
+    )
+
+
+def print_run(run: FirstRun) -> None:
+    """Print a line for each part."""
+    print(f"machine: {run.machine}; commit {run.commit}, Python {sys.version.split()[0]}")
+    print(", ".join(f"{name} {version}" for name, version in run.versions.items()))
+    for name, seconds in {"install": run.install_s, **run.steps_s}.items():
+        print(f"{name:10} {seconds:6.1f} s")
+    print(f"first run: {run.all_s:.1f} s in all, peak memory {run.peak_gib:.2f} GiB")
+    print(f"nothing changed: {run.second_s:.1f} s")
 
 
 if __name__ == "__main__":

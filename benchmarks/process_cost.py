@@ -20,10 +20,15 @@ class Cost:
     """Proportional set size, sampled: pages that processes share count once."""
 
 
-def measure(command: list[str]) -> Cost:
-    """Run a command, sampling the memory of its whole process tree."""
+def measure(command: list[str], environment: dict[str, str] | None = None) -> Cost:
+    """Run a command, sampling the memory of its whole process tree.
+
+    Args:
+        command: The program and its arguments.
+        environment: Its environment; None takes this process's.
+    """
     started = time.perf_counter()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, env=environment)
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(map(proportional_bytes, tree(process.pid))))

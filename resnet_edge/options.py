@@ -25,6 +25,9 @@ EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "d
 SMALL_IMAGE_SIZE = 64
 """Default side without pretrained weights: a whole network trains on a laptop in minutes."""
 
+TINY_IMAGE_SIZE = 32
+"""Default side without pretrained weights where no picture is larger; ResNet50's smallest."""
+
 CALIBRATION_COUNT = 200
 """Default number of calibration pictures (see ``resnet_edge.data.calibration``)."""
 

@@ -65,8 +65,8 @@ Split = Annotated[
 ImageSize = Annotated[
     int | None,
     typer.Option(
-        help="Side of the input in pixels. Default: 64 without weights, 224 with ImageNet's, a "
-        ".keras file's own.",
+        help="Side of the input in pixels. Default: a .keras file's own, 224 with other weights, "
+        "64 without weights, and 32 where no picture is larger than that.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -116,8 +116,14 @@ Epochs = Annotated[
         rich_help_panel=_TRAIN,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(help="Pictures a step.", rich_help_panel=_TRAIN)]
-LearningRate = Annotated[float, typer.Option(help="AdamW's peak rate.", rich_help_panel=_TRAIN)]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Pictures a step; default: by phase.", rich_help_panel=_TRAIN),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="AdamW's peak rate; default: by phase.", rich_help_panel=_TRAIN),
+]
 WeightDecay = Annotated[
     float, typer.Option(help="AdamW's decoupled weight decay.", rich_help_panel=_TRAIN)
 ]

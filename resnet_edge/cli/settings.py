@@ -20,8 +20,8 @@ from resnet_edge.training.settings import TrainingSettings
 def training_settings(
     *,
     epochs: int | None,
-    batch_size: int,
-    learning_rate: float,
+    batch_size: int | None,
+    learning_rate: float | None,
     weight_decay: float,
     label_smoothing: float,
     dropout: float,

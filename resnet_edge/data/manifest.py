@@ -53,6 +53,7 @@ class _ManifestFile:
     validation: tuple[_Entry, ...]
     test: tuple[_Entry, ...]
     dropped: tuple[_Entry, ...]
+    size_reason: str = ""
     schema: int = MANIFEST_VERSION
 
 
@@ -64,6 +65,7 @@ def write_manifest(
     fit: Fit,
     *,
     test: Dataset | None = None,
+    size_reason: str = "",
 ) -> None:
     """Write ``dataset.json``.
 
@@ -74,6 +76,7 @@ def write_manifest(
         size: Height and width in pixels.
         fit: How pictures are brought to that size.
         test: The separate test set that ``split`` was made with.
+        size_reason: Why it is this size, in words.
 
     Raises:
         OutputError: It cannot be written.
@@ -89,6 +92,7 @@ def write_manifest(
         validation=_entries(split.validation),
         test=_entries(split.test),
         dropped=_entries(split.dropped),
+        size_reason=size_reason,
     )
     write_record(path, record)
 

@@ -35,7 +35,7 @@ from resnet_edge.model.matching import (
     sort_layers,
 )
 from resnet_edge.model.model_file import read_model_info
-from resnet_edge.model.resnet50 import Padding, resnet50
+from resnet_edge.model.resnet50 import Padding, resnet50, start_as_shortcuts
 from resnet_edge.model.weight_files import read_weight_file
 
 __all__ = [
@@ -141,7 +141,9 @@ def build_model(
     """
     wanted = _Wanted(input_shape, classes, padding, width, dropout, weight_decay)
     if weights == "none":
-        return LoadedModel(wanted.resnet50(), "random (no pretrained weights)", None, ())
+        model = wanted.resnet50()
+        start_as_shortcuts(model)
+        return LoadedModel(model, "random (no pretrained weights)", None, ())
     if weights == "imagenet":
         if width != 1 or input_shape[2] != 3:
             raise UsageError(

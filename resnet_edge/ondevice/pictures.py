@@ -108,6 +108,21 @@ def check_bytes(data: bytes, name: str) -> None:
     _decode(data, name)
 
 
+def longer_side(data: bytes, name: str) -> int:
+    """Return a picture's width or height in pixels, whichever is more, by its header.
+
+    Raises:
+        PictureError: It is not a picture, or its header is damaged.
+    """
+    kind, opener = _recognise(data, name)
+    try:
+        return max(opener(BytesIO(data)).size)
+    except Exception as problem:  # as in _decode
+        raise PictureError(
+            f"{name}: damaged {kind} ({problem}); expected a whole file; copy it again{ADVICE}"
+        ) from problem
+
+
 def read_picture(path: Path, name: str) -> bytes:
     """Read a picture file whole.
 

@@ -37,6 +37,11 @@ class Photos:
     split: Split
 
     @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All that were not left out."""
+        return self.dataset.pictures + (self.test.pictures if self.test else ())
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """Unreadable pictures that were left out, with the reason."""
         return self.dataset.skipped + (self.test.skipped if self.test else ())

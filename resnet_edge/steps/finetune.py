@@ -14,7 +14,7 @@ from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
+from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import (
     Photos,
     check_calibration,
@@ -23,6 +23,7 @@ from resnet_edge.steps.choose_pictures import (
     labels_of,
     load_photos,
 )
+from resnet_edge.steps.image_size import choose_image_size
 from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 from resnet_edge.training.record import Epoch, TrainingRecord
 
@@ -56,7 +57,8 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     display = display or Silent()
     layout = options.layout
     photos = load_photos(options.data, layout.cache, display)
-    size = image_size(options)
+    chosen = choose_image_size(options, photos.pictures)
+    size = chosen.side
     inputs = _inputs(options, photos, size)
     calibration = choose_pictures(
         options.calibration,
@@ -74,6 +76,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         (size, size),
         options.data.fit,
         test=photos.test,
+        size_reason=chosen.reason,
     )
     split = photos.split
     display.say(
@@ -81,6 +84,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         f"{len(split.test)} test; "
         f"{len(calibration.pictures)} of the {calibration.source} calibrate"
     )
+    display.say(f"pictures at {size}x{size}: {chosen.reason}")
     if is_current(options.out, "finetune", inputs):
         display.say(f"{layout.model} is up to date")
         return Finetuned(
@@ -94,21 +98,6 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     record = _train(options, photos, size, display)
     write_stamp(options.out, "finetune", inputs, (layout.model, layout.training))
     return Finetuned(layout.model, record, rebuilt=True)
-
-
-def image_size(options: Options) -> int:
-    """Side of the pictures in pixels: as asked for, else what fits the weights."""
-    if options.data.image_size is not None:
-        return options.data.image_size
-    weights = options.model.weights
-    if weights == "none":
-        return SMALL_IMAGE_SIZE
-    if weights.endswith(".keras") and Path(weights).exists():
-        from resnet_edge.model.classifiers import picture_size
-
-        if size := picture_size(Path(weights)):
-            return size[0]
-    return PRETRAINED_IMAGE_SIZE
 
 
 def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from resnet_edge import units
 from resnet_edge.display import Display, Silent
 from resnet_edge.options import Options
 from resnet_edge.steps.bench import measure_latency
 from resnet_edge.steps.bundle import bundle_formats, make_bundle
 from resnet_edge.steps.export import export
 from resnet_edge.steps.parity import check_parity
+from resnet_edge.steps.progress_plan import PlannedStep, ProgressPlan
 from resnet_edge.steps.report import Reported, make_report
+from resnet_edge.steps.step_estimates import estimate_steps
 from resnet_edge.steps.step_worker import run_apart
 
 
@@ -33,20 +36,56 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     Raises:
         ResnetEdgeError: A step failed; what was finished before it stays and is not done again.
     """
-    display = display or Silent()
-    done = {
-        "finetune": run_apart("finetune", options, display),
-        "export": bool(export(options, None, display).rebuilt),
-        "reference": run_apart("reference", options, display),
-        "parity": check_parity(options, display).rebuilt,
-        "bench": measure_latency(options, display).rebuilt,
-    }
-    report = make_report(options, display)
-    if names := bundle_formats(options.formats):
-        done["bundle"] = make_bundle(replace(options, formats=names), display).rebuilt
+    shown = display or Silent()
+    for_devices = bundle_formats(options.formats)
+    plan = ProgressPlan(
+        display=shown,
+        steps=plan_steps(options, bundled=bool(for_devices)),
+        times=options.layout.cache / "step-times.json",
+        estimate=lambda: estimate_steps(options),
+        made_before=options.layout.artifacts.exists(),
+    )
+    done: dict[str, bool] = {}
+    with plan.step("finetune"):
+        done["finetune"] = run_apart("finetune", options, plan)
+    with plan.step("export"):
+        done["export"] = bool(export(options, None, plan).rebuilt)
+    with plan.step("reference"):
+        done["reference"] = run_apart("reference", options, plan)
+    with plan.step("parity"):
+        done["parity"] = check_parity(options, plan).rebuilt
+    with plan.step("bench"):
+        done["bench"] = measure_latency(options, plan).rebuilt
+    with plan.step("report"):
+        report = make_report(options, plan)
+    if for_devices:
+        with plan.step("bundle"):
+            done["bundle"] = make_bundle(replace(options, formats=for_devices), plan).rebuilt
     else:
-        display.say("no bundle: saved_model alone was made, which devices do not run")
+        shown.say("no bundle: saved_model alone was made, which devices do not run")
     rebuilt = tuple(step for step, was in done.items() if was)
+    plan.remember((*rebuilt, "report"))
     if not rebuilt:
-        display.say("nothing has changed: nothing was rebuilt")
+        shown.say("nothing has changed: nothing was rebuilt")
+    shown.say(plan.summary())
     return RunResult(report, rebuilt)
+
+
+def plan_steps(options: Options, *, bundled: bool) -> tuple[PlannedStep, ...]:
+    """Name the steps of a run in order, each with what it does.
+
+    Args:
+        options: What the run was told.
+        bundled: True if files are made that devices run.
+    """
+    files = units.plural(len(options.formats), "file")
+    steps = (
+        PlannedStep("finetune", "train the network"),
+        PlannedStep("export", files),
+        PlannedStep("reference", "full-precision answers and latency"),
+        PlannedStep("parity", f"{files} against the reference"),
+        PlannedStep("bench", f"latency of {files}"),
+        PlannedStep("report", "the measurements on one page"),
+        PlannedStep("bundle", "one file for a device"),
+    )
+    return steps if bundled else steps[:-1]

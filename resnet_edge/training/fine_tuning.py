@@ -61,7 +61,7 @@ def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
 def _unfreeze(job: Job, state: Checkpoint) -> Outcome:
     """Train the last stages; where no epoch is better than the head's best, that one stays."""
     phase = job.picture_phase(
-        "unfreeze", UNFREEZE_EPOCHS, job.settings.learning_rate * UNFREEZE_RATE
+        "unfreeze", UNFREEZE_EPOCHS, job.learning_rate * UNFREEZE_RATE
     )
     if not state.progress.done:
         state = replace(state, best=read_variables(phase.variables))
@@ -80,7 +80,7 @@ def _head_phase(
         model=job.network.head,
         epochs=job.settings.epochs or HEAD_EPOCHS,
         steps=job.steps,
-        learning_rate=job.settings.learning_rate * HEAD_RATE,
+        learning_rate=job.learning_rate * HEAD_RATE,
         # Keras' loop over steps fails in TensorFlow where a strategy mirrors variables.
         steps_at_once=job.steps if replicas == 1 else 1,
         stream=FeatureStream(

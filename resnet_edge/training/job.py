@@ -18,7 +18,13 @@ from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.network import Network
 from resnet_edge.training.phase import OnEpoch, OnStep, Phase, run_phase
 from resnet_edge.training.seeds import derived_seed
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.settings import (
+    SCRATCH_BATCH,
+    SCRATCH_RATE,
+    TRANSFER_BATCH,
+    TRANSFER_RATE,
+    TrainingSettings,
+)
 from resnet_edge.training.stream import INFERENCE_BATCH, picture_batches, with_targets
 
 CHECKPOINT_NAME = "training-checkpoint.zip"
@@ -64,7 +70,13 @@ class Job:
     @property
     def batch_size(self) -> int:
         """Pictures in a training batch."""
-        return min(self.settings.batch_size, len(self.train))
+        asked = self.settings.batch_size or (SCRATCH_BATCH if self.scratch else TRANSFER_BATCH)
+        return min(asked, len(self.train))
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak rate of a whole network; heads and unfrozen stages take a share of it."""
+        return self.settings.learning_rate or (SCRATCH_RATE if self.scratch else TRANSFER_RATE)
 
     @property
     def steps(self) -> int:

@@ -70,7 +70,7 @@ def run_phase(
         state: Where to begin: at the phase's start, or after an epoch of an interrupted run.
         path: The checkpoint file, written after each epoch.
         on_epoch: Called after each epoch's checkpoint.
-        on_step: Called with step, steps of the epoch and mean loss so far.
+        on_step: Called with step and steps of the phase, and the epoch's mean loss so far.
 
     Returns:
         The state at the end.
@@ -90,7 +90,7 @@ def run_phase(
         seed = derived_seed(settings.seed, phase.name, number)
         reseed_layers(phase.model, seed)
         started = time.perf_counter()
-        watcher.epoch = number
+        watcher.epoch, watcher.steps_before = number, state.progress.done * phase.steps
         fitted = phase.model.fit(
             phase.stream(seed), verbose=0, callbacks=[watcher], shuffle=False
         ).history
@@ -206,10 +206,13 @@ class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no 
         self._phase = phase
         self._on_step = on_step
         self.epoch = 0
+        self.steps_before = 0
+        """Of the phase's earlier epochs."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Look at the running mean of the loss, which stays NaN once it is."""
         loss = float((logs or {})["loss"])
         _check_finite(loss, self._phase.name, self.epoch)
         if self._on_step is not None:
-            self._on_step(batch + 1, self._phase.steps, loss)
+            steps = self._phase.epochs * self._phase.steps
+            self._on_step(self.steps_before + batch + 1, steps, loss)

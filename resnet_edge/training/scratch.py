@@ -37,7 +37,7 @@ def train_scratch(job: Job, resumed: Checkpoint | None) -> Outcome:
     """
     train_all(job.network)
     follow_faster(job.network.model)
-    phase = job.picture_phase("scratch", SCRATCH_EPOCHS, job.settings.learning_rate)
+    phase = job.picture_phase("scratch", SCRATCH_EPOCHS, job.learning_rate)
     if job.steps < FEW_STEPS:
         phase = replace(phase, settle=_take_statistics(job))
     return outcome(job.run(phase, resumed or job.start("scratch")), phase)

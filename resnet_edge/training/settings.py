@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SCRATCH_EPOCHS = 12
+SCRATCH_EPOCHS = 8
 """Enough for 98 % on 1,000 handwritten digits from random weights (docs: benchmarks)."""
 HEAD_EPOCHS = 20
 UNFREEZE_EPOCHS = 10
+SCRATCH_BATCH = 32
+TRANSFER_BATCH = 16
+"""For a new head and unfrozen stages."""
+SCRATCH_RATE = 2e-3
+TRANSFER_RATE = 1e-3
+"""For a new head and unfrozen stages."""
 STAGES = 4
 
 
@@ -22,9 +28,11 @@ class TrainingSettings:
 
     epochs: int | None = None
     """Passes over the pictures, in each phase. None takes the phase's default."""
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    """AdamW's peak rate for a whole network. A head trains at 0.3 of it, unfrozen stages at 0.1."""
+    batch_size: int | None = None
+    """Pictures in a training batch. None takes 32 for a whole network, else 16."""
+    learning_rate: float | None = None
+    """AdamW's peak rate for a whole network; a head trains at 0.3 of it, unfrozen stages at 0.1.
+    None takes 0.002 for a whole network, else 0.001."""
     weight_decay: float = 0.05
     """AdamW's decoupled decay of kernels (not of biases or batch normalization). 0.05 as in
     ConvNeXt, https://arxiv.org/abs/2201.03545."""
@@ -50,16 +58,17 @@ class TrainingSettings:
     """Whether every class counts alike, however many pictures it has."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "patience", "views"):
-            _expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        if self.epochs is not None:
-            _expect("epochs", self.epochs, self.epochs >= 1, "at least 1")
-        _expect(
-            "learning_rate",
-            self.learning_rate,
-            0 < self.learning_rate < math.inf,
-            "a finite number above 0",
-        )
+        for name in ("epochs", "batch_size", "patience", "views"):
+            value = getattr(self, name)
+            if value is not None:
+                _expect(name, value, value >= 1, "at least 1")
+        if self.learning_rate is not None:
+            _expect(
+                "learning_rate",
+                self.learning_rate,
+                0 < self.learning_rate < math.inf,
+                "a finite number above 0",
+            )
         _expect(
             "weight_decay",
             self.weight_decay,

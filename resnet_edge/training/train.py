@@ -68,8 +68,8 @@ def train_classifier(
         scratch: Whether the weights are random, so that all of them have to be trained.
         work: Folder for cached features and the checkpoint of an interrupted run.
         on_epoch: Called after each epoch.
-        on_step: Called with step, steps of the epoch and mean loss so far; for a head once an
-            epoch.
+        on_step: Called with step and steps of the phase, and the epoch's mean loss so far; for a
+            head once an epoch. Training may end before the last step.
         on_features: Called with the pictures whose features are done, and with all of them.
 
     Returns:

@@ -9,7 +9,7 @@ import pytest
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.model_file import read_model_info
 from resnet_edge.options import DataOptions, ModelOptions, Options
-from resnet_edge.steps.finetune import finetune, image_size
+from resnet_edge.steps.finetune import finetune
 from resnet_edge.training.settings import TrainingSettings
 
 SHORT = TrainingSettings(epochs=2, augment=False)
@@ -50,8 +50,9 @@ def test_it_says_what_it_does_and_assumes(short: Options, plain_model: Path, rec
         "pass --preprocessing if it is another"
     ]
     assert recorder.said[0].endswith("of the training split calibrate")
-    assert recorder.said[1] == "plain.keras is a network of its own (plain); kept as it is"
-    assert [text.split(":")[0] for text in recorder.said[2:]] == [
+    assert recorder.said[1] == "pictures at 32x32: what plain.keras is fixed to"
+    assert recorder.said[2] == "plain.keras is a network of its own (plain); kept as it is"
+    assert [text.split(":")[0] for text in recorder.said[3:]] == [
         "epoch   1 (head)",
         "epoch   2 (head)",
     ]
@@ -82,15 +83,6 @@ def test_damaged_outputs_are_made_again(options: Options):
     assert not finetune(replace(options, training=SHORT)).rebuilt
     options.layout.training.unlink()
     assert finetune(replace(options, training=SHORT)).rebuilt
-
-
-def test_picture_size_fits_the_weights(edge_model: Path):
-    assert image_size(Options()) == 64
-    assert image_size(Options(model=ModelOptions("imagenet"))) == 224
-    assert image_size(Options(model=ModelOptions("x.h5"))) == 224
-    assert image_size(Options(model=ModelOptions(str(edge_model)))) == 32
-    explicit = Options(data=DataOptions(image_size=96), model=ModelOptions("imagenet"))
-    assert image_size(explicit) == 96
 
 
 def test_another_backend_is_refused(short: Options, monkeypatch):

@@ -1,0 +1,60 @@
+"""The side that pictures are brought to: as asked for, else by the weights and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.data.dataset import Picture
+from resnet_edge.ondevice.pictures import longer_side, read_picture
+from resnet_edge.options import (
+    PRETRAINED_IMAGE_SIZE,
+    SMALL_IMAGE_SIZE,
+    TINY_IMAGE_SIZE,
+    Options,
+)
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """A side and the reason for it."""
+
+    side: int
+    """In pixels."""
+    reason: str
+    """For people and for ``dataset.json``."""
+
+
+def choose_image_size(options: Options, pictures: Iterable[Picture]) -> ImageSize:
+    """Choose the side of the network's input.
+
+    Without weights it is 64, and 32 where no picture is larger than that: pixels that a picture
+    does not have teach nothing and cost time. With weights it is what they were trained at.
+
+    Args:
+        options: The side asked for, and the weights.
+        pictures: All of them. They are read up to the first that is larger than 32 pixels.
+
+    Raises:
+        PictureError: A picture's header is damaged.
+    """
+    weights = options.model.weights
+    if options.data.image_size is not None:
+        return ImageSize(options.data.image_size, "as asked for with --image-size")
+    if weights == "none":
+        if all(_side(picture) <= TINY_IMAGE_SIZE for picture in pictures):
+            return ImageSize(
+                TINY_IMAGE_SIZE, f"no picture is larger than {TINY_IMAGE_SIZE} pixels a side"
+            )
+        return ImageSize(SMALL_IMAGE_SIZE, "the default without pretrained weights")
+    if weights.endswith(".keras") and Path(weights).exists():
+        from resnet_edge.model.classifiers import picture_size
+
+        if size := picture_size(Path(weights)):
+            return ImageSize(size[0], f"what {Path(weights).name} is fixed to")
+    return ImageSize(PRETRAINED_IMAGE_SIZE, "the default with pretrained weights")
+
+
+def _side(picture: Picture) -> int:
+    return longer_side(read_picture(picture.path, picture.name), picture.name)

@@ -1,0 +1,65 @@
+"""About how long the steps of a run take on this machine, before they have run here once.
+
+The yardstick is the training: it has measured how long a picture takes. What does not depend on
+pictures is counted in process starts and files, with figures of the benchmark machine
+(``docs/benchmarks.md``).
+"""
+
+from __future__ import annotations
+
+from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.data.manifest import read_manifest
+from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.latency.bench import default_threads
+from resnet_edge.options import Options
+from resnet_edge.training.record import TrainingRecord
+
+START_S = 6.0
+"""Start of a process with TensorFlow and a network in it."""
+RUNTIME_START_S = 1.5
+"""Start of a process with a small runtime, and its warm-up."""
+FILE_S = 3.0
+"""Making one file, of ResNet50."""
+WRITING_S = 3.0
+"""The report, or the bundle."""
+PASSES = 3
+"""Forward passes that a training step is worth: forward, and backward twice as much."""
+EXPORT_PASSES = 10
+"""Forward passes of a calibration picture while the quantized files are made and checked."""
+
+
+def estimate_steps(options: Options) -> dict[str, float]:
+    """Return the seconds of each step after training, where there is a training to go by.
+
+    Without one, as with a frozen backbone whose features were cached, pictures count nothing.
+    """
+    pass_s, tested = _picture_s(options), _test_pictures(options)
+    files = len(options.formats)
+    seconds, threads = options.bench.spec.min_seconds, options.bench.threads or default_threads()
+    calibrated = options.calibration.calibration_count or 200
+    return {
+        "export": START_S + FILE_S * files + calibrated * EXPORT_PASSES * pass_s,
+        "reference": START_S + tested * pass_s + 4 * seconds,
+        "parity": (RUNTIME_START_S + tested * pass_s) * files,
+        "bench": (RUNTIME_START_S + seconds) * files * len(threads),
+        "report": WRITING_S,
+        "bundle": WRITING_S,
+    }
+
+
+def _picture_s(options: Options) -> float:
+    """Seconds of one picture's forward pass, 0 where unknown."""
+    try:
+        record = read_record(TrainingRecord, options.layout.training, ResnetEdgeError)
+    except ResnetEdgeError:  # not trained yet
+        return 0.0
+    epochs = [epoch.seconds for epoch in record.history if epoch.phase != "head"]
+    pictures = PASSES * record.train_pictures + record.validation_pictures
+    return min(epochs) / pictures if epochs else 0.0
+
+
+def _test_pictures(options: Options) -> int:
+    try:
+        return len(read_manifest(options.layout.dataset).split.test)
+    except ResnetEdgeError:  # not split yet
+        return 0

@@ -1,0 +1,38 @@
+"""Estimates of the steps: larger where there is more to do, and there before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.options import BenchOptions, Options
+from resnet_edge.steps.run import plan_steps
+from resnet_edge.steps.step_estimates import estimate_steps
+
+AFTER_TRAINING = {"export", "reference", "parity", "bench", "report", "bundle"}
+
+
+def test_every_step_after_the_training_has_one(options: Options, tmp_path: Path):
+    names = {step.name for step in plan_steps(options, bundled=True)}
+    assert names == AFTER_TRAINING | {"finetune"}
+    for folder in (options.out, tmp_path / "nothing yet"):
+        estimates = estimate_steps(replace(options, out=folder))
+        assert set(estimates) == AFTER_TRAINING
+        assert all(seconds > 0 for seconds in estimates.values())
+
+
+def test_more_files_and_longer_measurements_take_longer(options: Options):
+    few = replace(options, formats=("fp32.tflite",))
+    many = replace(options, formats=("fp32.tflite", "int8.tflite", "fp32.onnx"))
+    for step in ("export", "parity", "bench"):
+        assert estimate_steps(few)[step] < estimate_steps(many)[step]
+    long = replace(few, bench=BenchOptions(spec=LatencySpec(min_seconds=100.0)))
+    assert estimate_steps(long)["bench"] > 100 > estimate_steps(few)["parity"]
+
+
+def test_no_bundle_is_planned_without_files_for_devices(options: Options):
+    steps = plan_steps(options, bundled=False)
+    assert [step.name for step in steps][-1] == "report"
+    one = plan_steps(replace(options, formats=("saved_model",)), bundled=False)
+    assert one[1].words == "1 file"
