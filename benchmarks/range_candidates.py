@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.quantization.ranges import Range
+from converters.quantization.tensor_range import Range
 
 BINS = 2048  # TensorRT's number (Migacz, "8-bit inference with TensorRT", GTC 2017)
 LEVELS = 256

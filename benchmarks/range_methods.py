@@ -106,8 +106,8 @@ def run(network: str) -> Iterator[Row]:
 
 def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
     """Make the float file of a network, then one file per count, seed and method."""
-    from converters.quantization.choices import Level, Target
-    from converters.quantization.engine import Method, calibrate
+    from converters.quantization.calibration import QuantizationSettings, calibrate
+    from converters.quantization.settings import Level, Target
     from converters.quantization.tflite import quantize_static
     from resnet_edge.ondevice.machine import available_cores
 
@@ -128,7 +128,7 @@ def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
             for seed in options.seeds:
                 pictures = pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
                 for level in (Level.FAST, Level.EQUALIZED):
-                    method = Method(level, grid=Target.AUTO.grid)
+                    method = QuantizationSettings(level, grid=Target.AUTO.grid)
                     found = calibrate(float32, pictures, method, threads=available_cores())
                     if level is not Level.FAST:
                         yield judge(count, seed, str(level), found)
@@ -143,10 +143,10 @@ def make_float_file(
     """Return the float32 file, the training pictures, the test pictures and the latter's labels."""
     import keras
 
-    from converters import tflite
     from converters.preprocessing import PREPROCESSINGS
     from converters.rewrites.fold_batch_norm import fold_batch_norm
     from converters.serving import serving_model
+    from converters.tflite import conversion as to_tflite
 
     beside = options.model.with_name("labels.txt")
     labels = tuple(beside.read_text().split()) if network == RESNET50 and beside.exists() else None
@@ -159,12 +159,12 @@ def make_float_file(
     if network != RESNET50:
         model, name = train(RECIPES[network], pool, classes), RECIPES[network].preprocessing
     serving = serving_model(fold_batch_norm(model).model, PREPROCESSINGS[name])
-    return tflite.convert_float32(serving), pool, test, truth
+    return to_tflite.convert_float32(serving), pool, test, truth
 
 
 def with_other_ranges(fast: Any, pictures: np.ndarray) -> dict[str, Any]:
     """Return a quantization of level `fast` with the ranges of every method."""
-    from converters.quantization.calibrated import share_ranges
+    from converters.quantization.equalized_level import share_ranges
     from converters.quantization.rounding import widened
 
     network = fast.network
@@ -181,8 +181,8 @@ def with_other_ranges(fast: Any, pictures: np.ndarray) -> dict[str, Any]:
 
 def look(network: Any, pictures: np.ndarray) -> dict[int, Seen]:
     """Run the pictures twice: for the extremes, then for the bins between them."""
-    from converters.quantization.forward import batches, constant_weights
-    from converters.quantization.forward import run as compute
+    from converters.quantization.tensorflow_execution import batches, constant_weights
+    from converters.quantization.tensorflow_execution import run as compute
 
     weights = constant_weights(network)
     lows: dict[int, list[np.ndarray]] = {}

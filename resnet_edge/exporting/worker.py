@@ -19,7 +19,7 @@ import keras
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, fold_into, optimize
+from converters.rewrites.all_rewrites import NECESSARY, REWRITES, Optimized, fold_into, optimize
 from converters.serving import serving_model
 from resnet_edge.errors import ArtifactError, OutputError, ResnetEdgeError, describe_os_error
 from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
@@ -122,11 +122,11 @@ def _write_saved_model(
 
 
 def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEvent], None]) -> None:
-    from converters import tflite
     from converters.quantization import tflite as quantize
+    from converters.tflite import conversion as to_tflite
 
     report(ExportEvent("fp32.tflite", "converting", 0, 0))
-    float32 = tflite.convert_float32(network.serving)
+    float32 = to_tflite.convert_float32(network.serving)
     return_freed_memory()
     quantized = None
     if not job.names or any(artifact_kind(name).calibrated for name in job.names):
@@ -154,37 +154,38 @@ def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEven
 
 def _complete_tflite(job: ExportJob, network: Network, name: str, data: bytes) -> bytes:
     """Give a TFLite file its names, its integer input and output, and its metadata."""
-    from converters import tflite_file
-    from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+    from converters.tflite import flatbuffer
+    from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 
     kind = artifact_kind(name)
-    model = tflite_file.read_flatbuffer(data)
+    model = flatbuffer.read_flatbuffer(data)
     if kind.input_dtype == "uint8":
-        tflite_file.use_uint8_input(model)
+        flatbuffer.use_uint8_input(model)
     if kind.output_dtype == "uint8":
-        tflite_file.use_uint8_output(model)
-    tflite_file.name_endpoints(model)
+        flatbuffer.use_uint8_output(model)
+    flatbuffer.name_endpoints(model)
     size = network.serving.input_shape[1:3]
     about = f"{DESCRIPTION} Quantization: {kind.quantization.value}."
     add_metadata_buffer(model, ClassifierMetadata(job.model_name, about, job.labels, size))
-    return append_labels(tflite_file.write_flatbuffer(model), job.labels)
+    return append_labels(flatbuffer.write_flatbuffer(model), job.labels)
 
 
 def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent], None]) -> None:
-    from converters import onnx, onnx_pooling
+    from converters.onnx import conversion as to_onnx
+    from converters.onnx import pool_padding
 
     report(ExportEvent("fp32.onnx", "converting", 0, 0))
-    float32 = onnx.convert_float32(network.serving)
+    float32 = to_onnx.convert_float32(network.serving)
     return_freed_memory()
-    if job.rewrites and onnx_pooling.merge_pool_padding(float32):
-        network = network.with_rewrite(onnx_pooling.NAME)
+    if job.rewrites and pool_padding.merge_pool_padding(float32):
+        network = network.with_rewrite(pool_padding.NAME)
     for name in job.names:
         found: dict[str, str] = {}
         match name:
             case "fp32.onnx":
                 model = float32
             case "fp16.onnx":
-                model = onnx.convert_float16(float32)
+                model = to_onnx.convert_float16(float32)
             case _:
                 from converters.quantization.onnx import quantize_int8
                 from resnet_edge.exporting import quantizing
@@ -193,10 +194,10 @@ def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent]
                 target = job.quantization.onnx_target
                 pictures = quantizing.calibration_pictures(job)
                 model = quantize_int8(float32, quantized.calibrated, pictures, target)
-                onnx.use_uint8_input(model)
+                to_onnx.use_uint8_input(model)
                 found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
-        onnx.add_metadata(model, _onnx_properties(job, name))
-        _write_file(job, network, name, onnx.serialize(model), report, found)
+        to_onnx.add_metadata(model, _onnx_properties(job, name))
+        _write_file(job, network, name, to_onnx.serialize(model), report, found)
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
