@@ -76,8 +76,8 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
     if level == "inputs":
         make_inputs(folder, count)
         return {}
-    from converters.quantization.calibration import QuantizationSettings, calibrate
-    from converters.quantization.settings import Level, RangeMethod, Target
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
     from converters.quantization.tflite import quantize_static
     from resnet_edge.ondevice.machine import available_cores
 

@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 
 from converters.onnx.conversion import serialize
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
-from converters.quantization.settings import Level, Target
+from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
 from converters.quantization.tflite_network import write_parameters
 from resnet_edge.ondevice.machine import available_cores
@@ -57,6 +57,6 @@ def quantize_ours(
     model = quantize_int8(float32, calibrated, pictures, Target.AUTO)
     made["int8.onnx"] = Made(serialize(model), shared + time.perf_counter() - started)
     if method.level is Level.EQUALIZED:
-        equalised = write_parameters(float32_tflite, calibrated.reference)
+        equalised = write_parameters(float32_tflite, calibrated.float_parameters)
         made["fp32.tflite, equalised"] = Made(equalised.data, shared)
     return made

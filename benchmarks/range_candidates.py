@@ -1,8 +1,7 @@
 """Ways to choose a tensor's range, as other tools have them; the product has min-max alone.
 
-Measured by `benchmarks/range_methods.py`. Each is a function of one tensor's values on the
-calibration pictures, given as a histogram, but for the moving average, which sees the extremes of one
-picture after the other.
+Measured by `benchmarks/range_methods.py`. Each takes one tensor's values on the calibration pictures:
+a histogram, and the extremes of one picture after the other.
 """
 
 from __future__ import annotations
@@ -81,8 +80,8 @@ def mse(seen: Seen) -> Range:
 def entropy(seen: Seen) -> Range:
     """Return the range whose quantized distribution diverges least from that of the values.
 
-    Migacz 2017: for each threshold, the values beyond it join the last bin of the reference. No range
-    is narrower than one bin per level.
+    Migacz 2017: for each threshold, the values beyond it join the last bin of the reference. No
+    range is narrower than one bin per level.
     """
     edges = seen.edges
     zero = int(np.searchsorted(edges, 0.0))
@@ -102,7 +101,7 @@ def entropy(seen: Seen) -> Range:
 
 
 def moving_average(seen: Seen) -> Range:
-    """Return the average of the pictures' extremes, later ones weighing more (Jacob et al. 2018)."""
+    """Return the exponential moving average of the extremes (Jacob et al. 2018)."""
     low, high = min(0.0, float(seen.lows[0])), max(0.0, float(seen.highs[0]))
     for one, other in zip(seen.lows[1:], seen.highs[1:], strict=True):
         low = MOMENTUM * low + (1 - MOMENTUM) * min(0.0, float(one))

@@ -1,11 +1,11 @@
 """Methods to choose activation ranges, against the product's levels `fast` and `equalized`.
 
     python benchmarks/range_methods.py
-    python benchmarks/range_methods.py --networks plain-cnn --counts 200 --seeds 0,1,2 --json rows.json
+    python benchmarks/range_methods.py --networks plain-cnn --counts 200 --json rows.json
 
 Networks: a trained ResNet50 (``--model``), and three small ones that are trained here first
-(`benchmarks/trained_networks.py`). For every count and seed, calibration pictures are drawn anew from
-the training pictures; every method gets the same ones, the same weights and the same float head.
+(`benchmarks/trained_networks.py`). For every count and seed, calibration pictures are drawn anew
+from the training pictures; every method gets the same ones, the same weights and the same head.
 Each `int8.tflite` then answers all pictures of ``val/`` in LiteRT, and is compared with the float
 file. A method wins where its worst seed beats the best seed of `fast` (min-max) and of `equalized`.
 """
@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from quantization import SHARED, comma_list, spread
@@ -32,9 +32,14 @@ from trained_networks import RECIPES, train
 
 from resnet_edge.ondevice.parity import metrics
 
+if TYPE_CHECKING:  # the process that measures nothing needs no TensorFlow
+    import tensorflow as tf
+
+    from converters.quantization.calibrated_network import CalibratedNetwork
+    from converters.quantization.tflite_network import Operation, TfliteNetwork
+
 RESNET50 = "resnet50"
 NETWORKS = (RESNET50, *RECIPES)
-LEVELS = ("equalized",)
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,8 @@ def run(network: str) -> Iterator[Row]:
 
 def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
     """Make the float file of a network, then one file per count, seed and method."""
-    from converters.quantization.calibration import QuantizationSettings, calibrate
-    from converters.quantization.settings import Level, Target
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import Level, QuantizationSettings, Target
     from converters.quantization.tflite import quantize_static
     from resnet_edge.ondevice.machine import available_cores
 
@@ -117,7 +122,7 @@ def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
         expected = answer(folder, float32, test)
         top1 = float(metrics.topk_hits(expected, truth, 1).mean())
 
-        def judge(count: int, seed: int, method: str, found: Any) -> Row:
+        def judge(count: int, seed: int, method: str, found: CalibratedNetwork) -> Row:
             data = quantize_static(float32, found.network, found.scheme, integer_only=False)
             answers = answer(folder, data, test)
             sqnr_db = metrics.compare_logits(expected, answers).sqnr_db
@@ -162,10 +167,12 @@ def make_float_file(
     return to_tflite.convert_float32(serving), pool, test, truth
 
 
-def with_other_ranges(fast: Any, pictures: np.ndarray) -> dict[str, Any]:
+def with_other_ranges(
+    fast: CalibratedNetwork, pictures: np.ndarray
+) -> dict[str, CalibratedNetwork]:
     """Return a quantization of level `fast` with the ranges of every method."""
-    from converters.quantization.equalized_level import share_ranges
     from converters.quantization.rounding import widened
+    from converters.quantization.scheme import share_ranges
 
     network = fast.network
     seen = look(network, pictures)
@@ -179,7 +186,7 @@ def with_other_ranges(fast: Any, pictures: np.ndarray) -> dict[str, Any]:
     return made
 
 
-def look(network: Any, pictures: np.ndarray) -> dict[int, Seen]:
+def look(network: TfliteNetwork, pictures: np.ndarray) -> dict[int, Seen]:
     """Run the pictures twice: for the extremes, then for the bins between them."""
     from converters.quantization.tensorflow_execution import batches, constant_weights
     from converters.quantization.tensorflow_execution import run as compute
@@ -190,13 +197,13 @@ def look(network: Any, pictures: np.ndarray) -> dict[int, Seen]:
     counts: dict[int, np.ndarray] = {}
     zeros: dict[int, int] = {}
 
-    def extremes(operation: Any, output: Any) -> Any:
+    def extremes(operation: Operation, output: tf.Tensor) -> tf.Tensor:
         values = output.numpy().reshape(len(output), -1)
         lows.setdefault(operation.output, []).append(values.min(axis=1))
         highs.setdefault(operation.output, []).append(values.max(axis=1))
         return output
 
-    def bins(operation: Any, output: Any) -> Any:
+    def bins(operation: Operation, output: tf.Tensor) -> tf.Tensor:
         tensor, values = operation.output, output.numpy().reshape(-1)
         low = min(0.0, float(np.concatenate(lows[tensor]).min()))
         high = max(0.0, float(np.concatenate(highs[tensor]).max()))
@@ -243,10 +250,9 @@ def report(rows: list[Row]) -> None:
         ]
         bar = max(row.sqnr_db for name in ("min-max", "equalized") for row in of[name])
         winners = [m for m in methods if min(row.sqnr_db for row in of[m]) > bar]
-        top1 = same[0].float_top1
-        print(
-            f"| {network}, top-1 {top1:.1%} | {count} | {' | '.join(cells)} | {', '.join(winners) or '–'} |"
-        )
+        name = f"{network}, top-1 {same[0].float_top1:.1%}"
+        line = [name, str(count), *cells, ", ".join(winners) or "–"]
+        print(f"| {' | '.join(line)} |")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from converters.onnx import conversion as to_onnx
 from converters.onnx.pool_padding import NAME as MERGE_POOL_PADDING
 from converters.onnx.pool_padding import merge_pool_padding
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
-from converters.quantization.settings import Level, Target
+from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
 from converters.rewrites.all_rewrites import REWRITES, fold_into, optimize
 from converters.rewrites.fold_preprocessing import NAME as FOLD_PREPROCESSING

@@ -7,54 +7,26 @@ alike, so that both files hold the same weights and round in the same ranges.
 from __future__ import annotations
 
 import fnmatch
-import io
-import json
-import zipfile
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
-from functools import reduce
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
-from converters.atomic_file import write_atomically
-from converters.errors import IntermediateFileError, RequestError
-from converters.quantization.equalized_level import (
+from converters.errors import RequestError
+from converters.quantization.calibrated_network import (
     CalibratedNetwork,
-    EqualizationFigures,
     Progress,
-    calibrate_equalized,
-    share_ranges,
-    unstable_ranges,
 )
-from converters.quantization.integer_simulation import FloatOutputs, Scheme
-from converters.quantization.measured_ranges import MeasuredRanges, measure_ranges
-from converters.quantization.rounding import widened
-from converters.quantization.settings import FEWEST_PICTURES, Level, RangeMethod, WeightGrid
-from converters.quantization.tensor_range import Range
-from converters.quantization.tflite_network import Parameters, TfliteNetwork, read_network
-
-
-@dataclass(frozen=True)
-class QuantizationSettings:
-    """What the engine is told."""
-
-    level: Level = Level.EQUALIZED
-    range_method: RangeMethod = RangeMethod.MIN_MAX
-    """Of ``fast``; the other levels have their own ranges."""
-    keep_float: tuple[str, ...] = ()
-    """Keras layers that compute in float, as globs: ``conv5_*``."""
-    grid: WeightGrid = WeightGrid.FULL
-    """What weights are rounded to, in all files."""
-    few_pictures: bool = False
-    """Whether fewer than ``FEWEST_PICTURES`` pictures are accepted."""
-
-    def __post_init__(self) -> None:
-        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
-            raise RequestError(
-                f"range method {self.range_method} with level {self.level}: only level fast takes "
-                "one; the others choose ranges by the answers"
-            )
+from converters.quantization.equalized_level import calibrate_equalized
+from converters.quantization.fast_level import calibrate_fast
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import (
+    FEWEST_PICTURES,
+    Level,
+    QuantizationSettings,
+    WeightGrid,
+)
+from converters.quantization.tflite_network import TfliteNetwork, read_network
 
 
 def _silent(stage: str, done: int, total: int, words: str) -> None:
@@ -89,7 +61,7 @@ def calibrate(
     kept = network.head | operations_of(network, method.keep_float)
     match method.level:
         case Level.FAST:
-            return _calibrate_fast(float32, network, pictures, kept, method, threads, progress)
+            return calibrate_fast(float32, network, pictures, kept, method, threads, progress)
         case Level.EQUALIZED:
             return calibrate_equalized(network, pictures, kept, method.grid, progress)
         case Level.DISTILLED:
@@ -106,7 +78,9 @@ def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -
     would be wrong. Weights are the float function's: those of ``distilled`` make up for a rounding
     of activations that is not there. Such a file has no ONNX counterpart, so all 8 bits are used.
     """
-    scheme = replace(calibrated.scheme, parameters=calibrated.reference, grid=WeightGrid.FULL)
+    scheme = replace(
+        calibrated.scheme, parameters=calibrated.float_parameters, grid=WeightGrid.FULL
+    )
     return calibrated.corrected(pictures, scheme, activation_bits=16)
 
 
@@ -143,98 +117,3 @@ def operations_of(network: TfliteNetwork, patterns: Collection[str]) -> frozense
             )
         found.update(fitting)
     return frozenset(found)
-
-
-def _calibrate_fast(
-    float32: bytes,
-    network: TfliteNetwork,
-    pictures: np.ndarray,
-    kept: frozenset[int],
-    method: QuantizationSettings,
-    threads: int,
-    progress: Progress,
-) -> CalibratedNetwork:
-    def advance(done: int, total: int) -> None:
-        progress("calibrating", done, total, "")
-
-    averages = method.range_method is RangeMethod.MOVING_AVERAGE
-    halves = measure_ranges(
-        float32,
-        pictures,
-        method=method.range_method,
-        parts=1 if averages else 2,
-        threads=threads,
-        progress=advance,
-    )
-    tensors = {name: index for index, name in enumerate(network.names)}
-    ranges = {
-        tensors[name]: widened(span)
-        for name, span in reduce(MeasuredRanges.merge, halves).ranges().items()
-    }
-    first, second = halves[0].ranges(), halves[-1].ranges()
-    spans = {tensors[name]: (first[name], second[name]) for name in first}
-    return CalibratedNetwork(
-        network,
-        Scheme(network.parameters, share_ranges(network, ranges), kept, method.grid),
-        reference=network.parameters,
-        unstable=unstable_ranges(network, spans),
-    )
-
-
-def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -> None:
-    """Write a quantization beside the float file it is of, so that another process can go on."""
-    scheme, aim, figures = calibrated.scheme, calibrated.aim, calibrated.figures
-    arrays: dict[str, np.ndarray] = {"float32": np.frombuffer(float32, np.uint8)}
-    for index, p in scheme.parameters.items():
-        arrays[f"kernel_{index}"], arrays[f"bias_{index}"] = p.kernel, p.bias
-        exact = calibrated.reference[index]
-        arrays[f"reference_bias_{index}"] = exact.bias
-        if not np.array_equal(exact.kernel, p.kernel):
-            arrays[f"reference_kernel_{index}"] = exact.kernel
-    if aim is not None:
-        arrays["aim_logits"] = aim.logits
-        arrays |= {f"aim_{index}": means for index, means in aim.means.items()}
-    record = {
-        "layers": [operation.layer for operation in calibrated.network.operations],
-        "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
-        "float_operations": sorted(scheme.float_operations),
-        "grid": scheme.grid,
-        "unstable": calibrated.unstable,
-        "figures": None if figures is None else asdict(figures),
-    }
-    arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getbuffer())
-
-
-def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
-    """Read what ``save_calibrated`` wrote: the float file and its quantization.
-
-    Raises:
-        IntermediateFileError: The file is missing or damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            record = json.loads(bytes(arrays["record"]))
-            float32 = bytes(arrays["float32"])
-            network = read_network(float32, set(record["layers"]))
-            parameters, reference, means = {}, {}, {}
-            for i in (operation.index for operation in network.weighted):
-                kernel = arrays[f"kernel_{i}"]
-                exact = arrays.get(f"reference_kernel_{i}", kernel)
-                parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
-                reference[i] = Parameters(exact, arrays[f"reference_bias_{i}"])
-                if f"aim_{i}" in arrays:
-                    means[i] = arrays[f"aim_{i}"]
-            aim = FloatOutputs(means, arrays["aim_logits"]) if "aim_logits" in arrays else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise IntermediateFileError(
-            f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
-        ) from problem
-    ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
-    kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
-    figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
-    unstable = tuple(record["unstable"])
-    scheme = Scheme(parameters, ranges, kept, grid)
-    return float32, CalibratedNetwork(network, scheme, reference, unstable, figures, aim)

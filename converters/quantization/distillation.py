@@ -17,14 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import ModelConversionError
-from converters.quantization.equalized_level import CalibratedNetwork, Progress, mean_sqnr_db
-from converters.quantization.integer_simulation import (
-    Scheme,
-    rounded_tensors,
-    simulate,
-    with_rounded_constants,
-)
+from converters.quantization.answer_metrics import mean_sqnr_db
+from converters.quantization.calibrated_network import CalibratedNetwork, Progress
+from converters.quantization.integer_simulation import simulate, with_rounded_constants
 from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
+from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
     Observe,

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,25 +19,30 @@ from converters.quantization.activation_extremes import (
     measure_activations,
     merge_statistics,
 )
-from converters.quantization.clipping import instability
-from converters.quantization.equalization import Equalized, equalize, find_groups
-from converters.quantization.integer_simulation import (
+from converters.quantization.answer_metrics import mean_sqnr_db
+from converters.quantization.bias_correction import (
     FloatOutputs,
-    Scheme,
     correct_biases,
-    measure_aim,
+    measure_float_outputs,
 )
+from converters.quantization.calibrated_network import (
+    CalibratedNetwork,
+    EqualizationFigures,
+    Progress,
+)
+from converters.quantization.calibration_sample import Sample, draw_quarters, sample_pictures
+from converters.quantization.equalization import Equalized, equalize, find_groups
+from converters.quantization.range_stability import unstable_layers
 from converters.quantization.rounding import widened
+from converters.quantization.scheme import Scheme, share_ranges
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
-    PIXELS_PER_BATCH,
     centred_logits,
     check_operations,
     constant_weights,
-    forget_pages,
 )
-from converters.quantization.tflite_network import SAME_VALUES, Parameters, TfliteNetwork
+from converters.quantization.tflite_network import TfliteNetwork
 
 STRENGTHS = (0.75, 0.5, 0.25)
 """Tried one after the other until one is worse than that before; 0 and 1 were never best on the
@@ -47,60 +51,6 @@ networks measured."""
 CLIP = 0.95
 """Ranges are this part of the extremes: the rarest values cost all others resolution. Between 0.9
 and 1 it matters little (within 0.3 dB on a trained ResNet50); below, other pictures suffer."""
-
-UNSTABLE = 0.25
-"""A tensor's range that differs by more than this share between two halves of the pictures."""
-
-FIXED_RANGES = {"LOGISTIC": Range(0.0, 255 / 256), "TANH": Range(-1.0, 127 / 128)}
-"""Of operators whose integer kernels know one step only."""
-
-Progress = Callable[[str, int, int, str], None]
-"""Gets what is being done, how much is done, of how much, and the figures so far in words."""
-
-
-@dataclass(frozen=True)
-class EqualizationFigures:
-    """How an equalized or distilled quantization was chosen, for the sidecar and the report."""
-
-    strength: float
-    """Of the equalisation, in [0, 1]."""
-    held_out_sqnr_db: float
-    """Of simulated centred logits, the mean over held-out calibration pictures."""
-    held_out: int
-    """How many pictures those were."""
-    groups: int
-
-
-@dataclass(frozen=True)
-class CalibratedNetwork:
-    """A network and how it is to be rounded."""
-
-    network: TfliteNetwork
-    scheme: Scheme
-    reference: Mapping[int, Parameters]
-    """The float function in the scheme's channel scales: what the scheme's weights stand for."""
-    unstable: tuple[str, ...] = ()
-    """Layers whose range differs by more than ``UNSTABLE`` between halves of the pictures."""
-    figures: EqualizationFigures | None = None
-    """None at level ``fast``, which has no choice."""
-    aim: FloatOutputs | None = None
-    """What the float network computes for ``sample_pictures``, in the scheme's channel scales; None
-    at level ``fast``, which corrects nothing."""
-
-    def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
-        """Another scheme for the same weights, with biases that fit what it rounds.
-
-        Args:
-            pictures: Those that this was calibrated with.
-            scheme: In the same channel scales.
-            activation_bits: See ``converters.quantization.integer_simulation.correct_biases``.
-        """
-        if self.aim is None:
-            return scheme
-        sample = sample_pictures(self.network, pictures).pictures
-        return correct_biases(
-            self.network, scheme, self.aim, sample, activation_bits=activation_bits
-        )[0]
 
 
 def calibrate_equalized(
@@ -127,16 +77,18 @@ def calibrate_equalized(
     quarters = _measure_quarters(network, pictures, progress)
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
-    trial = _Trial(network, float_operations, grid, sample, measure_aim(network, sample.pictures))
+    trial = _Trial(
+        network, float_operations, grid, sample, measure_float_outputs(network, sample.pictures)
+    )
     figures = trial.choose(merge_statistics(first, quarters[2]), progress)
-    scheme, aim = trial.prepare(merge_statistics(first, second), figures.strength)
+    scheme, float_outputs = trial.prepare(merge_statistics(first, second), figures.strength)
     return CalibratedNetwork(
         network,
-        correct_biases(network, scheme, aim, sample.pictures)[0],
-        reference=scheme.parameters,
+        correct_biases(network, scheme, float_outputs, sample.pictures)[0],
+        float_parameters=scheme.parameters,
         unstable=unstable_layers(network, first, second),
         figures=figures,
-        aim=aim,
+        float_outputs=float_outputs,
     )
 
 
@@ -161,90 +113,6 @@ def scheme_of(
     return Scheme(equalized.parameters, share_ranges(network, ranges), float_operations, grid)
 
 
-def share_ranges(network: TfliteNetwork, ranges: Mapping[int, Range]) -> dict[int, Range]:
-    """Set the ranges that runtimes demand.
-
-    Both sides of operators that only move values have one range; sigmoid and tanh have a fixed one
-    (LiteRT 8-bit spec).
-    """
-    shared = dict(ranges)
-    for operation in network.operations:
-        if operation.kind in FIXED_RANGES and operation.output in shared:
-            shared[operation.output] = FIXED_RANGES[operation.kind]
-        if operation.kind in SAME_VALUES and operation.inputs[0] in shared:
-            shared[operation.output] = shared[operation.inputs[0]]
-    return shared
-
-
-def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Signal to quantization noise of ``actual``, in decibels; NaN where it is not finite."""
-    noise = float(np.square(actual.astype(np.float64) - expected).sum())
-    signal = float(np.square(expected.astype(np.float64)).sum())
-    if not math.isfinite(noise):
-        return math.nan
-    return 10 * math.log10(signal / noise) if noise else math.inf
-
-
-def mean_sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Mean of the pictures' own decibels: one strange picture shall not decide."""
-    pairs = zip(expected, actual, strict=True)
-    return float(np.mean([min(sqnr_db(one, other), _EXACT_DB) for one, other in pairs]))
-
-
-def agreement(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Share of pictures with the same best class, in [0, 1]."""
-    return float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean())
-
-
-def unstable_layers(
-    network: TfliteNetwork, first: Statistics, second: Statistics
-) -> tuple[str, ...]:
-    """Layers whose tensor's range differs much between two halves of the pictures, worst first."""
-    spans = {tensor: (first[tensor].range, second[tensor].range) for tensor in first}
-    return unstable_ranges(network, spans)
-
-
-def unstable_ranges(
-    network: TfliteNetwork, spans: Mapping[int, tuple[Range, Range]]
-) -> tuple[str, ...]:
-    """The same of two ranges for every tensor, by its index."""
-    found: dict[str, float] = {}
-    for tensor, (one, two) in spans.items():
-        apart = instability(one, two)
-        if tensor in network.writers and apart > UNSTABLE:
-            layer = network.writers[tensor].layer
-            found[layer] = max(found.get(layer, 0.0), apart)
-    return tuple(sorted(found, key=lambda layer: -found[layer]))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Pictures for trials and for biases."""
-
-    pictures: np.ndarray
-    """uint8, the held-out ones at the end."""
-    held_out: int
-
-
-def sample_pictures(network: TfliteNetwork, pictures: np.ndarray) -> Sample:
-    """Draw a bounded number of pictures; a third of them, of the last quarter, is held out."""
-    height, width = network.shapes[network.image][1:3]
-    most = max(8, 2 * PIXELS_PER_BATCH // (height * width))
-    *fit, held = _quarters(len(pictures))
-    chosen = np.concatenate(fit)[: 2 * most // 3]
-    held = held[: most - len(chosen)]
-    found = np.asarray(pictures[np.concatenate([chosen, held])])
-    forget_pages(pictures)
-    return Sample(found, len(held))
-
-
-def _quarters(count: int) -> list[np.ndarray]:
-    """Indices of four parts of the pictures, drawn by lot, so that classes take turns."""
-    order = np.random.default_rng(0).permutation(count)
-    order = np.resize(order, max(4, count))  # every quarter needs one
-    return [order[start::4] for start in range(4)]
-
-
 def _measure_quarters(
     network: TfliteNetwork, pictures: np.ndarray, progress: Progress
 ) -> list[Statistics]:
@@ -258,7 +126,7 @@ def _measure_quarters(
     weights = constant_weights(network)
     return [
         measure_activations(network, weights, pictures, advance, order)
-        for order in _quarters(len(pictures))
+        for order in draw_quarters(len(pictures))
     ]
 
 
@@ -270,7 +138,7 @@ class _Trial:
     float_operations: frozenset[int]
     grid: WeightGrid
     sample: Sample
-    aim: FloatOutputs
+    float_outputs: FloatOutputs
 
     def __post_init__(self) -> None:
         self.groups = find_groups(self.network)
@@ -295,19 +163,18 @@ class _Trial:
         return best
 
     def prepare(self, statistics: Statistics, strength: float) -> tuple[Scheme, FloatOutputs]:
-        """The scheme before biases are corrected, and what they are to aim at."""
+        """The scheme before biases are corrected, and what they are to float_outputs at."""
         equalized = equalize(self.network, statistics, strength, self.groups)
         scheme = scheme_of(self.network, equalized, self.float_operations, self.grid)
-        return scheme, self.aim.scaled(equalized.output_scales)
+        return scheme, self.float_outputs.scaled(equalized.output_scales)
 
     def _measure(self, fit: Statistics, strength: float) -> float:
         """Decibels, the mean over pictures: one strange picture shall not decide."""
-        scheme, aim = self.prepare(fit, strength)
+        scheme, float_outputs = self.prepare(fit, strength)
         held_out = self.sample.held_out
-        _, rounded = correct_biases(self.network, scheme, aim, self.sample.pictures, held_out)
-        expected = centred_logits(self.network, aim.logits[-held_out:]).numpy()
+        _, rounded = correct_biases(
+            self.network, scheme, float_outputs, self.sample.pictures, held_out
+        )
+        expected = centred_logits(self.network, float_outputs.logits[-held_out:]).numpy()
         actual = centred_logits(self.network, rounded[-held_out:]).numpy()
         return mean_sqnr_db(expected, actual)
-
-
-_EXACT_DB = 150.0  # an exact answer's infinity would hide all others'

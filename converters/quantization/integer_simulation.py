@@ -7,8 +7,8 @@ same answers up to the last bit of a step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -19,55 +19,21 @@ from converters.quantization.rounding import (
     weight_scales,
     widened,
 )
-from converters.quantization.settings import WeightGrid
+from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
     Observe,
     Tensor,
     Weights,
     batches,
-    channel_means,
-    constant_weights,
     run,
 )
 from converters.quantization.tflite_network import (
     ELEMENTWISE,
     SAME_VALUES,
     Operation,
-    Parameters,
     TfliteNetwork,
 )
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """What is rounded and how: weights, and a range for every rounded tensor."""
-
-    parameters: Mapping[int, Parameters]
-    """By operator index; not rounded."""
-    ranges: Mapping[int, Range]
-    """By tensor index."""
-    float_operations: frozenset[int]
-    """Operators that compute in float, by index."""
-    grid: WeightGrid = WeightGrid.FULL
-    """What weights are rounded to, but those of the float head, which is always ``FULL``."""
-
-    def grid_of(self, network: TfliteNetwork, operation: Operation) -> WeightGrid | None:
-        """What an operator's kernel is rounded to; None where it stays as it is."""
-        if operation.index in network.head:
-            return WeightGrid.FULL
-        return None if operation.index in self.float_operations else self.grid
-
-
-def rounded_tensors(network: TfliteNetwork, float_operations: Collection[int]) -> frozenset[int]:
-    """Tensors that an integer operator reads or writes."""
-    return frozenset(
-        tensor
-        for operation in network.operations
-        if operation.index not in float_operations
-        for tensor in (*operation.inputs, *operation.outputs)
-        if tensor >= 0 and tensor not in network.constants
-    )
 
 
 def round_parameters(network: TfliteNetwork, scheme: Scheme) -> dict[int, Weights]:
@@ -122,90 +88,3 @@ def simulate(network: TfliteNetwork, scheme: Scheme, pictures: np.ndarray) -> np
     return np.concatenate(
         [run(network, weights, batch, observe).numpy() for batch in batches(network, pictures)]
     )
-
-
-@dataclass(frozen=True)
-class FloatOutputs:
-    """What the float network computes for a sample of pictures, which rounding shall not move."""
-
-    means: Mapping[int, np.ndarray]
-    """Of every picture's output channels, before the fused activation, by index of the operator
-    with a kernel; float32 ``(pictures, outputs)``."""
-    logits: np.ndarray
-    """float32 ``(pictures, classes)``."""
-
-    def scaled(self, output_scales: Mapping[int, np.ndarray]) -> FloatOutputs:
-        """That of the network whose output channels were divided by these scales.
-
-        Args:
-            output_scales: See ``converters.quantization.equalization.Equalized``.
-        """
-        means = {
-            index: (found / output_scales.get(index, 1.0)).astype(np.float32)
-            for index, found in self.means.items()
-        }
-        return FloatOutputs(means, self.logits)
-
-
-def measure_aim(network: TfliteNetwork, pictures: np.ndarray) -> FloatOutputs:
-    """Run the float network on pictures, uint8 ``(count, height, width, 3)``."""
-    means: dict[int, list[np.ndarray]] = {}
-
-    def weigh(operation: Operation, sums: Tensor) -> Tensor:
-        found = tf.reduce_mean(sums, list(range(1, len(sums.shape) - 1)))
-        means.setdefault(operation.index, []).append(found.numpy())
-        return sums
-
-    weights = constant_weights(network)
-    logits = [
-        run(network, weights, batch, weigh=weigh).numpy() for batch in batches(network, pictures)
-    ]
-    joined = {index: np.concatenate(parts) for index, parts in means.items()}
-    return FloatOutputs(joined, np.concatenate(logits))
-
-
-def correct_biases(
-    network: TfliteNetwork,
-    scheme: Scheme,
-    aim: FloatOutputs,
-    pictures: np.ndarray,
-    held_out: int = 0,
-    activation_bits: int = 8,
-) -> tuple[Scheme, np.ndarray]:
-    """Take the mean error of every output channel back by its bias, layer after layer.
-
-    Rounding and clipping shift means, and a shift grows through the layers behind it. Every layer
-    with a kernel gets the bias that gives its channels the float network's means before the next
-    one is computed (Nagel et al. 2019, arXiv:1906.04721, section 4.2, but in sequence, so that no
-    error is corrected twice).
-
-    Args:
-        network: The graph.
-        scheme: Its weights, ranges and float operators.
-        aim: What the float network computes for the same pictures, in the scheme's channel scales.
-        pictures: uint8 ``(count, height, width, 3)``; all are in memory at once, so keep to
-            ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH`` or a few times that.
-        held_out: The last so many pictures are computed, but no bias is fitted to them.
-        activation_bits: 8, or 16, which loses nothing that matters: activations are not rounded.
-
-    Returns:
-        The scheme with other biases, and the rounded network's logits for ``pictures``.
-    """
-    parameters = dict(scheme.parameters)
-    fitted = len(pictures) - held_out
-
-    def weigh(operation: Operation, sums: Tensor) -> Tensor:
-        expected = aim.means[operation.index][:fitted].mean(axis=0)
-        shift = tf.constant(expected) - channel_means(sums[:fitted])
-        p = parameters[operation.index]
-        parameters[operation.index] = Parameters(p.kernel, p.bias + shift.numpy())
-        return sums + shift
-
-    logits = run(
-        with_rounded_constants(network, scheme.float_operations),
-        round_parameters(network, scheme),
-        tf.constant(np.asarray(pictures, np.float32)),
-        rounding(network, scheme) if activation_bits == 8 else None,
-        weigh,
-    )
-    return replace(scheme, parameters=parameters), logits.numpy()

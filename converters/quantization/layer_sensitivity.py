@@ -19,14 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import RequestError
-from converters.quantization.equalized_level import Progress, agreement, sqnr_db
-from converters.quantization.integer_simulation import (
-    Scheme,
-    round_parameters,
-    rounded_tensors,
-    with_rounded_constants,
-)
+from converters.quantization.answer_metrics import agreement, sqnr_db
+from converters.quantization.calibrated_network import Progress
+from converters.quantization.findings import LayerSensitivity
+from converters.quantization.integer_simulation import round_parameters, with_rounded_constants
 from converters.quantization.rounding import fake_quantize, widened
+from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import not_finite
 from converters.quantization.tensorflow_execution import (
     PIXELS_PER_BATCH,
@@ -51,30 +49,6 @@ pictures correlate by 0.95 to 0.97 with those of 64, with four of the five guilt
 trained ResNet50)."""
 
 
-@dataclass(frozen=True)
-class LayerSensitivity:
-    """What the rounding of one Keras layer does."""
-
-    layer: str
-    kinds: tuple[str, ...]
-    """Of its operators that round something, in graph order, each once."""
-    low: float
-    """Of the scheme's range for what its last rounding operator writes, in that tensor's units; as
-    calibrated: a runtime widens a range without zero until it has it."""
-    high: float
-    output_sqnr_db: float
-    """Of that tensor, when the whole network is rounded, against the reference: the noise of all
-    layers in front is in it, and so are values that the range leaves out because a ReLU behind
-    discards them. A few decibels at a shortcut are no fault then. Infinite where it is exact."""
-    logits_sqnr_db: float
-    """Of the centred logits when this layer alone is rounded; infinite where nothing changes."""
-    agreement: float
-    """Share of pictures with the same best class when this layer alone is rounded, in [0, 1]."""
-    share: float
-    """Noise power on the centred logits that this layer causes alone, as a part of the sum over all
-    layers, in [0, 1]; all are 0 where no layer causes any."""
-
-
 def measure_sensitivity(
     network: TfliteNetwork,
     scheme: Scheme,
@@ -93,7 +67,7 @@ def measure_sensitivity(
         pictures: uint8 ``(count, height, width, 3)``, may be a memory map. At most
             ``MOST_PICTURES`` of them are used, fewer of large ones, evenly spread. The float
             tensors of one batch are kept, about 0.5 GB for ResNet50 whatever the picture size.
-        progress: See ``converters.quantization.equalized_level.Progress``.
+        progress: See ``converters.quantization.calibrated_network.Progress``.
 
     Returns:
         A row for every layer that rounds something in front of the logits, in graph order.

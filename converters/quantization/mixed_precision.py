@@ -22,56 +22,16 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
-from converters.errors import IntermediateFileError, ModelConversionError, RequestError
-from converters.quantization.equalized_level import CalibratedNetwork, agreement, sqnr_db
-from converters.quantization.integer_simulation import Scheme, rounded_tensors
-from converters.quantization.layer_sensitivity import LayerSensitivity
-from converters.quantization.tensor_range import not_finite
-from converters.quantization.tflite import quantize_static
-from converters.quantization.tflite_network import (
-    ELEMENTWISE,
-    SAME_VALUES,
-    Operation,
-    TfliteNetwork,
-)
+from converters.errors import IntermediateFileError, RequestError
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.findings import LayerSensitivity, PrecisionTrial, best_trial
+from converters.quantization.float_layers import FloatLayers
+from converters.quantization.scheme import Scheme
+from converters.quantization.trial_runner import TrialRunner
 
 REQUIRED_AGREEMENT = 0.99
 """Of the best classes with the float model's, as in the module's description."""
-
-LIGHT = ELEMENTWISE | {
-    "AVERAGE_POOL_2D",
-    "HARD_SWISH",
-    "LEAKY_RELU",
-    "LOGISTIC",
-    "MEAN",
-    "RELU",
-    "RELU6",
-    "TANH",
-}
-"""Operators that follow a layer into float where that keeps its output from being rounded."""
-
-
-@dataclass(frozen=True)
-class PrecisionTrial:
-    """One file, measured."""
-
-    layer: str
-    """Put back into float, or taken out again, since the best set before; none for the first."""
-    float_layers: tuple[str, ...]
-    """All layers that the search put into float, those that follow others included, in graph order.
-    As ``keep_float`` they give this file again."""
-    agreement: float
-    """Share of pictures with the float file's best class, in [0, 1]."""
-    sqnr_db: float
-    """Of the centred logits of all pictures against the float file's; infinite where equal."""
-    bytes: int
-    """Size of the file."""
-    latency_s: float
-    """Median over the pictures, one thread."""
-    holds: bool
-    """Whether the agreement is what was required."""
 
 
 @dataclass(frozen=True)
@@ -131,169 +91,22 @@ def search(
     """
     if not len(pictures):
         raise RequestError("search: no pictures; expected at least one; pass --calibration DIR")
-    plan = _Plan(calibrated.network, calibrated.scheme.float_operations)
+    plan = FloatLayers(calibrated.network, calibrated.scheme.float_operations)
     plan.check([row.layer for row in sensitivities], "a sensitivity")
     for row in earlier:
         plan.check(row.float_layers, "an earlier trial")
     shares = {row.layer: row.share for row in sensitivities if row.share > 0}
-    bench = _Bench(float32, calibrated, pictures, clock)
+    bench = TrialRunner(float32, calibrated, pictures, clock)
     known = {row.float_layers: replace(row, holds=row.agreement >= required) for row in earlier}
     yield from _Search(plan, bench, shares, known, required, budget_s).run()
-
-
-class _Plan:
-    """Which operators compute in float for a choice of layers, and what that brings."""
-
-    def __init__(self, network: TfliteNetwork, base: frozenset[int]) -> None:
-        self._network, self._base = network, base
-        self._layers: dict[str, tuple[Operation, ...]] = {}
-        for operation in network.operations:
-            found = self._layers.get(operation.layer, ())
-            self._layers[operation.layer] = (*found, operation)
-
-    def check(self, layers: Collection[str], owner: str) -> None:
-        """Refuse names of other networks' layers."""
-        if unknown := [layer for layer in layers if layer not in self._layers]:
-            raise IntermediateFileError(
-                f"search: {owner} names layer {unknown[0]!r}, which this network does not have; "
-                "measure the sensitivities anew and search without earlier trials"
-            )
-
-    def layers(self, chosen: Collection[str]) -> tuple[str, ...]:
-        """The chosen layers and those that follow them into float, in graph order."""
-        found = set(chosen)
-        inside = self._base | self._indices(chosen)
-        for layer in chosen:
-            for operation in self._layers[layer]:
-                readers = self._network.readers.get(operation.output, ())
-                if all(op.index in inside or self._is_light(op.layer) for op in readers):
-                    found.update(op.layer for op in readers if op.index not in inside)
-        return tuple(layer for layer in self._layers if layer in found)
-
-    def operations(self, layers: Collection[str]) -> frozenset[int]:
-        """All operators that compute in float when just these layers are put back."""
-        return self._base | self._indices(layers)
-
-    def options(self, layer: str) -> Iterator[tuple[str, ...]]:
-        """The layer alone; and with all that read it, without which its output is rounded."""
-        yield (layer,)
-        if any(op in self._network.weighted for op in self._layers[layer]):
-            found = [name for op in self._layers[layer] for name in self._behind(op.output)]
-            yield tuple(dict.fromkeys((layer, *found)))
-
-    def freed(self, before: Collection[str], after: Collection[str]) -> frozenset[str]:
-        """Kernels and tensors that are no longer rounded, by a name of their own."""
-        return self._rounded(before) - self._rounded(after)
-
-    def _rounded(self, chosen: Collection[str]) -> frozenset[str]:
-        kept = self.operations(self.layers(chosen))
-        kernels = {op.index for op in self._network.weighted} - kept
-        tensors = {self._origin(tensor) for tensor in rounded_tensors(self._network, kept)}
-        written = tensors - {self._network.image}  # pixels are exact
-        return frozenset(
-            [f"kernel {index}" for index in kernels] + [f"tensor {index}" for index in written]
-        )
-
-    def _origin(self, tensor: int) -> int:
-        """The tensor whose values this one holds, where operators only moved them."""
-        while (op := self._network.writers.get(tensor)) is not None and op.kind in SAME_VALUES:
-            tensor = op.inputs[0]
-        return tensor
-
-    def _behind(self, tensor: int) -> Iterator[str]:
-        """Layers that read a tensor, through operators that only move values."""
-        for op in self._network.readers.get(tensor, ()):
-            if op.index not in self._base:
-                yield op.layer
-                if op.kind in SAME_VALUES:
-                    yield from self._behind(op.output)
-
-    def _indices(self, layers: Collection[str]) -> frozenset[int]:
-        return frozenset(op.index for layer in layers for op in self._layers[layer])
-
-    def _is_light(self, layer: str) -> bool:
-        return all(operation.kind in LIGHT for operation in self._layers[layer])
-
-
-class _Bench:
-    """Makes files, runs them, and compares their answers with the float file's."""
-
-    def __init__(
-        self,
-        float32: bytes,
-        calibrated: CalibratedNetwork,
-        pictures: np.ndarray,
-        clock: Callable[[], float],
-    ) -> None:
-        self._float32, self._calibrated = float32, calibrated
-        self._pictures, self._clock = pictures, clock
-        self.begun_s = clock()
-        self._expected, _ = self._run(float32)
-
-    def spent_s(self) -> float:
-        """Seconds since the beginning."""
-        return self._clock() - self.begun_s
-
-    def make(self, float_operations: frozenset[int]) -> tuple[Scheme, bytes]:
-        """Quantize with these operators in float."""
-        network, scheme = self._calibrated.network, self._calibrated.scheme
-        scheme = replace(scheme, float_operations=float_operations)
-        return scheme, quantize_static(self._float32, network, scheme, integer_only=False)
-
-    def measure(
-        self, layer: str, float_layers: tuple[str, ...], data: bytes, required: float
-    ) -> PrecisionTrial:
-        """Run a file on all pictures."""
-        logits, latency_s = self._run(data)
-        agreeing = agreement(self._expected, logits)
-        return PrecisionTrial(
-            layer,
-            float_layers,
-            agreeing,
-            sqnr_db(self._expected, logits),
-            len(data),
-            latency_s,
-            agreeing >= required,
-        )
-
-    def _run(self, data: bytes) -> tuple[np.ndarray, float]:
-        """Centred logits, float64 ``(count, classes)``, and the median of seconds per picture."""
-        interpreter = _load(data)
-        (image,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-        shift = 128 if image["dtype"] == np.int8 else 0
-        rows, latencies_s = [], []
-        for picture in self._pictures:
-            levels = (picture.astype(np.int16) - shift).astype(image["dtype"])
-            interpreter.set_tensor(image["index"], levels[np.newaxis])
-            begun_s = self._clock()
-            interpreter.invoke()
-            latencies_s.append(self._clock() - begun_s)
-            rows.append(interpreter.get_tensor(answer["index"])[0].astype(np.float64))
-        probabilities = np.stack(rows)
-        if not np.isfinite(probabilities).all():
-            raise not_finite(answer["name"])
-        logits = np.log(np.maximum(probabilities, 1e-30))
-        return logits - logits.mean(axis=1, keepdims=True), float(np.median(latencies_s))
-
-
-def _load(data: bytes) -> Interpreter:
-    try:
-        interpreter = Interpreter(model_content=data, num_threads=1)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as problem:
-        raise ModelConversionError(
-            f"search: LiteRT refuses a file of integer and float layers: {problem}; "
-            "name the layers to keep in float with --keep-float instead"
-        ) from problem
-    return interpreter
 
 
 @dataclass
 class _Search:
     """The state of a search; its generators hand out what they find on the way."""
 
-    plan: _Plan
-    bench: _Bench
+    plan: FloatLayers
+    bench: TrialRunner
     shares: Mapping[str, float]
     known: dict[tuple[str, ...], PrecisionTrial]
     required: float
@@ -368,7 +181,7 @@ class _Search:
         scheme, data = self.bench.make(self.plan.operations(float_layers))
         trial = self.bench.measure(layer, float_layers, data, self.required)
         self.known[float_layers] = trial
-        if self.best is None or _rank(trial) > _rank(self.best.best):
+        if self.best is None or best_trial((self.best.best, trial)) is trial:
             self.best = SearchStep(trial, trial, scheme, data)
         yield replace(self.best, trial=trial, repeated=False)
         return trial
@@ -379,7 +192,7 @@ class _Search:
         Raises:
             IntermediateFileError: It comes out otherwise than it was.
         """
-        trial = max(self.known.values(), key=_rank)
+        trial = best_trial(self.known.values())
         scheme, data = self.bench.make(self.plan.operations(trial.float_layers))
         if len(data) != trial.bytes:
             raise IntermediateFileError(
@@ -388,10 +201,3 @@ class _Search:
             )
         self.best = SearchStep(trial, trial, scheme, data, repeated=True)
         return self.best
-
-
-def _rank(trial: PrecisionTrial) -> tuple[float, ...]:
-    """Larger is better; NaN, which compares with nothing, was refused before."""
-    if trial.holds:
-        return (1, -trial.bytes, trial.agreement, trial.sqnr_db)
-    return (0, trial.agreement, trial.sqnr_db, -trial.bytes)

@@ -19,8 +19,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
 from converters.errors import RequestError
-from converters.quantization.equalized_level import CalibratedNetwork
-from converters.quantization.integer_simulation import Scheme
+from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.onnx_integer_head import multiply_in_integers
 from converters.quantization.onnx_matching import (
     Kernel,
@@ -30,6 +29,7 @@ from converters.quantization.onnx_matching import (
     store_in_8_bits,
 )
 from converters.quantization.rounding import LEVELS, weight_scales
+from converters.quantization.scheme import Scheme
 from converters.quantization.settings import Target, WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import SAME_VALUES, WITH_KERNEL, TfliteNetwork

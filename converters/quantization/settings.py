@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from converters.errors import RequestError
 
 FEWEST_PICTURES = 32
 """With fewer, extremes say little about other pictures."""
@@ -72,3 +75,25 @@ class Target(StrEnum):
                     "U8S8, weights bounded in pairs: x86 without VNNI sums pairs in 16 bits, which "
                     "cannot saturate so; right on every processor"
                 )
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """What the engine is told."""
+
+    level: Level = Level.EQUALIZED
+    range_method: RangeMethod = RangeMethod.MIN_MAX
+    """Of ``fast``; the other levels have their own ranges."""
+    keep_float: tuple[str, ...] = ()
+    """Keras layers that compute in float, as globs: ``conv5_*``."""
+    grid: WeightGrid = WeightGrid.FULL
+    """What weights are rounded to, in all files."""
+    few_pictures: bool = False
+    """Whether fewer than ``FEWEST_PICTURES`` pictures are accepted."""
+
+    def __post_init__(self) -> None:
+        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
+            raise RequestError(
+                f"range method {self.range_method} with level {self.level}: only level fast takes "
+                "one; the others choose ranges by the answers"
+            )

@@ -18,8 +18,8 @@ from litert_quantizer.algorithm_manager import AlgorithmName
 from litert_quantizer.quantizer import Quantizer
 
 from converters.errors import ModelConversionError
-from converters.quantization.integer_simulation import Scheme
 from converters.quantization.rounding import LEVELS, weight_scales
+from converters.quantization.scheme import Scheme
 from converters.quantization.tflite_network import DENSE, Operation, TfliteNetwork, write_parameters
 from converters.tflite.flatbuffer import read_flatbuffer
 

@@ -10,16 +10,13 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from converters.quantization.calibration import (
-    QuantizationSettings,
-    calibrate,
-    for_int16_activations,
-    load_calibrated,
-    save_calibrated,
-)
-from converters.quantization.equalized_level import CalibratedNetwork, Progress
-from converters.quantization.layer_sensitivity import LayerSensitivity, measure_sensitivity
-from converters.quantization.mixed_precision import PrecisionTrial, SearchStep, search
+from converters.quantization.calibrated_file import load_calibrated, save_calibrated
+from converters.quantization.calibrated_network import CalibratedNetwork, Progress
+from converters.quantization.calibration import calibrate, for_int16_activations
+from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from converters.quantization.layer_sensitivity import measure_sensitivity
+from converters.quantization.mixed_precision import SearchStep, search
+from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
 from resnet_edge.errors import ArtifactError, ResnetEdgeError

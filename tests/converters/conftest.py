@@ -20,10 +20,10 @@ from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import onnx as onnx_quantization
 from converters.quantization import tflite as tflite_quantization
-from converters.quantization.calibration import QuantizationSettings, calibrate
-from converters.quantization.equalized_level import CalibratedNetwork
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
 from converters.quantization.measured_ranges import measure_ranges
-from converters.quantization.settings import Level, Target, WeightGrid
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.rewrites.all_rewrites import optimize
 from converters.serving import serving_model

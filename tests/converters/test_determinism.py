@@ -23,8 +23,8 @@ def convert(path: Path) -> dict[str, bytes]:
     from converters.onnx import conversion as to_onnx
     from converters.quantization import onnx as onnx_quantization
     from converters.quantization import tflite as quantize
-    from converters.quantization.calibration import QuantizationSettings, calibrate
-    from converters.quantization.settings import Target, WeightGrid
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import QuantizationSettings, Target, WeightGrid
     from converters.tflite import conversion as to_tflite
     from converters.tflite import flatbuffer
     from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels

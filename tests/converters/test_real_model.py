@@ -12,9 +12,9 @@ from PIL import Image
 from converters.multiply_adds import count_multiply_adds
 from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
-from converters.quantization.settings import Level, Target
+from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_dynamic, quantize_float16, quantize_static
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.serving import serving_model

@@ -9,16 +9,15 @@ import pytest
 from keras import layers
 
 from converters.errors import IntermediateFileError, ModelConversionError, RequestError
-from converters.quantization.calibration import (
-    QuantizationSettings,
-    calibrate,
-    check_pictures,
-    load_calibrated,
-    operations_of,
-    save_calibrated,
-)
+from converters.quantization.calibrated_file import load_calibrated, save_calibrated
+from converters.quantization.calibration import calibrate, check_pictures, operations_of
 from converters.quantization.onnx_matching import match_tensors
-from converters.quantization.settings import FEWEST_PICTURES, Level, RangeMethod
+from converters.quantization.settings import (
+    FEWEST_PICTURES,
+    Level,
+    QuantizationSettings,
+    RangeMethod,
+)
 from converters.quantization.tflite import quantize_static
 
 LEVELS = (Level.FAST, Level.EQUALIZED)
@@ -170,7 +169,7 @@ def test_what_is_saved_is_loaded(residual, found, tmp_path: Path, level: Level) 
     assert after.figures == before.figures
     for mine, theirs in (
         (after.scheme.parameters, before.scheme.parameters),
-        (after.reference, before.reference),
+        (after.float_parameters, before.float_parameters),
     ):
         assert mine.keys() == theirs.keys()
         for index, p in theirs.items():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from converters.quantization import distillation
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
 from converters.quantization.distillation import distill
-from converters.quantization.equalized_level import CalibratedNetwork
-from converters.quantization.settings import Level, WeightGrid
+from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
 from converters.quantization.tflite import quantize_static
 
 STEPS = 4

@@ -9,20 +9,16 @@ import tensorflow as tf
 from keras import layers
 
 from converters.errors import ModelConversionError
-from converters.quantization import equalized_level
+from converters.quantization import calibration_sample, equalized_level
 from converters.quantization.activation_extremes import Extremes
-from converters.quantization.calibration import QuantizationSettings, calibrate
-from converters.quantization.equalized_level import (
-    CLIP,
-    STRENGTHS,
-    agreement,
-    sample_pictures,
-    share_ranges,
-    sqnr_db,
-    unstable_layers,
-)
+from converters.quantization.answer_metrics import agreement, sqnr_db
+from converters.quantization.calibration import calibrate
+from converters.quantization.calibration_sample import sample_pictures
+from converters.quantization.equalized_level import CLIP, STRENGTHS
 from converters.quantization.integer_simulation import simulate
-from converters.quantization.settings import Level
+from converters.quantization.range_stability import unstable_layers
+from converters.quantization.scheme import share_ranges
+from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite import quantize_static
 
@@ -150,7 +146,7 @@ def test_sigmoids_have_the_step_of_their_kernel(networks) -> None:
 def test_the_reference_is_the_float_function(each, answers) -> None:
     found = quantized(each, Level.EQUALIZED)
     float_scheme = type(found.scheme)(
-        found.reference, {}, frozenset(op.index for op in each.network.operations)
+        found.float_parameters, {}, frozenset(op.index for op in each.network.operations)
     )
     logits = simulate(each.network, float_scheme, each.pictures)
     # The head's weights alone are rounded.
@@ -197,7 +193,7 @@ def test_sampled_pictures_end_with_held_out_ones(residual) -> None:
 
 
 def test_samples_are_bounded(residual, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equalized_level, "PIXELS_PER_BATCH", 6 * 16 * 16)
+    monkeypatch.setattr(calibration_sample, "PIXELS_PER_BATCH", 6 * 16 * 16)
     sample = sample_pictures(residual.network, residual.pictures)
     assert (len(sample.pictures), sample.held_out) == (12, 4)
 

@@ -7,11 +7,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.onnx import conversion as to_onnx
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.answer_metrics import sqnr_db
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
 from converters.quantization.equalization import find_groups
-from converters.quantization.equalized_level import CalibratedNetwork, sqnr_db
 from converters.quantization.onnx import quantize_int8
-from converters.quantization.settings import Level, Target, WeightGrid
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tflite import quantize_static
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.tflite.flatbuffer import read_flatbuffer

@@ -9,20 +9,18 @@ import tensorflow as tf
 from keras import layers
 
 from converters.quantization.activation_extremes import measure_activations
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.answer_metrics import sqnr_db
+from converters.quantization.bias_correction import correct_biases, measure_float_outputs
+from converters.quantization.calibration import calibrate
 from converters.quantization.equalization import equalize
-from converters.quantization.equalized_level import sqnr_db
 from converters.quantization.integer_simulation import (
-    Scheme,
-    correct_biases,
-    measure_aim,
     round_parameters,
-    rounded_tensors,
     simulate,
     with_rounded_constants,
 )
 from converters.quantization.rounding import round_weights, weight_scales
-from converters.quantization.settings import Level, WeightGrid
+from converters.quantization.scheme import Scheme, rounded_tensors
+from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import constant_weights
 from converters.quantization.tflite import quantize_static
@@ -95,9 +93,9 @@ def test_corrected_biases_restore_the_means_of_channels(single) -> None:
     )
     wide = one_layer_scheme(single, Range(-1000.0, 1000.0))
     scheme = replace(wide, parameters={operation.index: wrong})
-    aim = measure_aim(network, single.pictures)
-    corrected, rounded = correct_biases(network, scheme, aim, single.pictures)
-    exact = aim.logits
+    float_outputs = measure_float_outputs(network, single.pictures)
+    corrected, rounded = correct_biases(network, scheme, float_outputs, single.pictures)
+    exact = float_outputs.logits
     np.testing.assert_allclose(rounded.mean(axis=0), exact.mean(axis=0), atol=0.5)
     before = simulate(network, scheme, single.pictures)
     assert np.abs(before - exact).mean() > 20
@@ -116,8 +114,8 @@ def test_what_is_corrected_is_what_is_simulated(each) -> None:
     method = QuantizationSettings(Level.FAST, grid=WeightGrid.PAIR_SAFE)
     found = calibrate(each.float32, each.pictures, method, each.layers)
     assert found.scheme.grid is WeightGrid.PAIR_SAFE
-    aim = measure_aim(each.network, each.pictures)
-    scheme, rounded = correct_biases(each.network, found.scheme, aim, each.pictures)
+    float_outputs = measure_float_outputs(each.network, each.pictures)
+    scheme, rounded = correct_biases(each.network, found.scheme, float_outputs, each.pictures)
     simulated = simulate(each.network, scheme, each.pictures)
     assert sqnr_db(rounded, simulated) > 35  # values between two levels
 
@@ -127,12 +125,12 @@ def test_no_bias_is_fitted_to_held_out_pictures(residual) -> None:
         residual.float32, residual.pictures, QuantizationSettings(Level.FAST), residual.layers
     )
     network, scheme = found.network, found.scheme
-    aim = measure_aim(network, residual.pictures[:10])
-    one, _ = correct_biases(network, scheme, aim, residual.pictures[:10])
+    float_outputs = measure_float_outputs(network, residual.pictures[:10])
+    one, _ = correct_biases(network, scheme, float_outputs, residual.pictures[:10])
     other_held_out = np.concatenate([residual.pictures[:10], 255 - residual.pictures[:4]])
-    aim = measure_aim(network, other_held_out)
-    two, rounded = correct_biases(network, scheme, aim, other_held_out, held_out=4)
-    assert len(aim.logits) == len(rounded) == 14
+    float_outputs = measure_float_outputs(network, other_held_out)
+    two, rounded = correct_biases(network, scheme, float_outputs, other_held_out, held_out=4)
+    assert len(float_outputs.logits) == len(rounded) == 14
     for index, p in one.parameters.items():
         np.testing.assert_allclose(two.parameters[index].bias, p.bias, atol=1e-5)
 
@@ -180,10 +178,10 @@ def test_the_aim_of_an_equalised_network_is_the_scaled_one(residual) -> None:
     network = residual.network
     statistics = measure_activations(network, constant_weights(network), residual.pictures)
     equalized = equalize(network, statistics, 0.5)
-    aim = measure_aim(network, residual.pictures)
-    scaled = aim.scaled(equalized.output_scales)
+    float_outputs = measure_float_outputs(network, residual.pictures)
+    scaled = float_outputs.scaled(equalized.output_scales)
     data = write_parameters(residual.float32, equalized.parameters).data
-    measured = measure_aim(read_network(data, residual.layers), residual.pictures)
+    measured = measure_float_outputs(read_network(data, residual.layers), residual.pictures)
     assert equalized.output_scales
     for index, means in measured.means.items():
         np.testing.assert_allclose(scaled.means[index], means, rtol=1e-3, atol=1e-3)

@@ -9,10 +9,12 @@ from keras import layers
 
 from converters.errors import ModelConversionError, RequestError
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.calibration import Level, QuantizationSettings, calibrate
-from converters.quantization.equalized_level import CalibratedNetwork
-from converters.quantization.integer_simulation import Scheme
-from converters.quantization.layer_sensitivity import LayerSensitivity, measure_sensitivity
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import Level, calibrate
+from converters.quantization.findings import LayerSensitivity
+from converters.quantization.layer_sensitivity import measure_sensitivity
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
 from converters.serving import serving_model

@@ -12,16 +12,13 @@ from keras import layers
 
 from converters.errors import IntermediateFileError, ModelConversionError, RequestError
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization import mixed_precision as module
-from converters.quantization.calibration import (
-    Level,
-    QuantizationSettings,
-    calibrate,
-    operations_of,
-)
-from converters.quantization.equalized_level import CalibratedNetwork
-from converters.quantization.layer_sensitivity import LayerSensitivity, measure_sensitivity
-from converters.quantization.mixed_precision import PrecisionTrial, SearchStep, search
+from converters.quantization import trial_runner
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import Level, calibrate, operations_of
+from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from converters.quantization.layer_sensitivity import measure_sensitivity
+from converters.quantization.mixed_precision import SearchStep, search
+from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tflite import quantize_static
 from converters.quantization.tflite_network import Parameters, write_parameters
 from converters.serving import serving_model
@@ -253,8 +250,8 @@ def staged(block: Block, monkeypatch: pytest.MonkeyPatch) -> Block:
         found = np.concatenate([(classes[:wrong] + 1) % 5, classes[wrong:]])
         return np.eye(5)[found] - 0.2, 0.001
 
-    monkeypatch.setattr(module, "quantize_static", quantize)
-    monkeypatch.setattr(module._Bench, "_run", run)
+    monkeypatch.setattr(trial_runner, "quantize_static", quantize)
+    monkeypatch.setattr(trial_runner.TrialRunner, "run", run)
     rows = tuple(replace(r, share=SHARES.get(r.layer, 0.0)) for r in block.sensitivities)
     return replace(block, sensitivities=rows)
 
@@ -325,7 +322,7 @@ def test_answers_that_are_not_finite_are_refused(block: Block) -> None:
 def test_a_file_that_the_runtime_refuses_is_an_error(
     block: Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "quantize_static", lambda *a, **k: b"no flatbuffer")
+    monkeypatch.setattr(trial_runner, "quantize_static", lambda *a, **k: b"no flatbuffer")
     with pytest.raises(
         ModelConversionError, match="LiteRT refuses a file of integer and float layers"
     ):

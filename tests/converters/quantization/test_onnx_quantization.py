@@ -11,10 +11,10 @@ from onnx import TensorProto, numpy_helper
 
 from converters.errors import ModelConversionError, RequestError
 from converters.onnx import conversion as to_onnx
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.onnx_matching import match_tensors
-from converters.quantization.settings import Level, Target, WeightGrid
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tflite import quantize_static
 from converters.tflite.flatbuffer import read_flatbuffer
 

@@ -11,10 +11,10 @@ from keras import layers
 
 from converters.errors import ModelConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.calibration import QuantizationSettings, calibrate
-from converters.quantization.equalized_level import CalibratedNetwork
-from converters.quantization.integer_simulation import Scheme
-from converters.quantization.settings import Level
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite import float_operators, quantize_dynamic, quantize_static
 from converters.serving import serving_model

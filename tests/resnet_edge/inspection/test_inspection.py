@@ -186,9 +186,9 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
     from converters.onnx import conversion as to_onnx
     from converters.preprocessing import PREPROCESSINGS
     from converters.quantization import tflite as quantize
-    from converters.quantization.calibration import QuantizationSettings, calibrate
+    from converters.quantization.calibration import calibrate
     from converters.quantization.onnx import quantize_int8
-    from converters.quantization.settings import Target
+    from converters.quantization.settings import QuantizationSettings, Target
     from converters.serving import serving_model
     from converters.tflite import conversion as to_tflite
 

@@ -20,7 +20,8 @@ from hand_made import hand_sidecar
 from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import tflite as quantize
-from converters.quantization.calibration import QuantizationSettings, calibrate
+from converters.quantization.calibration import calibrate
+from converters.quantization.settings import QuantizationSettings
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.saved_model import export_saved_model
 from converters.serving import serving_model
