@@ -28,8 +28,8 @@ from resnet_edge.exporting.quantization_result import (
     QuantizationResult,
     QuantizationTrial,
 )
-from resnet_edge.ondevice.latency.cpu_state import Conditions
-from resnet_edge.ondevice.latency.warnings import advice_for, doubts_of
+from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
+from resnet_edge.ondevice.latency.warnings import advice_for, find_warnings
 from resnet_edge.ondevice.measurements import ArtifactParity, GateResult, Latency, Machine, Provider
 from resnet_edge.reporting.agreement import agreement_with
 from resnet_edge.reporting.content import (
@@ -206,23 +206,23 @@ def _latency(latency: Latency, reference_s: float | None) -> JsonObject:
         "drift": _finite(latency.drift),
         "drifting": latency.drifting,
         "in_groups": latency.in_groups,
-        "doubts": _doubts(latency),
+        "doubts": _warnings(latency),
         "reference_ratio": _finite(ratio),
         "provider": None if provider is None else _provider(provider),
         "conditions": None if latency.conditions is None else _conditions(latency.conditions),
     }
 
 
-def _doubts(latency: Latency) -> list[JsonValue]:
-    doubts = doubts_of(latency)
-    return [{"doubt": doubt.value, "advice": advice_for(doubt, doubts)} for doubt in doubts]
+def _warnings(latency: Latency) -> list[JsonValue]:
+    found = find_warnings(latency)
+    return [{"doubt": each.value, "advice": advice_for(each, found)} for each in found]
 
 
 def _provider(provider: Provider) -> JsonObject:
     return {"requested": provider.requested, "used": provider.used or None}
 
 
-def _conditions(seen: Conditions) -> JsonObject:
+def _conditions(seen: MeasuringConditions) -> JsonObject:
     return {
         "seconds": _finite(seen.seconds),
         "cores": list(seen.cores),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.ondevice.latency.cpu_state import Conditions, CoreClock
+from resnet_edge.ondevice.latency.cpu_state import CoreClock, MeasuringConditions
 from resnet_edge.ondevice.measurements import GateResult, Interval, Provider, Throughput, Verdict
 from resnet_edge.reporting.report_json import report_json
 
@@ -96,7 +96,7 @@ def test_a_latency_of_an_earlier_version_has_no_conditions(content):
 
 
 def test_conditions_and_doubts(content, row, bench, latency):
-    seen = Conditions(10.0, (0, 1), (CoreClock(0, "", 10**9, 10**9, 0),), other_load=0.5)
+    seen = MeasuringConditions(10.0, (0, 1), (CoreClock(0, "", 10**9, 10**9, 0),), other_load=0.5)
     measured = dataclasses.replace(
         latency(8.0), samples_s=(0.008,), provider=Provider("XNNPACK", ""), conditions=seen
     )
