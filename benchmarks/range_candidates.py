@@ -1,7 +1,7 @@
 """Ways to choose a tensor's range, as other tools have them; the product has min-max alone.
 
-Measured by `benchmarks/range_methods.py`. Each takes one tensor's values on the calibration pictures:
-a histogram, and the extremes of one picture after the other.
+Measured by `benchmarks/range_methods.py`. Each takes one tensor's values on the calibration
+pictures: a histogram, and the extremes of one picture after the other.
 """
 
 from __future__ import annotations
