@@ -30,7 +30,12 @@ def test_a_second_run_does_nothing_and_says_so(options: Options, recorder, monke
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr("subprocess.Popen", fail)
+    for module in (
+        "resnet_edge.exporting.converting",
+        "resnet_edge.ondevice.parity.answering",
+        "resnet_edge.ondevice.latency.bench",
+    ):
+        monkeypatch.setattr(f"{module}.run_worker", fail)
     result = run(options, recorder)
     assert result.rebuilt == ()
     assert "nothing has changed: nothing was rebuilt" in recorder.said
