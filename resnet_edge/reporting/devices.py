@@ -12,11 +12,12 @@ from resnet_edge.reporting.agreement import agreement_with
 from resnet_edge.reporting.content import ArtifactRow, DeviceSection, ReportContent
 
 LEAD = (
-    "The same files on each device, against the same reference, on a sample of the test split: "
-    "verdict, agreement with the reference and SQNR, the share answered as here (by the same file "
-    "on this machine), then p50 / p90 in milliseconds (threads)."
+    "The same files on each device, compared with the same reference on a sample of the test "
+    "pictures. Each cell has the verdict, the agreement with the reference, the SQNR, the share of "
+    "the pictures that get the same answer as here (from the same file on this machine), then p50 "
+    "/ p90 in milliseconds (threads)."
 )
-"""What the cells hold."""
+"""Explains the cells."""
 
 
 @dataclass(frozen=True)

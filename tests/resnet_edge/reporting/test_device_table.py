@@ -89,7 +89,7 @@ def test_all_three_renderings(content: ReportContent, device: DeviceSection):
         assert words in text
     assert 'href="#devices"' in page
     assert ">emulated</span>" in page
-    assert "emulated, so its latencies say nothing" in text
+    assert "emulated, so its latencies are not those of a real device" in text
     (found,) = data["devices"]
     assert (found["emulated"], found["verdict"], found["images"]) == (True, "fail", 300)
     assert found["artifacts"][0]["latency"]["p50_ms"] == 2.0
