@@ -10,18 +10,17 @@ from markupsafe import Markup
 
 from resnet_edge import units
 from resnet_edge.ondevice.formats.kinds import Quantization
-from resnet_edge.reporting.changed import ChangedSection, build_changed
-from resnet_edge.reporting.classes import ClassTable, build_class_table
-from resnet_edge.reporting.confusion import ConfusionSection, build_confusion
+from resnet_edge.reporting.artifact_plots import plot_accuracy_latency, plot_differences
+from resnet_edge.reporting.changed_answers import ChangedSection, build_changed
+from resnet_edge.reporting.class_table import ClassTable, build_class_table
+from resnet_edge.reporting.confusion_matrices import ConfusionSection, build_confusion
 from resnet_edge.reporting.content import ArtifactRow, EpochPoint, ReportContent
-from resnet_edge.reporting.curves import plot_training
-from resnet_edge.reporting.devices import DeviceTable, build_devices
+from resnet_edge.reporting.device_table import DeviceTable, build_devices
 from resnet_edge.reporting.layer_noise_plot import plot_shares
 from resnet_edge.reporting.measuring_conditions import ConditionTable, build_conditions
 from resnet_edge.reporting.notes import derive_notes
-from resnet_edge.reporting.plots import plot_accuracy_latency, plot_differences
 from resnet_edge.reporting.provenance import FactSheet, build_provenance
-from resnet_edge.reporting.quantization import (
+from resnet_edge.reporting.quantization_section import (
     ALONE,
     LAYER_HEADINGS,
     TEXT_COLUMNS,
@@ -29,7 +28,11 @@ from resnet_edge.reporting.quantization import (
     QuantizationSection,
     build_quantization,
 )
-from resnet_edge.reporting.reference import THROUGHPUT_HEADINGS, ReferenceView, build_reference
+from resnet_edge.reporting.reference_section import (
+    THROUGHPUT_HEADINGS,
+    ReferenceView,
+    build_reference,
+)
 from resnet_edge.reporting.tables import (
     BOUND,
     EVERY_ARTIFACT,
@@ -43,6 +46,7 @@ from resnet_edge.reporting.tables import (
     summary_rows,
 )
 from resnet_edge.reporting.terms import GLOSSARY, INTRODUCTION, SUMMARY_TERMS
+from resnet_edge.reporting.training_plot import plot_training
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 
 from resnet_edge import units
 from resnet_edge.reporting.content import ReportContent
-from resnet_edge.reporting.devices import build_devices
+from resnet_edge.reporting.device_table import build_devices
 from resnet_edge.reporting.measuring_conditions import build_conditions
 from resnet_edge.reporting.notes import derive_notes
 from resnet_edge.reporting.provenance import Fact, build_provenance
-from resnet_edge.reporting.quantization import (
+from resnet_edge.reporting.quantization_section import (
     ALONE,
     LAYER_HEADINGS,
     TEXT_COLUMNS,
     TRIAL_HEADINGS,
     build_quantization,
 )
-from resnet_edge.reporting.reference import THROUGHPUT_HEADINGS, build_reference
+from resnet_edge.reporting.reference_section import THROUGHPUT_HEADINGS, build_reference
 from resnet_edge.reporting.tables import (
     BOUND,
     LATENCY_HEADINGS,

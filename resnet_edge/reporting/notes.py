@@ -11,7 +11,7 @@ from resnet_edge.ondevice.latency.float32_gain import (
 )
 from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.reporting.content import ReportContent
-from resnet_edge.reporting.quantization import made_differently
+from resnet_edge.reporting.quantization_section import made_differently
 
 _SHOWN = 5
 

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from resnet_edge.reporting.provenance import Fact, build_provenance
-from resnet_edge.reporting.quantization import (
+from resnet_edge.reporting.quantization_section import (
     LAYER_HEADINGS,
     TRIAL_HEADINGS,
     build_quantization,
