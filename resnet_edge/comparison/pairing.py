@@ -25,11 +25,7 @@ class Pair:
     def same_machine(self) -> bool:
         """Whether both were measured on the same kind of machine."""
         ours, theirs = self.a.machine, self.b.machine
-        return (
-            ours is not None
-            and theirs is not None
-            and _speed_key(ours) == _decides_speed(theirs)
-        )
+        return ours is not None and theirs is not None and _speed_key(ours) == _speed_key(theirs)
 
     @property
     def same_classes(self) -> bool:
@@ -65,7 +61,7 @@ def _belong(one: ResultsFile, other: ResultsFile) -> bool:
     if one.kind is not other.kind:
         return False
     mine, its = one.machine, other.machine
-    return mine is None or its is None or _speed_key(mine) == _decides_speed(its)
+    return mine is None or its is None or _speed_key(mine) == _speed_key(its)
 
 
 def _speed_key(machine: Machine) -> tuple[str, int, tuple[str, ...]]:
