@@ -186,7 +186,7 @@ def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("something was run")
 
     monkeypatch.setattr("resnet_edge.steps.parity._compare_all", explode)
-    monkeypatch.setattr("resnet_edge.ondevice.workers.subprocess.Popen", explode)
+    monkeypatch.setattr("resnet_edge.ondevice.workers.process.subprocess.Popen", explode)
 
 
 def test_other_gates_judge_the_saved_answers_and_run_nothing(options: Options, monkeypatch):
