@@ -1,4 +1,4 @@
-"""The process that converts: ``python -m resnet_edge.exporting.worker JOB.json``.
+"""The worker that converts.
 
 Converters leak memory, print what they like and take global switches; a process of their own keeps
 all that away.
@@ -7,12 +7,10 @@ all that away.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import keras
 
@@ -20,15 +18,14 @@ from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.preprocessing import PREPROCESSINGS
 from converters.rewrites.all_rewrites import NECESSARY, REWRITES, Optimized, fold_into, optimize
 from converters.serving import serving_model
-from resnet_edge.errors import ArtifactError, OutputError, translate
-from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.errors import ArtifactError, OutputError
+from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan, ExportResult
 from resnet_edge.exporting.memory import return_freed_memory
 from resnet_edge.model.classifiers import load_classifier
 from resnet_edge.ondevice.files import hash_path, size_path, write_bytes
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path, write_sidecar
-from resnet_edge.ondevice.json_records import read_record, to_json
-from resnet_edge.ondevice.workers import leave_with_parent
+from resnet_edge.ondevice.workers.serving import Reporter, serve
 
 DESCRIPTION = "Image classifier: raw RGB levels 0 to 255 in, class probabilities out."
 
@@ -47,23 +44,24 @@ class Network:
         return replace(self, optimized=replace(self.optimized, applied=applied))
 
 
-def main(arguments: list[str]) -> int:
-    """Convert what the job file says; report on standard output, one JSON object a line."""
-    leave_with_parent()
-    sys.stdout.flush()
-    # Libraries print to standard output, which here speaks JSON: give them standard error instead.
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
+def main() -> int:
+    """Convert what the plan on standard input says."""
+    return serve(ExportPlan, _work)
 
+
+def _work(plan: ExportPlan, reporter: Reporter) -> ExportResult:
     def report(event: ExportEvent) -> None:
-        print(json.dumps(to_json(event)), file=answers)
+        if event.stage == "warning":
+            reporter.warn(event.words)
+        elif event.stage == "found":
+            reporter.say(event.words)
+        elif event.stage == "written":
+            reporter.made(event.artifact)
+        elif event.total:
+            reporter.advance(event.done, event.total, f"{event.stage} {event.words}".strip())
 
-    try:
-        run_plan(read_record(ExportPlan, Path(arguments[0]), ArtifactError), report)
-    except Exception as problem:
-        report(ExportEvent("", "failed", 0, 0, error=str(translate(problem))))
-        return 1
-    return 0
+    run_plan(plan, report)
+    return ExportResult(tuple(name for job in plan.jobs for name in job.names))
 
 
 def run_plan(plan: ExportPlan, report: Callable[[ExportEvent], None]) -> None:
@@ -261,4 +259,4 @@ def _finish(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -6,14 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from resnet_edge.errors import WorkerError
-from resnet_edge.ondevice.workers import crew_of, module_command, run_worker
+from resnet_edge.ondevice.workers.process import crew_of, module_command, run_process
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ def vanishes(pid: int, within_s: float = 20.0) -> bool:
 
 def test_lines_come_as_they_are_printed():
     code = "import sys; print('a ', flush=True); sys.stdin.read(); print('b')"
-    lines: Iterator[str] = run_worker(python(code), "it")
+    lines: Iterator[str] = run_process(python(code), "it")
     assert next(lines) == "a"  # while the worker still waits
     lines.close()
 
@@ -49,25 +50,25 @@ def test_a_worker_finds_this_very_package_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     code = "import resnet_edge, os; print(resnet_edge.__file__, os.environ['X'], sep='|')"
-    (line,) = run_worker(python(code), "it", {"X": "1"})
+    (line,) = run_process(python(code), "it", environment={"X": "1"})
     assert line == f"{REPOSITORY / 'resnet_edge' / '__init__.py'}|1"
 
 
 def test_what_it_prints_is_no_obstacle():
     code = "import os; os.write(2, b'\\xff' * 200_000); print('done')"
-    assert list(run_worker(python(code), "it")) == ["done"]
+    assert list(run_process(python(code), "it")) == ["done"]
 
 
 def test_failure_is_quoted():
     with pytest.raises(WorkerError) as caught:
-        list(run_worker(python("import sys; print('no!', file=sys.stderr); sys.exit(7)"), "it"))
+        list(run_process(python("import sys; print('no!', file=sys.stderr); sys.exit(7)"), "it"))
     assert str(caught.value) == "it: the process ended with exit code 7; it said last:\nno!"
     assert caught.value.exit_code == 1
 
 
 def test_an_iteration_that_ends_early_kills_the_worker():
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    lines = run_worker(python(code), "it")
+    lines = run_process(python(code), "it")
     pid = int(next(lines))
     assert is_alive(pid)
     lines.close()
@@ -79,7 +80,7 @@ def test_one_that_fails_takes_the_crew_with_it():
 
     def listen() -> None:
         code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-        for line in run_worker(python(code), "it", crew=crew):
+        for line in run_process(python(code), "it", crew=crew):
             pids.append(int(line))
 
     try:
@@ -98,18 +99,19 @@ def test_a_worker_started_too_late_is_killed_at_once():
     with crew_of(1) as crew:
         crew.dismissed.set()
         with pytest.raises(WorkerError, match="SIGKILL"):
-            list(run_worker(python("import time; time.sleep(600)"), "it", crew=crew))
+            list(run_process(python("import time; time.sleep(600)"), "it", crew=crew))
 
 
 PARENT = """
-import sys
-from resnet_edge.ondevice.workers import run_worker
+import json, sys
+from resnet_edge.ondevice.workers.process import run_process
 code = (
-    "import os, time; from resnet_edge.ondevice import workers; workers.leave_with_parent();"
-    "print(os.getpid(), flush=True); time.sleep(600)"
+    "import os, time; from resnet_edge.ondevice.workers.serving import serve;"
+    "from resnet_edge.ondevice.workers.events import WorkerEvent as Record;"
+    "serve(Record, lambda job, tell: [tell.say(str(os.getpid())), time.sleep(600)])"
 )
-for line in run_worker((sys.executable, "-c", code), "it"):
-    print(line, flush=True)
+for line in run_process((sys.executable, "-c", code), "it", first='{"kind": "say"}'):
+    print(json.loads(line)["text"], flush=True)
 """
 
 
@@ -128,30 +130,13 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(number):
     assert vanishes(pid)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "resnet_edge.ondevice.parity.answer_worker",
-        "resnet_edge.ondevice.latency.bench_worker",
-        "resnet_edge.exporting.worker",
-    ],
-)
-def test_every_worker_watches_its_parent(module):
-    source = (REPOSITORY / Path(*module.split("."))).with_suffix(".py").read_text()
-    assert "\n    leave_with_parent()\n" in source
-    assert module_command(module, "x") == (sys.executable, "-m", module, "x")
+def test_module_command():
+    assert module_command("a.b", "x") == (sys.executable, "-m", "a.b", "x")
 
 
-def test_a_worker_started_by_hand_runs_without_a_parent_to_watch():
-    code = (
-        "from resnet_edge.ondevice.workers import leave_with_parent as l; l(); print('still here')"
-    )
-    done = subprocess.run(
-        python(code),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        check=True,
-    )
-    assert done.stdout == "still here\n"
+def test_lines_reach_standard_input_and_a_process_that_ends_early_is_no_obstacle():
+    code = "import sys; print(sys.stdin.readline().strip(), sys.stdin.readline().strip())"
+    word: Future[str] = Future()
+    word.set_result("later")
+    assert list(run_process(python(code), "it", first="now", word=word)) == ["now later"]
+    assert list(run_process(python("print('done')"), "it", first="x" * 200_000)) == ["done"]

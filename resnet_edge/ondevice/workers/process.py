@@ -1,7 +1,4 @@
-"""Run a part of the work in a process of its own and listen to its lines of JSON.
-
-Device-safe: standard library only.
-"""
+"""Start and end processes: none outlives its parent, and a failure says how a process ended."""
 
 from __future__ import annotations
 
@@ -13,17 +10,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import resnet_edge
 from resnet_edge.errors import WorkerError
+from resnet_edge.ondevice.workers.serving import WATCH_PARENT
 
 TAIL_LINES = 12
-
-_WATCH = "RESNET_EDGE_WATCH_PARENT"
-"""Set in a worker's environment: its standard input ends when the parent does."""
 
 
 @dataclass(frozen=True)
@@ -63,43 +59,33 @@ def crew_of(size: int) -> Iterator[Crew]:
         crew.pool.shutdown()
 
 
-def leave_with_parent() -> None:
-    """In a worker: end when the process that started it does, also after its ``kill -9``.
-
-    Does nothing in a process that `run_worker` did not start.
-    """
-    if os.environ.pop(_WATCH, None):
-        threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
-
-
 def module_command(module: str, *arguments: str) -> tuple[str, ...]:
     """Return the command that runs a module of this package: ``python -m module arguments``."""
     return (sys.executable, "-m", module, *arguments)
 
 
-def run_worker(
+def run_process(
     command: Sequence[str],
     title: str,
+    *,
+    first: str | None = None,
+    word: Future[str] | None = None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     crew: Crew | None = None,
 ) -> Iterator[str]:
     """Run a command in a new process and yield its standard output by lines, as they come.
 
-    The process does not outlive the iteration: on Ctrl-C or any error here it is killed. One that
-    calls `leave_with_parent` does not outlive this process either.
+    The process does not outlive the iteration: on Ctrl-C or any error here it is killed. A worker
+    that calls ``serve`` does not outlive this process either.
 
     Args:
-        command: From `module_command`; the process finds this very package.
+        command: From ``module_command``; the process finds this very package.
         title: Names the work in errors.
+        first: The first line of its standard input.
+        word: The next line, sent as soon as it is there.
         environment: Variables set beside this process's own.
-        timeout_s: The process is killed after so long.
+        timeout_s: Seconds after which the process is killed.
         crew: The workers that it belongs to, where several run at a time.
 
     Raises:
@@ -113,7 +99,12 @@ def run_worker(
             stdin=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, **(environment or {}), "PYTHONPATH": _python_path(), _WATCH: "1"},
+            env={
+                **os.environ,
+                **(environment or {}),
+                "PYTHONPATH": _python_path(),
+                WATCH_PARENT: "1",
+            },
         )
         expired = threading.Event()
         alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
@@ -123,6 +114,10 @@ def run_worker(
         assert process.stdout is not None
         try:
             _join(crew, process)
+            if first is not None:
+                _send(process, first)
+            if word is not None:
+                word.add_done_callback(lambda told: _send(process, told.result()))
             yield from (line.strip() for line in process.stdout)
             status = process.wait()
         finally:
@@ -130,7 +125,7 @@ def run_worker(
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             process.wait()
-            process.stdin.close()
+            _close(process.stdin)
             process.stdout.close()
             if crew is not None:
                 crew.processes.discard(process)
@@ -148,6 +143,19 @@ def _join(crew: Crew | None, process: subprocess.Popen[str]) -> None:
         crew.processes.add(process)
         if crew.dismissed.is_set():  # it was started while the others were killed
             process.kill()
+
+
+def _send(process: subprocess.Popen[str], line: str) -> None:
+    """Write a line to a process; one that has ended says itself how."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError, ValueError):  # it is gone, or closed
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+
+
+def _close(stream: IO[str]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # what was not read is lost with the process
+        stream.close()
 
 
 def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
