@@ -83,6 +83,8 @@ $(READY): requirements.lock pyproject.toml
 	@echo 'installing the locked packages into $(VENV) (about 2.5 GB; about a minute, once); the steps'
 	@echo 'after it say how long they take: with the embedded digits about 3 minutes on two fast cores'
 	@$(PYTHON) -m venv $(VENV)
+	@# The pip that Python brings may be years old, and takes twice as long; it does as well.
+	@$(PIP) --require-hashes -r requirements-pip.lock || echo 'pip stays as it is'
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -124,6 +126,7 @@ test-arm64: $(TOOLS) ## The bundle in every runtime on an emulated Arm processor
 
 lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(PIP) uv
+	echo pip | $(LOCK) --universal - --output-file requirements-pip.lock
 	$(LOCK) --universal pyproject.toml --output-file requirements.lock
 	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["dev"], sep="\n")' \
 		| $(LOCK) --universal - --constraints requirements.lock --output-file requirements-dev.lock

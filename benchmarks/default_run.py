@@ -82,7 +82,9 @@ def describe(clone: Path, started: float, first: Cost, second: Cost) -> FirstRun
     )
     python = clone / ".venv/bin/python"
     versions = subprocess.check_output([python, "-c", code, *PACKAGES], text=True)
-    commit = subprocess.check_output(["git", "-C", clone, "rev-parse", "--short", "HEAD"], text=True)
+    commit = subprocess.check_output(
+        ["git", "-C", clone, "rev-parse", "--short", "HEAD"], text=True
+    )
     return FirstRun(
         machine=machine(),
         commit=commit.strip(),

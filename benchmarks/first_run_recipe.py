@@ -18,9 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.errors import ModelError
 from resnet_edge.layout import Layout
+from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.training.record import TrainingRecord
 
 

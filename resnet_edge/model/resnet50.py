@@ -273,7 +273,7 @@ def start_as_shortcuts(model: keras.Model) -> None:
     """Let every residual block of a random ResNet50 answer its shortcut alone, before training.
 
     The scale of each block's last batch normalization is set to 0. Training begins as that of a
-    much shallower network: on the digits 8 epochs end at a lower validation loss than 12 without it.
+    much shallower network: on the digits 8 epochs end at a lower validation loss than 12 without.
 
     Source: P. Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017,
     https://arxiv.org/abs/1706.02677, section 5.1.

@@ -7,8 +7,8 @@ pictures is counted in process starts and files, with figures of the benchmark m
 
 from __future__ import annotations
 
-from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.data.manifest import read_manifest
+from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.ondevice.latency.bench import default_threads
 from resnet_edge.options import Options

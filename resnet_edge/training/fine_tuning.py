@@ -60,9 +60,7 @@ def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
 
 def _unfreeze(job: Job, state: Checkpoint) -> Outcome:
     """Train the last stages; where no epoch is better than the head's best, that one stays."""
-    phase = job.picture_phase(
-        "unfreeze", UNFREEZE_EPOCHS, job.learning_rate * UNFREEZE_RATE
-    )
+    phase = job.picture_phase("unfreeze", UNFREEZE_EPOCHS, job.learning_rate * UNFREEZE_RATE)
     if not state.progress.done:
         state = replace(state, best=read_variables(phase.variables))
     return outcome(job.run(phase, state), phase)

@@ -8,7 +8,7 @@ import pytest
 
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.model_file import read_model_info
-from resnet_edge.options import DataOptions, ModelOptions, Options
+from resnet_edge.options import ModelOptions, Options
 from resnet_edge.steps.finetune import finetune
 from resnet_edge.training.settings import TrainingSettings
 

@@ -50,9 +50,7 @@ def test_the_first_larger_picture_is_the_last_that_is_read(tmp_path: Path):
 
 @pytest.mark.parametrize("weights", ["imagenet", "x.h5", "gone.keras"])
 def test_weights_have_their_own_size(weights: str, tmp_path: Path):
-    chosen = choose_image_size(
-        Options(model=ModelOptions(weights)), pictures(tmp_path, (8, 8))
-    )
+    chosen = choose_image_size(Options(model=ModelOptions(weights)), pictures(tmp_path, (8, 8)))
     assert chosen == ImageSize(224, "the default with pretrained weights")
 
 
