@@ -38,15 +38,15 @@ if TYPE_CHECKING:
         Options,
     )
     from resnet_edge.recommendation import Recommendation
-    from resnet_edge.steps.bench import measure_latency
-    from resnet_edge.steps.bundle import make_bundle
+    from resnet_edge.steps.bench import bench
+    from resnet_edge.steps.bundle import bundle
     from resnet_edge.steps.compare import compare
     from resnet_edge.steps.export import export
     from resnet_edge.steps.finetune import finetune
-    from resnet_edge.steps.parity import check_parity
+    from resnet_edge.steps.parity import parity
     from resnet_edge.steps.recommend import recommend
-    from resnet_edge.steps.reference import make_reference
-    from resnet_edge.steps.report import make_report
+    from resnet_edge.steps.reference import reference
+    from resnet_edge.steps.report import report
     from resnet_edge.steps.run import run
     from resnet_edge.training.settings import TrainingSettings
 
@@ -68,7 +68,7 @@ _HOMES = {
     "Tolerance": "comparison",
     "TrainingSettings": "training.settings",
     "build_model": "model.weights",
-    "check_parity": "steps.parity",
+    "parity": "steps.parity",
     "compare": "steps.compare",
     "conv_block": "model.resnet50",
     "decode_picture": "ondevice.pictures",
@@ -77,10 +77,10 @@ _HOMES = {
     "identity_block": "model.resnet50",
     "load_artifact": "ondevice.formats.sidecar",
     "load_artifacts": "ondevice.formats.sidecar",
-    "make_bundle": "steps.bundle",
-    "make_reference": "steps.reference",
-    "make_report": "steps.report",
-    "measure_latency": "steps.bench",
+    "bundle": "steps.bundle",
+    "reference": "steps.reference",
+    "report": "steps.report",
+    "bench": "steps.bench",
     "open_runtime": "ondevice.runtimes",
     "recommend": "steps.recommend",
     "resnet50": "model.resnet50",
@@ -104,8 +104,9 @@ __all__ = [
     "Sidecar",
     "Tolerance",
     "TrainingSettings",
+    "bench",
     "build_model",
-    "check_parity",
+    "bundle",
     "compare",
     "conv_block",
     "decode_picture",
@@ -114,12 +115,11 @@ __all__ = [
     "identity_block",
     "load_artifact",
     "load_artifacts",
-    "make_bundle",
-    "make_reference",
-    "make_report",
-    "measure_latency",
     "open_runtime",
+    "parity",
     "recommend",
+    "reference",
+    "report",
     "resnet50",
     "run",
 ]

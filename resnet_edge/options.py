@@ -13,7 +13,7 @@ from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.data.split import SplitShares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES
 from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.pictures import Fit
@@ -172,12 +172,18 @@ class Options:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
-    formats: tuple[str, ...] = ARTIFACT_NAMES
+    formats: tuple[str, ...] | None = None
+    """Names of artifacts. None makes the default set; steps that make none take all there are."""
     rewrites: bool = True
     """Whether the graph is rewritten for speed, exactly, before it is converted."""
     gates: Gates = field(default_factory=Gates)
     bench: BenchOptions = field(default_factory=BenchOptions)
     bundle: BundleOptions = field(default_factory=BundleOptions)
+
+    @property
+    def formats_to_make(self) -> tuple[str, ...]:
+        """The artifacts that ``export`` makes."""
+        return DEFAULT_NAMES if self.formats is None else self.formats
 
     @property
     def layout(self) -> Layout:
@@ -188,18 +194,24 @@ class Options:
 def parse_formats(text: str) -> tuple[str, ...]:
     """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
 
+    ``all`` stands for every artifact.
+
     Raises:
         UsageError: A name is unknown, or none is given.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
+    if "all" in names:
+        return ARTIFACT_NAMES
     for name in names:
         if name not in ARTIFACT_NAMES:
             close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
             hint = f"did you mean {close[0]}? " if close else ""
             raise UsageError(
                 f"--formats: no such artifact: {name}; {hint}"
-                f"expected some of {', '.join(ARTIFACT_NAMES)}"
+                f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
             )
     if not names:
-        raise UsageError(f"--formats: nothing given; expected some of {', '.join(ARTIFACT_NAMES)}")
+        raise UsageError(
+            f"--formats: nothing given; expected all, or some of {', '.join(ARTIFACT_NAMES)}"
+        )
     return tuple(name for name in ARTIFACT_NAMES if name in names)

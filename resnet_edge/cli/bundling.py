@@ -32,13 +32,11 @@ def bundle(
     as_json: p.Json = False,
 ) -> None:
     """Pack artifacts, runner and test pictures for a device: OUT/resnet-edge-device.pyz."""
-    from resnet_edge.steps.bundle import bundle_formats, make_bundle
+    from resnet_edge.steps.bundle import bundle as pack
 
     options = Options(
         out=out,
-        formats=present_formats(out, formats)
-        if formats
-        else bundle_formats(present_formats(out, formats)),
+        formats=present_formats(out, formats),
         gates=Gates(
             fp32_agreement,
             fp32_max_logit,
@@ -50,7 +48,7 @@ def bundle(
         ),
         bundle=BundleOptions(images, parse_size(max_bytes)),
     )
-    made = make_bundle(options, Terminal(quiet=as_json))
+    made = pack(options, Terminal(quiet=as_json))
     if as_json:
         print_json(made)
         return

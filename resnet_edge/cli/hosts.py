@@ -48,10 +48,9 @@ def bench_there(
     """
     from resnet_edge.devices.ssh.bench import bench_on_host
     from resnet_edge.ondevice.command.table import result_lines
-    from resnet_edge.steps.bundle import bundle_formats
 
     if not formats:
-        options = replace(options, formats=bundle_formats(options.formats))
+        options = replace(options, formats=None)
     benched = bench_on_host(options, host, Terminal(quiet=as_json))
     if as_json:
         print_json(benched.result)

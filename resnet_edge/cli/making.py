@@ -16,7 +16,7 @@ from resnet_edge.cli.settings import (
     training_settings,
 )
 from resnet_edge.data.split import parse_shares
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.formats.kinds import DEFAULT_NAMES
 from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.latency.threads import parse_threads
 from resnet_edge.ondevice.parity.gates import Gates
@@ -36,7 +36,7 @@ from resnet_edge.training.settings import TrainingSettings
 
 _TRAINING, _GATES, _LATENCY = TrainingSettings(), Gates(), LatencySpec()
 _QUANTIZATION = QuantizationOptions()
-ALL = ",".join(ARTIFACT_NAMES)
+ALL = ",".join(DEFAULT_NAMES)
 BUILD = Path("build")
 SPLIT = "0.6,0.1,0.3"
 

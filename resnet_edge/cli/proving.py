@@ -17,7 +17,7 @@ from resnet_edge.cli.console import Terminal, print_json, print_rows, print_summ
 from resnet_edge.cli.hosts import bench_there, chosen_host
 from resnet_edge.cli.latencies import print_bench
 from resnet_edge.cli.profiles import print_profiles
-from resnet_edge.cli.settings import only_saved_answers, present_formats
+from resnet_edge.cli.settings import present_formats
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.throughput import parse_batches
 from resnet_edge.ondevice.latency.measure import MLPERF, LatencySpec
@@ -54,7 +54,7 @@ def reference(
 
     Where the GPU is in another machine: --pack here, run the file there, --from here.
     """
-    from resnet_edge.steps.reference import make_reference
+    from resnet_edge.steps.reference import reference as answer
     from resnet_edge.steps.reference_elsewhere import adopt_reference, pack_reference
 
     if pack and from_ is not None:
@@ -75,7 +75,7 @@ def reference(
     if from_ is not None:
         info = adopt_reference(options, from_, model, display).info
     else:
-        info = make_reference(options, model, display).reference.info
+        info = answer(options, model, display).reference.info
     if as_json:
         print_json(info)
     else:
@@ -112,15 +112,11 @@ def parity(
 ) -> None:
     """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
     from resnet_edge.reporting.content import worst_verdict
-    from resnet_edge.steps.parity import check_parity, judge_saved
+    from resnet_edge.steps.parity import parity as check
 
     gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
-    if only_saved_answers(out, formats):
-        compared = judge_saved(Options(out=out, gates=gates), Terminal(quiet=as_json))
-    else:
-        options = Options(out=out, formats=present_formats(out, formats), gates=gates)
-        compared = check_parity(options, Terminal(quiet=as_json))
-    result = compared.result
+    options = Options(out=out, formats=present_formats(out, formats), gates=gates)
+    result = check(options, Terminal(quiet=as_json)).result
     if as_json:
         print_json(result)
     else:
@@ -148,7 +144,7 @@ def bench(
 ) -> None:
     """Measure every artifact's latency: OUT/results/bench-HOST.json. On a device: --host."""
     from resnet_edge.reporting.content import worst_verdict
-    from resnet_edge.steps.bench import measure_latency
+    from resnet_edge.steps.bench import bench as measure
     from resnet_edge.steps.profile import profile_operators
 
     there = chosen_host(host, python, install, profile)
@@ -162,7 +158,7 @@ def bench(
     if there is not None:
         bench_there(options, there, formats, allow_inconclusive, as_json)
         return
-    benched = measure_latency(options, Terminal(quiet=as_json))
+    benched = measure(options, Terminal(quiet=as_json))
     profiled = profile_operators(options, Terminal(quiet=as_json)) if profile else None
     if as_json:
         both = {"bench": benched.result, "profile": profiled.result} if profiled else None
@@ -195,7 +191,7 @@ def report(
     from resnet_edge.devices.device_results import keep_device_result
     from resnet_edge.reporting.report_json import report_json
     from resnet_edge.reporting.tables import headline
-    from resnet_edge.steps.report import make_report
+    from resnet_edge.steps.report import report as write
 
     changes = GateChanges(
         *(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence),
@@ -204,7 +200,7 @@ def report(
     options = Options(out=out, formats=present_formats(out, formats))
     if device is not None:
         keep_device_result(options.layout, device, Terminal(quiet=as_json))
-    written = make_report(options, Terminal(quiet=as_json), changes)
+    written = write(options, Terminal(quiet=as_json), changes)
     if as_json:
         print_json(report_json(written.content))
     else:

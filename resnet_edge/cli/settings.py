@@ -10,9 +10,6 @@ from pathlib import Path
 
 from converters.quantization.choices import Level, RangeMethod, Target
 from resnet_edge.errors import UsageError
-from resnet_edge.layout import Layout
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
-from resnet_edge.ondevice.formats.sidecar import load_artifacts, sidecar_path
 from resnet_edge.options import QuantizationOptions, parse_formats
 from resnet_edge.training.settings import TrainingSettings
 
@@ -87,23 +84,9 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * 1000 ** " kmg".index(found[2].lower() or " "))
 
 
-def present_formats(out: Path, formats: str) -> tuple[str, ...]:
-    """Parse ``--formats``; where it is empty, take the artifacts that are in ``out``.
-
-    Raises:
-        UsageError: A name is unknown.
-        ArtifactError: There are no artifacts, or one does not match its sidecar.
-    """
-    if formats:
-        return parse_formats(formats)
-    return tuple(artifact.name for artifact in load_artifacts(Layout(out).artifacts))
-
-
-def only_saved_answers(out: Path, formats: str) -> bool:
-    """Whether ``out`` has the answers of artifacts and no artifact; asking for some wants files."""
-    layout = Layout(out)
-    present = any(sidecar_path(layout.artifacts / name).exists() for name in ARTIFACT_NAMES)
-    return layout.parity.exists() and not present and not formats
+def present_formats(out: Path, formats: str) -> tuple[str, ...] | None:
+    """Parse ``--formats``; None where it is empty."""
+    return parse_formats(formats) if formats else None
 
 
 def option_types(command: Callable[..., object]) -> dict[str, type]:

@@ -58,7 +58,7 @@ class Referenced:
     rebuilt: bool
 
 
-def make_reference(
+def reference(
     options: Options, model: Path | None = None, display: Display | None = None
 ) -> Referenced:
     """Answer the whole test split in full float32 and measure the latency.

@@ -59,7 +59,7 @@ class Reported:
     content: ReportContent
 
 
-def make_report(
+def report(
     options: Options, display: Display | None = None, changes: GateChanges = AS_JUDGED
 ) -> Reported:
     """Merge everything that was measured into one report. Nothing is run.

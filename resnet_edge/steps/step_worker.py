@@ -150,9 +150,9 @@ def _run(job: StepJob, display: Display) -> bool:
         from resnet_edge.steps.finetune import finetune
 
         return finetune(job.options, display).rebuilt
-    from resnet_edge.steps.reference import make_reference
+    from resnet_edge.steps.reference import reference
 
-    return make_reference(job.options, None, display).rebuilt
+    return reference(job.options, None, display).rebuilt
 
 
 if __name__ == "__main__":

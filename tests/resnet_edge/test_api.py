@@ -51,7 +51,7 @@ def test_options_need_no_tensorflow(tmp_path):
 def test_steps_need_no_tensorflow_until_they_run(tmp_path):
     code = (
         "import sys, resnet_edge as edge;"
-        "edge.run, edge.export, edge.make_reference, edge.check_parity, edge.make_report;"
+        "edge.run, edge.export, edge.reference, edge.parity, edge.report;"
         "edge.recommend;"
         "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     )

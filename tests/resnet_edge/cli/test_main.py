@@ -62,7 +62,10 @@ def test_no_command_is_wrong_usage(cli):
             ["export", "--formats", "fp61.tflite"],
             "--formats: no such artifact: fp61.tflite; did ",
         ),
-        (["parity", "--formats", "fp61.tflite"], "did you mean fp16.tflite? expected some of"),
+        (
+            ["parity", "--formats", "fp61.tflite"],
+            "did you mean fp16.tflite? expected all, or some of",
+        ),
         (
             ["finetune", "--preprocessing", "x"],
             "--preprocessing: got x; expected one of caffe, ",
@@ -155,7 +158,7 @@ def test_errors_that_nobody_expected(cli, monkeypatch, problem, message):
     def fail(*_: object) -> None:
         raise problem
 
-    monkeypatch.setattr("resnet_edge.steps.report.make_report", fail)
+    monkeypatch.setattr("resnet_edge.steps.report.report", fail)
     monkeypatch.setattr("resnet_edge.cli.proving.present_formats", lambda *_: ("fp32.onnx",))
     ran = cli("report")
     assert (ran.code, ran.out, ran.err) == (1, "", f"error: {message}\n")
@@ -288,7 +291,7 @@ def test_mlperf_measures_as_long_as_mlperf(cli, build, monkeypatch):
         specs.append(options.bench.spec)
         raise InferenceError("enough")
 
-    monkeypatch.setattr(bench, "measure_latency", stop)
+    monkeypatch.setattr(bench, "bench", stop)
     assert cli("bench", "--out", build, "--mlperf").code == 1
     assert cli("bench", "--out", build, "--mlperf", "--min-queries", "2000").code == 1
     assert specs == [LatencySpec(600, 1024), LatencySpec(600, 2000)]
