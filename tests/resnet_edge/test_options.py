@@ -51,7 +51,7 @@ def test_a_misspelt_format_is_guessed():
         f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
     )
     with pytest.raises(
-        UsageError, match=r"no such artifact: coreml; expected all, or some of saved_model"
+        UsageError, match=r"no such artifact: coreml; expected all, or some of saved"
     ):
         parse_formats("coreml")
     with pytest.raises(UsageError, match=r"^--formats: nothing given; expected all, or some of"):
