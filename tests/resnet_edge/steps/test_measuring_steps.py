@@ -273,11 +273,11 @@ def test_a_subset_is_measured(options: Options):
 
 def test_a_subset_leaves_the_results_of_the_others(options: Options):
     one = replace(options, formats=ONE, gates=Gates(max_p90_ms=10_000))
-    parity = read_record(ParityResult, options.layout.parity, ArtifactError)
+    before = read_record(ParityResult, options.layout.parity, ArtifactError)
     done = parity(replace(one, gates=Gates(fp32_max_logit=0.5)))
     assert [a.name for a in done.result.artifacts] == list(ONE)
     after = read_record(ParityResult, options.layout.parity, ArtifactError)
-    assert [a.name for a in after.artifacts] == [a.name for a in parity.artifacts]
+    assert [a.name for a in after.artifacts] == [a.name for a in before.artifacts]
     assert after.gates["fp32_max_logit"] == 0.5
     timed = bench(one)
     assert [b.name for b in timed.result.artifacts] == list(ONE)
