@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.frozen_graph import freeze
 from converters.lean_tf2onnx import convert_graph
 
@@ -28,7 +28,7 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
         A checked model: ``image`` float32 in, ``probabilities`` float32 out.
 
     Raises:
-        ConversionError: The model has an operator that tf2onnx cannot express.
+        ModelConversionError: The model has an operator that tf2onnx cannot express.
     """
     function = freeze(serving, batch=None)
     image, answer = function.inputs[0].name, function.outputs[0].name
@@ -37,7 +37,7 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
         onnx.checker.check_model(model)  # tf2onnx leaves operators in that ONNX does not have
     except Exception as problem:  # tf2onnx raises whatever comes up
         reason = str(problem).strip().partition("\n")[0]
-        raise ConversionError(
+        raise ModelConversionError(
             f"ONNX cannot express this model: {reason}; replace the layer or leave the .onnx "
             "formats out with --formats"
         ) from problem
@@ -147,7 +147,10 @@ def _sort_topologically(graph: onnx.GraphProto) -> None:
     while waiting:
         ready = [node for node in waiting if known.issuperset(node.input)]
         if not ready:
-            raise ConversionError("ONNX graph has a cycle after the float16 conversion")
+            raise ModelConversionError(
+                "fp16.onnx: the graph has a cycle after the float16 conversion; expected none; "
+                "leave fp16.onnx out with --formats"
+            )
         ordered += ready
         known.update(name for node in ready for name in node.output)
         waiting = [node for node in waiting if not known.issuperset(node.output)]

@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.preprocessing import Preprocessing
 
 
@@ -23,8 +23,8 @@ def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Mod
         probabilities float32 ``(batch, classes)`` out.
 
     Raises:
-        ConversionError: The model is no classifier of RGB pictures of a fixed size, or computes in
-            less than float32.
+        ModelConversionError: The model is not a classifier of RGB pictures of a fixed size, or it
+            computes in less than float32.
     """
     shape, classes = _check_classifier(model)
     image = keras.Input(shape, name=INPUT_NAME, dtype="float32")
@@ -37,7 +37,7 @@ def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Mod
         case "linear":
             answer = layers.Softmax(name=OUTPUT_NAME, dtype="float32")(answer)
         case other:
-            raise ConversionError(
+            raise ModelConversionError(
                 f"{model.name}: ends in {other!r}; expected a softmax (or plain logits) over "
                 f"{classes} classes; models with several labels per picture are not supported"
             )
@@ -92,24 +92,24 @@ def _answers_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> b
 
 def _check_classifier(model: keras.Model) -> tuple[tuple[int, int, int], int]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ConversionError(
+        raise ModelConversionError(
             f"{model.name}: {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
             "expected one picture in and one answer out"
         )
     picture, answer = model.inputs[0].shape, model.outputs[0].shape
     if len(picture) != 4 or None in picture[1:] or picture[-1] != 3:
-        raise ConversionError(
+        raise ModelConversionError(
             f"{model.name}: input shape {picture}; expected (batch, height, width, 3) "
             "of a fixed size"
         )
     if len(answer) != 2 or answer[1] is None or answer[1] < 2:
-        raise ConversionError(
+        raise ModelConversionError(
             f"{model.name}: output shape {answer}; expected (batch, classes) "
             "with at least 2 classes"
         )
     for layer in model._flatten_layers():
         if layer.compute_dtype in ("float16", "bfloat16"):
-            raise ConversionError(
+            raise ModelConversionError(
                 f"{model.name}: layer {layer.name!r} computes in {layer.compute_dtype}; expected "
                 "float32, from which lower precisions are derived; set dtype_policy = 'float32' on "
                 "every layer and save the model again"

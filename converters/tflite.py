@@ -7,7 +7,7 @@ import re
 import keras
 import tensorflow as tf
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.frozen_graph import freeze
 
 
@@ -23,7 +23,7 @@ def convert_float32(serving: keras.Model) -> bytes:
         The file's bytes, built-in operators only, without metadata and signature.
 
     Raises:
-        ConversionError: The model has an operator that TFLite lacks.
+        ModelConversionError: The model has an operator that TFLite lacks.
     """
     frozen = freeze(serving, batch=1)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
@@ -34,7 +34,7 @@ def convert_float32(serving: keras.Model) -> bytes:
     try:
         return bytes(converter.convert())
     except Exception as problem:  # the converter has no error type of its own that it keeps to
-        raise ConversionError(
+        raise ModelConversionError(
             f"TFLite cannot express this model: {_reason(str(problem))}; replace the layer or "
             "leave the .tflite formats out with --formats"
         ) from problem

@@ -70,8 +70,8 @@ def measure_activations(
         order: Indices of the pictures wanted; None takes all.
 
     Raises:
-        ConversionError: A tensor holds NaN or infinity, which the error names by its layer; or an
-            operator is not known.
+        ModelConversionError: A tensor holds NaN or infinity, and the message names its layer; or an
+            operator cannot be simulated.
     """
     check_operations(network)
     terms = discarding_sums(network)

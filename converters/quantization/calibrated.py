@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization.activations import (
     Statistics,
     measure_activations,
@@ -116,7 +116,7 @@ def calibrate_equalized(
         progress: See ``Progress``.
 
     Raises:
-        ConversionError: An operator is unknown, or activations are not finite.
+        ModelConversionError: An operator is unknown, or activations are not finite.
     """
     check_operations(network)
     quarters = _measure_quarters(network, pictures, progress)
@@ -279,7 +279,7 @@ class _Trial:
             if not is_better and math.isfinite(best.held_out_sqnr_db):
                 break
         if not math.isfinite(best.held_out_sqnr_db):
-            raise ConversionError(
+            raise ModelConversionError(
                 "quantization: no simulated answer is finite; the model's weights or the "
                 "--preprocessing do not fit; check the float artifacts first"
             )

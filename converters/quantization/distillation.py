@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization.calibrated import Calibrated, Progress, mean_sqnr_db
 from converters.quantization.forward import (
     Observe,
@@ -101,7 +101,7 @@ def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) ->
             words = f"now {reached:.1f} dB, best {best_db:.1f} dB, at first {first_db:.1f} dB"
         progress("distilling", done, STEPS, words)
     if not math.isfinite(best_db):
-        raise ConversionError(
+        raise ModelConversionError(
             "quantization: no simulated answer is finite; the model's weights or the "
             "--preprocessing do not fit; check the float artifacts first"
         )

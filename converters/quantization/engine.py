@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.errors import ConversionError
+from converters.errors import IntermediateFileError, RequestError
 from converters.quantization.calibrated import (
     Calibrated,
     Figures,
@@ -51,7 +51,7 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
-            raise ConversionError(
+            raise RequestError(
                 f"range method {self.range_method} with level {self.level}: only level fast takes "
                 "one; the others choose ranges by the answers"
             )
@@ -114,14 +114,14 @@ def check_pictures(pictures: np.ndarray, method: Method) -> None:
     """Refuse too few calibration pictures.
 
     Raises:
-        ConversionError: There are none, or fewer than ``FEWEST_PICTURES`` and that is not accepted.
+        RequestError: There are none, or fewer than ``FEWEST_PICTURES`` without ``few_pictures``.
     """
     if not len(pictures):
-        raise ConversionError(
+        raise RequestError(
             "calibration: no pictures; expected at least one; pass --calibration DIR"
         )
     if len(pictures) < FEWEST_PICTURES and not method.few_pictures:
-        raise ConversionError(
+        raise RequestError(
             f"calibration: {len(pictures)} pictures; expected at least {FEWEST_PICTURES}: ranges "
             "of fewer say little about other pictures; add some, or pass --few-pictures"
         )
@@ -131,14 +131,14 @@ def operations_of(network: Network, patterns: Collection[str]) -> frozenset[int]
     """Operators of the layers whose names fit the globs, by index.
 
     Raises:
-        ConversionError: A glob fits no layer.
+        RequestError: A glob matches no layer.
     """
     found = set()
     for pattern in patterns:
         fitting = [op.index for op in network.operations if fnmatch.fnmatch(op.layer, pattern)]
         if not fitting:
             names = ", ".join(dict.fromkeys(op.layer for op in network.weighted))
-            raise ConversionError(
+            raise RequestError(
                 f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: {names}"
             )
         found.update(fitting)
@@ -212,7 +212,7 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
     """Read what ``save_calibrated`` wrote: the float file and its quantization.
 
     Raises:
-        ConversionError: The file is missing or damaged.
+        IntermediateFileError: The file is missing or damaged.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -229,7 +229,7 @@ def load_calibrated(path: Path) -> tuple[bytes, Calibrated]:
                     means[i] = arrays[f"aim_{i}"]
             aim = Aim(means, arrays["aim_logits"]) if "aim_logits" in arrays else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise ConversionError(
+        raise IntermediateFileError(
             f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
         ) from problem
     ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}

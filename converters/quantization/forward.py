@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization.network import Network, Operation
 
 Tensor = Any
@@ -60,7 +60,7 @@ def run(
         The tensor ``network.logits``, ``(batch, classes)``.
 
     Raises:
-        ConversionError: An operator is not known here.
+        ModelConversionError: An operator is not known here.
     """
     values: dict[int, Tensor] = {network.image: pictures}
     last = {t: op.index for op in network.operations for t in op.inputs}
@@ -138,10 +138,10 @@ def check_operations(network: Network) -> None:
     """Refuse a network with operators that cannot be run here.
 
     Raises:
-        ConversionError: There are some.
+        ModelConversionError: There are some.
     """
     if kinds := unknown_operations(network):
-        raise ConversionError(
+        raise ModelConversionError(
             f"quantization: cannot simulate {', '.join(kinds)}; expected operators out of "
             f"{', '.join(sorted(_KNOWN))}; pass --quantization fast, which needs no simulation"
         )
@@ -269,7 +269,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def _refuse_computed_kernel() -> Tensor:
-    raise ConversionError(
+    raise ModelConversionError(
         "quantization: a kernel is computed by the graph; expected constants; "
         "pass --quantization fast, which needs no simulation"
     )

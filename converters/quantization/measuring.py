@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from converters.errors import ConversionError
+from converters.errors import IntermediateFileError, RequestError
 from converters.quantization.choices import RangeMethod
 from converters.quantization.clipping import choose_range, moving_average
 from converters.quantization.forward import forget_pages
@@ -45,11 +45,11 @@ class Measured:
                 ``moving-average``, whose parts do not add up.
         """
         if self.method is RangeMethod.MOVING_AVERAGE:
-            raise ConversionError(
+            raise RequestError(
                 "calibration: moving averages cannot be merged; expected another --range-method"
             )
         if (self.method, self.extremes.keys()) != (other.method, other.extremes.keys()):
-            raise ConversionError(
+            raise IntermediateFileError(
                 f"calibration: ranges of {len(self.extremes)} tensors by {self.method} and of "
                 f"{len(other.extremes)} by {other.method} cannot be merged; expected those of one "
                 "model, by one method; measure them anew"
@@ -98,7 +98,7 @@ def measure_ranges(
         ConversionError: No pictures, or an activation is NaN or infinite.
     """
     if not len(pictures):
-        raise ConversionError(
+        raise RequestError(
             "calibration: no pictures; expected at least one; pass --calibration DIR"
         )
     interpreter = _debug_interpreter(float32, threads)
@@ -156,7 +156,7 @@ def load_measured(path: Path) -> Measured:
     """Read what ``save_measured`` wrote.
 
     Raises:
-        ConversionError: The file is missing or damaged.
+        IntermediateFileError: The file is missing or damaged.
     """
     try:
         record = json.loads(path.read_text())
@@ -170,7 +170,7 @@ def load_measured(path: Path) -> Measured:
             },
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise ConversionError(
+        raise IntermediateFileError(
             f"{path}: cannot be read as measured ranges ({problem}); measure them anew"
         ) from problem
 

@@ -18,7 +18,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
-from converters.errors import ConversionError
+from converters.errors import RequestError
 from converters.quantization.calibrated import Calibrated
 from converters.quantization.choices import Target, WeightGrid
 from converters.quantization.network import SAME_VALUES, WITH_KERNEL, Network
@@ -60,7 +60,7 @@ def quantize_int8(
     """
     network, grid = calibrated.network, calibrated.scheme.grid
     if target.grid is WeightGrid.PAIR_SAFE and grid is not target.grid:
-        raise ConversionError(
+        raise RequestError(
             f"int8.onnx for {target}: weights of {grid} saturate there; expected {target.grid}; "
             f"calibrate with that grid or choose another processor"
         )

@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization.forward import Tensor, constant_weights, run, unknown_operations
 from converters.quantization.network import DEPTHWISE, Network, Operation, Parameters
 
@@ -48,10 +48,10 @@ def match_tensors(
         picture: uint8 ``(height, width, 3)``; one with contrast tells tensors apart.
 
     Raises:
-        ConversionError: The network has operators that cannot be simulated.
+        ModelConversionError: The network has operators that cannot be simulated.
     """
     if unknown := unknown_operations(network):
-        raise ConversionError(
+        raise ModelConversionError(
             "int8.onnx: its tensors are told apart by computing them, and "
             f"{', '.join(unknown)} cannot be simulated; leave int8.onnx out with --formats"
         )
@@ -85,7 +85,7 @@ def find_kernel(
         names: The ONNX tensors that hold its output.
 
     Raises:
-        ConversionError: There is no node with this kernel that makes this tensor.
+        ModelConversionError: There is no node with this kernel that makes this tensor.
     """
     made_by = {name: node for node in model.graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -108,7 +108,7 @@ def find_kernel(
         kernel = numpy_helper.to_array(constants[node.input[1]])
         if np.array_equal(kernel, _laid_out(node, operation, parameters.kernel)):
             return Kernel(node, node.input[1], _axis(node), bias)
-    raise ConversionError(
+    raise ModelConversionError(
         f"int8.onnx: the kernel of layer {operation.layer!r} is not found in fp32.onnx, so the two "
         "int8 files would differ; leave int8.onnx out with --formats"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Range:
         return Range(min(self.low, other.low), max(self.high, other.high))
 
 
-def not_finite(name: str) -> ConversionError:
+def not_finite(name: str) -> ModelConversionError:
     """The error for an activation tensor that is NaN or infinite on a calibration picture."""
-    return ConversionError(
+    return ModelConversionError(
         f"calibration: tensor {name!r} holds NaN or infinite values; the model's weights or "
         "the --preprocessing do not fit; check the float artifacts first"
     )

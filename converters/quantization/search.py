@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from converters.errors import ConversionError
+from converters.errors import IntermediateFileError, ModelConversionError, RequestError
 from converters.quantization.calibrated import Calibrated, agreement, sqnr_db
 from converters.quantization.network import ELEMENTWISE, SAME_VALUES, Network, Operation
 from converters.quantization.ranges import not_finite
@@ -126,7 +126,7 @@ def search(
             trial that is not of this quantization; or the quantizer or the runtime refuses a mix.
     """
     if not len(pictures):
-        raise ConversionError("search: no pictures; expected at least one; pass --calibration DIR")
+        raise RequestError("search: no pictures; expected at least one; pass --calibration DIR")
     plan = _Plan(calibrated.network, calibrated.scheme.float_operations)
     plan.check([row.layer for row in sensitivities], "a sensitivity")
     for row in earlier:
@@ -150,7 +150,7 @@ class _Plan:
     def check(self, layers: Collection[str], owner: str) -> None:
         """Refuse names of other networks' layers."""
         if unknown := [layer for layer in layers if layer not in self._layers]:
-            raise ConversionError(
+            raise IntermediateFileError(
                 f"search: {owner} names layer {unknown[0]!r}, which this network does not have; "
                 "measure the sensitivities anew and search without earlier trials"
             )
@@ -277,7 +277,7 @@ def _load(data: bytes) -> Interpreter:
         interpreter = Interpreter(model_content=data, num_threads=1)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as problem:
-        raise ConversionError(
+        raise ModelConversionError(
             f"search: LiteRT refuses a file of integer and float layers: {problem}; "
             "name the layers to keep in float with --keep-float instead"
         ) from problem
@@ -371,12 +371,12 @@ class _Search:
         """Make the best earlier file again.
 
         Raises:
-            ConversionError: It comes out otherwise than it was.
+            IntermediateFileError: It comes out otherwise than it was.
         """
         trial = max(self.known.values(), key=_rank)
         scheme, data = self.bench.make(self.plan.operations(trial.float_layers))
         if len(data) != trial.bytes:
-            raise ConversionError(
+            raise IntermediateFileError(
                 f"search: an earlier trial's file had {trial.bytes} bytes, made again it has "
                 f"{len(data)}; it is of another quantization; search without earlier trials"
             )

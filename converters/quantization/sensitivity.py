@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from converters.errors import ConversionError
+from converters.errors import RequestError
 from converters.quantization.calibrated import Progress, agreement, sqnr_db
 from converters.quantization.forward import (
     PIXELS_PER_BATCH,
@@ -103,7 +103,7 @@ def measure_sensitivity(
             which the error names by its layer.
     """
     if not len(pictures):
-        raise ConversionError(
+        raise RequestError(
             "sensitivity: no pictures; expected at least one; pass --calibration DIR"
         )
     check_operations(network)

@@ -17,7 +17,7 @@ from litert_quantizer import qtyping, recipe_manager
 from litert_quantizer.algorithm_manager import AlgorithmName
 from litert_quantizer.quantizer import Quantizer
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization.network import DENSE, Network, Operation, write_parameters
 from converters.quantization.rounding import LEVELS, weight_scales
 from converters.quantization.simulation import Scheme
@@ -93,8 +93,8 @@ def quantize_static(
         A file that takes int8 pixels (level minus 128); with int16 activations, float32 ones.
 
     Raises:
-        ConversionError: The ranges are not those of this file, or ``integer_only`` is wanted and
-            the quantizer leaves operators in float, which it does without a word.
+        ModelConversionError: The ranges do not fit this file, or with ``integer_only`` the
+            quantizer leaves operators in float, which it does without a warning.
     """
     recipe = recipe_manager.RecipeManager()
     recipe.add_static_config(
@@ -124,7 +124,7 @@ def quantize_static(
             statistics[name] = _weight_range(operation, scheme)
     data = _quantize(rewritten.data, recipe, statistics)
     if integer_only and (left := float_operators(data)):
-        raise ConversionError(
+        raise ModelConversionError(
             f"int8_full.tflite: operators {', '.join(left)} stay in float; expected integers only; "
             "replace the layers or leave int8_full.tflite out with --formats (int8.tflite may hold "
             "float operators)"
@@ -191,7 +191,7 @@ def _quantize(
         try:
             result = quantizer.quantize(dict(statistics) if statistics else None)
         except Exception as problem:  # it raises whatever comes up
-            raise ConversionError(
+            raise ModelConversionError(
                 f"litert-quantizer cannot quantize this model: {problem}; "
                 "leave this format out with --formats"
             ) from problem

@@ -22,7 +22,7 @@ from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.throughput import parse_batches
 from resnet_edge.ondevice.latency.measure import MLPERF, LatencySpec
 from resnet_edge.ondevice.latency.threads import parse_threads
-from resnet_edge.ondevice.measurements import Verdict
+from resnet_edge.ondevice.measurements import Verdict, worst_verdict
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.parity.judging import GateChanges
 from resnet_edge.ondevice.pictures import Fit
@@ -111,7 +111,6 @@ def parity(
     as_json: p.Json = False,
 ) -> None:
     """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
-    from resnet_edge.reporting.content import worst_verdict
     from resnet_edge.steps.parity import parity as check
 
     gates = Gates(fp32_agreement, fp32_max_logit, fp16_agreement, int8_accuracy, confidence)
@@ -143,7 +142,6 @@ def bench(
     as_json: p.Json = False,
 ) -> None:
     """Measure every artifact's latency: OUT/results/bench-HOST.json. On a device: --host."""
-    from resnet_edge.reporting.content import worst_verdict
     from resnet_edge.steps.bench import bench as measure
     from resnet_edge.steps.profile import profile_operators
 

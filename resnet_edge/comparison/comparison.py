@@ -23,8 +23,6 @@ from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Verdict
 from resnet_edge.recommendation.candidate import SAME_MEDIAN
 
-_SEVERITY = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.FAIL: 2}
-
 
 @dataclass(frozen=True)
 class VerdictChange:
@@ -182,9 +180,8 @@ def _verdicts(pair: Pair, before: ArtifactParity, after: ArtifactParity) -> Iter
     old, new = before.gate.verdict, after.gate.verdict
     if ours is None or theirs is None or ours.gates != theirs.gates or old is new:
         return
-    if old in _SEVERITY and new in _SEVERITY:
-        better = _SEVERITY[new] < _SEVERITY[old]
-        change = Change.BETTER if better else Change.WORSE
+    if Verdict.NOT_CHECKED not in (old, new):
+        change = Change.BETTER if new.severity < old.severity else Change.WORSE
         yield VerdictChange(old, new, change, pair.where, regression=new is Verdict.FAIL)
 
 

@@ -6,7 +6,7 @@ Shares are in [0, 1], times seconds, sizes bytes. What was not measured is None,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from resnet_edge.ondevice.measurements import (
     Machine,
     Throughput,
     Verdict,
+    combine_gates,
+    worst_verdict,
 )
 
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are true classes, columns are answers."""
-
-_SEVERITY = (Verdict.PASS, Verdict.NOT_CHECKED, Verdict.INCONCLUSIVE, Verdict.FAIL)
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,7 @@ class ArtifactRow:
     @property
     def verdict(self) -> Verdict:
         """The worse of both gates; a latency gate that nobody asked for does not count."""
-        verdicts = [self.accuracy_gate.verdict]
-        if self.latency_gate.verdict is not Verdict.NOT_CHECKED:
-            verdicts.append(self.latency_gate.verdict)
-        return worst_verdict(verdicts)
+        return combine_gates(self.accuracy_gate.verdict, self.latency_gate.verdict)
 
 
 @dataclass(frozen=True)
@@ -247,11 +244,6 @@ class ReportContent:
         """
         failed = [d.verdict for d in self.devices if d.verdict is Verdict.FAIL]
         return worst_verdict([*(row.verdict for row in self.artifacts), *failed])
-
-
-def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the worst: fail, then inconclusive, not checked, pass; of nothing, not checked."""
-    return max(verdicts, key=_SEVERITY.index, default=Verdict.NOT_CHECKED)
 
 
 def _nan_metrics(parity: ArtifactParity) -> list[str]:

@@ -9,7 +9,7 @@ from keras import layers
 from onnx import TensorProto
 
 from converters import onnx as conversion
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.serving import serving_model
 
@@ -100,7 +100,7 @@ def test_an_operator_that_onnx_lacks_is_named(capfd: pytest.CaptureFixture[str])
     x = keras.Input((8, 8, 3))
     y = layers.Activation("gelu")(layers.GlobalAveragePooling2D()(x))  # tf.math.erfc inside
     serving = serving_model(keras.Model(x, layers.Dense(3)(y)), PREPROCESSINGS["none"])
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         conversion.convert_float32(serving)
     assert str(caught.value) == (
         "ONNX cannot express this model: No Op registered for Erfc with domain_version of 17; "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.serving import final_activation, serving_model
 
@@ -130,7 +130,7 @@ def test_sigmoid_is_refused(function: bool) -> None:
     x, y = features()
     y = layers.Dense(4, activation=None if function else "sigmoid")(y)
     model = keras.Model(x, keras.ops.sigmoid(y) if function else y, name="tags")
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         serving_model(model, NONE)
     assert str(caught.value) == (
         "tags: ends in 'sigmoid'; expected a softmax (or plain logits) over 4 classes; "
@@ -185,7 +185,7 @@ def _map() -> keras.Model:
     ],
 )
 def test_other_shapes_are_refused(build: Callable[[], keras.Model], message: str) -> None:
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         serving_model(build(), NONE)
     assert str(caught.value) == message
 
@@ -194,7 +194,7 @@ def test_half_precision_is_refused_and_the_advice_works(answers: Answers) -> Non
     x = keras.Input((8, 8, 3))
     y = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3, name="c", dtype="mixed_float16")(x))
     model = keras.Model(x, layers.Dense(4, activation="softmax")(y), name="half")
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         serving_model(model, NONE)
     assert str(caught.value) == (
         "half: layer 'c' computes in float16; expected float32, from which lower precisions are "

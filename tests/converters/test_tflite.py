@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from converters import tflite
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.serving import serving_model
 
@@ -57,7 +57,7 @@ def test_an_operator_that_tflite_lacks_is_named(capfd: pytest.CaptureFixture[str
     x = keras.Input((8, 8, 3))
     y = keras.ops.erf(layers.GlobalAveragePooling2D()(x))
     serving = serving_model(keras.Model(x, layers.Dense(3)(y)), PREPROCESSINGS["none"])
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         tflite.convert_float32(serving)
     assert str(caught.value) == (
         "TFLite cannot express this model: it has no operator for tf.Erf; replace the layer or "

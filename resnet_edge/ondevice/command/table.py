@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 from resnet_edge.ondevice.command.device_result import DeviceResult
-from resnet_edge.ondevice.measurements import ArtifactParity, Latency, Verdict
-
-_WORSE = (Verdict.NOT_CHECKED, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
+from resnet_edge.ondevice.measurements import ArtifactParity, Latency, Verdict, combine_gates
 
 HEADINGS = ("artifact", "verdict", "top-1", "agreement", "SQNR", "p50 / p90 ms (threads)")
 
@@ -20,8 +18,9 @@ def result_lines(result: DeviceResult) -> list[str]:
     for parity in result.parity.artifacts:
         bench = benches.get(parity.name)
         cells = _answers(parity)
-        if bench and _WORSE.index(bench.gate.verdict) > _WORSE.index(parity.gate.verdict):
-            cells = (bench.gate.verdict.value, *cells[1:])
+        if bench:
+            verdict = combine_gates(parity.gate.verdict, bench.gate.verdict)
+            cells = (verdict.value, *cells[1:])
         rows.append((parity.name, *cells, _latency(bench.preferred if bench else ())))
     for parity in result.parity.elsewhere:
         bench, runtime = benches.get(parity.name), parity.runtime_name

@@ -186,11 +186,8 @@ def judge_latency(
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
     if best.in_groups and gates.max_p90_ms is not None:
         words.append(f"slow queries came in groups, so this is less sure than {CONFIDENCE:.0%}")
-    worst = max(judged, key=lambda result: _WORSE.index(result.verdict))
+    worst = max(judged, key=lambda result: result.verdict.severity)
     return replace(worst, reason=", ".join(words))
-
-
-_WORSE = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
 
 
 def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:

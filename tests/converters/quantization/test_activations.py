@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization.activations import (
     Extremes,
     Statistics,
@@ -179,7 +179,7 @@ def test_activations_that_are_not_finite_name_the_layer(residual, value: float) 
     broken = weights[index].kernel.numpy()
     broken[..., 1] = value
     weights[index] = Weights(tf.constant(broken), weights[index].bias)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         measure_activations(residual.network, weights, residual.pictures[:2])
     assert str(caught.value) == (
         "calibration: tensor 'b_reduce' holds NaN or infinite values; the model's weights or the "

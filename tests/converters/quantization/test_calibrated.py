@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization import calibrated
 from converters.quantization.activations import Extremes
 from converters.quantization.calibrated import (
@@ -216,5 +216,7 @@ def test_broken_weights_are_named(small) -> None:
                 layer.set_weights([np.full_like(kernel, value), bias])
         again = type(made)(made.model, made.serving, made.pictures)
         for level in (Level.FAST, Level.EQUALIZED):
-            with pytest.raises(ConversionError, match=r"^calibration: tensor '.*broken.*' holds "):
+            with pytest.raises(
+                ModelConversionError, match=r"^calibration: tensor '.*broken.*' holds "
+            ):
                 quantized(again, level)

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from keras import layers
 
-from converters.errors import ConversionError
+from converters.errors import IntermediateFileError, ModelConversionError, RequestError
 from converters.quantization.choices import FEWEST_PICTURES, Level, RangeMethod
 from converters.quantization.engine import (
     Method,
@@ -34,7 +34,7 @@ def found(residual):
 
 def test_only_fast_takes_a_range_method() -> None:
     assert Method(Level.FAST, RangeMethod.MSE).range_method is RangeMethod.MSE
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         Method(Level.EQUALIZED, RangeMethod.MSE)
     assert str(caught.value) == (
         "range method mse with level equalized: only level fast takes one; the others choose "
@@ -43,7 +43,7 @@ def test_only_fast_takes_a_range_method() -> None:
 
 
 def test_no_pictures(residual) -> None:
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         calibrate(residual.float32, residual.pictures[:0], Method(few_pictures=True))
     assert str(caught.value) == (
         "calibration: no pictures; expected at least one; pass --calibration DIR"
@@ -51,7 +51,7 @@ def test_no_pictures(residual) -> None:
 
 
 def test_too_few_pictures(residual) -> None:
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         calibrate(residual.float32, residual.pictures[:31], Method())
     assert str(caught.value) == (
         "calibration: 31 pictures; expected at least 32: ranges of fewer say little about other "
@@ -75,7 +75,7 @@ def test_globs_of_layers(residual) -> None:
 
 def test_a_glob_that_fits_nothing(residual) -> None:
     method = Method(keep_float=("stem", "conv9_*"))
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         calibrate(residual.float32, residual.pictures, method, residual.layers)
     message = str(caught.value)
     assert message.startswith("--keep-float: no layer fits 'conv9_*'; expected globs of Keras ")
@@ -128,13 +128,13 @@ def test_fast_quantizes_what_cannot_be_simulated(small, classify) -> None:
     data = quantize_static(made.float32, network, scheme, integer_only=False)
     expected = classify(made.float32, made.pictures)
     np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.05)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         calibrate(made.float32, made.pictures, Method(Level.EQUALIZED), made.layers)
     message = str(caught.value)
     assert message.startswith("quantization: cannot simulate ELU; expected operators out of ADD, ")
     assert message.endswith("; pass --quantization fast, which needs no simulation")
     expected = r"^int8.onnx: its tensors .*, and ELU cannot be simulated; leave int8.onnx out with"
-    with pytest.raises(ConversionError, match=expected):
+    with pytest.raises(ModelConversionError, match=expected):
         match_tensors(onnx.ModelProto(), network, made.pictures[0])
 
 
@@ -182,7 +182,7 @@ def test_damaged_files(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "quantization.npz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(IntermediateFileError) as caught:
         load_calibrated(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: cannot be read as a quantization (")
@@ -193,7 +193,7 @@ def test_a_file_cut_short(residual, found, tmp_path: Path) -> None:
     path = tmp_path / "quantization.npz"
     save_calibrated(path, residual.float32, found[Level.EQUALIZED])
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ConversionError, match=r"cannot be read as a quantization \("):
+    with pytest.raises(IntermediateFileError, match=r"cannot be read as a quantization \("):
         load_calibrated(path)
 
 

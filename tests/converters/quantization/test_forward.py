@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.quantization import forward
 from converters.quantization.forward import (
     batches,
@@ -206,7 +206,7 @@ def test_unknown_operators_are_named(small) -> None:
 
     network = small(build, SHAPE).network
     assert unknown_operations(network) == ("ELU", "REDUCE_MAX")
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         check_operations(network)
     message = str(caught.value)
     assert message.startswith(
@@ -214,14 +214,16 @@ def test_unknown_operators_are_named(small) -> None:
         "AVERAGE_POOL_2D, CONCATENATION, CONV_2D, "
     )
     assert message.endswith("; pass --quantization fast, which needs no simulation")
-    with pytest.raises(ConversionError, match=r"^quantization: cannot simulate ELU, REDUCE_MAX;"):
+    with pytest.raises(
+        ModelConversionError, match=r"^quantization: cannot simulate ELU, REDUCE_MAX;"
+    ):
         logits_of(network, np.zeros((1, *SHAPE), np.uint8))
 
 
 def test_a_computed_kernel_is_an_error(residual) -> None:
     network = residual.network
     (head,) = [op for op in network.weighted if op.layer == "head"]
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         forward.compute(network, head, {head.inputs[0]: tf.zeros((1, 8))})
     assert str(caught.value) == (
         "quantization: a kernel is computed by the graph; expected constants; "

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from converters import tflite
-from converters.errors import ConversionError
+from converters.errors import IntermediateFileError, ModelConversionError, RequestError
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.choices import RangeMethod
 from converters.quantization.measuring import load_measured, measure_ranges, save_measured
@@ -76,16 +76,18 @@ def test_what_cannot_be_merged(float32: bytes, tiny) -> None:
     (one,) = measure_ranges(float32, two, threads=1)
     (average,) = measure_ranges(float32, two, threads=1, method=RangeMethod.MOVING_AVERAGE)
     (other,) = measure_ranges(tiny.tflite_float32, tiny.pictures[:1], threads=1)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(IntermediateFileError) as caught:
         one.merge(other)
     assert str(caught.value) == (
         f"calibration: ranges of {len(one.extremes)} tensors by min-max and of "
         f"{len(other.extremes)} by min-max cannot be merged; expected those of one model, by one "
         "method; measure them anew"
     )
-    with pytest.raises(ConversionError, match=r"by min-max and of .* by moving-average cannot"):
+    with pytest.raises(
+        IntermediateFileError, match=r"by min-max and of .* by moving-average cannot"
+    ):
         one.merge(average)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         average.merge(average)
     assert str(caught.value) == (
         "calibration: moving averages cannot be merged; expected another --range-method"
@@ -96,7 +98,7 @@ def test_what_cannot_be_merged(float32: bytes, tiny) -> None:
 def test_damaged_measurements_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "measured.json"
     path.write_text(text)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(IntermediateFileError) as caught:
         load_measured(path)
     assert str(caught.value).startswith(f"{path}: cannot be read as measured ranges (")
     assert str(caught.value).endswith("); measure them anew")
@@ -122,7 +124,7 @@ def test_progress(float32: bytes) -> None:
 
 
 def test_no_pictures(float32: bytes) -> None:
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         measure_ranges(float32, np.empty((0, 2, 2, 3), np.uint8), threads=1)
     assert str(caught.value) == (
         "calibration: no pictures; expected at least one; pass --calibration DIR"
@@ -136,7 +138,7 @@ def test_not_finite_activations_name_the_tensor(value: float) -> None:
     model = keras.Model(x, dense(layers.Flatten()(x)))
     dense.set_weights([np.full((12, 2), value, np.float32), np.zeros(2, np.float32)])
     data = tflite.convert_float32(serving_model(model, PREPROCESSINGS["none"]))
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         measure_ranges(data, pictures(3), threads=1)
     message = str(caught.value)
     assert message.startswith("calibration: tensor '")

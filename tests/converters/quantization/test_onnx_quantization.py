@@ -10,7 +10,7 @@ from ai_edge_litert.schema_py_generated import TensorType
 from onnx import TensorProto, numpy_helper
 
 from converters import onnx as conversion
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError, RequestError
 from converters.quantization.choices import Level, Target, WeightGrid
 from converters.quantization.engine import Method, calibrate
 from converters.quantization.onnx import quantize_int8
@@ -127,7 +127,7 @@ def test_sums_of_two_products_fit_16_bits_without_vnni(quantized, target: Target
 
 def test_unsafe_weights_are_refused_where_they_saturate(tiny, calibrated) -> None:
     full = calibrated[WeightGrid.FULL]
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(RequestError) as caught:
         quantize_int8(tiny.onnx_float32, full, tiny.pictures, Target.AVX2)
     assert str(caught.value) == (
         "int8.onnx for avx2: weights of 8 bits saturate there; expected 8 bits, neighbours of one "
@@ -198,7 +198,7 @@ def test_another_network_is_refused(tiny, calibrated) -> None:
     for tensor in other.graph.initializer:
         if len(tensor.dims) == 4:
             tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), tensor.name))
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         quantize_int8(other, calibrated[WeightGrid.PAIR_SAFE], tiny.pictures, Target.AUTO)
     assert "is not found in fp32.onnx, so the two int8 files would differ" in str(caught.value)
 

@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from converters.errors import ConversionError
+from converters.errors import IntermediateFileError, ModelConversionError, RequestError
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import search as module
 from converters.quantization.calibrated import Calibrated
@@ -283,22 +283,24 @@ def test_an_agreement_that_is_enough_already_needs_no_trial(staged: Block) -> No
 
 
 def test_no_pictures_are_refused(block: Block) -> None:
-    with pytest.raises(ConversionError, match="search: no pictures; expected at least one"):
+    with pytest.raises(RequestError, match="search: no pictures; expected at least one"):
         replace(block, pictures=block.pictures[:0]).search()
 
 
 def test_rows_of_other_networks_are_refused(block: Block, everything: list[Found]) -> None:
     other = replace(block.sensitivities[0], layer="conv5")
-    with pytest.raises(ConversionError, match="a sensitivity names layer 'conv5', which this net"):
+    with pytest.raises(
+        IntermediateFileError, match="a sensitivity names layer 'conv5', which this net"
+    ):
         replace(block, sensitivities=(other,)).search()
     row = replace(everything[0].trial, float_layers=("conv5",))
-    with pytest.raises(ConversionError, match="an earlier trial names layer 'conv5'"):
+    with pytest.raises(IntermediateFileError, match="an earlier trial names layer 'conv5'"):
         block.search(earlier=[row])
 
 
 def test_rows_of_another_quantization_are_refused(block: Block, everything: list[Found]) -> None:
     row = replace(everything[0].trial, bytes=1)
-    with pytest.raises(ConversionError, match="had 1 bytes, made again it has"):
+    with pytest.raises(IntermediateFileError, match="had 1 bytes, made again it has"):
         block.search(earlier=[row])
 
 
@@ -307,7 +309,7 @@ def test_answers_that_are_not_finite_are_refused(block: Block) -> None:
     head = max(network.parameters)
     p = network.parameters[head]
     broken = write_parameters(block.float32, {head: Parameters(p.kernel * np.nan, p.bias)}).data
-    with pytest.raises(ConversionError, match="holds NaN or infinite values"):
+    with pytest.raises(ModelConversionError, match="holds NaN or infinite values"):
         replace(block, float32=broken).search()
 
 
@@ -315,5 +317,7 @@ def test_a_file_that_the_runtime_refuses_is_an_error(
     block: Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "quantize_static", lambda *a, **k: b"no flatbuffer")
-    with pytest.raises(ConversionError, match="LiteRT refuses a file of integer and float layers"):
+    with pytest.raises(
+        ModelConversionError, match="LiteRT refuses a file of integer and float layers"
+    ):
         block.search()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError, RequestError
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.calibrated import Calibrated
 from converters.quantization.engine import Level, Method, calibrate
@@ -241,7 +241,7 @@ def test_few_pictures_of_many_are_used_and_all_batches_are_counted(
 
 
 def test_no_pictures_are_refused(block: Block) -> None:
-    with pytest.raises(ConversionError, match="sensitivity: no pictures; expected at least one"):
+    with pytest.raises(RequestError, match="sensitivity: no pictures; expected at least one"):
         measure_sensitivity(block.network, block.calibrated.scheme, block.pictures[:0])
 
 
@@ -253,5 +253,5 @@ def test_values_that_are_not_finite_are_named_by_their_layer(block: Block, value
     bias = p.bias.copy()
     bias[0] = value
     broken = {**scheme.parameters, branch.index: Parameters(p.kernel, bias)}
-    with pytest.raises(ConversionError, match="tensor 'branch' holds NaN or infinite values"):
+    with pytest.raises(ModelConversionError, match="tensor 'branch' holds NaN or infinite values"):
         measure_sensitivity(block.network, replace(scheme, parameters=broken), block.pictures)

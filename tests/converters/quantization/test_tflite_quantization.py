@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from converters import tflite, tflite_file
-from converters.errors import ConversionError
+from converters.errors import ModelConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.calibrated import Calibrated
 from converters.quantization.choices import Level
@@ -206,7 +206,7 @@ def test_an_operator_left_in_float_is_no_integer_only_file(with_cumsum: bytes) -
     network, scheme = found.network, found.scheme
     data = quantize_static(with_cumsum, network, scheme, integer_only=False)
     assert "CUMSUM" in float_operators(data)
-    with pytest.raises(ConversionError) as caught:
+    with pytest.raises(ModelConversionError) as caught:
         quantize_static(with_cumsum, network, scheme, integer_only=True)
     assert str(caught.value) == (
         "int8_full.tflite: operators CUMSUM, DEQUANTIZE, QUANTIZE stay in float; expected integers "
@@ -218,7 +218,9 @@ def test_an_operator_left_in_float_is_no_integer_only_file(with_cumsum: bytes) -
 @pytest.mark.parametrize("ranges", [{}, {0: Range(0.0, 1.0)}])
 def test_missing_ranges_are_an_error(tiny, ranges: dict[int, Range]) -> None:
     scheme = Scheme(tiny.fast.scheme.parameters, ranges, tiny.fast.scheme.float_operations)
-    with pytest.raises(ConversionError, match=r"^litert-quantizer cannot quantize this model: "):
+    with pytest.raises(
+        ModelConversionError, match=r"^litert-quantizer cannot quantize this model: "
+    ):
         quantize_static(tiny.tflite_float32, tiny.fast.network, scheme, integer_only=True)
 
 

@@ -5,23 +5,8 @@ import pytest
 
 from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.measurements import GateResult, Verdict
-from resnet_edge.reporting.content import worst_verdict
 
 FAILED = GateResult(Verdict.FAIL, "p90 9 ms (at most 5 ms wanted)")
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "worst"),
-    [
-        ([], Verdict.NOT_CHECKED),
-        ([Verdict.PASS, Verdict.PASS], Verdict.PASS),
-        ([Verdict.PASS, Verdict.NOT_CHECKED], Verdict.NOT_CHECKED),
-        ([Verdict.INCONCLUSIVE, Verdict.NOT_CHECKED], Verdict.INCONCLUSIVE),
-        ([Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.PASS], Verdict.FAIL),
-    ],
-)
-def test_worst_verdict(verdicts, worst):
-    assert worst_verdict(verdicts) is worst
 
 
 def test_verdict_ignores_a_latency_gate_nobody_asked_for(row):

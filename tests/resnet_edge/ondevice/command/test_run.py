@@ -106,6 +106,23 @@ def test_the_table_names_a_latency_limit_that_is_not_held(result_path: Path):
     assert lines[-1] == "fp32.tflite: latency fail: p90 90 ms (at most 50 ms wanted)"
 
 
+def test_a_latency_limit_that_is_held_proves_no_answers(result_path: Path):
+    # The report says the same of such a device: its answers are not checked.
+    result = read_device_result(result_path)
+    unchecked = GateResult(Verdict.NOT_CHECKED, "not checked: no test split")
+    parity, bench = result.parity.artifacts[0], result.bench.artifacts[0]
+    parity = dataclasses.replace(parity, gate=unchecked)
+    bench = dataclasses.replace(bench, gate=GateResult(Verdict.PASS, "p90 9 ms"))
+    lines = result_lines(
+        dataclasses.replace(
+            result,
+            parity=dataclasses.replace(result.parity, artifacts=(parity,)),
+            bench=dataclasses.replace(result.bench, artifacts=(bench,)),
+        )
+    )
+    assert lines[1].startswith("fp32.tflite  not checked  ")
+
+
 def test_a_latency_limit(run_bundle, bundle_path: Path):
     words = ("run", *QUICK, "--artifacts", "fp32.onnx", "--out", "r.json")
     assert run_bundle(bundle_path, *words).code == 0
@@ -205,7 +222,7 @@ def test_arrays_that_are_no_pictures(run_bundle, bundle_path: Path, tmp_path: Pa
 
 SABOTAGE = """
 import os, signal, sys
-if "resnet_edge.{module}" in " ".join(sys.orig_argv) and "int8.tflite" in " ".join(sys.orig_argv):
+if ".{module}" in " ".join(sys.orig_argv) and "int8.tflite" in " ".join(sys.orig_argv):
     {deed}
 """
 

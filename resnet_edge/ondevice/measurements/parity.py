@@ -1,0 +1,122 @@
+"""An artifact's answers against the reference's: the records of ``results/parity.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
+from resnet_edge.ondevice.measurements.verdict import GateResult
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class's share of the answers."""
+
+    label: str
+    images: int
+    top1: float
+    reference_top1: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class ChangedPicture:
+    """A picture that the artifact answers otherwise than the reference."""
+
+    picture: str
+    sha256: str
+    label: str
+    reference_answer: str
+    artifact_answer: str
+    reference_probability: float
+    artifact_probability: float
+
+
+@dataclass(frozen=True)
+class PictureAnswers:
+    """What was right, picture by picture: verdicts and paired comparisons follow from it alone.
+
+    The pictures are in the order of their hashes and labels, so that the records of two builds can
+    be laid side by side. The other three have a bit per picture, in hexadecimal, the first picture
+    first, and zeros up to the next whole byte.
+    """
+
+    pictures_sha256: str
+    """Of the pictures' hashes and labels: equal where two records are about the same pictures."""
+    right: str
+    """Pictures that the artifact has right."""
+    reference_right: str
+    """Pictures that the reference has right."""
+    agrees: str
+    """Pictures to which both give the same answer."""
+
+    def __post_init__(self) -> None:
+        for name in ("right", "reference_right", "agrees"):
+            bits = getattr(self, name)
+            if len(bits) % 2 or not set(bits) <= set("0123456789abcdef"):
+                raise ValueError(f"{name}: got {bits[:16]!r}; expected whole bytes in hexadecimal")
+
+
+@dataclass(frozen=True)
+class ArtifactParity:
+    """One artifact against the reference, over the whole test split."""
+
+    name: str
+    sha256: str
+    runtime: str
+    images: int
+    top1: float
+    top5: float
+    agreement: float
+    max_abs_logit: float
+    mean_abs_logit: float
+    logit_range: float
+    """Largest minus smallest reference logit: what ``max_abs_logit`` is relative to."""
+    cosine: float
+    sqnr_db: float
+    kl: float
+    classes: tuple[ClassResult, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows are true classes, columns are answers; empty where there are more than 100 classes."""
+    changed: tuple[ChangedPicture, ...]
+    collapse: str | None
+    """What is wrong where the answers are worthless (NaN, one class, chance level), else None."""
+    gate: GateResult
+    answers: PictureAnswers | None = None
+    """None where no answers were compared, and in records of earlier versions."""
+
+    @property
+    def runtime_name(self) -> str:
+        """The runtime without its version."""
+        return self.runtime.rpartition(" ")[0] or self.runtime
+
+    def __post_init__(self) -> None:
+        if self.answers is None:
+            return
+        wanted = 2 * -(-self.images // 8)
+        for name in ("right", "reference_right", "agrees"):
+            found = len(getattr(self.answers, name))
+            if found != wanted:
+                raise ValueError(
+                    f"answers: {name}: {found} hexadecimal digits; expected {wanted} for "
+                    f"{self.images} pictures"
+                )
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """``results/parity.json``."""
+
+    model_sha256: str
+    reference_sha256: str
+    images: int
+    labels: tuple[str, ...]
+    reference_top1: float
+    reference_top5: float
+    artifacts: tuple[ArtifactParity, ...]
+    gates: dict[str, float] = field(default_factory=dict)
+    """What was asked of accuracy, by the names of ``resnet_edge.ondevice.parity.gates.Gates``."""
+    elsewhere: tuple[ArtifactParity, ...] = ()
+    """The same artifacts in further runtimes that are installed: a runtime is part of the answer,
+    and each may be recommended only where its own answers hold. They decide nothing else."""
+    schema: int = SCHEMA_VERSION

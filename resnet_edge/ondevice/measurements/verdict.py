@@ -1,0 +1,61 @@
+"""A gate's verdict, and the one order of verdicts."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class Verdict(enum.Enum):
+    """A gate's answer; its members stand in the order from best to worst.
+
+    What was not checked is worse than a pass, because nothing is known of it, and better than what
+    was checked and could not be decided.
+    """
+
+    PASS = "pass"
+    NOT_CHECKED = "not checked"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+    @property
+    def severity(self) -> int:
+        """The place in that order: 0 for a pass, 3 for a failure."""
+        return list(Verdict).index(self)
+
+
+def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst of the verdicts; ``NOT_CHECKED`` where there are none."""
+    return max(verdicts, key=lambda verdict: verdict.severity, default=Verdict.NOT_CHECKED)
+
+
+def combine_gates(accuracy: Verdict, latency: Verdict) -> Verdict:
+    """Return an artifact's verdict: the worse of its two gates.
+
+    A latency gate that was not checked does not count: nobody asked for a limit. An accuracy gate
+    that was not checked does: without it nothing is known of the answers.
+    """
+    return accuracy if latency is Verdict.NOT_CHECKED else worst_verdict((accuracy, latency))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval of a difference, as shares."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate's verdict with the sentence that explains it."""
+
+    verdict: Verdict
+    reason: str
+    interval: Interval | None = None
+    images_needed: int | None = None
+    """How many more pictures an inconclusive verdict needs, as far as can be told."""
+    queries_needed: int | None = None
+    """How many queries in all an inconclusive latency needs, as far as can be told."""
