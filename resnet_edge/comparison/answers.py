@@ -11,7 +11,6 @@ from resnet_edge.comparison.differences import (
     Change,
     Difference,
     Figure,
-    Tolerance,
     exceeds,
     judge_interval,
 )
@@ -19,6 +18,7 @@ from resnet_edge.comparison.intervals import CONFIDENCE, share_interval
 from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answers import count_only
 from resnet_edge.ondevice.parity.interval import accuracy_interval
+from resnet_edge.options import Tolerance
 from resnet_edge.recommendation.candidate import CLOSE_ENOUGH_DB
 
 SAME_DB = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resnet_edge.comparison.answers import compare_answers
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
+from resnet_edge.comparison.differences import Change, Difference, Figure
 from resnet_edge.comparison.matching import Pair, match_sources, pair_notes, unmatched_notes
 from resnet_edge.comparison.sources import Side
 from resnet_edge.comparison.speed import (
@@ -21,6 +21,7 @@ from resnet_edge.comparison.speed import (
 )
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Verdict
+from resnet_edge.options import Tolerance
 from resnet_edge.recommendation.candidate import SAME_MEDIAN
 
 

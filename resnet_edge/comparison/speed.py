@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance, apart, exceeds
+from resnet_edge.comparison.differences import Change, Difference, Figure, apart, exceeds
 from resnet_edge.comparison.intervals import LEAST_SAMPLES, ratio_interval
 from resnet_edge.ondevice.measurements import ArtifactBench, Interval, Latency
+from resnet_edge.options import Tolerance
 from resnet_edge.recommendation.candidate import SAME_MEDIAN, as_fast
 
 SAME_LOAD = 0.75

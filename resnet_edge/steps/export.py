@@ -16,6 +16,7 @@ from resnet_edge.exporting.job import ExportJob
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
@@ -24,7 +25,6 @@ from resnet_edge.ondevice.formats.sidecar import (
     sidecar_path,
 )
 from resnet_edge.ondevice.machine import available_cores
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import (
     TRAINING_SPLIT,

@@ -16,6 +16,7 @@ from resnet_edge.display import Advance, Display, Silent
 from resnet_edge.errors import InferenceError, ReferenceFileError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
@@ -31,7 +32,6 @@ from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.parity.judging import accuracy_gates, judge_again
 from resnet_edge.ondevice.parity.metrics import topk_hits
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.ondevice.runtimes.installed import further_runtimes
 from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker

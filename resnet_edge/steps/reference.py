@@ -19,7 +19,7 @@ from resnet_edge.full_precision.backend import keras_backend, set_environment
 from resnet_edge.full_precision.compute import Measuring, Pixels, Questions, answer_questions
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.reference_file import (
     Reference,
     ReferenceInfo,

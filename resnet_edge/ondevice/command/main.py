@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
-from resnet_edge.ondevice.latency.threads import parse_threads
+from resnet_edge.ondevice.latency.counts import parse_threads
 
 OLDEST_NUMPY = (1, 21)
 """The first with the types that annotations name."""
@@ -121,7 +121,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     from resnet_edge.ondevice.command.measure import DeviceOptions, measure_device
     from resnet_edge.ondevice.command.table import result_lines
     from resnet_edge.ondevice.json_records import write_record
-    from resnet_edge.ondevice.latency.measure import LatencySpec
+    from resnet_edge.ondevice.latency.spec import LatencySpec
     from resnet_edge.ondevice.measurements import Verdict
 
     _check_writable(words.out)
@@ -134,7 +134,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     options = DeviceOptions(
         gates=gates,
         artifacts=_names(words.artifacts),
-        threads=parse_threads(words.threads),
+        threads=None if words.threads is None else parse_threads(words.threads),
         spec=replace(LatencySpec(), **asked),
         emulated=words.emulated or looks_emulated(),
     )

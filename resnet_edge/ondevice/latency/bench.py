@@ -20,7 +20,7 @@ from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.latency.bench_worker import Job, JobResult
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, describe_machine, host_file_name
 from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency
 from resnet_edge.ondevice.parity.gates import Gates, judge_latency, not_checked

@@ -21,7 +21,8 @@ from resnet_edge.errors import InferenceError, ResnetEdgeError
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.latency.cpu_state import conditions_between, read_state
-from resnet_edge.ondevice.latency.measure import LatencySpec, measure
+from resnet_edge.ondevice.latency.measure import measure
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.runtimes import Runtime, open_runtime

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from resnet_edge.cli.profiles import layer_rows, print_profiles
+from resnet_edge.cli.bench_tables import layer_rows, print_profiles
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import (
     ArtifactProfile,

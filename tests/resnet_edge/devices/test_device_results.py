@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hand_made import changed_gates
 
 from resnet_edge.devices.device_results import keep_device_result, read_devices
 from resnet_edge.errors import ArtifactError, ReferenceFileError
@@ -20,7 +21,6 @@ from resnet_edge.ondevice.formats.sidecar import load_artifacts
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import BenchResult, GateResult, ParityResult, Verdict
-from resnet_edge.ondevice.parity.judging import GateChanges
 from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.options import Options
 from resnet_edge.steps.report import report
@@ -90,7 +90,7 @@ def test_what_fails_on_a_device_fails(options: Options, result, keep):
 @pytest.mark.parametrize("emulated", [False, True])
 def test_other_gates_judge_what_a_device_saved(options: Options, result, keep, emulated):
     keep(replace(result, emulated=emulated))
-    changes = GateChanges(int8_accuracy=1e-9, confidence=0.99, max_p90_ms=1e-6)
+    changes = changed_gates(int8_accuracy=1e-9, confidence=0.99, max_p90_ms=1e-6)
     (section,) = report(options, None, changes).content.devices
     by_default = {row.name: row.accuracy_gate for row in section.artifacts}
     assert by_default["fp32.tflite"].verdict is Verdict.PASS

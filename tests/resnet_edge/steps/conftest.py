@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
 from resnet_edge.training.settings import TrainingSettings
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from hand_made import changed_gates
 
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.exporting.quantization_result import LayerQuantization, QuantizationResult
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult, Verdict
-from resnet_edge.ondevice.parity.judging import GateChanges
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
 from resnet_edge.steps.bench import bench
@@ -147,7 +147,7 @@ def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Opt
 
 def test_other_gates_judge_the_saved_results(options: Options):
     parity, verdict = options.layout.parity.read_bytes(), Verdict.FAIL
-    changes = GateChanges(fp32_max_logit=0.0, max_p90_ms=1e-6)
+    changes = changed_gates(fp32_max_logit=0.0, max_p90_ms=1e-6)
     content = report(options, changes=changes).content
     assert {row.latency_gate.verdict for row in content.artifacts} == {verdict}
     assert [row.accuracy_gate.verdict for row in content.artifacts] == [
@@ -199,7 +199,7 @@ def test_a_damaged_quantization_is_said(options: Options):
 def test_a_limit_that_nothing_was_timed_for_is_no_pass(options: Options):
     for path in options.layout.results.glob("bench-*.json"):
         path.unlink()
-    content = report(options, None, GateChanges(max_p90_ms=1000)).content
+    content = report(options, None, changed_gates(max_p90_ms=1000)).content
     assert {row.latency_gate.verdict for row in content.artifacts} == {Verdict.INCONCLUSIVE}
     assert content.verdict is Verdict.INCONCLUSIVE
     text = (options.out / "report.md").read_text()
