@@ -14,14 +14,14 @@ from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.latency.bench import bench_artifacts, bench_path, default_threads
-from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency, Machine
 from resnet_edge.ondevice.parity.judging import judge_bench_again
 from resnet_edge.ondevice.reference_file import read_reference
-from resnet_edge.ondevice.runtimes.installed import installed_runtimes
+from resnet_edge.ondevice.runtimes.installed import all_installed, installed_runtimes
 from resnet_edge.options import Options
-from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
+from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ def bench(options: Options, display: Display | None = None) -> Benched:
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
         "spec": digest(options.bench.spec, threads),
         "machine": digest(machine),
-        "versions": digest(
-            [version_of(p) for p in ("ai-edge-litert", "onnxruntime", "openvino", "tensorflow")]
-        ),
+        "versions": digest(all_installed(a.sidecar.format for a in artifacts)),
     }
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")
@@ -64,7 +62,7 @@ def bench(options: Options, display: Display | None = None) -> Benched:
         result = judge_bench_again(
             _only(found, [a.name for a in artifacts]), reference_p50_s, options.gates
         )
-        _warn_of_doubts(result, display)
+        _warn(result, display)
         if (judged := _replaced(found, result)) != found:
             _write(options.out, path, judged, inputs)
         return Benched(path, result, rebuilt=False)
@@ -147,7 +145,7 @@ def _measure(
             reference_p50_s=reference_p50_s,
             progress=lambda done, total, title: advance(done, total),
         )
-    _warn_of_doubts(result, display)
+    _warn(result, display)
     return result
 
 
@@ -219,9 +217,9 @@ def _reference_p50_s(layout: Layout) -> float | None:
     return read_reference(layout.reference).info.latency.p50_s
 
 
-def _warn_of_doubts(result: BenchResult, display: Display) -> None:
+def _warn(result: BenchResult, display: Display) -> None:
     measured = [(bench.name, latency) for bench in result.artifacts for latency in bench.latencies]
-    for sentence in doubt_sentences(measured):
+    for sentence in warning_sentences(measured):
         display.warn(sentence)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.errors import InferenceError
-from resnet_edge.ondevice.latency.cpu_state import Conditions
+from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.measurements import Latency, Provider
 
@@ -53,7 +53,7 @@ class Timing:
         load_s: float,
         peak_memory_bytes: int,
         provider: Provider | None = None,
-        conditions: Conditions | None = None,
+        conditions: MeasuringConditions | None = None,
     ) -> Latency:
         """Complete the record of a measurement."""
         return Latency(

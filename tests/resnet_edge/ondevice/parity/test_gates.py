@@ -129,9 +129,7 @@ def test_not_checked_says_why():
 @pytest.mark.parametrize("name", ["fp32_agreement", "fp32_max_logit", "fp16_agreement"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, 99.0, math.nan])
 def test_shares_are_validated(name, value):
-    with pytest.raises(
-        UsageError, match=f"^{flag(name)}: got {value}; expected a share from 0"
-    ):
+    with pytest.raises(UsageError, match=f"^{flag(name)}: got {value}; expected a share from 0"):
         replace(GATES, **{name: value})
 
 
@@ -144,9 +142,7 @@ def test_confidence_is_validated(value):
 @pytest.mark.parametrize("name", ["max_p90_ms", "max_latency_ratio"])
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
 def test_latency_limits_are_validated(name, value):
-    with pytest.raises(
-        UsageError, match=f"^{flag(name)}: got {value}; expected a finite number"
-    ):
+    with pytest.raises(UsageError, match=f"^{flag(name)}: got {value}; expected a finite number"):
         replace(GATES, **{name: value})
 
 
