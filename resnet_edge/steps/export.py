@@ -26,7 +26,7 @@ from resnet_edge.ondevice.formats.sidecar import (
 )
 from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.options import Options
+from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import (
     TRAINING_SPLIT,
     check_calibration,
@@ -52,7 +52,9 @@ class Exported:
     """Names of those that were made anew; the others were up to date."""
 
 
-def export(options: Options, model: Path | None = None, display: Display | None = None) -> Exported:
+def export(
+    options: Options, model: StrPath | None = None, display: Display | None = None
+) -> Exported:
     """Convert a model into every format of ``options.formats_to_make``.
 
     Args:
@@ -64,7 +66,7 @@ def export(options: Options, model: Path | None = None, display: Display | None 
         ResnetEdgeError: See the subclass for what was wrong.
     """
     display = display or Silent()
-    source, formats = model or options.layout.model, options.formats_to_make
+    source, formats = Path(model or options.layout.model), options.formats_to_make
     base = _describe_job(options, source)
     calibration = None
     if any(artifact_kind(name).calibrated for name in formats):
