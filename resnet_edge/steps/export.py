@@ -82,7 +82,7 @@ def export(
                 display.warn(warning)
             pixels = _decode_calibration(options, source, Fit(base.fit), calibration, display)
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
-        convert(jobs, options.layout.cache, display)
+        convert(jobs, display)
     else:
         display.say(f"all {len(formats)} artifacts are up to date")
     artifacts = tuple(load_artifact(base.artifacts / name) for name in formats)
