@@ -44,18 +44,6 @@ SHARES = (Figure.TOP1, Figure.AGREEMENT)
 
 
 @dataclass(frozen=True)
-class Tolerance:
-    """How much worse B may be. More is a regression."""
-
-    share: float = 0.05
-    """Of latency, size and memory, of A's."""
-    accuracy: float = 0.01
-    """Of top-1 and agreement, as a difference of shares: what the int8 gate lets pass."""
-    sqnr_db: float = 3.0
-    """Twice the noise."""
-
-
-@dataclass(frozen=True)
 class Difference:
     """A figure in both builds."""
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from resnet_edge import units
 from resnet_edge.display import Display, Silent
 from resnet_edge.options import Options
-from resnet_edge.steps.bench import measure_latency
-from resnet_edge.steps.bundle import bundle_formats, make_bundle
+from resnet_edge.steps.bench import bench
+from resnet_edge.steps.bundle import bundle, bundle_formats
 from resnet_edge.steps.export import export
-from resnet_edge.steps.parity import check_parity
+from resnet_edge.steps.parity import parity
 from resnet_edge.steps.progress_plan import PlannedStep, ProgressPlan
-from resnet_edge.steps.report import Reported, make_report
+from resnet_edge.steps.report import Reported, report
 from resnet_edge.steps.step_estimates import estimate_steps
 from resnet_edge.steps.step_worker import run_apart
 
@@ -37,7 +37,8 @@ def run(options: Options, display: Display | None = None) -> RunResult:
         ResnetEdgeError: A step failed; what was finished before it stays and is not done again.
     """
     shown = display or Silent()
-    for_devices = bundle_formats(options.formats)
+    options = replace(options, formats=options.formats_to_make)
+    for_devices = bundle_formats(options.formats_to_make)
     plan = ProgressPlan(
         display=shown,
         steps=plan_steps(options, bundled=bool(for_devices)),
@@ -53,14 +54,14 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     with plan.step("reference"):
         done["reference"] = run_apart("reference", options, plan)
     with plan.step("parity"):
-        done["parity"] = check_parity(options, plan).rebuilt
+        done["parity"] = parity(options, plan).rebuilt
     with plan.step("bench"):
-        done["bench"] = measure_latency(options, plan).rebuilt
+        done["bench"] = bench(options, plan).rebuilt
     with plan.step("report"):
-        report = make_report(options, plan)
+        reported = report(options, plan)
     if for_devices:
         with plan.step("bundle"):
-            done["bundle"] = make_bundle(replace(options, formats=for_devices), plan).rebuilt
+            done["bundle"] = bundle(replace(options, formats=for_devices), plan).rebuilt
     else:
         shown.say("no bundle: saved_model alone was made, which devices do not run")
     rebuilt = tuple(step for step, was in done.items() if was)
@@ -68,7 +69,7 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     if not rebuilt:
         shown.say("nothing has changed: nothing was rebuilt")
     shown.say(plan.summary())
-    return RunResult(report, rebuilt)
+    return RunResult(reported, rebuilt)
 
 
 def plan_steps(options: Options, *, bundled: bool) -> tuple[PlannedStep, ...]:
@@ -78,7 +79,7 @@ def plan_steps(options: Options, *, bundled: bool) -> tuple[PlannedStep, ...]:
         options: What the run was told.
         bundled: True if files are made that devices run.
     """
-    files = units.plural(len(options.formats), "file")
+    files = units.plural(len(options.formats_to_make), "file")
     steps = (
         PlannedStep("finetune", "train the network"),
         PlannedStep("export", files),

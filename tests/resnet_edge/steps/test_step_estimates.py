@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.options import BenchOptions, Options
 from resnet_edge.steps.run import plan_steps
 from resnet_edge.steps.step_estimates import estimate_steps
