@@ -30,8 +30,6 @@ TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
 QUANTIZING = $(call option,quantization,$(QUANTIZATION))
 # The embedded default is there to be seen quickly: shorter latency runs than one would publish.
 LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
-TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite
-ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
@@ -41,6 +39,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo '  Variables: DATA WEIGHTS OUT IMAGE_SIZE FORMATS EPOCHS CALIBRATION QUANTIZATION CONFIG'
+	@echo '  FORMATS:   fp32.tflite,int8.onnx,...; tflite or onnx; all adds int16x8.tflite'
 	@echo '  Example:   make export DATA=photos WEIGHTS=imagenet OUT=build'
 
 export: $(READY) ## Photos to proven files: all steps (embedded digits without DATA)
@@ -53,12 +52,10 @@ saved_model: $(READY) ## Export OUT/artifacts/saved_model
 	@$(COMMAND) export $(INTO) --formats saved_model
 
 tflite: $(READY) ## Export the .tflite files
-	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) $(QUANTIZING) \
-		--formats $(TFLITE)
+	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) $(QUANTIZING) --formats tflite
 
 onnx: $(READY) ## Export the .onnx files
-	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) $(QUANTIZING) \
-		--formats $(ONNX)
+	@$(COMMAND) export $(INTO) $(call option,calibration,$(CALIBRATION)) $(QUANTIZING) --formats onnx
 
 parity: $(READY) ## Reference answers, then every artifact against them
 	@$(COMMAND) reference $(INTO)

@@ -21,7 +21,7 @@ from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES, Format, artifact_kind
 from resnet_edge.ondevice.latency.counts import LARGEST_BATCH, parse_batches, parse_threads
 from resnet_edge.ondevice.latency.spec import PANEL as _LATENCY
 from resnet_edge.ondevice.latency.spec import LatencySpec
@@ -56,6 +56,8 @@ SQNR_TOLERANCE_DB = 3.0
 StrPath = str | os.PathLike[str]
 """A path as a Python caller may give it."""
 
+_FORMATS = tuple(format_.value for format_ in Format if format_.value not in ARTIFACT_NAMES)
+_FORMAT_WORDS = f"all, {', '.join(_FORMATS)}, or some of {', '.join(ARTIFACT_NAMES)}"
 _LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
 _COMPARISON = "Options"  # typer's own panel
 _BUILD, _PICTURES, _MODEL = "Build", "Pictures", "Model"
@@ -65,31 +67,30 @@ _CALIBRATION, _QUANTIZATION, _DEVICE = "Calibration", "Quantization", "Device"
 def parse_formats(text: str) -> tuple[str, ...]:
     """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
 
-    ``all`` stands for every artifact.
+    ``all`` stands for every artifact; a file format's name, as ``tflite``, for those of its
+    artifacts that are made by default.
 
     Raises:
         UsageError: A name is unknown, or none is given.
     """
-    names = parse_names(text)
-    if "all" in names:
-        return ARTIFACT_NAMES
+    words = parse_names(text)
+    names = {name for word in words for name in _artifacts_of(word)}
     if not names:
-        raise UsageError(
-            f"--formats: nothing given; expected all, or some of {', '.join(ARTIFACT_NAMES)}"
-        )
-    _check_formats(names)
+        raise UsageError(f"--formats: nothing given; expected {_FORMAT_WORDS}")
     return tuple(name for name in ARTIFACT_NAMES if name in names)
 
 
-def _check_formats(names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in ARTIFACT_NAMES:
-            close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UsageError(
-                f"--formats: no such artifact: {name}; {hint}"
-                f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
-            )
+def _artifacts_of(word: str) -> tuple[str, ...]:
+    if word == "all":
+        return ARTIFACT_NAMES
+    if word in ARTIFACT_NAMES:
+        return (word,)
+    made = tuple(n for n in DEFAULT_NAMES if artifact_kind(n).format.value == word)
+    if not made:
+        close = difflib.get_close_matches(word, ARTIFACT_NAMES, 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UsageError(f"--formats: no such artifact: {word}; {hint}expected {_FORMAT_WORDS}")
+    return made
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -386,7 +387,8 @@ class Options:
     out: Path = option(Path("build"), "Folder for everything that is made.", _BUILD)
     formats: tuple[str, ...] | None = option(
         None,
-        f"Artifacts, separated by commas: {', '.join(ARTIFACT_NAMES)}; or all. Default: run and "
+        f"Artifacts, separated by commas: {', '.join(ARTIFACT_NAMES)}; or all, or "
+        f"{' or '.join(_FORMATS)} for the default ones of a format. Default: run and "
         f"export make all but {', '.join(n for n in ARTIFACT_NAMES if n not in DEFAULT_NAMES)}, "
         "the other commands take those that are there.",
         _BUILD,

@@ -41,6 +41,11 @@ def test_formats_come_in_the_order_of_the_tables_and_once():
 
 def test_one_word_for_every_format():
     assert parse_formats("all") == parse_formats("fp32.tflite, all") == ARTIFACT_NAMES
+    tflite = ("fp32.tflite", "fp16.tflite", "dynamic.tflite", "int8.tflite", "int8_full.tflite")
+    assert parse_formats("tflite") == tflite
+    assert parse_formats("onnx,int16x8.tflite,saved_model") == (
+        *("saved_model", "int16x8.tflite", "fp32.onnx", "fp16.onnx", "int8.onnx"),
+    )
 
 
 def test_a_misspelt_format_is_guessed():
@@ -48,13 +53,13 @@ def test_a_misspelt_format_is_guessed():
         parse_formats("fp32.tflite,fp61.tflite")
     assert str(caught.value) == (
         "--formats: no such artifact: fp61.tflite; did you mean fp16.tflite? "
-        f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
+        f"expected all, tflite, onnx, or some of {', '.join(ARTIFACT_NAMES)}"
     )
     with pytest.raises(
-        UsageError, match=r"no such artifact: coreml; expected all, or some of saved"
+        UsageError, match=r"no such artifact: coreml; expected all, tflite, onnx, or some of saved"
     ):
         parse_formats("coreml")
-    with pytest.raises(UsageError, match=r"^--formats: nothing given; expected all, or some of"):
+    with pytest.raises(UsageError, match=r"^--formats: nothing given; expected all, tflite"):
         parse_formats(" , ")
 
 
