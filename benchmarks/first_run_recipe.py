@@ -21,7 +21,7 @@ from pathlib import Path
 from resnet_edge.errors import ModelError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.json_records import read_record
-from resnet_edge.training.record import TrainingRecord
+from resnet_edge.training.training_record import TrainingRecord
 
 
 def main() -> int:

@@ -33,8 +33,8 @@ from resnet_edge.data.split import SplitShares, split_dataset  # noqa: E402
 from resnet_edge.model.head import replace_head  # noqa: E402
 from resnet_edge.ondevice.fit import Fit  # noqa: E402
 from resnet_edge.training.labelled_pictures import LabelledPictures  # noqa: E402
-from resnet_edge.training.settings import TrainingSettings  # noqa: E402
 from resnet_edge.training.train import train_classifier  # noqa: E402
+from resnet_edge.training.training_settings import TrainingSettings  # noqa: E402
 
 DATASETS = ("sign_digits", "flowers")
 SIZE = (64, 64)

@@ -57,7 +57,7 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.steps.reference import reference as reference
     from resnet_edge.steps.report import report as report
     from resnet_edge.steps.run import run as run
-    from resnet_edge.training.settings import TrainingSettings as TrainingSettings
+    from resnet_edge.training.training_settings import TrainingSettings as TrainingSettings
 
 
 @functools.lru_cache(maxsize=None)

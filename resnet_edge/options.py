@@ -2,7 +2,7 @@
 
 Each field made by ``option`` is declared here and nowhere else: command line, ``resnet-edge.toml``
 and Python API follow from it. What devices are told as well is declared in ``ondevice``
-(``LatencySpec``, ``Gates``), the settings of the training in ``training.settings``.
+(``LatencySpec``, ``Gates``), the settings of the training in ``training.training_settings``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from resnet_edge.ondevice.option import (
     option,
 )
 from resnet_edge.ondevice.parity.gates import Gates
-from resnet_edge.training.settings import SEEDS, TrainingSettings
+from resnet_edge.training.training_settings import SEEDS, TrainingSettings
 
 EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
 """The embedded default: handwritten digits (see ``calibration_data/README.md``)."""
@@ -87,10 +87,14 @@ def _artifacts_of(word: str) -> tuple[str, ...]:
         return (word,)
     made = tuple(n for n in DEFAULT_NAMES if artifact_kind(n).format.value == word)
     if not made:
-        close = difflib.get_close_matches(word, ARTIFACT_NAMES, 1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UsageError(f"--formats: no such artifact: {word}; {hint}expected {_FORMAT_WORDS}")
+        raise _unknown_artifact(word)
     return made
+
+
+def _unknown_artifact(name: str) -> UsageError:
+    close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return UsageError(f"--formats: no such artifact: {name}; {hint}expected {_FORMAT_WORDS}")
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -410,7 +414,9 @@ class Options:
 
     def __post_init__(self) -> None:
         check_options(self)
-        _check_formats(self.formats or ())
+        for name in self.formats or ():
+            if name not in ARTIFACT_NAMES:
+                raise _unknown_artifact(name)
 
     @property
     def formats_to_make(self) -> tuple[str, ...]:

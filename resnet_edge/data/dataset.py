@@ -17,7 +17,7 @@ from resnet_edge.errors import DataError, PictureError, UsageError
 from resnet_edge.ondevice.files import write_bytes
 from resnet_edge.ondevice.pictures import ADVICE, check_bytes, read_picture
 
-Progress = Callable[[int, int], None]
+OnPicture = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -75,7 +75,7 @@ def load_dataset(
     *,
     labels: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
-    progress: Progress | None = None,
+    progress: OnPicture | None = None,
 ) -> Dataset:
     """Find, check and hash the pictures of a folder per class, or of a zip of that.
 
@@ -120,7 +120,7 @@ def load_dataset(
 
 
 def load_unlabelled(
-    folder: Path, memory: Path, *, labels: tuple[str, ...], progress: Progress | None = None
+    folder: Path, memory: Path, *, labels: tuple[str, ...], progress: OnPicture | None = None
 ) -> tuple[Picture, ...]:
     """Find, check and hash all pictures below a folder, for calibration, which needs no classes.
 
@@ -266,7 +266,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _check_all(
-    candidates: list[_Candidate], memory: Path, progress: Progress | None
+    candidates: list[_Candidate], memory: Path, progress: OnPicture | None
 ) -> list[tuple[_Candidate, _Checked]]:
     """Read, hash and, where this content was never seen, decode every candidate."""
     remembered = memory / f"decodable-pillow-{PIL.__version__}.txt"

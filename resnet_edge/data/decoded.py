@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import PIL
 
-from resnet_edge.data.dataset import WORKERS, Picture, Progress, read_verified
+from resnet_edge.data.dataset import WORKERS, OnPicture, Picture, read_verified
 from resnet_edge.errors import DataError, OutputError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels, decode_bytes
@@ -30,7 +30,7 @@ def decode_pictures(
     size: tuple[int, int],
     fit: Fit,
     cache: Path,
-    progress: Progress | None = None,
+    progress: OnPicture | None = None,
 ) -> Pixels:
     """Decode pictures, or take the pixels from the cache.
 
@@ -109,7 +109,7 @@ def _write(
     pictures: Sequence[Picture],
     size: tuple[int, int],
     fit: Fit,
-    progress: Progress | None,
+    progress: OnPicture | None,
 ) -> None:
     # Opened without truncation: whoever writes this name, now or before it was killed, writes the
     # same bytes at the same places. So two processes do not disturb each other, and nothing stays.
@@ -143,7 +143,7 @@ def _write_pixels(
     pictures: Sequence[Picture],
     size: tuple[int, int],
     fit: Fit,
-    progress: Progress | None,
+    progress: OnPicture | None,
 ) -> None:
     def decode(picture: Picture) -> bytes:
         return decode_bytes(read_verified(picture), picture.name, size, fit).tobytes()

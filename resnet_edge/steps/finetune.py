@@ -25,7 +25,7 @@ from resnet_edge.steps.choose_pictures import (
 )
 from resnet_edge.steps.image_size import choose_image_size
 from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
-from resnet_edge.training.record import Epoch, TrainingRecord
+from resnet_edge.training.training_record import Epoch, TrainingRecord
 
 DEFAULT_PREPROCESSING = "caffe"
 """What ResNet50's published Keras weights expect; random weights learn with it as well."""

@@ -44,7 +44,7 @@ from resnet_edge.reporting.content import (
     ReportContent,
 )
 from resnet_edge.reporting.write import write_report
-from resnet_edge.training.record import TrainingRecord
+from resnet_edge.training.training_record import TrainingRecord
 
 CONFUSION_CLASSES = 100
 """Above that a confusion matrix is no picture but a million numbers."""

@@ -12,7 +12,7 @@ from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.ondevice.latency.bench import default_threads
 from resnet_edge.options import Options
-from resnet_edge.training.record import TrainingRecord
+from resnet_edge.training.training_record import TrainingRecord
 
 START_S = 6.0
 """Start of a process with TensorFlow and a network in it."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resnet_edge.errors import ModelError, OutputError
 from resnet_edge.ondevice.json_records import from_json, to_json
-from resnet_edge.training.record import Epoch
+from resnet_edge.training.training_record import Epoch
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ Arrays = list[NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training has come."""
 
     key: str
@@ -54,9 +54,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Progress with the arrays that belong to it."""
+    """TrainingProgress with the arrays that belong to it."""
 
-    progress: Progress
+    progress: TrainingProgress
     weights: Arrays
     optimizer: Arrays
     best: Arrays
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     try:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(archive.read("progress.json"))
-            progress = from_json(Progress, data, str(path), ModelError)
+            progress = from_json(TrainingProgress, data, str(path), ModelError)
             if progress.key != key:
                 _LOG.warning("%s belongs to other settings or data; training starts anew", path)
                 return None

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from converters.preprocessing import Preprocessing
 from resnet_edge.errors import ModelError, OutputError
 from resnet_edge.training.labelled_pictures import LabelledPictures
+from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches
 from resnet_edge.training.seeds import derived_seed
-from resnet_edge.training.stream import INFERENCE_BATCH, picture_batches
 
 
 @dataclass(frozen=True)

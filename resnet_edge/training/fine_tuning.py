@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from resnet_edge.training.checkpoint import Checkpoint
 from resnet_edge.training.feature_stream import FeatureStream
 from resnet_edge.training.features import Extractor, compute_features
-from resnet_edge.training.job import Job, Outcome, outcome
-from resnet_edge.training.network import check_classifier, train_last_stages
-from resnet_edge.training.phase import Phase, read_variables
-from resnet_edge.training.settings import HEAD_EPOCHS, UNFREEZE_EPOCHS
+from resnet_edge.training.picture_stream import batches
 from resnet_edge.training.standardization import Standardization, measure_standardization
-from resnet_edge.training.stream import batches
+from resnet_edge.training.training_copy import softmax_layer, train_last_stages
+from resnet_edge.training.training_job import TrainingJob, TrainingOutcome, outcome
+from resnet_edge.training.training_phase import TrainingPhase, read_variables
+from resnet_edge.training.training_settings import HEAD_EPOCHS, UNFREEZE_EPOCHS
 
 HEAD_RATE = 0.3
 """Share of the learning rate that a head is trained at, on standardized features."""
@@ -26,7 +26,7 @@ UNFREEZE_RATE = 0.1
 _FEATURE_BATCH = 1024
 
 
-def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
+def train_head(job: TrainingJob, resumed: Checkpoint | None) -> TrainingOutcome:
     """Train the head on cached features, then the last stages where the settings say so.
 
     Args:
@@ -40,11 +40,11 @@ def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
         UsageError: More stages to unfreeze than there are.
     """
     stages = job.settings.unfreeze
-    train_last_stages(job.network, stages)  # before hours of work: so many may not be there
+    train_last_stages(job.classifier, stages)  # before hours of work: so many may not be there
     if resumed is not None and resumed.progress.phase == "unfreeze":
         return _unfreeze(job, resumed)
-    train_last_stages(job.network, 0)
-    head = check_classifier(job.network.model)
+    train_last_stages(job.classifier, 0)
+    head = softmax_layer(job.classifier.model)
     views, validation = _features(job)
     standardization = measure_standardization(views, centre=head.use_bias)
     standardization.unfold(head)
@@ -53,12 +53,12 @@ def train_head(job: Job, resumed: Checkpoint | None) -> Outcome:
     standardization.fold(head)
     if not stages:
         return outcome(state, phase)
-    train_last_stages(job.network, stages)
+    train_last_stages(job.classifier, stages)
     progress = replace(state.progress, phase="unfreeze", first_epoch=state.progress.epoch + 1)
     return _unfreeze(job, Checkpoint(progress, [], [], []))
 
 
-def _unfreeze(job: Job, state: Checkpoint) -> Outcome:
+def _unfreeze(job: TrainingJob, state: Checkpoint) -> TrainingOutcome:
     """Train the last stages; where no epoch is better than the head's best, that one stays."""
     phase = job.picture_phase("unfreeze", UNFREEZE_EPOCHS, job.learning_rate * UNFREEZE_RATE)
     if not state.progress.done:
@@ -67,15 +67,15 @@ def _unfreeze(job: Job, state: Checkpoint) -> Outcome:
 
 
 def _head_phase(
-    job: Job,
+    job: TrainingJob,
     views: Sequence[NDArray[np.float32]],
     validation: NDArray[np.float32],
     standardization: Standardization,
-) -> Phase:
+) -> TrainingPhase:
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return Phase(
+    return TrainingPhase(
         name="head",
-        model=job.network.head,
+        model=job.classifier.head,
         epochs=job.settings.epochs or HEAD_EPOCHS,
         steps=job.steps,
         learning_rate=job.learning_rate * HEAD_RATE,
@@ -95,10 +95,10 @@ def _head_phase(
     )
 
 
-def _features(job: Job) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+def _features(job: TrainingJob) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
     """The features of every view of the training pictures, and of the validation pictures."""
     extractor = Extractor(
-        job.network.backbone,
+        job.classifier.backbone,
         job.model_key,
         job.preprocessing,
         job.settings.seed,

@@ -9,10 +9,10 @@ import numpy as np
 
 from resnet_edge.training.batch_norm import ExactStatistics, follow_faster
 from resnet_edge.training.checkpoint import Checkpoint
-from resnet_edge.training.job import Job, Outcome, outcome
-from resnet_edge.training.network import train_all
-from resnet_edge.training.settings import SCRATCH_EPOCHS
-from resnet_edge.training.stream import INFERENCE_BATCH, picture_batches
+from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches
+from resnet_edge.training.training_copy import train_all
+from resnet_edge.training.training_job import TrainingJob, TrainingOutcome, outcome
+from resnet_edge.training.training_settings import SCRATCH_EPOCHS
 
 FEW_STEPS = 30
 """Moving averages need about that many steps in an epoch to follow the weights: 95 % of three
@@ -22,7 +22,7 @@ STATISTICS_PICTURES = 512
 """Pictures that exact statistics are taken over, at most."""
 
 
-def train_scratch(job: Job, resumed: Checkpoint | None) -> Outcome:
+def train_scratch(job: TrainingJob, resumed: Checkpoint | None) -> TrainingOutcome:
     """Train every layer.
 
     Where an epoch has few steps, batch normalization's statistics are taken exactly before each
@@ -35,16 +35,16 @@ def train_scratch(job: Job, resumed: Checkpoint | None) -> Outcome:
     Returns:
         The outcome.
     """
-    train_all(job.network)
-    follow_faster(job.network.model)
+    train_all(job.classifier)
+    follow_faster(job.classifier.model)
     phase = job.picture_phase("scratch", SCRATCH_EPOCHS, job.learning_rate)
     if job.steps < FEW_STEPS:
         phase = replace(phase, settle=_take_statistics(job))
     return outcome(job.run(phase, resumed or job.start("scratch")), phase)
 
 
-def _take_statistics(job: Job) -> Callable[[], None]:
-    statistics = ExactStatistics(job.network.model)
+def _take_statistics(job: TrainingJob) -> Callable[[], None]:
+    statistics = ExactStatistics(job.classifier.model)
     order = np.random.default_rng(job.settings.seed).permutation(len(job.train))
     stream = picture_batches(
         job.train.pictures,

@@ -12,17 +12,17 @@ import numpy as np
 from converters.preprocessing import Preprocessing
 from resnet_edge.errors import DataError
 from resnet_edge.training.checkpoint import delete_checkpoint, load_checkpoint
-from resnet_edge.training.device import describe_device, strategy_for, versions
 from resnet_edge.training.features import weights_key
 from resnet_edge.training.fine_tuning import train_head
-from resnet_edge.training.job import Job, OnFeatures, Outcome
 from resnet_edge.training.labelled_pictures import LabelledPictures
-from resnet_edge.training.network import build_network, check_classifier
-from resnet_edge.training.phase import OnEpoch, OnStep
-from resnet_edge.training.record import TrainingRecord
+from resnet_edge.training.picture_stream import class_weight
 from resnet_edge.training.scratch import train_scratch
-from resnet_edge.training.settings import TrainingSettings
-from resnet_edge.training.stream import class_weight
+from resnet_edge.training.training_copy import copy_for_training, softmax_layer
+from resnet_edge.training.training_device import describe_device, strategy_for, versions
+from resnet_edge.training.training_job import OnFeatures, TrainingJob, TrainingOutcome
+from resnet_edge.training.training_phase import OnEpoch, OnStep
+from resnet_edge.training.training_record import TrainingRecord
+from resnet_edge.training.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def train_classifier(
         UsageError: More stages to unfreeze than there are, or mixed precision without a GPU.
     """
     started = time.perf_counter()
-    check_classifier(model)
+    softmax_layer(model)
     _check_pictures(model, train)
     _check_pictures(model, validation)
     classes = int(model.outputs[0].shape[-1])
@@ -90,9 +90,11 @@ def train_classifier(
     model_key = weights_key(model)
     strategy = strategy_for(settings.mixed_precision)
     with strategy.scope():
-        network = build_network(model, settings.dropout, mixed_precision=settings.mixed_precision)
-        job = Job(
-            network=network,
+        classifier = copy_for_training(
+            model, settings.dropout, mixed_precision=settings.mixed_precision
+        )
+        job = TrainingJob(
+            classifier=classifier,
             model_key=model_key,
             train=train,
             validation=validation,
@@ -109,7 +111,7 @@ def train_classifier(
         )
         resumed = load_checkpoint(job.checkpoint, job.key)
         outcome = (train_scratch if scratch else train_head)(job, resumed)
-        model.set_weights(network.model.get_weights())
+        model.set_weights(classifier.model.get_weights())
     delete_checkpoint(job.checkpoint)
     resumed_after = resumed.progress.epoch if resumed else 0
     return TrainingResult(model, _record(job, outcome, resumed_after, started))
@@ -129,7 +131,9 @@ def _check_pictures(model: keras.Model, split: LabelledPictures) -> None:
         )
 
 
-def _record(job: Job, outcome: Outcome, resumed_after: int, started: float) -> TrainingRecord:
+def _record(
+    job: TrainingJob, outcome: TrainingOutcome, resumed_after: int, started: float
+) -> TrainingRecord:
     counts = np.bincount(job.train.labels, minlength=len(job.class_weights))
     progress = outcome.state.progress
     return TrainingRecord(
@@ -144,7 +148,7 @@ def _record(job: Job, outcome: Outcome, resumed_after: int, started: float) -> T
         train_pictures=len(job.train),
         validation_pictures=len(job.validation),
         class_counts=tuple(int(count) for count in counts),
-        parameters=int(job.network.model.count_params()),
+        parameters=int(job.classifier.model.count_params()),
         trained_parameters=sum(
             int(np.prod(v.shape)) for v in outcome.phase.model.trainable_weights
         ),

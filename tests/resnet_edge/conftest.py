@@ -29,7 +29,7 @@ from resnet_edge.ondevice.measurements import (
 )
 from resnet_edge.ondevice.runtimes import kinds
 from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 
 FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
 RUNTIMES = {format_: kinds.runtimes_for(format_)[0].name for format_ in Format}

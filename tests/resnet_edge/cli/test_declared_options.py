@@ -31,7 +31,7 @@ from resnet_edge.options import (
     QuantizationOptions,
     Tolerance,
 )
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 
 STEPS = ("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle")
 GATES = (

@@ -10,7 +10,7 @@ from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.model_file import read_model_info
 from resnet_edge.options import ModelOptions, Options
 from resnet_edge.steps.finetune import finetune
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 
 SHORT = TrainingSettings(epochs=2, augment=False)
 

@@ -7,18 +7,18 @@ from resnet_edge.errors import OutputError
 from resnet_edge.training import checkpoint as module
 from resnet_edge.training.checkpoint import (
     Checkpoint,
-    Progress,
+    TrainingProgress,
     delete_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from resnet_edge.training.record import Epoch
+from resnet_edge.training.training_record import Epoch
 
 EPOCHS = tuple(Epoch(n, "head", 1.0, 0.5, 1.0 / n, 0.5, 1e-3, 0.1) for n in (1, 2, 3))
 
 
 def make(best_epoch=2, key="key"):
-    progress = Progress(key, "head", 1, best_epoch, 0.5, EPOCHS)
+    progress = TrainingProgress(key, "head", 1, best_epoch, 0.5, EPOCHS)
     weights = [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)]
     return Checkpoint(progress, weights, [np.ones(2, np.float32)], [w * 0 for w in weights])
 
@@ -92,8 +92,8 @@ def test_deleting_takes_what_an_interrupted_write_left(tmp_path):
 
 
 def test_progress_counts():
-    progress = Progress("key", "unfreeze", 3, 2, math.inf, EPOCHS)
+    progress = TrainingProgress("key", "unfreeze", 3, 2, math.inf, EPOCHS)
     assert progress.epoch == 3
     assert progress.done == 1
     assert progress.epochs_without_gain == 1
-    assert Progress("key", "head", 1, 0, math.inf, ()).epochs_without_gain == 0
+    assert TrainingProgress("key", "head", 1, 0, math.inf, ()).epochs_without_gain == 0

@@ -9,10 +9,10 @@ import pytest
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import DataError, ModelError
 from resnet_edge.ondevice.json_records import read_record, write_record
-from resnet_edge.training.job import CHECKPOINT_NAME
-from resnet_edge.training.record import TrainingRecord
-from resnet_edge.training.settings import TrainingSettings
 from resnet_edge.training.train import train_classifier
+from resnet_edge.training.training_job import CHECKPOINT_NAME
+from resnet_edge.training.training_record import TrainingRecord
+from resnet_edge.training.training_settings import TrainingSettings
 
 CAFFE = PREPROCESSINGS["caffe"]
 QUICK = TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2, augment=False)
@@ -186,7 +186,7 @@ from pathlib import Path
 import keras, numpy as np
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.training.labelled_pictures import LabelledPictures
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 from resnet_edge.training.train import train_classifier
 keras.utils.set_random_seed(0)
 model = keras.Sequential([
@@ -227,11 +227,11 @@ cpu, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np
 from resnet_edge.training import train as module
-from resnet_edge.training.device import mirrored_strategy
+from resnet_edge.training.training_device import mirrored_strategy
 from resnet_edge.model.resnet50 import resnet50
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.training.labelled_pictures import LabelledPictures
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 module.strategy_for = lambda _mixed: mirrored_strategy(("CPU:0", "CPU:1"))
 labels = np.arange(24) % 2
 data = np.random.default_rng(0).integers(0, 80, (24, 32, 32, 3)) + 170 * labels[:, None, None, None]

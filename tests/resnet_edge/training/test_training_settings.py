@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.errors import UsageError
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 
 
 @pytest.mark.parametrize(

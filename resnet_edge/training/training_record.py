@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_settings import TrainingSettings
 
 SCHEMA_VERSION = 1
 

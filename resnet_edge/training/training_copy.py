@@ -14,7 +14,7 @@ _STAGE_NAME = re.compile(r"res(?P<classic>[2-5])[a-z]|conv(?P<keras>[2-5])_block
 
 
 @dataclass(frozen=True)
-class Network:
+class TrainingCopy:
     """A copy of a classifier whose layers are shared by three views on it."""
 
     model: keras.Model
@@ -27,7 +27,7 @@ class Network:
     """Pictures to probabilities, with dropout in training."""
 
 
-def check_classifier(model: keras.Model) -> layers.Dense:
+def softmax_layer(model: keras.Model) -> layers.Dense:
     """Return the dense softmax layer that a classifier ends in.
 
     Raises:
@@ -48,7 +48,9 @@ def check_classifier(model: keras.Model) -> layers.Dense:
     return last
 
 
-def build_network(model: keras.Model, dropout: float, *, mixed_precision: bool = False) -> Network:
+def copy_for_training(
+    model: keras.Model, dropout: float, *, mixed_precision: bool = False
+) -> TrainingCopy:
     """Copy a classifier for training, so that flags and precision of the original stay as they are.
 
     Dropout that stands right before the head is replaced by ``dropout``.
@@ -62,12 +64,12 @@ def build_network(model: keras.Model, dropout: float, *, mixed_precision: bool =
         The copy with the original's weights.
 
     Raises:
-        ModelError: See `check_classifier`.
+        ModelError: See `softmax_layer`.
     """
-    check_classifier(model)
+    softmax_layer(model)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    dense = check_classifier(copy)
+    dense = softmax_layer(copy)
     if mixed_precision:
         for layer in copy._flatten_layers():
             layer.dtype_policy = "mixed_float16"
@@ -78,7 +80,7 @@ def build_network(model: keras.Model, dropout: float, *, mixed_precision: bool =
         features = before.input
     dropped = layers.Dropout(dropout, name="training_dropout", dtype="float32")
     head_input = keras.Input(features.shape[1:])
-    return Network(
+    return TrainingCopy(
         model=copy,
         backbone=keras.Model(copy.inputs[0], features),
         head=keras.Model(head_input, dense(dropped(head_input))),
@@ -86,13 +88,13 @@ def build_network(model: keras.Model, dropout: float, *, mixed_precision: bool =
     )
 
 
-def train_all(network: Network) -> None:
+def train_all(network: TrainingCopy) -> None:
     """Let every layer learn, batch normalization by the statistics of each batch."""
     for layer in network.model._flatten_layers():
         layer.trainable = True
 
 
-def train_last_stages(network: Network, stages: int) -> None:
+def train_last_stages(network: TrainingCopy, stages: int) -> None:
     """Let the head and the backbone's last stages learn, with batch normalization held.
 
     A batch normalization that is not trainable runs in inference mode, so it neither uses nor
@@ -106,7 +108,7 @@ def train_last_stages(network: Network, stages: int) -> None:
         UsageError: The network has fewer stages, or they cannot be told.
     """
     learning = _last_stages(network.backbone, stages) if stages else set()
-    learning.add(id(check_classifier(network.model)))
+    learning.add(id(softmax_layer(network.model)))
     train_all(network)
     for layer in _leaves(network.model):
         layer.trainable = id(layer) in learning

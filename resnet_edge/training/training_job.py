@@ -12,20 +12,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
-from resnet_edge.training.checkpoint import Checkpoint, Progress
-from resnet_edge.training.device import versions
+from resnet_edge.training.checkpoint import Checkpoint, TrainingProgress
 from resnet_edge.training.labelled_pictures import LabelledPictures
-from resnet_edge.training.network import Network
-from resnet_edge.training.phase import OnEpoch, OnStep, Phase, run_phase
+from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches, with_targets
 from resnet_edge.training.seeds import derived_seed
-from resnet_edge.training.settings import (
+from resnet_edge.training.training_copy import TrainingCopy
+from resnet_edge.training.training_device import versions
+from resnet_edge.training.training_phase import OnEpoch, OnStep, TrainingPhase, run_phase
+from resnet_edge.training.training_settings import (
     SCRATCH_BATCH,
     SCRATCH_RATE,
     TRANSFER_BATCH,
     TRANSFER_RATE,
     TrainingSettings,
 )
-from resnet_edge.training.stream import INFERENCE_BATCH, picture_batches, with_targets
 
 CHECKPOINT_NAME = "training-checkpoint.zip"
 
@@ -33,27 +33,27 @@ OnFeatures = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """Where a training ended; the best weights stand in the network."""
 
     state: Checkpoint
-    phase: Phase
+    phase: TrainingPhase
     """The last one."""
     validation_loss: float
     validation_accuracy: float
 
 
-def outcome(state: Checkpoint, phase: Phase) -> Outcome:
+def outcome(state: Checkpoint, phase: TrainingPhase) -> TrainingOutcome:
     """The outcome of a training whose last phase ended in ``state``."""
     best = state.progress.history[state.progress.best_epoch - 1]
-    return Outcome(state, phase, best.validation_loss, best.validation_accuracy)
+    return TrainingOutcome(state, phase, best.validation_loss, best.validation_accuracy)
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training: the network, its data and who is told of progress."""
 
-    network: Network
+    classifier: TrainingCopy
     model_key: str
     """Hash of the network and its weights before training."""
     train: LabelledPictures
@@ -107,14 +107,14 @@ class Job:
 
     def start(self, phase: str) -> Checkpoint:
         """The state before the first epoch of all."""
-        progress = Progress(self.key, phase, 1, 0, float("inf"), ())
+        progress = TrainingProgress(self.key, phase, 1, 0, float("inf"), ())
         return Checkpoint(progress, [], [], [])
 
-    def run(self, phase: Phase, state: Checkpoint) -> Checkpoint:
+    def run(self, phase: TrainingPhase, state: Checkpoint) -> Checkpoint:
         """Run a phase from ``state`` to its end."""
         return run_phase(phase, self.settings, state, self.checkpoint, self.on_epoch, self.on_step)
 
-    def picture_phase(self, name: str, epochs: int, learning_rate: float) -> Phase:
+    def picture_phase(self, name: str, epochs: int, learning_rate: float) -> TrainingPhase:
         """A phase that passes pictures through the whole network."""
         settings, train = self.settings, self.train
 
@@ -129,9 +129,9 @@ class Job:
             )
             return with_targets(drawn, train.labels, self.class_weights)
 
-        return Phase(
+        return TrainingPhase(
             name=name,
-            model=self.network.whole,
+            model=self.classifier.whole,
             epochs=settings.epochs or epochs,
             steps=self.steps,
             learning_rate=learning_rate,

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from resnet_edge.errors import ModelError, UsageError
-from resnet_edge.training.network import (
-    build_network,
-    check_classifier,
+from resnet_edge.training.training_copy import (
+    copy_for_training,
+    softmax_layer,
     train_all,
     train_last_stages,
 )
@@ -17,7 +17,7 @@ def learning(network):
 
 def test_the_copy_answers_as_the_original_and_leaves_it_alone(make_resnet):
     model = make_resnet()
-    network = build_network(model, dropout=0.5)
+    network = copy_for_training(model, dropout=0.5)
     picture = np.random.default_rng(0).normal(0, 50, (2, 32, 32, 3)).astype(np.float32)
     expected = np.asarray(model(picture, training=False))
     np.testing.assert_allclose(network.whole(picture, training=False), expected, atol=1e-6)
@@ -30,14 +30,14 @@ def test_the_copy_answers_as_the_original_and_leaves_it_alone(make_resnet):
 
 
 def test_dropout_before_the_head_is_replaced(make_small):
-    network = build_network(make_small(), dropout=0.25)
+    network = copy_for_training(make_small(), dropout=0.25)
     assert network.backbone.layers[-1].name != "own_dropout"
     rates = [layer.rate for layer in network.whole.layers if hasattr(layer, "rate")]
     assert rates == [0.25]
 
 
 def test_mixed_precision_leaves_the_head_in_float32(make_small):
-    network = build_network(make_small(), dropout=0.1, mixed_precision=True)
+    network = copy_for_training(make_small(), dropout=0.1, mixed_precision=True)
     assert network.model.get_layer("late").compute_dtype == "float16"
     assert network.model.get_layer("late").variable_dtype == "float32"
     assert network.model.get_layer("answer").compute_dtype == "float32"
@@ -45,7 +45,7 @@ def test_mixed_precision_leaves_the_head_in_float32(make_small):
 
 
 def test_frozen_means_that_only_the_head_learns(make_resnet):
-    network = build_network(make_resnet(), dropout=0.1)
+    network = copy_for_training(make_resnet(), dropout=0.1)
     train_last_stages(network, 0)
     assert learning(network) == {"fc3"}
     train_all(network)
@@ -53,7 +53,7 @@ def test_frozen_means_that_only_the_head_learns(make_resnet):
 
 
 def test_last_stages_are_told_by_classic_names(make_resnet):
-    network = build_network(make_resnet(), dropout=0.1)
+    network = copy_for_training(make_resnet(), dropout=0.1)
     train_last_stages(network, 2)
     names = learning(network)
     assert {name[:4] for name in names} == {"res4", "res5", "fc3"}
@@ -64,7 +64,7 @@ def test_last_stages_are_told_by_classic_names(make_resnet):
 
 
 def test_last_stages_of_an_own_network_are_told_by_size(make_small):
-    network = build_network(make_small(), dropout=0.1)
+    network = copy_for_training(make_small(), dropout=0.1)
     train_last_stages(network, 1)
     assert learning(network) == {"late", "answer"}
     train_last_stages(network, 2)
@@ -73,13 +73,13 @@ def test_last_stages_of_an_own_network_are_told_by_size(make_small):
 
 def test_keras_names_tell_stages_too():
     model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=3)
-    network = build_network(model, dropout=0.1)
+    network = copy_for_training(model, dropout=0.1)
     train_last_stages(network, 1)
     assert {name[:5] for name in learning(network)} == {"conv5", "predi"}
 
 
 def test_too_many_stages_are_refused(make_small):
-    network = build_network(make_small(), dropout=0.1)
+    network = copy_for_training(make_small(), dropout=0.1)
     with pytest.raises(UsageError, match="--unfreeze: got 3; this network has 2 stages; ask for 2"):
         train_last_stages(network, 3)
 
@@ -94,7 +94,7 @@ def test_stages_without_sizes_are_refused():
             layers.Dense(3, activation="softmax"),
         ]
     )
-    network = build_network(model, dropout=0.1)
+    network = copy_for_training(model, dropout=0.1)
     with pytest.raises(UsageError, match="layer 'free' has no fixed output size; leave --unfreeze"):
         train_last_stages(network, 1)
 
@@ -103,6 +103,6 @@ def test_a_model_that_is_no_classifier_is_refused(make_small):
     model = make_small()
     headless = keras.Model(model.inputs[0], model.outputs[0] * 1)
     with pytest.raises(ModelError, match="expected a Dense layer with softmax"):
-        check_classifier(headless)
+        softmax_layer(headless)
     with pytest.raises(ModelError, match="not a built functional or sequential model"):
-        check_classifier(keras.Sequential([keras.layers.Dense(2)], name="unbuilt"))
+        softmax_layer(keras.Sequential([keras.layers.Dense(2)], name="unbuilt"))

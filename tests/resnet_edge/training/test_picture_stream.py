@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.preprocessing import PREPROCESSINGS
-from resnet_edge.training.stream import batches, class_weight, picture_batches, with_targets
+from resnet_edge.training.picture_stream import batches, class_weight, picture_batches, with_targets
 
 
 def test_class_weights_by_hand():

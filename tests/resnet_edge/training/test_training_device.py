@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from resnet_edge.errors import UsageError
-from resnet_edge.training.device import describe_device, strategy_for, versions
+from resnet_edge.training.training_device import describe_device, strategy_for, versions
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from resnet_edge.training.phase import Measurement
-from resnet_edge.training.stream import batches
+from resnet_edge.training.picture_stream import batches
+from resnet_edge.training.training_phase import Measurement
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from resnet_edge.errors import ModelError
-from resnet_edge.training.checkpoint import Arrays, Checkpoint, Progress, save_checkpoint
-from resnet_edge.training.record import Epoch
+from resnet_edge.training.checkpoint import Arrays, Checkpoint, TrainingProgress, save_checkpoint
 from resnet_edge.training.seeds import derived_seed, reseed_layers
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.training_record import Epoch
+from resnet_edge.training.training_settings import TrainingSettings
 
 OnEpoch = Callable[[Epoch], None]
 OnStep = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingPhase:
     """What is trained, on what, and for how long."""
 
     name: str
@@ -55,7 +55,7 @@ class Phase:
 
 
 def run_phase(
-    phase: Phase,
+    phase: TrainingPhase,
     settings: TrainingSettings,
     state: Checkpoint,
     path: Path,
@@ -116,7 +116,7 @@ def run_phase(
     return state
 
 
-def finished(phase: Phase, settings: TrainingSettings, progress: Progress) -> bool:
+def finished(phase: TrainingPhase, settings: TrainingSettings, progress: TrainingProgress) -> bool:
     """Whether a phase has no epoch left, or none that is worth it."""
     return progress.done >= phase.epochs or progress.epochs_without_gain >= settings.patience
 
@@ -149,7 +149,9 @@ class Measurement:
         return float(cross_entropy.mean()), float((answers.argmax(axis=1) == labels).mean())
 
 
-def _compile(phase: Phase, settings: TrainingSettings) -> keras.optimizers.schedules.CosineDecay:
+def _compile(
+    phase: TrainingPhase, settings: TrainingSettings
+) -> keras.optimizers.schedules.CosineDecay:
     """Compile with AdamW (https://arxiv.org/abs/1711.05101), linear warm-up and cosine to zero."""
     steps = phase.steps * phase.epochs
     warmup = min(round(settings.warmup * steps), steps - 1)
@@ -176,7 +178,7 @@ def _compile(phase: Phase, settings: TrainingSettings) -> keras.optimizers.sched
     return schedule
 
 
-def _advance(state: Checkpoint, epoch: Epoch, phase: Phase) -> Checkpoint:
+def _advance(state: Checkpoint, epoch: Epoch, phase: TrainingPhase) -> Checkpoint:
     progress = replace(state.progress, history=(*state.progress.history, epoch))
     weights, best = read_variables(phase.variables), state.best
     if epoch.validation_loss < progress.best_loss:
@@ -201,7 +203,7 @@ def _check_finite(loss: float, phase: str, epoch: int) -> None:
 class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Stops at a loss that is NaN, and reports steps."""
 
-    def __init__(self, phase: Phase, on_step: OnStep | None) -> None:
+    def __init__(self, phase: TrainingPhase, on_step: OnStep | None) -> None:
         super().__init__()
         self._phase = phase
         self._on_step = on_step
