@@ -24,7 +24,7 @@ class CalibrationSet:
     requested: int
     seed: int
     source: str
-    """Where they come from: ``training split`` or a folder."""
+    """Their origin: ``training split`` or a folder."""
 
     @property
     def summary(self) -> str:
@@ -68,10 +68,10 @@ def choose_calibration(
     that runs out leaves its places to the others.
 
     Args:
-        pictures: What to choose from: the training split, never the test split.
+        pictures: The candidates: the training split, never the test split.
         labels: Names of the classes.
-        count: How many. 200 lies in the 100 to 500 that TensorFlow's post-training quantization
-            guide asks for.
+        count: Number of pictures. 200 lies in the 100 to 500 that TensorFlow's guide to
+            post-training quantization asks for.
         seed: Another seed chooses other pictures.
         source: Written down with them.
 

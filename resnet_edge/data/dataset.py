@@ -34,13 +34,13 @@ class Picture:
     """One picture file that was found to be whole."""
 
     path: Path
-    """Where it lies, absolute."""
+    """Absolute path."""
     name: str
     """Path relative to the data's root with forward slashes, for instance ``cat/1.jpg``."""
     label: int
     """Index into the labels."""
     sha256: str
-    """Of the file's bytes, hexadecimal."""
+    """Hash of the file's bytes, hexadecimal."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Dataset:
     pictures: tuple[Picture, ...]
     """By label, then by name in natural order."""
     skipped: tuple[str, ...]
-    """What was left out on the user's word, as ``name: reason``."""
+    """Unreadable pictures that were left out with --skip-unreadable, as ``name: reason``."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Candidate:
 class _Checked:
     sha256: str
     problem: str | None
-    """What is wrong with it, as ``name: reason``."""
+    """The defect, as ``name: reason``; None for a sound picture."""
 
 
 def load_dataset(
@@ -127,7 +127,7 @@ def load_unlabelled(
     Args:
         folder: Pictures, directly or in folders. A folder named like a class gives its pictures
             that class, so that they can be balanced; all others get class 0.
-        memory: As ``unpack_to`` of `load_dataset`.
+        memory: Cache folder for the memory of checks.
         labels: The model's classes.
         progress: Called after each picture with done and total.
 

@@ -40,7 +40,7 @@ def decode_pictures(
     Args:
         pictures: In the order of the result.
         size: Height and width in pixels.
-        fit: How pictures are brought to that size.
+        fit: Way to bring pictures to that size.
         cache: Folder for ``decoded-KEY.npy``; made where it is missing.
         progress: Called after each picture with done and total; not at all where nothing is to do.
 

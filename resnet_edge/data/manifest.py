@@ -1,4 +1,4 @@
-"""``dataset.json``: which pictures a model was trained, validated and tested on, by place and hash.
+"""``dataset.json``: the pictures of training, validation and test, by place and hash.
 
 Every later step takes its pictures from here, so that no step can see another split.
 """
@@ -19,19 +19,19 @@ MANIFEST_VERSION = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``dataset.json`` says."""
+    """The content of ``dataset.json``."""
 
     root: Path
-    """Where training and validation pictures lie, absolute."""
+    """Folder of training and validation pictures, absolute."""
     test_root: Path
-    """Where test pictures lie: the same folder unless the test set was given apart."""
+    """Folder of the test pictures: the same unless the test set was given apart."""
     labels: tuple[str, ...]
     split: Split
     size: tuple[int, int]
     """Height and width that the model sees, in pixels."""
     fit: Fit
     skipped: tuple[str, ...]
-    """What was left out as unreadable, as ``name: reason``."""
+    """Unreadable pictures that were left out, as ``name: reason``."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ def write_manifest(
 
     Args:
         path: The file.
-        dataset: What was split.
+        dataset: The data set that was split.
         split: The result.
         size: Height and width in pixels.
-        fit: How pictures are brought to that size.
+        fit: Way to bring pictures to that size.
         test: The separate test set that ``split`` was made with.
-        size_reason: Why it is this size, in words.
+        size_reason: The reason for this size, in words.
 
     Raises:
         OutputError: It cannot be written.
@@ -100,7 +100,7 @@ def write_manifest(
 def read_manifest(path: Path) -> Manifest:
     """Read ``dataset.json`` and check that every picture is still there.
 
-    Whether a picture is still the same is checked when it is decoded.
+    Decoding checks that a picture is still the same.
 
     Raises:
         DataError: The file is missing, damaged or of another version, or pictures are gone.

@@ -19,7 +19,7 @@ _ACTIVATIONS = (layers.Activation, layers.Softmax, layers.Identity)
 
 @dataclass(frozen=True)
 class _Cut:
-    """Where a head was cut off: the tensor it read, and the layer itself."""
+    """A head that was cut off: the tensor it read, and the layer itself."""
 
     features: KerasTensor
     head: layers.Dense
@@ -76,7 +76,7 @@ def replace_head(model: keras.Model, classes: int, dropout: float = 0.0) -> kera
 
 
 def ends_in_logits(model: keras.Model) -> bool:
-    """Whether the output is that of a Dense layer without any activation.
+    """Return True if the output is that of a Dense layer without any activation.
 
     Args:
         model: A classifier with one output.

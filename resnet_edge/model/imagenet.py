@@ -70,7 +70,7 @@ def _cache_folder() -> Path:
 
 
 def is_imagenet_file(path: Path) -> bool:
-    """Whether a file is, byte for byte, one of Keras' published ImageNet weights of ResNet50.
+    """Return True if a file is, byte for byte, one of Keras' ImageNet weights of ResNet50.
 
     Args:
         path: Any file.

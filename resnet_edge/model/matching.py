@@ -87,7 +87,7 @@ def _name_unnamed(stored: list[StoredLayer]) -> list[StoredLayer]:
 
 
 def _shortcuts_first(convolutions: list[StoredLayer]) -> bool:
-    """Whether stage 3's shortcut, which reads stage 2's wide output, lies before its branch2c."""
+    """Return True if stage 3's shortcut, which reads wide features, lies before its branch2c."""
     at = CONVOLUTIONS.index("res3a_branch1")
     shortcut, branch2c = (convolutions[i].arrays[0].shape[-2:] for i in (at, at + 1))
     return shortcut >= branch2c
@@ -98,7 +98,7 @@ def assign_weights(model: keras.Model, weights: ResnetWeights, source: str) -> s
 
     Args:
         model: A ``resnet50`` with top, changed in place.
-        weights: What a file holds.
+        weights: The arrays of a file.
         source: The file, for messages.
 
     Returns:

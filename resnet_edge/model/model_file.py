@@ -27,16 +27,16 @@ MEMBER = "resnet_edge.json"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says of itself beyond the network."""
+    """Facts that a model file holds beside the network."""
 
     name: str
     labels: tuple[str, ...]
     preprocessing: str
-    """What the network expects: a name in ``converters.preprocessing.PREPROCESSINGS``."""
+    """The one that the network expects: a name in ``converters.preprocessing.PREPROCESSINGS``."""
     fit: str
-    """How pictures are brought to the input size: a value of ``ondevice.pictures.Fit``."""
+    """Way to bring pictures to the input size: a value of ``ondevice.pictures.Fit``."""
     weights: str
-    """Where the weights come from, in words."""
+    """Origin of the weights, in words."""
 
     def __post_init__(self) -> None:
         for name, got, known in (

@@ -219,7 +219,7 @@ def resnet50(
     Args:
         input_shape: Height, width and channels of one picture, each side at least 32.
         classes: Number of classes; the softmax layer is named ``fc<classes>``.
-        include_top: Whether the softmax layer stands on the pooled features.
+        include_top: True puts the softmax layer on the pooled features.
         padding: ``pretrained`` pads 3 before ``conv1`` and 1 before the pool, as published
             weights need; ``textbook`` has a 'same' ``conv1`` and an unpadded pool.
         width: Factor on every channel count. 1 is ResNet50; less is for tests and small boards.

@@ -32,7 +32,7 @@ class StoredLayer:
         name: The layer's name; where the file has none, a class and a running number
             (``conv2d_7``), with ``named`` False.
         arrays: Float32 arrays in Keras' order: kernel, bias; or gamma, beta, mean, variance.
-        named: Whether ``name`` is the name the layer had in its model.
+        named: True if ``name`` is the name the layer had in its model.
     """
 
     name: str

@@ -69,10 +69,10 @@ class LoadedModel:
     Attributes:
         model: Normalized float32 pictures ``(batch, height, width, channels)`` in, probabilities
             ``(batch, classes)`` in [0, 1] out; not compiled.
-        weights: Where the weights come from, in words for the report.
+        weights: Origin of the weights, in words for the report.
         preprocessing: Name of the preprocessing the weights expect outside the model, such as
             ``caffe``; None where nothing tells.
-        notes: What was replaced or taken differently than asked, a sentence each.
+        notes: A sentence for each part that was replaced or is not as asked.
     """
 
     model: keras.Model
@@ -83,7 +83,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the caller of ``build_model`` asks for."""
+    """The network that the caller of ``build_model`` asks for."""
 
     input_shape: tuple[int, int, int]
     classes: int

@@ -1,4 +1,4 @@
-"""Photos to splits: which picture trains, validates, calibrates and tests."""
+"""Photos to splits: the pictures that train, validate, calibrate and test."""
 
 from __future__ import annotations
 

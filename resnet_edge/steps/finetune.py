@@ -28,17 +28,17 @@ from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 from resnet_edge.training.training_record import Epoch, TrainingRecord
 
 DEFAULT_PREPROCESSING = "caffe"
-"""What ResNet50's published Keras weights expect; random weights learn with it as well."""
+"""The preprocessing of ResNet50's published Keras weights; random weights learn with it as well."""
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What ``finetune`` wrote."""
+    """The results of ``finetune``."""
 
     model: Path
     record: TrainingRecord
     rebuilt: bool
-    """False where nothing had changed since the last run."""
+    """False if nothing had changed since the last run."""
 
 
 def finetune(options: Options, display: Display | None = None) -> Finetuned:
@@ -48,8 +48,8 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     same pictures and options nothing is done again; an interrupted training continues.
 
     Args:
-        options: What to train, and where to put it.
-        display: Where progress is shown.
+        options: The pictures, the training, and the build folder.
+        display: Shows the progress; None shows nothing.
 
     Raises:
         ResnetEdgeError: See the subclass for what was wrong.
@@ -101,7 +101,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
 
 
 def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:
-    """What the trained model depends on."""
+    """Return everything that the trained model depends on, as texts to compare."""
     weights = options.model.weights
     return {
         "train": _pictures_key(photos.split.train),

@@ -1,4 +1,4 @@
-"""The plan of a run: what comes next, and about how long the rest takes.
+"""The plan of a run: the steps to come, and about how long they take.
 
 An estimate comes from what is known at the time: how long a step took when this build folder was
 made last, how far the step that runs has come, and else from the training's own times.
@@ -29,7 +29,7 @@ class PlannedStep:
 
     name: str
     words: str
-    """What it does, in a few words."""
+    """Its work, in a few words."""
 
 
 @dataclass(frozen=True)

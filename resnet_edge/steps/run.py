@@ -1,4 +1,4 @@
-"""All steps in order: what ``resnet-edge run`` and ``make export`` do."""
+"""``resnet-edge run``, which ``make export`` calls: all steps in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resnet_edge.steps.step_worker import run_apart
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left behind."""
+    """The results of a run."""
 
     report: Reported
     rebuilt: tuple[str, ...]
@@ -30,8 +30,8 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     """Photos to proven files: finetune, export, reference, parity, bench, report, bundle.
 
     Args:
-        options: Everything there is to tell.
-        display: Where progress is shown.
+        options: Everything that the steps are told.
+        display: Shows the progress; None shows nothing.
 
     Raises:
         ResnetEdgeError: A step failed; what was finished before it stays and is not done again.
@@ -76,7 +76,7 @@ def plan_steps(options: Options, *, bundled: bool) -> tuple[PlannedStep, ...]:
     """Name the steps of a run in order, each with what it does.
 
     Args:
-        options: What the run was told.
+        options: Everything that the run was told.
         bundled: True if files are made that devices run.
     """
     files = units.plural(len(options.formats_to_make), "file")

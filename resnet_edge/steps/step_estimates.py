@@ -1,8 +1,7 @@
-"""About how long the steps of a run take on this machine, before they have run here once.
+"""Estimates of the time that the steps of a run take here, before they have run once.
 
-The yardstick is the training: it has measured how long a picture takes. What does not depend on
-pictures is counted in process starts and files, with figures of the benchmark machine
-(``docs/benchmarks.md``).
+The training has measured the time of a picture. Process starts and files, which do not depend on
+pictures, count with times of the benchmark machine (``docs/benchmarks.md``).
 """
 
 from __future__ import annotations

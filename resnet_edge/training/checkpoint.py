@@ -24,7 +24,7 @@ Arrays = list[NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come."""
+    """The progress of a training, and its curves so far."""
 
     key: str
     """Hash of everything that the training depends on."""
@@ -96,7 +96,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """Read the checkpoint of an interrupted run.
 
     Args:
-        path: Where `save_checkpoint` wrote it.
+        path: The file that `save_checkpoint` wrote.
         key: Hash of everything that this training depends on.
 
     Returns:

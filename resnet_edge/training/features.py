@@ -31,7 +31,7 @@ class Extractor:
     """Hash of the network and its weights."""
     preprocessing: Preprocessing
     seed: int
-    """Of the augmented views."""
+    """Seed of the augmented views."""
     cache: Path
 
     @cached_property
@@ -78,7 +78,7 @@ def compute_features(
     """Compute one view's features, or take them from the cache.
 
     Args:
-        extractor: The network and where its features are kept.
+        extractor: The network, and the folder for its features.
         split: The pictures.
         view: 0 is the plain pictures; every other view is augmented by its own seed.
         on_batch: Called with the number of pictures that were done since the last call.

@@ -30,7 +30,7 @@ def train_head(job: TrainingJob, resumed: Checkpoint | None) -> TrainingOutcome:
     """Train the head on cached features, then the last stages where the settings say so.
 
     Args:
-        job: What to train on what.
+        job: The network, the pictures and the settings.
         resumed: The state of an interrupted run.
 
     Returns:

@@ -50,7 +50,7 @@ def batches(
         dtype: Type of the samples.
         order: Indices in the order they are wanted.
         batch_size: Samples in a batch.
-        drop_remainder: Whether a smaller last batch is left out.
+        drop_remainder: True leaves a smaller last batch out.
 
     Returns:
         A dataset of ``(samples, indices)``.

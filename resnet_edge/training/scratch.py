@@ -25,11 +25,11 @@ STATISTICS_PICTURES = 512
 def train_scratch(job: TrainingJob, resumed: Checkpoint | None) -> TrainingOutcome:
     """Train every layer.
 
-    Where an epoch has few steps, batch normalization's statistics are taken exactly before each
+    If an epoch has few steps, batch normalization's statistics are taken exactly before each
     validation, because the moving averages would lag behind the weights.
 
     Args:
-        job: What to train on what.
+        job: The network, the pictures and the settings.
         resumed: The state of an interrupted run.
 
     Returns:

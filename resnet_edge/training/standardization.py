@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_DEVIATION = 0.1
-"""Of the mean deviation. A feature that is rarer active is not blown up further: it would need
+"""Smallest deviation, as a share of the mean one. A rarer feature is not scaled up: it would need
 weights that no 8-bit grid holds beside the others."""
 
 _CHUNK = 4096
@@ -56,7 +56,7 @@ def measure_standardization(
 
     Args:
         views: Features ``(n, channels)`` of each view.
-        centre: Whether the mean is taken off; it cannot be folded into a head without a bias.
+        centre: True takes the mean off; it cannot be folded into a head without a bias.
 
     Returns:
         The standardization; deviations below `LEAST_DEVIATION` of their mean are raised to it.

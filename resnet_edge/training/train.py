@@ -63,9 +63,9 @@ def train_classifier(
             ``keras.utils.set_random_seed(settings.seed)``.
         train: Pictures of the model's input size.
         validation: Pictures of the same size.
-        preprocessing: What the model expects; applied once to every picture.
-        settings: How to train.
-        scratch: Whether the weights are random, so that all of them have to be trained.
+        preprocessing: The one that the model expects; applied once to every picture.
+        settings: Epochs, rates and everything else that is set.
+        scratch: True if the weights are random, so that all of them have to be trained.
         work: Folder for cached features and the checkpoint of an interrupted run.
         on_epoch: Called after each epoch.
         on_step: Called with step and steps of the phase, and the epoch's mean loss so far; for a

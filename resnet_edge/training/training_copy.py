@@ -58,7 +58,7 @@ def copy_for_training(
     Args:
         model: A classifier that ends in a dense softmax.
         dropout: Share of the features dropped in training.
-        mixed_precision: Whether all but the head computes in float16.
+        mixed_precision: True lets all but the head compute in float16.
 
     Returns:
         The copy with the original's weights.

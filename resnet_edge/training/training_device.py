@@ -1,4 +1,4 @@
-"""What this machine trains on."""
+"""The processor or GPUs that a training runs on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the phases of one training share."""
+"""One training: everything that its phases share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OnFeatures = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """Where a training ended; the best weights stand in the network."""
+    """The end of a training; the best weights stand in the network."""
 
     state: Checkpoint
     phase: TrainingPhase
@@ -51,7 +51,7 @@ def outcome(state: Checkpoint, phase: TrainingPhase) -> TrainingOutcome:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training: the network, its data and who is told of progress."""
+    """One training: the network, its data, and the functions that are told of progress."""
 
     classifier: TrainingCopy
     model_key: str

@@ -25,7 +25,7 @@ OnStep = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class TrainingPhase:
-    """What is trained, on what, and for how long."""
+    """A model, its batches, and the number of epochs."""
 
     name: str
     """``scratch``, ``head`` or ``unfreeze``."""
@@ -48,7 +48,7 @@ class TrainingPhase:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What changes: all weights in the scratch phase, where statistics change too."""
+        """The variables that change: in the scratch phase all, since statistics change too."""
         if self.name == "scratch":
             return list(self.model.weights)
         return list(self.model.trainable_weights)
@@ -65,9 +65,9 @@ def run_phase(
     """Train until the epochs are done or validation gets no better; leave the best weights.
 
     Args:
-        phase: What to train.
-        settings: How.
-        state: Where to begin: at the phase's start, or after an epoch of an interrupted run.
+        phase: The model and its batches.
+        settings: Seed, patience and the optimizer's settings.
+        state: The beginning: the phase's start, or an epoch of an interrupted run.
         path: The checkpoint file, written after each epoch.
         on_epoch: Called after each epoch's checkpoint.
         on_step: Called with step and steps of the phase, and the epoch's mean loss so far.
@@ -117,7 +117,7 @@ def run_phase(
 
 
 def finished(phase: TrainingPhase, settings: TrainingSettings, progress: TrainingProgress) -> bool:
-    """Whether a phase has no epoch left, or none that is worth it."""
+    """Return True if a phase has no epoch left, or validation got no better for too long."""
     return progress.done >= phase.epochs or progress.epochs_without_gain >= settings.patience
 
 
@@ -209,7 +209,7 @@ class _Watcher(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no 
         self._on_step = on_step
         self.epoch = 0
         self.steps_before = 0
-        """Of the phase's earlier epochs."""
+        """Steps of the phase's earlier epochs."""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Look at the running mean of the loss, which stays NaN once it is."""

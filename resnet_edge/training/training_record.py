@@ -1,4 +1,4 @@
-"""What a training did: the curves and all that is needed to repeat it (``training.json``)."""
+"""``training.json``: the curves of a training, and all that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class TrainingRecord:
     """``training.json``."""
 
     mode: str
-    """What was trained, in words."""
+    """The trained part, in words."""
     settings: TrainingSettings
     history: tuple[Epoch, ...]
     best_epoch: int
     """The epoch whose weights were kept; lowest validation loss of the last phase."""
     validation_loss: float
-    """Of the weights that were kept, as they stand in the model."""
+    """Loss of the weights that were kept, as they stand in the model."""
     validation_accuracy: float
     stopped_early: bool
-    """Whether a phase ended because validation got no better."""
+    """True if a phase ended because validation got no better."""
     resumed_after: int
     """Epochs taken over from an interrupted run; 0 where there was none."""
     train_pictures: int
@@ -54,7 +54,7 @@ class TrainingRecord:
     trained_parameters: int
     """In the last phase."""
     seconds: float
-    """Of this run, without what an interrupted one did before."""
+    """Time of this run, without that of an interrupted one before it."""
     device: str
     versions: dict[str, str]
     schema: int = SCHEMA_VERSION
