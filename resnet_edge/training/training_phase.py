@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resnet_edge.errors import ModelError
 from resnet_edge.training.checkpoint import Arrays, Checkpoint, TrainingProgress, save_checkpoint
+from resnet_edge.training.fused_adamw import FusedAdamW
 from resnet_edge.training.seeds import derived_seed, reseed_layers
 from resnet_edge.training.training_record import Epoch
 from resnet_edge.training.training_settings import TrainingSettings
@@ -161,9 +162,11 @@ def _compile(
         warmup_target=phase.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer: keras.optimizers.Optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=settings.weight_decay
-    )
+    optimizer: keras.optimizers.Optimizer
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        optimizer = FusedAdamW(schedule, settings.weight_decay)
+    else:
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if settings.mixed_precision:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
