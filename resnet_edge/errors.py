@@ -1,16 +1,32 @@
-"""Every error that resnet-edge raises on purpose.
+"""Every error of resnet-edge, and the one place where errors of other packages become one of them.
 
     ResnetEdgeError             a step failed; exit code 1
     ├── UsageError              an option, a path or a configuration is wrong; exit code 2
-    ├── DataError               pictures, folders, archives
+    ├── StoppedError            Ctrl-C ended the program; exit code 130
+    ├── DataError               pictures, folders or archives cannot be used
     │   └── PictureError        one picture cannot be decoded
-    ├── ModelError              a model or a weight file
-    ├── ArtifactError           an exported file or its sidecar
-    ├── ReferenceFileError      the full-precision answers
+    ├── ModelError              a model or a weight file cannot be used, or not be converted
+    ├── ArtifactError           an exported file or its sidecar is missing or damaged
+    ├── ReferenceFileError      the full-precision answers are missing or damaged
     ├── RuntimeMissingError     an inference runtime is not installed
     ├── InferenceError          a runtime refused a file or answered nonsense
+    ├── WorkerError             a worker process ended without naming an error
     ├── RemoteError             a device on the network did not answer, or its run failed
-    └── OutputError             results cannot be written
+    │   └── ConnectionLostError ssh has no connection, or lost it
+    ├── OutputError             results cannot be written
+    ├── OutOfMemoryError        memory ran out
+    └── InternalError           a defect of resnet-edge
+
+`translate` turns every other error into one of these:
+
+    converters.errors.ConversionError   ModelError
+    ├── RequestError                    UsageError
+    ├── ModelConversionError            ModelError
+    └── IntermediateFileError           ArtifactError
+    OSError, a full disk for instance   OutputError
+    MemoryError                         OutOfMemoryError
+    KeyboardInterrupt                   StoppedError, also where an ImportError hides it
+    anything else                       InternalError
 
 A message says what was got, what was expected, and what to do. This module also runs on the device:
 standard library only.
@@ -20,7 +36,7 @@ from __future__ import annotations
 
 
 class ResnetEdgeError(Exception):
-    """A step failed. The message is meant for a person; ``exit_code`` for a script."""
+    """A step failed. The message is for a person, ``exit_code`` for a script."""
 
     exit_code = 1
 
@@ -31,20 +47,26 @@ class UsageError(ResnetEdgeError):
     exit_code = 2
 
 
+class StoppedError(ResnetEdgeError):
+    """The user ended the program with Ctrl-C."""
+
+    exit_code = 130
+
+
 class DataError(ResnetEdgeError):
-    """Pictures, folders or archives that cannot be used as they are."""
+    """Pictures, folders or archives cannot be used as they are."""
 
 
 class PictureError(DataError):
-    """One picture that cannot be decoded."""
+    """One picture cannot be decoded."""
 
 
 class ModelError(ResnetEdgeError):
-    """A model or a weight file that cannot be used."""
+    """A model or a weight file cannot be used, or a model cannot be converted."""
 
 
 class ArtifactError(ResnetEdgeError):
-    """An exported file, or the sidecar beside it, that is missing, damaged or does not match."""
+    """An exported file, or the sidecar beside it, is missing, damaged or does not match."""
 
 
 class ReferenceFileError(ResnetEdgeError):
@@ -59,17 +81,75 @@ class InferenceError(ResnetEdgeError):
     """A runtime refused a file or gave an answer of the wrong shape."""
 
 
+class WorkerError(ResnetEdgeError):
+    """A worker process was killed, crashed, took too long or answered nonsense."""
+
+
 class RemoteError(ResnetEdgeError):
     """A device on the network cannot be reached, or what ran on it ended without a result."""
+
+
+class ConnectionLostError(RemoteError):
+    """The program ``ssh`` ended without an answer; the message is its last line."""
 
 
 class OutputError(ResnetEdgeError):
     """Results cannot be written."""
 
 
-def describe_os_error(problem: OSError) -> str:
-    """Say what the system refused, of which file, and what to do."""
-    place = f"{problem.filename}: " if problem.filename else ""
-    return (
-        f"{place}{problem.strerror or problem}; free some space or choose another folder with --out"
+class OutOfMemoryError(ResnetEdgeError):
+    """Memory ran out."""
+
+
+class InternalError(ResnetEdgeError):
+    """A defect of resnet-edge: an error that nobody expected."""
+
+
+_OF_CONVERTERS = {
+    "RequestError": UsageError,
+    "ModelConversionError": ModelError,
+    "IntermediateFileError": ArtifactError,
+    "ConversionError": ModelError,
+}
+
+
+def translate(problem: BaseException) -> ResnetEdgeError:
+    """Return an error of this tree for any error.
+
+    Args:
+        problem: Any error; one of this tree is returned as it is, unless Ctrl-C caused it.
+    """
+    if _was_interrupted(problem):
+        return StoppedError("interrupted; run the same command again to go on")
+    if isinstance(problem, ResnetEdgeError):
+        return problem
+    for kind in type(problem).__mro__:  # by name: a device has no converters to import
+        if kind.__module__ == "converters.errors":
+            return _OF_CONVERTERS[kind.__name__](str(problem))
+    if isinstance(problem, OSError):
+        place = f"{problem.filename}: " if problem.filename else ""
+        refused = problem.strerror or problem
+        return OutputError(f"{place}{refused}; free some space or choose another folder with --out")
+    if isinstance(problem, MemoryError):
+        return OutOfMemoryError("memory ran out; use a smaller --image-size or --batch-size")
+    return InternalError(
+        f"internal error: {type(problem).__name__}: {problem}; "
+        "run again with --debug and report the traceback"
     )
+
+
+def _was_interrupted(problem: BaseException | None) -> bool:
+    """Return True if Ctrl-C caused an error: native modules turn it into an ImportError."""
+    while problem is not None:
+        if isinstance(problem, KeyboardInterrupt):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
+
+
+def error_class(name: str) -> type[ResnetEdgeError]:
+    """Return the class of this tree with a name; the root where there is none."""
+    found = globals().get(name)
+    if isinstance(found, type) and issubclass(found, ResnetEdgeError):
+        return found
+    return ResnetEdgeError

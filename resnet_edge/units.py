@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 NOTHING = "–"
 """Shown for what was not measured."""
@@ -93,3 +94,13 @@ def plural(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words as in a sentence: ``a``, ``a and b``, ``a, b and c``.
+
+    Args:
+        words: At least one.
+    """
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -39,31 +39,11 @@ def _run(words: list[str]) -> int:
     debug = "--debug" in words
     try:
         return _dispatch([word for word in words if word != "--debug"])
-    except KeyboardInterrupt:
-        return _say_interrupted()
     except BrokenPipeError:  # the reader of our output has gone, `| head` for instance
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as problem:
-        if _was_interrupted(problem):
-            return _say_interrupted()
-        if debug:
-            traceback.print_exc()
-        return _explain(problem)
-
-
-def _say_interrupted() -> int:
-    print("interrupted; run the same command again to go on", file=sys.stderr)
-    return INTERRUPTED
-
-
-def _was_interrupted(problem: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: native modules make an ImportError of it."""
-    while problem is not None:
-        if isinstance(problem, KeyboardInterrupt):
-            return True
-        problem = problem.__cause__ or problem.__context__
-    return False
+    except (Exception, KeyboardInterrupt) as problem:
+        return _explain(problem, debug)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -83,25 +63,15 @@ def _dispatch(words: list[str]) -> int:
     return 0
 
 
-def _explain(problem: Exception) -> int:
+def _explain(problem: BaseException, debug: bool) -> int:
     """Print one message for an error; return the exit code."""
-    from converters.errors import ConversionError
-    from resnet_edge.errors import ResnetEdgeError, describe_os_error
+    from resnet_edge.errors import StoppedError, translate
 
-    match problem:
-        case ResnetEdgeError():
-            message, code = str(problem), problem.exit_code
-        case ConversionError():
-            message, code = str(problem), 1
-        case OSError():
-            message, code = describe_os_error(problem), 1
-        case MemoryError():
-            message, code = "memory ran out; use a smaller --image-size or --batch-size", 1
-        case _:
-            message = (
-                f"internal error: {type(problem).__name__}: {problem}; "
-                "run again with --debug and report the traceback"
-            )
-            code = 1
-    print(f"error: {message}", file=sys.stderr)
-    return code
+    error = translate(problem)
+    if isinstance(error, StoppedError):
+        print(error, file=sys.stderr)
+        return error.exit_code
+    if debug:
+        traceback.print_exception(problem)
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code

@@ -19,10 +19,7 @@ from resnet_edge.comparison.intervals import CONFIDENCE, share_interval
 from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answers import count_only
 from resnet_edge.ondevice.parity.interval import accuracy_interval
-from resnet_edge.recommendation.candidate import CLOSE_ENOUGH_DB
-
-SAME_DB = 1.0
-"""SQNRs this near each other count as equal: a step of the calibration moves them as much."""
+from resnet_edge.ondevice.parity.noise import ENOUGH_DB, SAME_DB
 
 
 def compare_answers(
@@ -96,7 +93,7 @@ def _compare_sqnr(
     if math.isnan(before) or math.isnan(after):
         return _lost_figure(Figure.SQNR, before, after, where)
     amount = after - before if after != before else 0.0  # not inf - inf
-    shown = min(after, CLOSE_ENOUGH_DB) - min(before, CLOSE_ENOUGH_DB)
+    shown = min(after, ENOUGH_DB) - min(before, ENOUGH_DB)
     if before == after:
         change = Change.SAME
     elif abs(shown) <= SAME_DB:
@@ -110,7 +107,7 @@ def _compare_sqnr(
         change=change,
         amount=amount,
         interval=None,
-        basis=f"up to {SAME_DB:g} dB, and all above {CLOSE_ENOUGH_DB:g} dB, counts as noise",
+        basis=f"up to {SAME_DB:g} dB, and all above {ENOUGH_DB:g} dB, counts as noise",
         where=where,
         regression=change is Change.WORSE and exceeds(-shown, tolerance.sqnr_db),
     )

@@ -20,8 +20,8 @@ from resnet_edge.comparison.speed import (
     noise_floors,
 )
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.latency.noise import SAME_MEDIAN
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Verdict
-from resnet_edge.recommendation.candidate import SAME_MEDIAN
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,7 @@ from pathlib import Path
 
 from resnet_edge.ondevice.gpus import TEGRA_RELEASE, run_command
 from resnet_edge.ondevice.machine import CPUINFO
-
-
-def installed_version(package: str) -> str | None:
-    """Return a package's version from its metadata, None where it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+from resnet_edge.ondevice.versions import installed_version
 
 
 def installed_requirements(package: str) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from concurrent.futures import as_completed
 from pathlib import Path
 
 from resnet_edge.display import Display
-from resnet_edge.errors import ArtifactError, ModelError
+from resnet_edge.errors import ArtifactError, ModelError, WorkerError
 from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.json_records import from_json, write_record
 from resnet_edge.ondevice.machine import available_cores, available_memory_bytes
-from resnet_edge.ondevice.workers import Crew, WorkerError, crew_of, module_command, run_worker
+from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker
 
 SIDE_BY_SIDE_BYTES = 7 << 30
 """Memory that has to be free for two workers at a time."""

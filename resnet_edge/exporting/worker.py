@@ -17,11 +17,10 @@ from pathlib import Path
 import keras
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
-from converters.errors import ConversionError
 from converters.preprocessing import PREPROCESSINGS
 from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, fold_into, optimize
 from converters.serving import serving_model
-from resnet_edge.errors import ArtifactError, OutputError, ResnetEdgeError, describe_os_error
+from resnet_edge.errors import ArtifactError, OutputError, translate
 from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
 from resnet_edge.exporting.memory import return_freed_memory
 from resnet_edge.model.classifiers import load_classifier
@@ -61,11 +60,8 @@ def main(arguments: list[str]) -> int:
 
     try:
         run_plan(read_record(ExportPlan, Path(arguments[0]), ArtifactError), report)
-    except (ConversionError, ResnetEdgeError) as problem:
-        report(ExportEvent("", "failed", 0, 0, error=str(problem)))
-        return 1
-    except OSError as problem:
-        report(ExportEvent("", "failed", 0, 0, error=describe_os_error(problem)))
+    except Exception as problem:
+        report(ExportEvent("", "failed", 0, 0, error=str(translate(problem))))
         return 1
     return 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_edge.display import Advance
-from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.errors import translate
 from resnet_edge.ondevice.latency.measure import LatencySpec
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def main(arguments: list[str], pack: Path | None = None) -> int:
     except Exception as problem:
         if options.debug:
             raise
-        return _explain(problem)
+        error = translate(problem)
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     info, out = reference.info, options.out
     print(
         f"{out}: {len(info.hashes)} pictures, {info.device}, {info.backend}, "
@@ -105,18 +107,3 @@ def _run(options: argparse.Namespace, pack: Path) -> Reference:
         )
         write_reference(options.out, reference)
     return reference
-
-
-def _explain(problem: Exception) -> int:
-    """Print one message; return the exit code."""
-    from converters.errors import ConversionError
-
-    if isinstance(problem, ResnetEdgeError):
-        message, code = str(problem), problem.exit_code
-    elif isinstance(problem, (ConversionError, OSError)):
-        message, code = str(problem), 1
-    else:
-        name, code = type(problem).__name__, 1
-        message = f"{name}: {problem}; run again with --debug for the traceback"
-    print(f"error: {message}", file=sys.stderr)
-    return code

@@ -18,16 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import resnet_edge
-from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.errors import WorkerError
 
 TAIL_LINES = 12
 
 _WATCH = "RESNET_EDGE_WATCH_PARENT"
 """Set in a worker's environment: its standard input ends when the parent does."""
-
-
-class WorkerError(ResnetEdgeError):
-    """A worker process failed; the message has its last words."""
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_edge.ondevice.formats.kinds import Precision, artifact_kind
+from resnet_edge.ondevice.latency.noise import best_latency, faster
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Latency
-
-SAME_MEDIAN = 0.05
-"""Medians this near each other, as a share of the larger one, are as fast as each other: two runs
-of one file on an idle machine differ by a few percent."""
-
-CLOSE_ENOUGH_DB = 60.0
-"""An SQNR above this says no more: 60 dB is an error of a thousandth, the float32 gate's limit."""
+from resnet_edge.ondevice.parity.noise import ENOUGH_DB
 
 
 @dataclass(frozen=True)
@@ -50,31 +43,9 @@ class Candidate:
         nothing.
         """
         parity = self.parity
-        figures = (parity.agreement, min(parity.sqnr_db, CLOSE_ENOUGH_DB))
+        figures = (parity.agreement, min(parity.sqnr_db, ENOUGH_DB))
         agreement, sqnr_db = (-math.inf if math.isnan(figure) else figure for figure in figures)
         return agreement, sqnr_db
-
-
-def as_fast(one: Latency, other: Latency) -> bool:
-    """Whether two latencies cannot be told apart.
-
-    Either the middle halves of their samples overlap, or their medians lie within ``SAME_MEDIAN``.
-    """
-    low, high = sorted((one, other), key=lambda latency: latency.p50_s)
-    overlap = high.quantile_s(0.25) <= low.quantile_s(0.75)
-    return overlap or high.p50_s - low.p50_s <= SAME_MEDIAN * high.p50_s
-
-
-def faster(one: Latency, other: Latency) -> bool:
-    """Whether ``one`` is lower than ``other`` by more than noise."""
-    return one.p50_s < other.p50_s and not as_fast(one, other)
-
-
-def best_latency(latencies: Sequence[Latency]) -> Latency:
-    """The lowest median, or one that is as fast with fewer threads."""
-    lowest = min(latencies, key=lambda latency: latency.p50_s)
-    alike = (latency for latency in latencies if as_fast(latency, lowest))
-    return min(alike, key=lambda latency: latency.threads)
 
 
 def beats(one: Candidate, other: Candidate) -> bool:
@@ -92,8 +63,3 @@ def beats(one: Candidate, other: Candidate) -> bool:
         or one.size < other.size
         or one.closeness > other.closeness
     )
-
-
-def is_float32(name: str) -> bool:
-    """Whether an artifact computes in full precision."""
-    return artifact_kind(name).precision is Precision.FLOAT32

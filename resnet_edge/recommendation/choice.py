@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resnet_edge.ondevice.latency.noise import as_fast
 from resnet_edge.ondevice.measurements import ArtifactBench, Machine, Verdict
-from resnet_edge.recommendation.candidate import Candidate, as_fast, beats
+from resnet_edge.recommendation.candidate import Candidate, beats
 from resnet_edge.recommendation.reasons import Chosen, explain
 
 

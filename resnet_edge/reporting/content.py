@@ -14,6 +14,7 @@ from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.command.device_result import Unmeasured
 from resnet_edge.ondevice.formats.sidecar import Sidecar
+from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     ArtifactParity,
@@ -137,10 +138,10 @@ class ArtifactRow:
 
     @property
     def latency(self) -> Latency | None:
-        """In the preferred runtime, with the thread count whose median is lowest."""
+        """In the preferred runtime, with the thread count to deploy; see ``best_latency``."""
         if self.bench is None or not self.bench.latencies:
             return None
-        return min(self.bench.preferred, key=lambda measured: measured.p50_s)
+        return best_latency(self.bench.preferred)
 
     @property
     def accuracy_gate(self) -> GateResult:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resnet_edge import units
+from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import ArtifactParity, GateResult, Latency, Verdict
 from resnet_edge.reporting.agreement import agreement_with
 from resnet_edge.reporting.content import ArtifactRow, DeviceSection, ReportContent
@@ -106,7 +107,7 @@ def _cell_elsewhere(row: ArtifactRow | None, runtime: str) -> DeviceCell:
     if row is None or parity is None:
         return DeviceCell("", "", "")
     timed = row.bench.in_runtime(runtime) if row.bench else ()
-    best = min(timed, key=lambda latency: latency.p50_s, default=None)
+    best = best_latency(timed) if timed else None
     return DeviceCell(parity.gate.verdict.value, _answers(parity), _timed(best))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnet_edge import units
 from resnet_edge.ondevice.latency.cpu_state import Conditions
-from resnet_edge.ondevice.latency.warnings import name_measurements
+from resnet_edge.ondevice.latency.words import name_measurements
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
 
 NO_CONDITIONS = Conditions(0.0, ())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from resnet_edge import units
-from resnet_edge.ondevice.formats.kinds import Precision
+from resnet_edge.ondevice.formats.kinds import Precision, artifact_kind
+from resnet_edge.ondevice.latency.float32_gain import (
+    compare_with_float32,
+    gain_words,
+    processor_words,
+)
 from resnet_edge.ondevice.latency.warnings import doubt_sentences
-from resnet_edge.ondevice.measurements import Latency
-from resnet_edge.reporting.content import ArtifactRow, ReportContent
+from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.quantization import made_otherwise
 
-_FASTER = 0.95
-"""A median above this share of float32's is not called faster: within the noise of a good run."""
 _SHOWN = 5
 
 
@@ -69,38 +71,19 @@ def _doubts(content: ReportContent) -> tuple[str, ...]:
 
 
 def _slow_int8(content: ReportContent) -> list[str]:
-    """Say which int8 artifacts are not faster than float32 in the same runtime, and why."""
-    slow = [
-        row.name
-        for row in content.artifacts
-        if row.sidecar.precision is Precision.INT8 and _not_faster(row, content.artifacts)
+    """Say which int8 artifacts are not faster than float32, and what the processor has to do with
+    it, in the sentences of ``recommend``.
+    """
+    benches = [row.bench for row in content.artifacts if row.bench is not None]
+    gains = [
+        gain
+        for gain in compare_with_float32(benches)
+        if artifact_kind(gain.name).precision is Precision.INT8
     ]
-    if not slow:
-        return []
-    words = "is not faster" if len(slow) == 1 else "are not faster"
-    note = f"{', '.join(slow)} {words} than float32 in the same runtime on this machine"
+    slow = [gain_words(gain) for gain in gains if not all(gain.gains)]
     features = content.machine.cpu_features if content.machine else ()
-    if not features or _has_int8_dot_product(features):
-        return [f"{note}."]
-    return [
-        f"{note}: its processor has no int8 dot product instructions (VNNI on x86, dotprod on "
-        "Arm). "
-        "Measure on the device: where it has them, int8 is usually faster."
-    ]
-
-
-def _not_faster(row: ArtifactRow, artifacts: tuple[ArtifactRow, ...]) -> bool:
-    for other in artifacts:
-        same_format = other.sidecar.format is row.sidecar.format
-        if same_format and other.sidecar.precision is Precision.FLOAT32:
-            mine, full = row.latency, other.latency
-            if mine is not None and full is not None and mine.runtime == full.runtime:
-                return _slower(mine, full)
-    return False
-
-
-def _slower(latency: Latency, full: Latency) -> bool:
-    return latency.p50_s > _FASTER * full.p50_s
+    why = processor_words(gains, features) if slow else ""
+    return [*slow, why] if why else slow
 
 
 def _made_otherwise(content: ReportContent) -> list[str]:
@@ -113,7 +96,3 @@ def _made_otherwise(content: ReportContent) -> list[str]:
         "other calibration pictures or by another method. Run `resnet-edge export` with "
         f"{', '.join(names)} among the formats to make all of them alike."
     ]
-
-
-def _has_int8_dot_product(features: tuple[str, ...]) -> bool:
-    return any("vnni" in name or name in ("asimddp", "dotprod", "i8mm") for name in features)

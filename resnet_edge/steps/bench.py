@@ -19,9 +19,9 @@ from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency, Machine
 from resnet_edge.ondevice.parity.judging import judge_bench_again
 from resnet_edge.ondevice.reference_file import read_reference
-from resnet_edge.ondevice.runtimes.installed import installed_runtimes
+from resnet_edge.ondevice.runtimes.installed import all_installed, installed_runtimes
 from resnet_edge.options import Options
-from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
+from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
         "spec": digest(options.bench.spec, threads),
         "machine": digest(machine),
-        "versions": digest(
-            [version_of(p) for p in ("ai-edge-litert", "onnxruntime", "openvino", "tensorflow")]
-        ),
+        "versions": digest(all_installed(a.sidecar.format for a in artifacts)),
     }
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")

@@ -38,9 +38,10 @@ from resnet_edge.ondevice.reference_file import (
     read_reference,
     write_reference,
 )
+from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.parity import check_preprocessing, decode_test
-from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
+from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
 START = "resnet_edge/ondevice/command/start.py"

@@ -25,6 +25,7 @@ from resnet_edge.ondevice.formats.sidecar import (
 )
 from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import (
     TRAINING_SPLIT,
@@ -33,7 +34,7 @@ from resnet_edge.steps.choose_pictures import (
     one_class,
     read_labels,
 )
-from resnet_edge.steps.up_to_date import digest, version_of
+from resnet_edge.steps.up_to_date import digest
 
 _TOOLS: Mapping[Format, tuple[str, ...]] = {
     Format.SAVED_MODEL: (),

@@ -13,6 +13,7 @@ from resnet_edge.full_precision.backend import keras_backend
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import PRETRAINED_IMAGE_SIZE, SMALL_IMAGE_SIZE, Options
 from resnet_edge.steps.choose_pictures import (
     Photos,
@@ -22,7 +23,7 @@ from resnet_edge.steps.choose_pictures import (
     labels_of,
     load_photos,
 )
-from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
+from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 from resnet_edge.training.record import Epoch, TrainingRecord
 
 DEFAULT_PREPROCESSING = "caffe"

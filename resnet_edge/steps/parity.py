@@ -15,7 +15,7 @@ from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Advance, Display, Silent
 from resnet_edge.errors import InferenceError, ReferenceFileError
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
 from resnet_edge.ondevice.json_records import read_record, to_json, write_record
 from resnet_edge.ondevice.machine import available_cores
@@ -26,16 +26,11 @@ from resnet_edge.ondevice.parity.judging import accuracy_gates, judge_again
 from resnet_edge.ondevice.parity.metrics import topk_hits
 from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
-from resnet_edge.ondevice.runtimes.installed import further_runtimes
+from resnet_edge.ondevice.runtimes.installed import all_installed, further_runtimes
+from resnet_edge.ondevice.versions import version_of
 from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker
 from resnet_edge.options import Options
-from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
-
-_RUNTIMES = {
-    Format.SAVED_MODEL: ("tensorflow",),
-    Format.TFLITE: ("ai-edge-litert",),
-    Format.ONNX: ("onnxruntime", "openvino"),
-}
+from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,10 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
-        "versions": digest([version_of(package) for package in _packages(artifacts)]),
+        "versions": digest(
+            all_installed(artifact.sidecar.format for artifact in artifacts),
+            [version_of(package) for package in ("numpy", "pillow", "resnet-edge")],
+        ),
     }
     if is_current(options.out, "parity", inputs):
         found = read_record(ParityResult, layout.parity, InferenceError)
@@ -156,12 +154,6 @@ def judge_saved(options: Options, display: Display | None = None) -> Compared:
 def _write(options: Options, result: ParityResult, inputs: dict[str, str]) -> None:
     write_record(options.layout.parity, result)
     write_stamp(options.out, "parity", inputs, (options.layout.parity,))
-
-
-def _packages(artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:
-    """What the answers of these artifacts depend on."""
-    runtimes = {package for artifact in artifacts for package in _RUNTIMES[artifact.sidecar.format]}
-    return (*sorted(runtimes), "numpy", "pillow", "resnet-edge")
 
 
 def check_preprocessing(reference: Reference, artifact: Artifact) -> None:

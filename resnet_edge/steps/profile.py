@@ -11,10 +11,10 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.latency.bench import TIMEOUT_S, ask_worker, job_words, profile_path
 from resnet_edge.ondevice.latency.bench_worker import Job
-from resnet_edge.ondevice.latency.profiling import cannot_profile
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import ArtifactProfile, OperatorProfile, ProfileResult
-from resnet_edge.ondevice.runtimes.installed import installed_runtime
+from resnet_edge.ondevice.runtimes.kinds import cannot_profile, profiling_runtime
+from resnet_edge.ondevice.versions import installed_version
 from resnet_edge.ondevice.workers import module_command
 from resnet_edge.options import Options
 
@@ -77,6 +77,5 @@ def _profile(
 
 
 def _versions(artifacts: Sequence[Artifact]) -> dict[str, str]:
-    kinds = {a.sidecar.format for a in artifacts if cannot_profile(a.sidecar.format) is None}
-    runtimes = [runtime for kind in kinds if (runtime := installed_runtime(kind))]
-    return {runtime.name: runtime.version for runtime in runtimes}
+    found = [profiling_runtime(format_) for format_ in {a.sidecar.format for a in artifacts}]
+    return {k.name: installed_version(k.package, *k.variants) or "" for k in found if k is not None}

@@ -9,6 +9,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, InferenceError
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     ArtifactParity,
@@ -20,7 +21,6 @@ from resnet_edge.ondevice.parity.gates import judge_latency
 from resnet_edge.ondevice.runtimes.installed import install_line, installed_runtimes
 from resnet_edge.options import Options
 from resnet_edge.recommendation import Candidate, LeftOut, Recommendation, choose
-from resnet_edge.recommendation.candidate import best_latency
 from resnet_edge.steps.bench import complete_latency
 
 

@@ -26,10 +26,10 @@ from resnet_edge.ondevice.reference_file import (
     read_reference,
     write_reference,
 )
+from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import check_apart
 from resnet_edge.steps.export import describe_model, input_size
-from resnet_edge.steps.up_to_date import version_of
 
 _OURS = ("pillow", "resnet-edge")
 """What decides the pixels, and what asks."""

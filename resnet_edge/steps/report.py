@@ -32,6 +32,7 @@ from resnet_edge.ondevice.parity.judging import (
 )
 from resnet_edge.ondevice.parity.metrics import confusion_matrix, top_answers
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
+from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.reporting.content import (
     ArtifactRow,
@@ -42,7 +43,6 @@ from resnet_edge.reporting.content import (
     ReportContent,
 )
 from resnet_edge.reporting.write import write_report
-from resnet_edge.steps.up_to_date import version_of
 from resnet_edge.training.record import TrainingRecord
 
 CONFUSION_CLASSES = 100

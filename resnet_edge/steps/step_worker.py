@@ -18,9 +18,9 @@ from typing import Literal
 
 from resnet_edge import errors
 from resnet_edge.display import Advance, Display
-from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.errors import ResnetEdgeError, WorkerError
 from resnet_edge.ondevice.json_records import from_json, read_record, to_json, write_record
-from resnet_edge.ondevice.workers import WorkerError, leave_with_parent, module_command, run_worker
+from resnet_edge.ondevice.workers import leave_with_parent, module_command, run_worker
 from resnet_edge.options import Options
 
 Step = Literal["finetune", "reference"]
@@ -87,7 +87,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
                     case "done":
                         rebuilt = bool(event.done)
                     case _:
-                        failure = getattr(errors, event.error, ResnetEdgeError)(event.text)
+                        failure = errors.error_class(event.error)(event.text)
     except WorkerError as problem:
         raise failure or problem from problem
     return rebuilt
@@ -125,7 +125,6 @@ class _Reporter:
 
 def main(arguments: list[str]) -> int:
     """Run the step that the job file names; report on standard output, one JSON object a line."""
-    from converters.errors import ConversionError
     from resnet_edge.training.onednn import switch_on_onednn
 
     leave_with_parent()
@@ -139,8 +138,9 @@ def main(arguments: list[str]) -> int:
     try:
         job = read_record(StepJob, Path(arguments[0]), ResnetEdgeError)
         report(StepEvent("done", done=int(_run(job, _Reporter(report)))))
-    except (ResnetEdgeError, ConversionError) as problem:
-        report(StepEvent("failed", str(problem), error=type(problem).__name__))
+    except Exception as problem:
+        error = errors.translate(problem)
+        report(StepEvent("failed", str(error), error=type(error).__name__))
         return 1
     return 0
 

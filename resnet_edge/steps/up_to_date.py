@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +23,6 @@ class Stamp:
 def digest(*parts: object) -> str:
     """SHA-256 of the parts' representations, in hexadecimal."""
     return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
-
-
-def version_of(package: str) -> str:
-    """Return the installed version of ``package``; ``not installed`` where it is missing."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:

@@ -16,6 +16,7 @@ from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, write_sidecar
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.latency.bench import bench_path
+from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
@@ -26,18 +27,20 @@ from resnet_edge.ondevice.measurements import (
     ParityResult,
     Verdict,
 )
+from resnet_edge.ondevice.runtimes import kinds
+from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.training.settings import TrainingSettings
 
-RUNTIMES = {Format.TFLITE: "LiteRT", Format.ONNX: "onnxruntime", Format.SAVED_MODEL: "TensorFlow"}
+FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"
+RUNTIMES = {format_: kinds.runtimes_for(format_)[0].name for format_ in Format}
 NOT_ASKED = GateResult(Verdict.NOT_CHECKED, "not checked: no latency limit was given")
 
 
 @pytest.fixture(autouse=True)
 def one_runtime_for_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optional second runtime changes what is measured: tests that are about it say so."""
-    from resnet_edge.ondevice.runtimes import installed
-
-    present = installed._present
-    monkeypatch.setattr(installed, "_present", lambda name: name != "openvino" and present(name))
+    rows = tuple(kind for kind in kinds.RUNTIME_KINDS if kind.name != "OpenVINO")
+    monkeypatch.setattr(kinds, "RUNTIME_KINDS", rows)
 
 
 def hand_latency(
@@ -176,3 +179,26 @@ def unmeasured(measured_build: Layout) -> Callable[[str], Layout]:
         return measured_build
 
     return forget
+
+
+@pytest.fixture(scope="session")
+def options_for(edge_photos: Path, edge_model: Path) -> Callable[[Path], Options]:
+    """The same as the arguments that the build in tests/conftest.py was made with."""
+
+    def make(out: Path) -> Options:
+        return Options(
+            out=out,
+            data=DataOptions(edge_photos),
+            model=ModelOptions(str(edge_model)),
+            training=TrainingSettings(epochs=30, learning_rate=0.2, augment=False),
+            formats=parse_formats(FORMATS),
+            bench=BenchOptions(LatencySpec(0.05, 8), (1,)),
+        )
+
+    return make
+
+
+@pytest.fixture
+def options(options_for: Callable[[Path], Options], build: Path) -> Options:
+    """For the copy of the finished build."""
+    return options_for(build)

@@ -69,3 +69,10 @@ def test_words():
     assert units.plural(1, "picture") == "1 picture"
     assert units.plural(1000, "class") == "1,000 classes"
     assert (units.plural(1, "query"), units.plural(2, "query")) == ("1 query", "2 queries")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_listed(words, text):
+    assert units.listed(words) == text

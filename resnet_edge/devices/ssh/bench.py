@@ -9,10 +9,10 @@ from pathlib import Path
 from resnet_edge import units
 from resnet_edge.devices.device_results import keep_device_result
 from resnet_edge.devices.ssh import scripts
-from resnet_edge.devices.ssh.connection import ConnectionLostError, Ssh
+from resnet_edge.devices.ssh.connection import Ssh
 from resnet_edge.devices.ssh.session import Session, check_python
 from resnet_edge.display import Display, Silent
-from resnet_edge.errors import RemoteError
+from resnet_edge.errors import ConnectionLostError, RemoteError
 from resnet_edge.ondevice.command.device_result import DeviceResult, read_device_result
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.options import Options

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from resnet_edge.errors import RemoteError, UsageError
+from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
 
 OPTIONS = (
     *("-o", "BatchMode=yes"),
@@ -38,10 +38,6 @@ _NO_SFTP = re.compile("Connection closed$|subsystem request failed")
 """scp's words where the device offers no sftp."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_.+][A-Za-z0-9_.+-]*@)?[A-Za-z0-9_.][A-Za-z0-9_.-]*")
-
-
-class ConnectionLostError(RemoteError):
-    """ssh ended without an answer; the message is its last line."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.devices.ssh import scripts
-from resnet_edge.devices.ssh.connection import Answer, ConnectionLostError, Say, Ssh, printable
+from resnet_edge.devices.ssh.connection import Answer, Say, Ssh, printable
 from resnet_edge.display import Display
-from resnet_edge.errors import RemoteError, UsageError
+from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
 
 _INSTALL = re.compile(r"run `pip install ([^`]+)`")
 """How the runner's messages name what is missing."""

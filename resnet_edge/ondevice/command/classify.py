@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tempfile
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from resnet_edge.ondevice.command.bundle_file import Bundle
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.runtimes import open_runtime
-from resnet_edge.ondevice.runtimes.installed import installed_runtime, missing_reason
+from resnet_edge.ondevice.runtimes.installed import installed_runtime, missing_runtime
+from resnet_edge.ondevice.versions import installed_version, release
 
 OLDEST_PILLOW = (10, 1)
 """The first that says whether a picture has transparent parts."""
@@ -59,7 +59,7 @@ def _choose(bundle: Bundle, name: str | None) -> str:
         kind = artifact_kind(candidate).format
         if installed_runtime(kind) is not None:
             return candidate
-        reasons.append(missing_reason(kind))
+        reasons.append(missing_runtime(kind).reason)
     raise RuntimeMissingError("; ".join(dict.fromkeys(reasons)))
 
 
@@ -93,11 +93,9 @@ def _load_pixels(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def pillow_problem() -> str | None:
     """Why pictures cannot be decoded here, with what to do; None where they can."""
-    oldest = ".".join(map(str, OLDEST_PILLOW))
-    try:
-        version = importlib.metadata.version("pillow")
-    except importlib.metadata.PackageNotFoundError:
+    oldest, version = ".".join(map(str, OLDEST_PILLOW)), installed_version("pillow")
+    if version is None:
         return "Pillow is not installed; run `pip install pillow`"
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_PILLOW:
+    if release(version) < OLDEST_PILLOW:
         return f"Pillow {version} is here; expected {oldest} or later; run `pip install -U pillow`"
     return None

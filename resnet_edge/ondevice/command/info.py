@@ -11,9 +11,9 @@ import numpy as np
 from resnet_edge.ondevice.command.bundle_file import ARTIFACTS, PICTURES, Bundle
 from resnet_edge.ondevice.command.classify import pillow_problem
 from resnet_edge.ondevice.command.emulation import looks_emulated
-from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.formats.kinds import FORMATS, Format
 from resnet_edge.ondevice.machine import describe_machine
-from resnet_edge.ondevice.runtimes.installed import installed_runtimes, missing_reason
+from resnet_edge.ondevice.runtimes.installed import installed_runtimes, missing_runtime
 
 
 def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
@@ -35,8 +35,7 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
         ("Python", machine.python),
         ("numpy", np.__version__),
         ("Pillow", pillow_problem() or "here; decodes pictures for `classify`"),
-        ("TFLite", _runtimes(Format.TFLITE)),
-        ("ONNX", _runtimes(Format.ONNX)),
+        *((traits.title, _runtimes(f)) for f, traits in FORMATS.items() if traits.on_devices),
         ("model", f"{manifest.model_name}, sha256 {manifest.model_sha256[:16]}…"),
         ("artifacts", ", ".join(sizes)),
         ("pictures", f"{manifest.members[PICTURES].bytes / 1e6:.1f} MB of the test split"),
@@ -44,9 +43,10 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
-def _runtimes(kind: Format) -> str:
-    found = installed_runtimes(kind)
-    return ", ".join(f"{r.name} {r.version}".strip() for r in found) or missing_reason(kind)
+def _runtimes(format_: Format) -> str:
+    found = installed_runtimes(format_)
+    words = ", ".join(f"{runtime.name} {runtime.version}".strip() for runtime in found)
+    return words or missing_runtime(format_).reason
 
 
 def _memory() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
 import os
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.latency.threads import parse_threads
+from resnet_edge.ondevice.versions import installed_version, release
 
 OLDEST_NUMPY = (1, 21)
 """The first with the types that annotations name."""
@@ -110,8 +110,8 @@ def _require_numpy() -> None:
     wanted = f"expected {oldest} or later; run `pip install numpy`"
     if importlib.util.find_spec("numpy") is None:
         raise RuntimeMissingError(f"numpy is not installed; {wanted}")
-    version = importlib.metadata.version("numpy")
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_NUMPY:
+    version = installed_version("numpy") or ""
+    if release(version) < OLDEST_NUMPY:
         raise RuntimeMissingError(f"numpy {version} is here; {wanted}")
 
 

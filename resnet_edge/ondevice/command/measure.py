@@ -36,7 +36,7 @@ from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.ondevice.runtimes.installed import (
     further_runtimes,
     installed_runtime,
-    missing_reason,
+    missing_runtime,
 )
 from resnet_edge.ondevice.workers import module_command, run_worker
 
@@ -136,7 +136,7 @@ def _choose(
     for name in wanted:
         kind = artifact_kind(name).format
         if installed_runtime(kind) is None:
-            missing[name] = missing_reason(kind)
+            missing[name] = missing_runtime(kind).reason
     if len(missing) == len(wanted):
         reasons = "; ".join(dict.fromkeys(missing.values()))
         raise RuntimeMissingError(f"nothing in this bundle can run here: {reasons}")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from resnet_edge.ondevice.command.device_result import DeviceResult
+from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import ArtifactParity, Latency, Verdict, combine_gates
 
 HEADINGS = ("artifact", "verdict", "top-1", "agreement", "SQNR", "p50 / p90 ms (threads)")
@@ -51,5 +52,5 @@ def _answers(parity: ArtifactParity) -> tuple[str, str, str, str]:
 def _latency(latencies: Sequence[Latency]) -> str:
     if not latencies:
         return "-"
-    best = min(latencies, key=lambda latency: latency.p50_s)
+    best = best_latency(latencies)
     return f"{best.p50_s * 1e3:.4g} / {best.p90_s * 1e3:.4g} ({best.threads})"

@@ -1,8 +1,13 @@
-"""The exported files that there are: one row each."""
+"""The exported files and their formats: one row each, in two tables.
+
+A new format is one row of ``FORMATS``, one of ``exporting.writers``, one of ``inspection.readers``
+and one of ``runtimes.kinds`` for each runtime; a test fails where one is missing.
+"""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resnet_edge.errors import ArtifactError
@@ -15,6 +20,39 @@ class Format(enum.Enum):
     TFLITE = "tflite"
     ONNX = "onnx"
 
+    @property
+    def traits(self) -> FormatTraits:
+        """The format's row."""
+        return FORMATS[self]
+
+
+@dataclass(frozen=True)
+class FormatTraits:
+    """Properties of a file format."""
+
+    title: str
+    suffix: str
+    """Empty for a format that is a folder."""
+    on_devices: bool
+    """True if device bundles carry it: it is a single file and has a runtime for devices."""
+    batch: int | None
+    """Pictures of one inference in the files that ``export`` makes; None where that is free."""
+    marker: str
+    """Its mark in plots, by matplotlib's names."""
+
+    @property
+    def files(self) -> str:
+        """The format's files in a sentence, for instance ``.tflite files``."""
+        return f"{self.suffix} files" if self.suffix else self.title
+
+
+FORMATS: Mapping[Format, FormatTraits] = {
+    Format.SAVED_MODEL: FormatTraits("SavedModel", "", on_devices=False, batch=None, marker="s"),
+    Format.TFLITE: FormatTraits("TFLite", ".tflite", on_devices=True, batch=1, marker="o"),
+    Format.ONNX: FormatTraits("ONNX", ".onnx", on_devices=True, batch=None, marker="^"),
+}
+"""Every format in the order of the tables."""
+
 
 class Precision(enum.Enum):
     """Precision of weights and, for integer artifacts, of the computation."""
@@ -26,7 +64,7 @@ class Precision(enum.Enum):
 
 
 class Quantization(enum.Enum):
-    """Which kind of quantization an artifact has."""
+    """Kind of quantization of an artifact."""
 
     NONE = "none"
     FLOAT16_WEIGHTS = "float16 weights"
@@ -46,10 +84,12 @@ class ArtifactKind:
     quantization: Quantization
     input_dtype: str
     output_dtype: str
+    default: bool = True
+    """False if ``export`` makes it on request only."""
 
     @property
     def calibrated(self) -> bool:
-        """Whether making it needs calibration pictures."""
+        """True if making it needs calibration pictures."""
         return self.quantization in (
             Quantization.STATIC,
             Quantization.INTEGER_ONLY,

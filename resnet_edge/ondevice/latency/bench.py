@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.errors import InferenceError, UsageError
+from resnet_edge.errors import InferenceError, UsageError, WorkerError
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.latency.bench_worker import Job, JobResult
@@ -25,7 +25,7 @@ from resnet_edge.ondevice.machine import available_cores, describe_machine, host
 from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency
 from resnet_edge.ondevice.parity.gates import Gates, judge_latency, not_checked
 from resnet_edge.ondevice.runtimes.installed import installed_runtimes
-from resnet_edge.ondevice.workers import WorkerError, module_command, run_worker
+from resnet_edge.ondevice.workers import module_command, run_worker
 
 WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
 """The command that measures; the job follows as its last argument."""

@@ -15,9 +15,10 @@ from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.latency.bench_worker import Job, load_picture, serve
 from resnet_edge.ondevice.latency.measure import measure
-from resnet_edge.ondevice.latency.profiling import cannot_profile, onnx_layers, read_profile
+from resnet_edge.ondevice.latency.profiling import onnx_layers, read_profile
 from resnet_edge.ondevice.measurements import OperatorProfile
-from resnet_edge.ondevice.runtimes.onnx import OnnxRuntime
+from resnet_edge.ondevice.runtimes import open_runtime
+from resnet_edge.ondevice.runtimes.kinds import cannot_profile, profiling_runtime
 
 MAX_WARMUP_S = 1.0
 """The profiler writes a kilobyte per operator and inference: a long warm-up fills the disk."""
@@ -30,12 +31,13 @@ def profile_job(job: Job) -> OperatorProfile:
         ResnetEdgeError: The runtime has no profiler, or the artifact cannot be loaded or run.
     """
     artifact = load_artifact(job.artifact, verify=False)
-    if reason := cannot_profile(artifact.sidecar.format):
-        raise InferenceError(f"{artifact.name}: {reason}")
+    kind = profiling_runtime(artifact.sidecar.format)
+    if kind is None:
+        raise InferenceError(f"{artifact.name}: {cannot_profile(artifact.sidecar.format)}")
     picture = load_picture(job.picture, artifact.sidecar.image_size)
     spec = replace(job.spec, min_seconds=0, max_warmup_s=min(job.spec.max_warmup_s, MAX_WARMUP_S))
     with tempfile.TemporaryDirectory() as folder:
-        runtime = OnnxRuntime(artifact, job.threads, Path(folder))
+        runtime = open_runtime(artifact, job.threads, kind.name, Path(folder))
         query = runtime.prepare(picture)
         timing = measure(lambda _: query(), picture, spec)
         written = runtime.end_profiling()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from resnet_edge.errors import InferenceError
-from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.measurements import OperatorTime
 
 _KERNEL = "_kernel_time"
@@ -36,21 +35,6 @@ class _Event:
     kernel: _Kernel
     start_s: float
     duration_s: float
-
-
-def cannot_profile(kind: Format) -> str | None:
-    """Why times per operator are not known of files in this format; None where they are."""
-    if kind is Format.ONNX:
-        return None
-    if kind is Format.TFLITE:
-        return (
-            "the Python packages of TFLite's runtimes have no profiler, so only whole inferences "
-            "are timed; Google's benchmark_model with --enable_op_profiling=true tells more"
-        )
-    return (
-        "TensorFlow's profiler writes traces for TensorBoard, which are not read here; profile "
-        "fp32.onnx, the same network"
-    )
 
 
 def read_profile(

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Sequence
 
 from resnet_edge.ondevice.latency.early_stopping import least_queries
+from resnet_edge.ondevice.latency.words import name_measurements
 from resnet_edge.ondevice.measurements import Latency
 
 BUSY_SHARE = 0.05
@@ -121,17 +122,3 @@ def doubt_sentences(measured: Sequence[tuple[str, Latency]]) -> tuple[str, ...]:
     if any(advice_for(doubt, doubts) == NO_CAUSE for _, _, doubts in found for doubt in doubts):
         sentences.append(NO_CAUSE)
     return tuple(sentences)
-
-
-def name_measurements(measured: Sequence[tuple[str, int]]) -> str:
-    """Name files and thread counts, for instance ``a.onnx (1, 2 threads), b.onnx (1 thread)``.
-
-    A count in two runtimes is named once.
-    """
-    counts: dict[str, list[int]] = {}
-    for name, threads in dict.fromkeys(measured):
-        counts.setdefault(name, []).append(threads)
-    return ", ".join(
-        f"{name} ({', '.join(map(str, threads))} thread{'' if threads == [1] else 's'})"
-        for name, threads in counts.items()
-    )

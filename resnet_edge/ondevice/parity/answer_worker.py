@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError, ResnetEdgeError, describe_os_error
+from resnet_edge.errors import InferenceError, ResnetEdgeError, translate
 from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.json_records import from_json
 from resnet_edge.ondevice.runtimes import open_runtime
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         print(problem, file=sys.stderr)
         return 1
     except OSError as problem:
-        print(f"answers: {describe_os_error(problem)}", file=sys.stderr)
+        print(f"answers: {translate(problem)}", file=sys.stderr)
         return 1
     return 0
 

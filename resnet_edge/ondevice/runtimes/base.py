@@ -1,16 +1,35 @@
-"""What all runtimes share: shapes, dtypes and integer outputs are handled here, once."""
+"""The interface of all runtimes; it checks shapes and dtypes and decodes integer outputs."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.measurements import Provider
+from resnet_edge.ondevice.runtimes.kinds import RuntimeKind
+from resnet_edge.ondevice.versions import installed_version
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What is to be loaded, and how."""
+
+    artifact: Artifact
+    kind: RuntimeKind
+    """The runtime's row."""
+    module: Any
+    """``kind.module``, imported."""
+    threads: int
+    """Of one inference, at least 1."""
+    profile_folder: Path | None = None
+    """The folder that the runtime's profiler writes to; None leaves it off."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +43,19 @@ class Scaling:
 class Runtime(abc.ABC):
     """One artifact, loaded and ready.
 
-    A backend says its ``name`` and ``version``, and implements ``_run`` for one prepared input.
+    A subclass loads the file when it is made, and implements ``_run`` for one prepared input.
     """
 
-    name: str
-    version: str
     provider = Provider("", "")
     """The delegate or execution provider that was asked for, and what the runtime says of it."""
 
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
-        self._input_dtype = np.dtype(artifact.sidecar.input_dtype)
+    def __init__(self, loading: Loading) -> None:
+        self.artifact, kind = loading.artifact, loading.kind
+        self.name = kind.name
+        self.version = installed_version(kind.package, *kind.variants) or str(
+            getattr(loading.module, "__version__", "")
+        )
+        self._input_dtype = np.dtype(self.artifact.sidecar.input_dtype)
         self._scaling: Scaling | None = None
 
     @property
@@ -90,6 +111,14 @@ class Runtime(abc.ABC):
         return (answer.astype(np.float32) - self._scaling.zero_point) * np.float32(
             self._scaling.scale
         )
+
+    def end_profiling(self) -> Path:
+        """Stop the profiler and return the file that it wrote.
+
+        Raises:
+            InferenceError: The runtime has none.
+        """
+        raise InferenceError(f"{self.title} has no profiler; measure without --profile")
 
     @abc.abstractmethod
     def _run(self, batch: np.ndarray) -> np.ndarray:

@@ -1,25 +1,23 @@
-"""Which runtime an artifact would run in here, found out without importing it.
+"""The runtimes that are installed here, found without importing them, and how to get others.
 
 Runs on the device too: standard library only.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
-import itertools
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from resnet_edge.ondevice.formats.kinds import Format
-from resnet_edge.ondevice.runtimes.tflite import CANDIDATES, numpy_conflict
-
-LITERT_PYTHON = (3, 9)
-"""ai-edge-litert has wheels from here on, for 64-bit systems."""
-
-TFLITE_RUNTIME_PYTHON = (3, 11)
-"""tflite-runtime's last release has wheels up to here, for 32-bit Arm too."""
+from resnet_edge.ondevice.formats.kinds import FORMATS, Format
+from resnet_edge.ondevice.runtimes.kinds import (
+    Platform,
+    RuntimeKind,
+    Wheels,
+    runtimes_for,
+    this_platform,
+)
+from resnet_edge.ondevice.versions import installed_version, release
 
 
 @dataclass(frozen=True)
@@ -32,135 +30,169 @@ class InstalledRuntime:
 
 
 @dataclass(frozen=True)
-class Platform:
-    """What decides which wheels there are."""
+class Missing:
+    """The reason why files of a format cannot run here, and what helps."""
 
-    python: tuple[int, int]
-    wide: bool
-    """Whether Python is a 64-bit program, which on a 64-bit kernel it need not be."""
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    name: str
-    module: str
-    package: str
+    reason: str
+    """A sentence that ends with the advice."""
+    install: str
+    """Arguments of ``pip install``; empty where there is nothing to install."""
 
 
-def this_platform() -> Platform:
-    """The platform that this process runs on."""
-    return Platform(sys.version_info[:2], sys.maxsize > 1 << 32)
+def is_importable(module: str) -> bool:
+    """Return True if a top-level module can be found; it is not imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # whoever looks for modules here refuses this one
+        return False
 
 
-def installed_runtimes(
-    kind: Format, present: Callable[[str], bool] | None = None
-) -> tuple[InstalledRuntime, ...]:
-    """Return the runtimes here for files of this format, the preferred one first.
+def installed_kinds(
+    format_: Format, importable: Callable[[str], bool] = is_importable
+) -> tuple[RuntimeKind, ...]:
+    """Return the runtimes here for files of a format, the preferred one first.
 
-    Of the packages that hold the TFLite interpreter only the first counts: it is the same engine in
-    all of them.
+    Of rows with the same engine only the first counts.
 
     Args:
-        kind: The format.
-        present: Whether a top-level module can be imported; None looks for it.
+        format_: The format.
+        importable: Tells of a top-level module if it can be imported.
 
     Returns:
         Empty where none is installed, or none that works with the NumPy here.
     """
-    found = present or _present
-    runtimes = (
-        InstalledRuntime(candidate.name, _version(candidate.package))
-        for candidate in _candidates(kind)
-        if found(candidate.module) and numpy_conflict(candidate.package) is None
+    return tuple(_first_of_each_engine(usable_kinds(format_, importable)))
+
+
+def usable_kinds(
+    format_: Format, importable: Callable[[str], bool] = is_importable
+) -> tuple[RuntimeKind, ...]:
+    """Return the rows whose package is here and works with the NumPy here; see above."""
+    return tuple(
+        kind
+        for kind in runtimes_for(format_)
+        if importable(kind.module.partition(".")[0]) and numpy_conflict(kind) is None
     )
-    return tuple(itertools.islice(runtimes, 1 if kind is Format.TFLITE else None))
+
+
+def _first_of_each_engine(kinds: tuple[RuntimeKind, ...]) -> Iterator[RuntimeKind]:
+    seen = set()
+    for kind in kinds:
+        if not kind.engine or kind.engine not in seen:
+            yield kind
+        seen.add(kind.engine)
+
+
+def installed_runtimes(
+    format_: Format, importable: Callable[[str], bool] = is_importable
+) -> tuple[InstalledRuntime, ...]:
+    """Return names and versions of ``installed_kinds``; the arguments are the same."""
+    return tuple(
+        InstalledRuntime(kind.name, installed_version(kind.package, *kind.variants) or "")
+        for kind in installed_kinds(format_, importable)
+    )
+
+
+def all_installed(formats: Iterable[Format]) -> tuple[InstalledRuntime, ...]:
+    """Return every runtime here of some formats, each format once; results depend on them."""
+    names = sorted({format_.name for format_ in formats})
+    return tuple(found for name in names for found in installed_runtimes(Format[name]))
 
 
 def installed_runtime(
-    kind: Format, present: Callable[[str], bool] | None = None
+    format_: Format, importable: Callable[[str], bool] = is_importable
 ) -> InstalledRuntime | None:
-    """Return the runtime that ``open_runtime`` takes for files of this format if none is named.
+    """Return the runtime that ``open_runtime`` takes if none is named; None without any."""
+    return next(iter(installed_runtimes(format_, importable)), None)
+
+
+def further_runtimes(format_: Format) -> tuple[str, ...]:
+    """Return the names of the runtimes here beside the preferred one."""
+    return tuple(kind.name for kind in installed_kinds(format_)[1:])
+
+
+def numpy_conflict(kind: RuntimeKind) -> str | None:
+    """Say that a package that is here crashes with the NumPy here, before an import does."""
+    version, numpy = installed_version(kind.package, *kind.variants), installed_version("numpy")
+    if kind.numpy_below is None or version is None or numpy is None:
+        return None
+    if release(numpy) < (kind.numpy_below,):
+        return None
+    return (
+        f"{kind.package} {version} crashes with numpy {numpy}; expected numpy below "
+        f"{kind.numpy_below}; run `pip install '{_old_numpy(kind)}'`"
+    )
+
+
+def _old_numpy(kind: RuntimeKind) -> str:
+    return f"numpy<{kind.numpy_below}"
+
+
+def install_line(format_: Format, platform: Platform | None = None) -> str:
+    """Return the command that installs a runtime for files of a format.
 
     Args:
-        kind: The format.
-        present: As in ``installed_runtimes``.
+        format_: The format.
+        platform: Whose wheels; None takes this one's.
 
     Returns:
-        None where there is none.
+        For the preferred runtime that has wheels for the platform.
     """
-    return next(iter(installed_runtimes(kind, present)), None)
+    return f"pip install {_recommended(format_, platform or this_platform()).requirements}"
 
 
-def further_runtimes(kind: Format) -> tuple[str, ...]:
-    """Names of what could run files of this format here beside the preferred runtime."""
-    return tuple(runtime.name for runtime in installed_runtimes(kind)[1:])
+def _recommended(format_: Format, platform: Platform) -> RuntimeKind:
+    """Prefer wheels for this Python, then wheels for this width with another Python."""
+    kinds = runtimes_for(format_)
+    fitting = [kind for kind in kinds if kind.wheels.fit(platform)]
+    width = [kind for kind in kinds if platform.wide or kind.wheels.narrow]
+    return (fitting or width or list(kinds))[0]
 
 
-def preferred_name(kind: Format) -> str:
-    """The name of the runtime to take for files of this format, also where none is installed."""
-    found = installed_runtime(kind)
-    return found.name if found is not None else next(_candidates(kind)).name
-
-
-def install_line(kind: Format, platform: Platform | None = None) -> str:
-    """The command that installs a runtime for files of this format, the preferred one if it can.
-
-    Args:
-        kind: The format.
-        platform: Whose wheels; None takes this one's.
-    """
-    platform = platform or this_platform()
-    if kind is Format.TFLITE and not (platform.wide and platform.python >= LITERT_PYTHON):
-        return "pip install tflite-runtime 'numpy<2'"
-    return f"pip install {next(_candidates(kind)).package}"
-
-
-def missing_reason(
-    kind: Format,
-    present: Callable[[str], bool] | None = None,
+def missing_runtime(
+    format_: Format,
+    importable: Callable[[str], bool] = is_importable,
     platform: Platform | None = None,
-) -> str:
+) -> Missing:
     """Say why files of this format cannot run here, and what to do.
 
     Args:
-        kind: A format for which ``installed_runtime`` gives None.
-        present: As there.
+        format_: A format for which ``installed_runtime`` gives None.
+        importable: As there.
         platform: As in ``install_line``.
     """
-    found, platform = present or _present, platform or this_platform()
-    for candidate in _candidates(kind):
-        conflict = numpy_conflict(candidate.package)
-        if found(candidate.module) and conflict is not None:
-            return conflict
-    said = f"no runtime for {kind.value} files is installed here"
-    if not platform.wide and kind is Format.ONNX:
-        return f"{said}, and onnxruntime has no wheels for 32-bit systems; take .tflite files"
-    if not platform.wide and platform.python > TFLITE_RUNTIME_PYTHON:
-        newest = ".".join(map(str, TFLITE_RUNTIME_PYTHON))
-        return (
-            f"{said}, and on 32-bit systems there are wheels for Python up to {newest} only; with "
-            f"such a Python run `{install_line(kind, platform)}`"
+    platform = platform or this_platform()
+    for kind in runtimes_for(format_):
+        conflict = numpy_conflict(kind)
+        if conflict is not None and importable(kind.module.partition(".")[0]):
+            return Missing(conflict, f"'{_old_numpy(kind)}'")
+    said = f"no runtime for {format_.value} files is installed here"
+    best = _recommended(format_, platform)
+    if best.wheels.fit(platform):
+        return Missing(f"{said}; run `{install_line(format_, platform)}`", best.requirements)
+    if not platform.wide and not best.wheels.narrow:
+        others = " or ".join(_narrow_files())
+        return Missing(
+            f"{said}, and {best.package} has no wheels for 32-bit systems; take {others}", ""
         )
-    return f"{said}; run `{install_line(kind, platform)}`"
+    bits = "" if platform.wide else "on 32-bit systems "
+    return Missing(
+        f"{said}, and {bits}there are wheels for {_python_words(best.wheels)} only; with "
+        f"such a Python run `{install_line(format_, platform)}`",
+        best.requirements,
+    )
 
 
-def _candidates(kind: Format) -> Iterator[_Candidate]:
-    if kind is Format.TFLITE:
-        for name, module, package in CANDIDATES:
-            yield _Candidate(name, module.partition(".")[0], package)
-    elif kind is Format.ONNX:
-        yield _Candidate("onnxruntime", "onnxruntime", "onnxruntime")
-        yield _Candidate("OpenVINO", "openvino", "openvino")
-    else:
-        yield _Candidate("TensorFlow", "tensorflow", "tensorflow")
+def _narrow_files() -> list[str]:
+    """Name the files that have a runtime on 32-bit systems."""
+    return [
+        traits.files
+        for format_, traits in FORMATS.items()
+        if any(kind.wheels.narrow for kind in runtimes_for(format_))
+    ]
 
 
-def _present(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # installed under another name, -cpu or -gpu
-        return ""
+def _python_words(wheels: Wheels) -> str:
+    if wheels.newest is not None:
+        return f"Python up to {wheels.newest[0]}.{wheels.newest[1]}"
+    return f"Python {wheels.oldest[0]}.{wheels.oldest[1]} and later"

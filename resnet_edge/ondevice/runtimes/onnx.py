@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError, RuntimeMissingError
-from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes.base import Runtime
+from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 
 PROVIDERS = ["CPUExecutionProvider"]
 
@@ -17,43 +16,22 @@ PROVIDERS = ["CPUExecutionProvider"]
 class OnnxRuntime(Runtime):
     """An onnxruntime session with the CPU execution provider."""
 
-    name = "onnxruntime"
-
-    def __init__(
-        self, artifact: Artifact, threads: int, profile_folder: Path | None = None
-    ) -> None:
-        """Load the file.
-
-        Args:
-            artifact: An ONNX file.
-            threads: For one inference, at least 1.
-            profile_folder: Where onnxruntime's profiler writes; None leaves it off.
-        """
-        super().__init__(artifact)
-        try:
-            import onnxruntime
-        except ImportError as problem:
-            raise RuntimeMissingError(
-                "onnxruntime is not installed; expected it for .onnx files; "
-                "run `pip install onnxruntime`"
-            ) from problem
-        self.version = onnxruntime.__version__
+    def __init__(self, loading: Loading) -> None:
+        super().__init__(loading)
+        onnxruntime, path = loading.module, loading.artifact.path
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = loading.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; its warnings are about its own optimizer
-        if profile_folder is not None:
+        if loading.profile_folder is not None:
             options.enable_profiling = True
-            options.profile_file_prefix = str(profile_folder / "profile")
+            options.profile_file_prefix = str(loading.profile_folder / "profile")
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(artifact.path), options, providers=PROVIDERS
-            )
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS)
         except Exception as problem:  # its exceptions share no public base class
             raise InferenceError(
-                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or "
-                "needs a "
-                "newer runtime; export it again or update the runtime"
+                f"{path}: {self.title} refuses the file: {problem}; it is damaged or needs a newer "
+                "runtime; export it again or update the runtime"
             ) from problem
         self._image = self._session.get_inputs()[0].name
         used = ", ".join(self._session.get_providers())

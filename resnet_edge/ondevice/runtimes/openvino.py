@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 import numpy as np
 
-from resnet_edge.errors import InferenceError, RuntimeMissingError
-from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes.base import Runtime
+from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 
 DEVICE = "CPU"
 
@@ -17,35 +14,20 @@ DEVICE = "CPU"
 class OpenVinoRuntime(Runtime):
     """An OpenVINO model compiled for the CPU, for single queries.
 
-    What the file says is computed in float32 is computed so: by default OpenVINO takes bfloat16
-    where the processor can, with 8 of float32's 24 significant bits.
+    A float32 file is computed in float32: by default OpenVINO takes bfloat16 where the processor
+    can, with 8 of float32's 24 significant bits.
     """
 
-    name = "OpenVINO"
-
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        """Load the file.
-
-        Args:
-            artifact: An ONNX file.
-            threads: For one inference, at least 1.
-        """
-        super().__init__(artifact)
-        try:
-            import openvino
-        except ImportError as problem:
-            raise RuntimeMissingError(
-                "OpenVINO is not installed; expected it to run .onnx files in it; "
-                "run `pip install openvino`"
-            ) from problem
-        self.version = importlib.metadata.version("openvino")
+    def __init__(self, loading: Loading) -> None:
+        super().__init__(loading)
+        artifact = loading.artifact
         settings = {
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_NUM_THREADS": loading.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
-            core = openvino.Core()
+            core = loading.module.Core()
             model = core.read_model(str(artifact.path))
             model.reshape([1, *artifact.sidecar.image_size, 3])
             compiled = core.compile_model(model, DEVICE, settings)

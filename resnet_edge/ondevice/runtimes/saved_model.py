@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError, RuntimeMissingError
-from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes.base import Runtime
+from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 
 
 class SavedModelRuntime(Runtime):
     """The folder's serving signature in TensorFlow."""
 
-    name = "TensorFlow"
-
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        super().__init__(artifact)
-        try:
-            import tensorflow as tf
-        except ImportError as problem:
-            raise RuntimeMissingError(
-                "TensorFlow is not installed; expected it for SavedModel; run `pip install "
-                "tensorflow`"
-            ) from problem
-        self.version = tf.__version__
+    def __init__(self, loading: Loading) -> None:
+        super().__init__(loading)
+        tf, artifact, threads = loading.module, loading.artifact, loading.threads
         # TensorFlow takes thread counts once per process; artifacts are measured in their own.
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -1,51 +1,41 @@
-"""TFLite files: LiteRT, or tflite-runtime, or the interpreter inside TensorFlow, in this order."""
+"""TFLite files in any package that has the interpreter: LiteRT, tflite-runtime or TensorFlow."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError, RuntimeMissingError
-from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes.base import Runtime, Scaling
-
-CANDIDATES = (
-    ("LiteRT", "ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite-runtime", "tflite_runtime.interpreter", "tflite-runtime"),
-    ("TensorFlow Lite", "tensorflow.lite.python.interpreter", "tensorflow"),
-)
-"""Name, module and package of every runtime for TFLite files, the preferred one first."""
+from resnet_edge.ondevice.runtimes.base import Loading, Runtime, Scaling
+from resnet_edge.units import plural
 
 
 class TFLiteRuntime(Runtime):
     """A TFLite interpreter with its default CPU delegate (XNNPACK)."""
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        super().__init__(artifact)
-        self.name, module, self.version = _find_interpreter()
+    def __init__(self, loading: Loading) -> None:
+        super().__init__(loading)
+        path = loading.artifact.path
         try:
-            self._interpreter = module.Interpreter(
-                model_path=str(artifact.path), num_threads=threads
+            self._interpreter = loading.module.Interpreter(
+                model_path=str(path), num_threads=loading.threads
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as problem:
             raise InferenceError(
-                f"{artifact.path}: {self.title} refuses the file: {problem}; it is damaged or "
-                "needs a "
-                "newer runtime; export it again or update the runtime"
+                f"{path}: {self.title} refuses the file: {problem}; it is damaged or needs a newer "
+                "runtime; export it again or update the runtime"
             ) from problem
         self.provider = Provider("XNNPACK, the interpreter's default", self._delegated())
         image = self._interpreter.get_input_details()[0]
         answer = self._interpreter.get_output_details()[0]
         if image["dtype"] != self._input_dtype:
             raise InferenceError(
-                f"{artifact.path}: takes {np.dtype(image['dtype'])}, its sidecar says "
+                f"{path}: takes {np.dtype(image['dtype'])}, its sidecar says "
                 f"{self._input_dtype}; export it again"
             )
         self._image, self._answer = image["index"], answer["index"]
@@ -54,7 +44,7 @@ class TFLiteRuntime(Runtime):
             self._scaling = Scaling(float(scale), int(zero_point))
 
     def _delegated(self) -> str:
-        """What the interpreter's list of operators says of delegates; empty where it has none."""
+        """Describe the delegates by the interpreter's list of operators; empty without a list."""
         try:
             # Not public, but all that the Python packages tell, the same in 2.14 and in LiteRT.
             operators = self._interpreter._get_ops_details()
@@ -67,23 +57,6 @@ class TFLiteRuntime(Runtime):
         self._interpreter.invoke()
         answer: np.ndarray = self._interpreter.get_tensor(self._answer)
         return answer
-
-
-def numpy_conflict(package: str) -> str | None:
-    """Say what is wrong with a runtime's package and the NumPy here, before an import crashes.
-
-    tflite-runtime was built against NumPy 1, although its metadata does not say so.
-    """
-    if package != "tflite-runtime" or int(np.__version__.partition(".")[0]) < 2:
-        return None
-    try:
-        version = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return (
-        f"tflite-runtime {version} crashes with numpy {np.__version__}; expected numpy below 2; "
-        "run `pip install 'numpy<2'`"
-    )
 
 
 def describe_delegation(operators: Sequence[Mapping[str, Any]]) -> str:
@@ -115,25 +88,5 @@ def describe_delegation(operators: Sequence[Mapping[str, Any]]) -> str:
             seen.add(tensor)
     left = Counter(each["op_name"] for each in own if each["index"] not in taken)
     names = ", ".join(f"{name} ({count})" for name, count in sorted(left.items()))
-    parts = f"{len(delegates)} part{'' if len(delegates) == 1 else 's'}"
-    words = f"XNNPACK: {len(taken)} of {len(own)} operators, in {parts}"
+    words = f"XNNPACK: {len(taken)} of {len(own)} operators, in {plural(len(delegates), 'part')}"
     return f"{words}; not {names}" if names else words
-
-
-def _find_interpreter() -> tuple[str, Any, str]:
-    conflicts = []
-    for name, module, package in CANDIDATES:
-        if (conflict := numpy_conflict(package)) is not None:
-            conflicts.append(conflict)
-            continue
-        try:
-            found = importlib.import_module(module)
-        except ImportError:
-            continue
-        return name, found, importlib.metadata.version(package)
-    if conflicts:
-        raise RuntimeMissingError(conflicts[0])
-    raise RuntimeMissingError(
-        "no TFLite runtime is installed; expected ai-edge-litert or tflite-runtime; "
-        "run `pip install ai-edge-litert`, or `pip install tflite-runtime 'numpy<2'` on old boards"
-    )

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from resnet_edge.errors import RuntimeMissingError, UsageError
+from resnet_edge.full_precision import backend
 from resnet_edge.full_precision.backend import (
     Device,
     keras_backend,
     set_environment,
     use_full_float32,
 )
-from resnet_edge.full_precision.compute import backend
 
 SMI = "NVIDIA A10, 23028 MiB, 550.54.15\n"
 
@@ -172,7 +172,7 @@ torch.cuda = N(
     get_device_name=lambda _: "NVIDIA A10",
 )
 sys.modules["torch"] = torch
-from resnet_edge import backend
+from resnet_edge.full_precision import backend
 
 found = backend._prepare_torch()
 assert found.name == "NVIDIA A10", found

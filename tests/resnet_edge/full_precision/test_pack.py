@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from resnet_edge.errors import ReferenceFileError, UsageError
+from resnet_edge.full_precision import pack as reference_pack
+from resnet_edge.full_precision import runner as reference_runner
 from resnet_edge.full_precision.compute import Questions
-from resnet_edge.full_precision.compute import pack as reference_pack
-from resnet_edge.full_precision.compute import runner as reference_runner
 from resnet_edge.full_precision.pack import PackInfo, open_pack, write_pack
 from resnet_edge.ondevice.reference_file import read_reference
 
@@ -214,7 +214,7 @@ def test_a_damaged_pack_answers_nothing(change, capsys, tmp_path):
 
 
 def test_unforeseen_errors_and_ctrl_c(pack, capsys, monkeypatch, tmp_path):
-    from resnet_edge.full_precision.compute import compute as full_precision
+    from resnet_edge.full_precision import compute as full_precision
 
     def fail(error: BaseException) -> int:
         monkeypatch.setattr(
@@ -224,7 +224,8 @@ def test_unforeseen_errors_and_ctrl_c(pack, capsys, monkeypatch, tmp_path):
 
     assert fail(RuntimeError("CUDA error: device lost")) == 1
     assert capsys.readouterr().err == (
-        "error: RuntimeError: CUDA error: device lost; run again with --debug for the traceback\n"
+        "error: internal error: RuntimeError: CUDA error: device lost; "
+        "run again with --debug and report the traceback\n"
     )
     assert fail(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "interrupted; nothing was written\n"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.errors import ArtifactError, OutputError, describe_os_error
+from resnet_edge.errors import ArtifactError, OutputError
 from resnet_edge.ondevice import measurements as results
 from resnet_edge.ondevice.files import write_bytes
 from resnet_edge.ondevice.formats.sidecar import Sidecar
@@ -224,13 +224,6 @@ def test_a_file_in_the_way(tmp_path):
         write_bytes(tmp_path / "out" / "x", b"")
     with pytest.raises(OutputError, match=r"y: cannot be written \(Not a directory\)"):
         write_bytes(tmp_path / "out" / "x" / "y", b"")
-
-
-def test_errors_of_the_system_in_words():
-    advice = "; free some space or choose another folder with --out"
-    full = OSError(errno.ENOSPC, "No space left on device", "/x/y")
-    assert describe_os_error(full) == f"/x/y: No space left on device{advice}"
-    assert describe_os_error(OSError("h5py could not")) == f"h5py could not{advice}"
 
 
 RECORDS = (

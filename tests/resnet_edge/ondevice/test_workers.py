@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.ondevice.workers import WorkerError, crew_of, module_command, run_worker
+from resnet_edge.errors import WorkerError
+from resnet_edge.ondevice.workers import crew_of, module_command, run_worker
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

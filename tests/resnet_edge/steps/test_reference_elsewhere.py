@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from resnet_edge.errors import ReferenceFileError, UsageError
-from resnet_edge.full_precision.compute import runner as reference_runner
+from resnet_edge.full_precision import runner as reference_runner
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.reference_file import Reference, read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats

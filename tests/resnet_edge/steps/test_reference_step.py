@@ -137,7 +137,7 @@ def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path
 
 
 def test_nan_in_the_answers(options: Options, monkeypatch):
-    from resnet_edge.full_precision.compute import compute as full_precision
+    from resnet_edge.full_precision import compute as full_precision
 
     options.layout.reference.unlink()
     nan = np.full((1, 3), np.nan, np.float32)
@@ -149,7 +149,7 @@ def test_nan_in_the_answers(options: Options, monkeypatch):
 
 def test_a_device_that_rounds_is_refused(options: Options, monkeypatch):
     """TF32 as a GPU has it, in Keras' own layers: 10 bits of every operand are left."""
-    from resnet_edge.full_precision.compute import inference
+    from resnet_edge.full_precision import inference
 
     exact = inference.compile_answers
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_edge.steps.up_to_date import digest, is_current, version_of, write_stamp
+from resnet_edge.ondevice.versions import version_of
+from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 
 INPUTS = {"model": "a", "size": "32"}
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from resnet_edge.devices.ssh.connection import (
     BEGIN,
-    ConnectionLostError,
     Ssh,
     printable,
     remote_command,
 )
-from resnet_edge.errors import RemoteError, UsageError
+from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
 
 ECHO = f"echo '{BEGIN}'\nfor word in \"$@\"; do printf '%s\\n' \"$word\"; done\n"
 words = st.lists(

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.devices.ssh.connection import ConnectionLostError
 from resnet_edge.devices.ssh.scripts import HOME
 from resnet_edge.devices.ssh.session import missing_line
-from resnet_edge.errors import RemoteError, UsageError
+from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
 
 HOSTILE = ("--labels", 'it\'s; $(touch gone) "x" `y` *\\', "", "-n")
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.devices.ssh.connection import ConnectionLostError
-from resnet_edge.errors import RemoteError
+from resnet_edge.errors import ConnectionLostError, RemoteError
 
 SFTP = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh")
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")

@@ -30,7 +30,7 @@ SPEC = LatencySpec(min_seconds=0, min_queries=3, max_warmup_s=0)
 
 FAKE_RUNTIME = """
 import os, sys, time
-from resnet_edge import bench_worker
+from resnet_edge.ondevice.latency import bench_worker
 from resnet_edge.ondevice.measurements import Provider
 
 class Fake:

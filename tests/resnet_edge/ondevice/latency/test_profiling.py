@@ -19,12 +19,12 @@ from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.latency.profile_worker import profile_job
 from resnet_edge.ondevice.latency.profiling import (
     by_layer,
-    cannot_profile,
     keras_layer,
     onnx_layers,
     read_profile,
 )
 from resnet_edge.ondevice.measurements import OperatorProfile, OperatorTime
+from resnet_edge.ondevice.runtimes.kinds import cannot_profile
 
 SPEC = LatencySpec(min_seconds=60, min_queries=5, max_warmup_s=0)
 PATH = "serving_1/tiny_1"

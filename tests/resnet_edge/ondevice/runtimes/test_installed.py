@@ -1,19 +1,32 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import sys
 
 import pytest
 
 from resnet_edge.errors import RuntimeMissingError
 from resnet_edge.ondevice.formats.kinds import Format
-from resnet_edge.ondevice.runtimes import installed, tflite
+from resnet_edge.ondevice.runtimes import installed, kinds, open_runtime
 from resnet_edge.ondevice.runtimes.installed import (
     InstalledRuntime,
-    Platform,
     install_line,
     installed_runtime,
-    missing_reason,
+    missing_runtime,
 )
+from resnet_edge.ondevice.runtimes.kinds import Platform
+
+
+@pytest.fixture(autouse=True)
+def one_runtime_for_onnx() -> None:
+    """Here all rows count."""
+
+
+def only_here(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Let the table hold no other runtimes than those of these modules."""
+    rows = tuple(k for k in kinds.RUNTIME_KINDS if k.module.partition(".")[0] in modules)
+    monkeypatch.setattr(kinds, "RUNTIME_KINDS", rows)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +45,6 @@ def test_what_is_here(kind, name, package):
 
 def test_the_preferred_one_is_taken(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda package: f"of {package}")
-    monkeypatch.setattr(installed, "numpy_conflict", lambda package: None)
     here = {"tflite_runtime", "tensorflow"}
     assert installed_runtime(Format.TFLITE, here.__contains__) == InstalledRuntime(
         "tflite-runtime", "of tflite-runtime"
@@ -51,11 +63,13 @@ def test_onnx_files_have_two_runtimes_and_tflite_files_one_engine(monkeypatch):
     assert installed.installed_runtimes(Format.TFLITE, here) == (InstalledRuntime("LiteRT", "1"),)
     alone = {"openvino"}.__contains__
     assert installed_runtime(Format.ONNX, alone) == InstalledRuntime("OpenVINO", "1")
-    monkeypatch.setattr(installed, "_present", here)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if here(name) else None)
     assert installed.further_runtimes(Format.ONNX) == ("OpenVINO",)
     assert installed.further_runtimes(Format.SAVED_MODEL) == ()
-    monkeypatch.setattr(installed, "_present", lambda _: False)
-    assert installed.preferred_name(Format.ONNX) == "onnxruntime"
+    assert installed.all_installed([Format.TFLITE, Format.ONNX, Format.TFLITE]) == (
+        *onnx,
+        InstalledRuntime("LiteRT", "1"),
+    )
 
 
 def test_a_package_by_another_name_has_no_version(monkeypatch):
@@ -78,43 +92,46 @@ def test_a_package_by_another_name_has_no_version(monkeypatch):
 )
 def test_the_install_line_is_for_the_platform(kind, platform, line):
     assert install_line(kind, platform) == line
-    reason = missing_reason(kind, lambda _: False, platform)
-    assert reason == f"no runtime for {kind.value} files is installed here; run `{line}`"
+    missing = missing_runtime(kind, lambda _: False, platform)
+    assert missing.install == line.partition("pip install ")[2]
+    assert missing.reason == f"no runtime for {kind.value} files is installed here; run `{line}`"
 
 
 def test_where_there_are_no_wheels():
     wide, narrow = Platform((3, 12), True), Platform((3, 12), False)
-    assert missing_reason(Format.ONNX, lambda _: False, narrow) == (
+    assert missing_runtime(Format.ONNX, lambda _: False, narrow).install == ""
+    assert missing_runtime(Format.ONNX, lambda _: False, narrow).reason == (
         "no runtime for onnx files is installed here, and onnxruntime has no wheels for 32-bit "
         "systems; take .tflite files"
     )
-    assert missing_reason(Format.TFLITE, lambda _: False, narrow) == (
+    assert missing_runtime(Format.TFLITE, lambda _: False, narrow).reason == (
         "no runtime for tflite files is installed here, and on 32-bit systems there are wheels for "
         "Python up to 3.11 only; with such a Python run `pip install tflite-runtime 'numpy<2'`"
     )
-    assert "wheels" not in missing_reason(Format.TFLITE, lambda _: False, wide)
+    assert "wheels" not in missing_runtime(Format.TFLITE, lambda _: False, wide).reason
 
 
-def test_numpy_2_with_tflite_runtime_is_told_before_the_import(monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.14.0")
-    monkeypatch.setattr(tflite.np, "__version__", "2.1.0")
+def test_numpy_2_with_tflite_runtime_is_told_before_the_import(exported, monkeypatch):
+    versions = {"numpy": "2.1.0", "tflite-runtime": "2.14.0", "ai-edge-litert": "2.3.0"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
     conflict = (
         "tflite-runtime 2.14.0 crashes with numpy 2.1.0; expected numpy below 2; "
         "run `pip install 'numpy<2'`"
     )
     here = {"tflite_runtime"}.__contains__
     assert installed_runtime(Format.TFLITE, here) is None
-    assert missing_reason(Format.TFLITE, here) == conflict
-    monkeypatch.setattr(tflite, "CANDIDATES", tflite.CANDIDATES[1:2])
-    monkeypatch.setattr(tflite.importlib, "import_module", lambda name: pytest.fail("imported"))
+    missing = missing_runtime(Format.TFLITE, here)
+    assert (missing.reason, missing.install) == (conflict, "'numpy<2'")
+    only_here(monkeypatch, "tflite_runtime")
+    monkeypatch.setitem(sys.modules, "tflite_runtime", pytest)  # an import would succeed
     with pytest.raises(RuntimeMissingError) as caught:
-        tflite._find_interpreter()
+        open_runtime(exported.artifact("fp32.tflite"), 1)
     assert str(caught.value) == conflict
 
 
 def test_numpy_1_with_tflite_runtime(monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.14.0")
-    monkeypatch.setattr(tflite.np, "__version__", "1.26.4")
+    versions = {"numpy": "1.26.4", "tflite-runtime": "2.14.0"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
     assert installed_runtime(Format.TFLITE, {"tflite_runtime"}.__contains__) == InstalledRuntime(
         "tflite-runtime", "2.14.0"
     )

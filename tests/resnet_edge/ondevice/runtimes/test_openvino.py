@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import builtins
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from resnet_edge.errors import InferenceError, RuntimeMissingError
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes import installed, open_runtime
-from resnet_edge.ondevice.runtimes.installed import InstalledRuntime
+from resnet_edge.ondevice.runtimes import kinds, open_runtime
+
+
+@pytest.fixture(autouse=True)
+def one_runtime_for_onnx() -> None:
+    """Here all rows count."""
 
 
 def test_without_it_the_message_has_the_install_line(exported, monkeypatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: object, **named: object) -> object:
-        if name == "openvino":
-            raise ImportError(name)
-        return real(name, *arguments, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails
     expected = r"^OpenVINO is not installed; expected it .*; run `pip install openvino`$"
     with pytest.raises(RuntimeMissingError, match=expected):
         open_runtime(exported.artifact("fp32.onnx"), 1, "OpenVINO")
 
 
 def test_it_is_taken_by_default_where_there_is_nothing_else(exported, monkeypatch) -> None:
-    alone = (InstalledRuntime("OpenVINO", "1"),)
-    monkeypatch.setattr(installed, "installed_runtimes", lambda kind, present=None: alone)
-    opened = []
     pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install openvino")
-    opened.append(open_runtime(exported.artifact("fp32.onnx"), 1).name)
-    assert opened == ["OpenVINO"]
+    alone = tuple(kind for kind in kinds.RUNTIME_KINDS if kind.name == "OpenVINO")
+    monkeypatch.setattr(kinds, "RUNTIME_KINDS", alone)
+    assert open_runtime(exported.artifact("fp32.onnx"), 1).name == "OpenVINO"
 
 
 class TestInstalled:

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
 from resnet_edge.errors import InferenceError, RuntimeMissingError
+from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes import Runtime, open_runtime
-from resnet_edge.ondevice.runtimes import tflite as tflite_runtime
+from resnet_edge.ondevice.runtimes.base import Loading
+from resnet_edge.ondevice.runtimes.kinds import runtimes_for
 from resnet_edge.ondevice.runtimes.tflite import describe_delegation
 
 Seal = Callable[..., Artifact]
@@ -141,10 +144,8 @@ def test_another_picture_than_the_file_takes(exported, picture: np.ndarray, word
 
 
 class _Fake(Runtime):
-    name, version = "fake", "1"
-
     def __init__(self, artifact: Artifact, answer: np.ndarray) -> None:
-        super().__init__(artifact)
+        super().__init__(Loading(artifact, runtimes_for(Format.ONNX)[0], onnxruntime, 1))
         self._answer = answer
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
@@ -233,8 +234,9 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         (
             "fp32.tflite",
             ("ai_edge_litert", "tflite_runtime", "tensorflow"),
-            "no TFLite runtime is installed; expected ai-edge-litert or tflite-runtime; run "
-            "`pip install ai-edge-litert`, or `pip install tflite-runtime 'numpy<2'` on old boards",
+            "no runtime for .tflite files is installed; expected one of LiteRT, tflite-runtime, "
+            "TensorFlow Lite; run `pip install ai-edge-litert`, or `pip install tflite-runtime "
+            "'numpy<2'` on old boards",
         ),
         (
             "fp32.onnx",
@@ -263,9 +265,11 @@ def test_a_missing_runtime(
     assert str(caught.value) == message
 
 
-def test_the_next_best_tflite_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_the_next_best_tflite_runtime(exported, monkeypatch: pytest.MonkeyPatch) -> None:
     hide(monkeypatch, "ai_edge_litert", "tflite_runtime")
-    assert tflite_runtime._find_interpreter()[0] == "TensorFlow Lite"
+    runtime = open_runtime(exported.artifact("fp32.tflite"), threads=1)
+    assert runtime.title == f"TensorFlow Lite {tf.__version__}"
 
 
 def test_an_artifact_with_more_labels_than_answers(exported) -> None:

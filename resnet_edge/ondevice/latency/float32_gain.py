@@ -1,0 +1,143 @@
+"""Whether an artifact is faster than float32 in the same runtime, and what its processor has to do
+with it: from measured figures alone, in sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resnet_edge import units
+from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact_kind
+from resnet_edge.ondevice.latency.noise import as_fast, faster
+from resnet_edge.ondevice.latency.words import milliseconds, times, with_threads
+from resnet_edge.ondevice.measurements import ArtifactBench, Latency
+
+_DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+"""Of ``resnet_edge.ondevice.machine.CPU_FEATURES``: integer dot or matrix products."""
+
+
+@dataclass(frozen=True)
+class Float32Gain:
+    """An artifact's latencies beside those of the float32 artifact in the same runtime."""
+
+    name: str
+    full: str
+    """The float32 artifact."""
+    runtime: str
+    pairs: tuple[tuple[Latency, Latency], ...]
+    """Latencies of both, with the same number of threads."""
+
+    @property
+    def gains(self) -> tuple[bool, ...]:
+        """By thread count: True if the artifact is faster than float32."""
+        return tuple(faster(mine, full) for mine, full in self.pairs)
+
+
+def compare_with_float32(measured: Sequence[ArtifactBench]) -> tuple[Float32Gain, ...]:
+    """Set every artifact that is not float32 beside the float32 one of its format, by runtime.
+
+    Args:
+        measured: Artifacts with latencies on one machine.
+
+    Returns:
+        One record for each artifact and runtime in which both were measured with the same number
+        of threads.
+    """
+    gains = []
+    full_precision = [bench for bench in measured if is_float32(bench.name)]
+    for bench in measured:
+        if is_float32(bench.name):
+            continue
+        kind = artifact_kind(bench.name)
+        for full in full_precision:
+            if artifact_kind(full.name).format is not kind.format:
+                continue
+            for runtime in dict.fromkeys(latency.runtime for latency in bench.latencies):
+                if pairs := _pairs(bench, full, runtime):
+                    gains.append(Float32Gain(bench.name, full.name, runtime, pairs))
+    return tuple(gains)
+
+
+def is_float32(name: str) -> bool:
+    """True if the artifact of this name computes in full precision."""
+    return artifact_kind(name).precision is Precision.FLOAT32
+
+
+def _pairs(
+    bench: ArtifactBench, full: ArtifactBench, runtime: str
+) -> tuple[tuple[Latency, Latency], ...]:
+    return tuple(
+        (mine, other)
+        for mine in sorted(bench.latencies, key=lambda latency: latency.threads)
+        for other in full.latencies
+        if mine.threads == other.threads and mine.runtime == other.runtime == runtime
+    )
+
+
+def gain_words(gain: Float32Gain) -> str:
+    """Say in a sentence whether an artifact is faster than float32, with the figures."""
+    verdict = "is faster than" if all(gain.gains) else "is not faster than"
+    if any(gain.gains) and not all(gain.gains):
+        verdict = "is faster only with some thread counts than"
+    details = ", ".join(_pair_words(mine, full) for mine, full in gain.pairs)
+    return f"{gain.name} {verdict} {gain.full} in {gain.runtime}: {details}."
+
+
+def _pair_words(mine: Latency, full: Latency) -> str:
+    if as_fast(mine, full):
+        relation = "as fast"
+    elif faster(mine, full):
+        relation = f"{times(full, mine)} as fast"
+    else:
+        relation = f"{times(mine, full)} as long"
+    figures = f"{milliseconds(mine.p50_s)} against {milliseconds(full.p50_s)}"
+    return f"{relation} {with_threads(mine)} ({figures})"
+
+
+def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> str:
+    """Say in a sentence what the processor has to do with the speed of static int8.
+
+    Args:
+        gains: What was measured; only artifacts with static int8 count.
+        features: Of the processor, by the names of Linux' /proc/cpuinfo.
+
+    Returns:
+        Nothing where no int8 artifact is faster, or slower, with every thread count, or the
+        features are not known.
+    """
+    static = [gain for gain in gains if _is_static_int8(gain.name)]
+    won = tuple(dict.fromkeys(gain.runtime for gain in static if all(gain.gains)))
+    lost = tuple(dict.fromkeys(gain.runtime for gain in static if not any(gain.gains)))
+    quick, slow = tuple(r for r in won if r not in lost), tuple(r for r in lost if r not in won)
+    if not features or not (quick or slow):
+        return ""
+    if found := [name for name in _DOT_PRODUCTS if name in features]:
+        words = f"This processor has int8 dot product instructions ({', '.join(found)})"
+        if slow:
+            return f"{words}; why int8 gains nothing in {units.listed(slow)} was not measured."
+        return f"{words}, which int8 kernels are made for."
+    words = f"This processor has no int8 dot product instructions{_missing(features)}"
+    if slow and quick:
+        return (
+            f"{words}, so int8 depends on how a runtime does without them: it is faster than "
+            f"float32 in {units.listed(quick)}, not in {units.listed(slow)}."
+        )
+    if slow:
+        return (
+            f"{words}; without them int8 has little to gain over float32. On a device whose "
+            "processor has them, int8 is usually faster: measure there."
+        )
+    return f"{words}; int8 is faster than float32 in {units.listed(quick)} all the same."
+
+
+def _missing(features: tuple[str, ...]) -> str:
+    if "avx2" in features:
+        return " (AVX2 without VNNI)"
+    return " (no asimddp)" if "asimd" in features else ""
+
+
+def _is_static_int8(name: str) -> bool:
+    kind = artifact_kind(name)
+    static = (Quantization.STATIC, Quantization.INTEGER_ONLY)
+    return kind.precision is Precision.INT8 and kind.quantization in static
