@@ -12,7 +12,7 @@ from resnet_edge.ondevice.latency.float32_gain import (
     processor_words,
 )
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN, as_fast, best_latency
-from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.ondevice.latency.words import milliseconds, times, with_threads
 from resnet_edge.ondevice.measurements import ArtifactBench, Machine, Verdict
 from resnet_edge.recommendation.candidate import Candidate
@@ -47,7 +47,7 @@ def explain(chosen: Chosen, measured: Sequence[ArtifactBench], machine: Machine)
         *_smallest(chosen),
         *map(gain_words, gains),
         *([processor] if processor else []),
-        *_doubts(chosen.everything),
+        *_warnings(chosen.everything),
     )
 
 
@@ -132,9 +132,9 @@ def _smallest(chosen: Chosen) -> Iterator[str]:
     yield f"{smallest.name} is the smallest ({size}) and takes {ratio} as long as {fastest.name}."
 
 
-def _doubts(candidates: Sequence[Candidate]) -> Iterator[str]:
+def _warnings(candidates: Sequence[Candidate]) -> Iterator[str]:
     chosen = [(candidate.name, candidate.latency) for candidate in candidates]
-    yield from doubt_sentences(chosen)
+    yield from warning_sentences(chosen)
     open_gates = [c.name for c in candidates if c.parity.gate.verdict is Verdict.INCONCLUSIVE]
     if open_gates:
         verb = "is" if len(open_gates) == 1 else "are"

@@ -88,7 +88,7 @@ def _latencies(content: ReportContent) -> list[str]:
     if not rows:
         return []
     cells = (
-        (f"{row.artifact} ({row.doubts})" if row.doubts else row.artifact, *row.cells[1:])
+        (f"{row.artifact} ({row.warnings})" if row.warnings else row.artifact, *row.cells[1:])
         for row in rows
     )
     return [

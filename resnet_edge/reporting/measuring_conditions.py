@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from resnet_edge import units
-from resnet_edge.ondevice.latency.cpu_state import Conditions
+from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
 from resnet_edge.ondevice.latency.words import name_measurements
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
 
-NO_CONDITIONS = Conditions(0.0, ())
+NO_CONDITIONS = MeasuringConditions(0.0, ())
 """Of a record in which nothing was read."""
 
 
@@ -84,7 +84,7 @@ def _measured(benches: Sequence[ArtifactBench]) -> list[tuple[str, Latency]]:
     ]
 
 
-def _seen(latency: Latency) -> Conditions:
+def _seen(latency: Latency) -> MeasuringConditions:
     return latency.conditions or NO_CONDITIONS
 
 

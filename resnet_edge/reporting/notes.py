@@ -9,7 +9,7 @@ from resnet_edge.ondevice.latency.float32_gain import (
     gain_words,
     processor_words,
 )
-from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.quantization import made_otherwise
 
@@ -23,7 +23,7 @@ def derive_notes(content: ReportContent) -> tuple[str, ...]:
         *_unchecked(content),
         *_collapsed(content),
         *_skipped(content),
-        *_doubts(content),
+        *_warnings(content),
         *_slow_int8(content),
         *_made_otherwise(content),
     )
@@ -59,9 +59,9 @@ def _skipped(content: ReportContent) -> list[str]:
     return [f"{units.plural(len(skipped), 'unreadable picture')} left out: {shown}{rest}."]
 
 
-def _doubts(content: ReportContent) -> tuple[str, ...]:
+def _warnings(content: ReportContent) -> tuple[str, ...]:
     """What speaks against latencies, and how to measure better."""
-    return doubt_sentences(
+    return warning_sentences(
         [
             (row.name, latency)
             for row in content.artifacts

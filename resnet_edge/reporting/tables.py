@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, replace
 
 from resnet_edge import units
-from resnet_edge.ondevice.latency.warnings import doubts_of
+from resnet_edge.ondevice.latency.warnings import find_warnings
 from resnet_edge.ondevice.measurements import GateResult, Latency, Verdict
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.devices import device_names
@@ -70,7 +70,7 @@ class LatencyRow:
     memory: str
     samples: str
     ratio: str
-    doubts: str
+    warnings: str
     """Why the figures are not to be relied on, in words, or empty."""
     best: bool
     """Whether it is the thread count with the lowest median."""
@@ -191,7 +191,7 @@ def _latency_row(
         memory=units.size(latency.peak_memory_bytes),
         samples=units.count(len(latency.samples_s)),
         ratio=ratio,
-        doubts=", ".join(doubt.value for doubt in doubts_of(latency)),
+        warnings=", ".join(warning.value for warning in find_warnings(latency)),
         best=best,
     )
 

@@ -14,7 +14,7 @@ from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.latency.bench import bench_artifacts, bench_path, default_threads
-from resnet_edge.ondevice.latency.warnings import doubt_sentences
+from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency, Machine
 from resnet_edge.ondevice.parity.judging import judge_bench_again
@@ -60,7 +60,7 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
         display.say(f"{path} is up to date")
         found = read_record(BenchResult, path, InferenceError)
         result = judge_bench_again(_only(found, options.formats), reference_p50_s, options.gates)
-        _warn_of_doubts(result, display)
+        _warn(result, display)
         if (judged := _replaced(found, result)) != found:
             _write(options.out, path, judged, inputs)
         return Benched(path, result, rebuilt=False)
@@ -143,7 +143,7 @@ def _measure(
             reference_p50_s=reference_p50_s,
             progress=lambda done, total, title: advance(done, total),
         )
-    _warn_of_doubts(result, display)
+    _warn(result, display)
     return result
 
 
@@ -215,9 +215,9 @@ def _reference_p50_s(layout: Layout) -> float | None:
     return read_reference(layout.reference).info.latency.p50_s
 
 
-def _warn_of_doubts(result: BenchResult, display: Display) -> None:
+def _warn(result: BenchResult, display: Display) -> None:
     measured = [(bench.name, latency) for bench in result.artifacts for latency in bench.latencies]
-    for sentence in doubt_sentences(measured):
+    for sentence in warning_sentences(measured):
         display.warn(sentence)
 
 

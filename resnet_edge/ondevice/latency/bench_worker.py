@@ -20,7 +20,7 @@ import numpy.typing as npt
 from resnet_edge.errors import InferenceError, ResnetEdgeError
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.ondevice.json_records import from_json, to_json
-from resnet_edge.ondevice.latency.cpu_state import conditions_between, read_state
+from resnet_edge.ondevice.latency.cpu_state import conditions_between, take_snapshot
 from resnet_edge.ondevice.latency.measure import LatencySpec, measure
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
@@ -71,9 +71,9 @@ def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult
     runtime = load(artifact, job.threads)
     load_s = time.perf_counter() - start
     query = runtime.prepare(picture)
-    before = read_state()
+    before = take_snapshot()
     timing = measure(lambda _: query(), picture, job.spec)
-    conditions = conditions_between(before, read_state())
+    conditions = conditions_between(before, take_snapshot())
     latency = timing.latency(
         runtime.name, job.threads, load_s, peak_memory_bytes(), runtime.provider, conditions
     )

@@ -56,7 +56,7 @@ class Temperature:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class MeasuringConditions:
     """What else was true of the machine while it measured; empty or None is not readable there."""
 
     seconds: float
@@ -99,7 +99,7 @@ def usable_cores() -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Sources:
+class SystemFiles:
     """Where Linux keeps it."""
 
     cpus: Path = Path("/sys/devices/system/cpu")
@@ -115,7 +115,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Clock:
+class CoreReading:
     """One core's frequency at one moment."""
 
     governor: str
@@ -124,13 +124,13 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class State:
+class CpuSnapshot:
     """The machine at one moment."""
 
     time_s: float
     own_s: float
     cores: tuple[int, ...]
-    clocks: Mapping[int, Clock] = field(default_factory=dict)
+    clocks: Mapping[int, CoreReading] = field(default_factory=dict)
     temperatures: Mapping[str, float] = field(default_factory=dict)
     firmware: int | None = None
     throttle_counts: Mapping[str, int] = field(default_factory=dict)
@@ -138,30 +138,30 @@ class State:
     stolen_s: Mapping[int, float] = field(default_factory=dict)
 
 
-def read_state(sources: Sources | None = None) -> State:
+def take_snapshot(files: SystemFiles | None = None) -> CpuSnapshot:
     """Read the machine as it is now; clocks first, as they fall as soon as nothing is computed.
 
     Args:
-        sources: None stands for this machine's.
+        files: None stands for this machine's.
     """
-    sources = sources or Sources()
-    cores = sources.cores()
-    clocks = {core: clock for core in cores if (clock := _clock(sources.cpus, core)) is not None}
-    busy, stolen = _busy(_read(sources.stat), cores)
-    return State(
-        time_s=sources.clock(),
-        own_s=sources.own_time(),
+    files = files or SystemFiles()
+    cores = files.cores()
+    clocks = {core: clock for core in cores if (clock := _clock(files.cpus, core)) is not None}
+    busy, stolen = _busy(_read(files.stat), cores)
+    return CpuSnapshot(
+        time_s=files.clock(),
+        own_s=files.own_time(),
         cores=cores,
         clocks=clocks,
-        temperatures=_temperatures(sources.thermal),
-        firmware=_firmware(_read(sources.throttled) or sources.ask_firmware()),
-        throttle_counts=_throttle_counts(sources.cpus),
+        temperatures=_temperatures(files.thermal),
+        firmware=_firmware(_read(files.throttled) or files.ask_firmware()),
+        throttle_counts=_throttle_counts(files.cpus),
         busy_s=busy,
         stolen_s=stolen,
     )
 
 
-def conditions_between(before: State, after: State) -> Conditions:
+def conditions_between(before: CpuSnapshot, after: CpuSnapshot) -> MeasuringConditions:
     """Say what was true between two moments of one process."""
     seconds = after.time_s - before.time_s
     busy = _difference(before.busy_s, after.busy_s, after.cores)
@@ -170,7 +170,7 @@ def conditions_between(before: State, after: State) -> Conditions:
     # A machine that counts nothing (some containers) is not an idle one: this process was busy.
     if busy and seconds >= SHORTEST_S:
         other = max(0.0, busy - (after.own_s - before.own_s)) / seconds
-    return Conditions(
+    return MeasuringConditions(
         seconds=seconds,
         cores=after.cores,
         clocks=tuple(
@@ -197,7 +197,7 @@ def _difference(
     return sum(after[core] - before[core] for core in cores)
 
 
-def _throttled(before: State, after: State) -> tuple[str, ...] | None:
+def _throttled(before: CpuSnapshot, after: CpuSnapshot) -> tuple[str, ...] | None:
     words = []
     if before.firmware is not None and after.firmware is not None:
         now = before.firmware | after.firmware
@@ -213,13 +213,13 @@ def _throttled(before: State, after: State) -> tuple[str, ...] | None:
     return (*words, "too hot") if more else tuple(words)
 
 
-def _clock(cpus: Path, core: int) -> Clock | None:
+def _clock(cpus: Path, core: int) -> CoreReading | None:
     folder = cpus / f"cpu{core}" / "cpufreq"
     khz = _number(folder / "scaling_cur_freq") or _number(folder / "cpuinfo_cur_freq")
     if khz is None:
         return None
     limit = _number(folder / "scaling_max_freq") or _number(folder / "cpuinfo_max_freq") or 0
-    return Clock(_read(folder / "scaling_governor").strip(), khz * 1000, limit * 1000)
+    return CoreReading(_read(folder / "scaling_governor").strip(), khz * 1000, limit * 1000)
 
 
 def _temperatures(thermal: Path) -> dict[str, float]:

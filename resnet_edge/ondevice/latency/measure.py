@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.errors import InferenceError, UsageError
-from resnet_edge.ondevice.latency.cpu_state import Conditions
+from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
 from resnet_edge.ondevice.measurements import Latency, Provider
 
 WINDOW = 5
@@ -91,7 +91,7 @@ class Timing:
         load_s: float,
         peak_memory_bytes: int,
         provider: Provider | None = None,
-        conditions: Conditions | None = None,
+        conditions: MeasuringConditions | None = None,
     ) -> Latency:
         """Complete the record of a measurement."""
         return Latency(

@@ -1,8 +1,6 @@
-"""Whether samples in order are all of one kind, or drift, or have their slow ones in groups.
+"""Trends in samples that were measured one after another: a drift, or slow ones in groups.
 
 Percentiles and their bounds take queries as independent of one another; such samples are not.
-
-Runs on the device too: standard library only.
 """
 
 from __future__ import annotations
@@ -11,35 +9,42 @@ import math
 import statistics
 from collections.abc import Sequence
 
-SMALLEST = 0.05
+SMALLEST_DRIFT = 0.05
 """Relative change of the median that counts as a drift: two runs of one file on an idle machine
 differ by a few percent."""
 
-SURE = 3.0
-"""Standard deviations of the rank sum that are no chance: one run in 370 without any drift. The
-ranks are all that it looks at, so a few stray samples decide nothing."""
+BEYOND_CHANCE = 3.0
+"""Standard deviations beyond which a test's statistic is no chance: one run in 370 without any
+drift is beyond. The tests look at ranks and runs alone, so a few stray samples decide nothing."""
 
-GROUPED = 0.2
-"""Correlation of being slow with the query before being slow that counts as groups: as if only
-(1 - 0.2) / (1 + 0.2), two thirds of the queries, had been asked."""
+GROUPED_CORRELATION = 0.2
+"""Least correlation between neighbouring queries' being slow that counts as groups. At 0.2 the
+queries tell as much as two thirds of them, (1 - 0.2) / (1 + 0.2), would if they were independent.
+"""
 
 
 def change_of_median(samples: Sequence[float]) -> float:
-    """Median of the second half over the first half's, less 1; 0 for a single sample."""
+    """Return the second half's median over the first half's, less 1; 0 for a single sample."""
     first, second = _halves(samples)
     return statistics.median(second) / statistics.median(first) - 1 if first else 0.0
 
 
 def drifts(samples: Sequence[float]) -> bool:
-    """Whether the halves differ by ``SMALLEST``, and by more than chance (Mann-Whitney U)."""
+    """True if the halves' medians differ by ``SMALLEST_DRIFT`` and by more than chance.
+
+    Chance is judged by the Mann-Whitney U test.
+    """
     first, second = _halves(samples)
-    if not first or abs(change_of_median(samples)) < SMALLEST:
+    if not first or abs(change_of_median(samples)) < SMALLEST_DRIFT:
         return False
-    return abs(rank_sum_deviation(first, second)) > SURE
+    return abs(rank_sum_deviation(first, second)) > BEYOND_CHANCE
 
 
 def in_groups(samples: Sequence[float], limit: float) -> bool:
-    """Whether those over ``limit`` come in groups, more than chance (Wald-Wolfowitz runs test)."""
+    """True if samples over ``limit`` come in groups, by more than chance.
+
+    Chance is judged by the Wald-Wolfowitz runs test.
+    """
     slow = [sample > limit for sample in samples]
     count, over = len(slow), sum(slow)
     if not 0 < over < count:
@@ -49,20 +54,21 @@ def in_groups(samples: Sequence[float], limit: float) -> bool:
     variance = expected * (expected - 1) / (count - 1)
     if variance <= 0:
         return False
-    certain = (expected - changes) / math.sqrt(variance) > SURE
-    return certain and 1 - changes / expected > GROUPED
+    certain = (expected - changes) / math.sqrt(variance) > BEYOND_CHANCE
+    return certain and 1 - changes / expected > GROUPED_CORRELATION
 
 
 def _halves(samples: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """Equally long; the sample in the middle of an odd number is in neither."""
+    """Return two halves of equal length; the middle sample of an odd number is in neither."""
     half = len(samples) // 2
     return samples[:half], samples[len(samples) - half :]
 
 
 def rank_sum_deviation(first: Sequence[float], second: Sequence[float]) -> float:
-    """How far the ranks of ``second`` lie above chance, in standard deviations; ties share a rank.
+    """Return how far the ranks of ``second`` lie above chance, in standard deviations.
 
-    The normal approximation of the Mann-Whitney U test with its correction for ties.
+    The normal approximation of the Mann-Whitney U test, with its correction for ties, which share
+    a rank.
     """
     ordered = sorted([*((value, 0) for value in first), *((value, 1) for value in second)])
     count, rank_sum, tied = len(ordered), 0.0, 0

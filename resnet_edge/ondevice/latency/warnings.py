@@ -1,7 +1,4 @@
-"""Why a latency is not to be relied on, and how to measure it better.
-
-Runs on the device too: standard library only.
-"""
+"""What makes a measured latency unreliable, and how to measure it better."""
 
 from __future__ import annotations
 
@@ -13,15 +10,17 @@ from resnet_edge.ondevice.latency.words import name_measurements
 from resnet_edge.ondevice.measurements import Latency
 
 BUSY_SHARE = 0.05
-"""Of the time of the cores that may be used: what an idle Linux does by itself is under 2 %."""
+"""Largest share of the usable cores' time that other programs may take: an idle Linux takes under
+2 %."""
 
 STOLEN_SHARE = 0.01
-"""Of the same time: a core that another machine has is missing whole, for milliseconds."""
+"""Largest share of the usable cores' time that a virtual machine's host may take: it takes a core
+whole, for milliseconds."""
 
 
-class Doubt(enum.Enum):
-    """What speaks against a measurement: first what its samples show, then what was seen to be
-    the cause.
+class LatencyWarning(enum.Enum):
+    """A reason not to rely on a measurement: first what its samples show, then causes that were
+    seen. The values stand in ``report.json``.
     """
 
     FEW = "few queries"
@@ -35,33 +34,35 @@ class Doubt(enum.Enum):
     STOLEN = "cores taken by the host"
 
 
-SYMPTOMS = (Doubt.NOISY, Doubt.DRIFTING, Doubt.GROUPED, Doubt.UNSETTLED)
-"""What needs a cause."""
+_W = LatencyWarning
+
+SYMPTOMS = (_W.NOISY, _W.DRIFTING, _W.GROUPED, _W.UNSETTLED)
+"""Warnings that have a cause, seen or not."""
 
 _SENTENCES = {
-    Doubt.FEW: "There are too few queries for a bound of p90: {names}.",
-    Doubt.NOISY: "The machine was noisy: the middle half of the latency samples spans over 10 % of "
+    _W.FEW: "There are too few queries for a bound of p90: {names}.",
+    _W.NOISY: "The machine was noisy: the middle half of the latency samples spans over 10 % of "
     "the median for {names}.",
-    Doubt.DRIFTING: "The latency drifted: the median of the second half of the samples is over 5 % "
+    _W.DRIFTING: "The latency drifted: the median of the second half of the samples is over 5 % "
     "off the first half's for {names}.",
-    Doubt.GROUPED: "Slow queries came in groups, so the bound of p90 is less sure than 99 % for "
+    _W.GROUPED: "Slow queries came in groups, so the bound of p90 is less sure than 99 % for "
     "{names}.",
-    Doubt.UNSETTLED: "The latency still changed when the warm-up ended: {names}.",
-    Doubt.THROTTLED: "The processor was throttled while it ran {names}.",
-    Doubt.POWERSAVE: "The cores' governor was powersave while they ran {names}.",
-    Doubt.BUSY: "Other programs took over 5 % of the cores' time while {names} ran.",
-    Doubt.STOLEN: "The host of this virtual machine took over 1 % of the cores' time while {names} "
+    _W.UNSETTLED: "The latency still changed when the warm-up ended: {names}.",
+    _W.THROTTLED: "The processor was throttled while it ran {names}.",
+    _W.POWERSAVE: "The cores' governor was powersave while they ran {names}.",
+    _W.BUSY: "Other programs took over 5 % of the cores' time while {names} ran.",
+    _W.STOLEN: "The host of this virtual machine took over 1 % of the cores' time while {names} "
     "ran.",
 }
 
 _ADVICE = {
-    Doubt.FEW: f"Measure at least {least_queries()}: --min-queries {least_queries()}, or a longer "
+    _W.FEW: f"Measure at least {least_queries()}: --min-queries {least_queries()}, or a longer "
     "--min-seconds.",
-    Doubt.THROTTLED: "Cool the processor (heat sink, fan), give a board a power supply that holds "
+    _W.THROTTLED: "Cool the processor (heat sink, fan), give a board a power supply that holds "
     "its voltage, and measure again.",
-    Doubt.POWERSAVE: "Run `sudo cpupower frequency-set -g performance` and measure again.",
-    Doubt.BUSY: "Stop other programs and measure again.",
-    Doubt.STOLEN: "Measure on a machine of its own, or again when its host is idle.",
+    _W.POWERSAVE: "Run `sudo cpupower frequency-set -g performance` and measure again.",
+    _W.BUSY: "Stop other programs and measure again.",
+    _W.STOLEN: "Measure on a machine of its own, or again when its host is idle.",
 }
 
 NO_CAUSE = (
@@ -70,55 +71,56 @@ NO_CAUSE = (
 )
 
 
-def doubts_of(latency: Latency) -> tuple[Doubt, ...]:
-    """Return what speaks against a measurement, in the order of ``Doubt``."""
+def find_warnings(latency: Latency) -> tuple[LatencyWarning, ...]:
+    """Return the warnings about a measurement, in the order of ``LatencyWarning``."""
     found = {
-        Doubt.FEW: latency.p90_bound_s is None,
-        Doubt.NOISY: latency.noisy,
-        Doubt.DRIFTING: latency.drifting,
-        Doubt.GROUPED: latency.in_groups,
-        Doubt.UNSETTLED: not latency.settled,
+        _W.FEW: latency.p90_bound_s is None,
+        _W.NOISY: latency.noisy,
+        _W.DRIFTING: latency.drifting,
+        _W.GROUPED: latency.in_groups,
+        _W.UNSETTLED: not latency.settled,
     }
     if (seen := latency.conditions) is not None:
         cores = len(seen.cores)
-        found[Doubt.THROTTLED] = bool(seen.throttled)
-        found[Doubt.POWERSAVE] = any(clock.governor == "powersave" for clock in seen.clocks)
-        found[Doubt.BUSY] = (seen.other_load or 0) > BUSY_SHARE * cores
-        found[Doubt.STOLEN] = (seen.stolen_load or 0) > STOLEN_SHARE * cores
-    return tuple(doubt for doubt, is_so in found.items() if is_so)
+        found[_W.THROTTLED] = bool(seen.throttled)
+        found[_W.POWERSAVE] = any(clock.governor == "powersave" for clock in seen.clocks)
+        found[_W.BUSY] = (seen.other_load or 0) > BUSY_SHARE * cores
+        found[_W.STOLEN] = (seen.stolen_load or 0) > STOLEN_SHARE * cores
+    return tuple(warning for warning, is_so in found.items() if is_so)
 
 
-def advice_for(doubt: Doubt, beside: Sequence[Doubt]) -> str:
-    """Say how to measure without this doubt.
+def advice_for(warning: LatencyWarning, beside: Sequence[LatencyWarning]) -> str:
+    """Return a sentence that says how to measure without this warning.
 
     Args:
-        doubt: One of a measurement's doubts.
-        beside: All of them: a symptom whose cause was seen needs no advice of its own.
+        warning: One of a measurement's warnings.
+        beside: All of them.
 
     Returns:
-        A sentence, or nothing.
+        Nothing for a symptom whose cause is among them: the cause has its own advice.
     """
-    if doubt in SYMPTOMS:
-        causes = [each for each in beside if each not in (*SYMPTOMS, Doubt.FEW)]
+    if warning in SYMPTOMS:
+        causes = [each for each in beside if each not in (*SYMPTOMS, _W.FEW)]
         return "" if causes else NO_CAUSE
-    return _ADVICE[doubt]
+    return _ADVICE[warning]
 
 
-def doubt_sentences(measured: Sequence[tuple[str, Latency]]) -> tuple[str, ...]:
-    """Say what speaks against measurements and what to do, every doubt and every advice once.
+def warning_sentences(measured: Sequence[tuple[str, Latency]]) -> tuple[str, ...]:
+    """Return the warnings about measurements and what to do, each warning and each advice once.
 
     Args:
         measured: Latencies with their artifacts' names.
     """
-    found = [(name, latency.threads, doubts_of(latency)) for name, latency in measured]
+    found = [(name, latency.threads, find_warnings(latency)) for name, latency in measured]
     sentences = []
-    for doubt in Doubt:
-        doubted = [(name, threads) for name, threads, doubts in found if doubt in doubts]
-        if doubted:
-            everything = len(doubted) == len(measured) > 3
-            names = "all measurements" if everything else name_measurements(doubted)
-            sentence = _SENTENCES[doubt].format(names=names)
-            sentences.append(f"{sentence} {_ADVICE[doubt]}" if doubt in _ADVICE else sentence)
-    if any(advice_for(doubt, doubts) == NO_CAUSE for _, _, doubts in found for doubt in doubts):
+    for warning in LatencyWarning:
+        concerned = [(name, threads) for name, threads, warnings in found if warning in warnings]
+        if concerned:
+            everything = len(concerned) == len(measured) > 3
+            names = "all measurements" if everything else name_measurements(concerned)
+            sentence = _SENTENCES[warning].format(names=names)
+            sentences.append(f"{sentence} {_ADVICE[warning]}" if warning in _ADVICE else sentence)
+    advice = {advice_for(each, warnings) for _, _, warnings in found for each in warnings}
+    if NO_CAUSE in advice:
         sentences.append(NO_CAUSE)
     return tuple(sentences)

@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from resnet_edge.ondevice.latency.cpu_state import Conditions
+from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
 from resnet_edge.ondevice.latency.early_stopping import SHARE, upper_bound
 from resnet_edge.ondevice.latency.trend import change_of_median, drifts, in_groups
 from resnet_edge.ondevice.measurements.machine import Machine
@@ -45,7 +45,7 @@ class Latency:
     """Whether the warm-up had become stable when it ended."""
     provider: Provider | None = None
     """None in records of earlier versions."""
-    conditions: Conditions | None = None
+    conditions: MeasuringConditions | None = None
     """None where they were not read."""
 
     def __post_init__(self) -> None:

@@ -151,7 +151,7 @@ def test_more_threads_that_do_not_help(why):
     )
 
 
-def test_doubts_come_last(why):
+def test_warnings_come_last(why):
     reasons = why(spread=0.06, verdict=Verdict.INCONCLUSIVE, fp32_onnx=(20,), int8_onnx=(10,))
     assert reasons[-3:] == (
         "The machine was noisy: the middle half of the latency samples spans over 10 % of the "

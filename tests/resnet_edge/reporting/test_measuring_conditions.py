@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from resnet_edge.ondevice.latency.cpu_state import Conditions, CoreClock, Temperature
+from resnet_edge.ondevice.latency.cpu_state import CoreClock, MeasuringConditions, Temperature
 from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.reporting.html import render_html
 from resnet_edge.reporting.markdown import render_markdown
 from resnet_edge.reporting.measuring_conditions import build_conditions, condition_lines
 
-FULL = Conditions(
+FULL = MeasuringConditions(
     seconds=10.0,
     cores=(0, 1),
     clocks=(
@@ -22,7 +22,7 @@ FULL = Conditions(
     other_load=0.5,
     stolen_load=0.0,
 )
-SILENT = Conditions(seconds=10.0, cores=(0,))
+SILENT = MeasuringConditions(seconds=10.0, cores=(0,))
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_latencies_name_the_best_and_the_doubtful(content, row, bench, latency):
     noisy = dataclasses.replace(latency(8.0, 1), samples_s=(0.006, 0.008, 0.008, 0.010) * 16)
     one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", noisy, unsettled))
     rows = latency_rows(dataclasses.replace(content, artifacts=(one,)))
-    assert [(r.artifact, r.threads, r.best, r.doubts) for r in rows] == [
+    assert [(r.artifact, r.threads, r.best, r.warnings) for r in rows] == [
         ("reference", "2", True, ""),
         ("fp32.onnx", "1", False, "noisy"),
         ("fp32.onnx", "2", True, "not settled"),
@@ -58,7 +58,7 @@ def test_latencies_name_the_best_and_the_doubtful(content, row, bench, latency):
     few = dataclasses.replace(unsettled, samples_s=(0.005,) * 63, settled=True)
     one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", few))
     *_, last = latency_rows(dataclasses.replace(content, artifacts=(one,)))
-    assert (last.p90_bound, last.doubts) == ("–", "few queries")
+    assert (last.p90_bound, last.warnings) == ("–", "few queries")
 
 
 def test_headline_of_a_latency_that_needs_more_queries(content, row, bench):

@@ -1,4 +1,4 @@
-"""Conditions, read from trees such as /sys that are made by hand."""
+"""Measuring conditions, read from trees such as /sys that are made by hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from resnet_edge.ondevice.latency import cpu_state as conditions
 from resnet_edge.ondevice.latency.cpu_state import (
-    Conditions,
     CoreClock,
-    Sources,
+    MeasuringConditions,
+    SystemFiles,
     Temperature,
     conditions_between,
-    read_state,
+    take_snapshot,
 )
 
 
@@ -28,10 +28,10 @@ class FakeMachine:
     own_s: float = 5.0
     said: str = ""
     """By the firmware's command."""
-    sources: Sources = field(init=False)
+    files: SystemFiles = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sources = Sources(
+        self.files = SystemFiles(
             cpus=self.root / "cpu",
             thermal=self.root / "thermal",
             throttled=self.root / "get_throttled",
@@ -53,11 +53,11 @@ class FakeMachine:
         self.write(f"{folder}/scaling_max_freq", 1_800_000)
         self.write(f"{folder}/scaling_governor", governor)
 
-    def measure(self, seconds: float, meanwhile: Callable[[], None]) -> Conditions:
-        before = read_state(self.sources)
+    def measure(self, seconds: float, meanwhile: Callable[[], None]) -> MeasuringConditions:
+        before = take_snapshot(self.files)
         meanwhile()
         self.now_s += seconds
-        return conditions_between(before, read_state(self.sources))
+        return conditions_between(before, take_snapshot(self.files))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def machine(tmp_path: Path, monkeypatch) -> FakeMachine:
 
 
 def test_a_machine_that_tells_nothing(machine):
-    assert machine.measure(10, lambda: None) == Conditions(seconds=10, cores=(0, 1))
+    assert machine.measure(10, lambda: None) == MeasuringConditions(seconds=10, cores=(0, 1))
 
 
 def test_clocks_and_governors_before_and_after(machine):
@@ -159,16 +159,16 @@ def test_no_load_is_said_where_nothing_counts_or_the_time_is_too_short(machine, 
 
 
 def test_a_core_that_is_missing_from_the_count(machine):
-    sources = replace(machine.sources, cores=lambda: (0, 7))
+    files = replace(machine.files, cores=lambda: (0, 7))
     machine.write("stat", STAT.format(1000, 0))
-    before = read_state(sources)
+    before = take_snapshot(files)
     machine.write("stat", STAT.format(2000, 0))
     machine.now_s += 10
-    assert conditions_between(before, read_state(sources)).other_load is None
+    assert conditions_between(before, take_snapshot(files)).other_load is None
 
 
 def test_this_machine_can_be_read():
-    found = conditions_between(read_state(), read_state())
+    found = conditions_between(take_snapshot(), take_snapshot())
     assert found.seconds >= 0
     assert found.cores
 
