@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import functools
+import io
 import os
 import re
 import shlex
@@ -13,8 +16,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +32,8 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
-FOREIGN = {"--user", "--enable_op_profiling", "--system-site-packages"}
-"""Options of other programs that pages name."""
+FOREIGN = {"--user", "--enable_op_profiling", "--against", "--strict"}
+"""Options of other programs, and of benchmarks, that pages name."""
 COMMANDS = (
     *("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle"),
     *("recommend", "compare", "inspect", "doctor"),
@@ -46,7 +49,7 @@ def prose_of(page: Path) -> str:
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
-@cache
+@functools.cache
 def anchors_of(page: Path) -> frozenset[str]:
     """Anchors of the headings that GitHub and MkDocs both make."""
     slugs = set()
@@ -123,20 +126,23 @@ def source_of(module: str) -> Path | None:
 
 
 @pytest.fixture
-def options(
-    cli: Callable[..., object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> dict[str, set[str]]:
-    """Options of every command by its name; a device's and a pack's commands end in ``.pyz``."""
+def options(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, frozenset[str]]:
+    """Options of every command by its name, those of the ``.pyz`` files included."""
     monkeypatch.setenv("COLUMNS", "300")
     texts = {"": cli("--help").out} | {name: cli(name, "--help").out for name in COMMANDS}
     for name in ("run", "classify", "info"):
-        with pytest.raises(SystemExit):
-            device_main("device.pyz", [name, "--help"])
-        texts[f"{name} of resnet-edge-device.pyz"] = capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        runner.main(["--help"])
-    texts["resnet-edge-reference.pyz"] = capsys.readouterr().out
-    return {name: set(re.findall(r"--[a-z0-9][a-z0-9-]*", text)) for name, text in texts.items()}
+        called = functools.partial(device_main, "device.pyz", [name, "--help"])
+        texts[f"{name} of resnet-edge-device.pyz"] = printed(called)
+    texts["resnet-edge-reference.pyz"] = printed(functools.partial(runner.main, ["--help"]))
+    found = {name: re.findall(r"--[a-z0-9][a-z0-9-]*", text) for name, text in texts.items()}
+    return {name: frozenset(words) for name, words in found.items()}
+
+
+def printed(main: Callable[[], object]) -> str:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
+        main()
+    return text.getvalue()
 
 
 def command_lines() -> Iterator[tuple[Path, list[str]]]:
@@ -187,7 +193,7 @@ def test_commands_and_options_of_examples_exist(options):
 
 
 def test_options_in_running_text_exist(options):
-    known = set().union(*options.values()) | FOREIGN
+    known = frozenset().union(*options.values()) | FOREIGN
     for page in PAGES:
         for code in re.findall(r"`([^`\n]+)`", prose_of(page)):
             for option in re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9_-]*", code):
@@ -241,7 +247,7 @@ def test_examples_name_the_class_of_a_photo(page, arguments, build, edge_photos)
 # -- Error messages
 
 
-@cache
+@functools.cache
 def messages() -> tuple[str, ...]:
     """Every text in the sources; an ellipsis stands for what is filled in."""
     found = []
