@@ -15,7 +15,8 @@ from pathlib import Path
 from resnet_edge.display import Display
 from resnet_edge.errors import ArtifactError, ModelError, WorkerError
 from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.exporting.writers import QUANTIZING
+from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import from_json, write_record
 from resnet_edge.ondevice.machine import available_cores, available_memory_bytes
 from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker
@@ -42,8 +43,8 @@ def convert(jobs: tuple[ExportJob, ...], cache: Path, display: Display) -> None:
     Raises:
         ModelError: A worker failed; what the others had begun is removed.
     """
-    tflite = tuple(job for job in jobs if job.format is Format.TFLITE)
-    others = tuple(job for job in jobs if job.format is not Format.TFLITE)
+    tflite = tuple(job for job in jobs if job.format is QUANTIZING)
+    others = tuple(job for job in jobs if job.format is not QUANTIZING)
     total = sum(len(job.names) for job in jobs)
     _forget_quantizations(tflite)
     written: list[str] = []
