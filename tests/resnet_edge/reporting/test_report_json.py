@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resnet_edge.ondevice.command.device_result import Unmeasured
 from resnet_edge.ondevice.latency.cpu_state import CoreClock, MeasuringConditions
 from resnet_edge.ondevice.measurements import GateResult, Interval, Provider, Throughput, Verdict
+from resnet_edge.reporting.content import DeviceSection
 from resnet_edge.reporting.report_json import report_json
 
 ARTIFACT_KEYS = {
@@ -193,3 +195,56 @@ def test_an_artifact_says_what_was_found_of_it(content, row):
     rows = (row("fp32.onnx"), dataclasses.replace(one, sidecar=found))
     data = round_trip(dataclasses.replace(content, artifacts=rows))
     assert [artifact["findings"] for artifact in data["artifacts"]] == [{}, {"processor": "avx2"}]
+
+
+LATENCY_KEYS = (
+    "runtime threads samples p50_ms p90_ms p90_bound_ms p97_ms p99_ms mean_ms first_ms load_ms "
+    "peak_memory_bytes warmup spread noisy settled drift drifting in_groups doubts "
+    "reference_ratio provider conditions"
+)
+ALL_KEYS = {
+    "": "schema made_by verdict model data reference artifacts machine notes quantization devices",
+    "model": "name sha256 labels image_size parameters multiply_adds multiply_adds_before weights "
+    "rewrites classes",
+    "data": "train validation calibration test source skipped",
+    "reference": "device backend dtype top1 top5 latency details float32 throughput "
+    "throughput_stopped host versions",
+    "artifact": "name format precision quantization bytes sha256 runtime images top1 top5 "
+    "agreement sqnr_db sqnr_exact max_abs_logit mean_abs_logit logit_range cosine kl changed "
+    "collapse latency latencies elsewhere verdict findings",
+    "verdict": "overall accuracy latency interval images_needed queries_needed accuracy_reason "
+    "latency_reason",
+    "elsewhere": "runtime top1 agreement sqnr_db sqnr_exact verdict reason",
+    "machine": "host system processor cpu_features cores python runtimes",
+    "quantization": "calibration_sha256 pictures method findings layers trials",
+    "trial": "layer float_layers agreement sqnr_db sqnr_exact bytes latency_ms holds best",
+    "device": "machine emulated bundle_sha256 images reference_top1 failed left_out verdict "
+    "artifacts agreement_here",
+}
+
+
+def test_every_key(content, row, quantization):
+    one = row("int8.onnx")
+    one = dataclasses.replace(one, elsewhere=(one.parity,))
+    gone = (Unmeasured("fp32.onnx", "killed"),)
+    device = DeviceSection(content.machine, False, "ef" * 32, 10, 0.5, (one,), gone, gone)
+    data = round_trip(
+        dataclasses.replace(content, artifacts=(one,), quantization=quantization, devices=(device,))
+    )
+    (artifact,), (there,) = data["artifacts"], data["devices"]
+    found = {
+        "": data,
+        **{key: data[key] for key in ("model", "data", "reference", "machine", "quantization")},
+        "artifact": artifact,
+        "verdict": artifact["verdict"],
+        "elsewhere": artifact["elsewhere"][0],
+        "trial": data["quantization"]["trials"][0],
+        "device": there,
+    }
+    assert {name: set(part) for name, part in found.items()} == {
+        name: set(keys.split()) for name, keys in ALL_KEYS.items()
+    }
+    for latency in (artifact["latency"], *artifact["latencies"], data["reference"]["latency"]):
+        assert set(latency) == set(LATENCY_KEYS.split())
+    assert there["failed"] == there["left_out"] == [{"name": "fp32.onnx", "reason": "killed"}]
+    assert set(there["artifacts"][0]) == set(artifact)

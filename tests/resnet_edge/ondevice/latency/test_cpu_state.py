@@ -1,4 +1,4 @@
-"""MeasuringConditions, read from trees such as /sys that are made by hand."""
+"""Measuring conditions, read from trees such as /sys that are made by hand."""
 
 from __future__ import annotations
 
