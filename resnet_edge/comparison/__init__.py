@@ -5,14 +5,14 @@ Device-safe: standard library and numpy only.
 
 from __future__ import annotations
 
-from resnet_edge.comparison.comparison import (
+from resnet_edge.comparison.compare_builds import (
     ArtifactComparison,
     Comparison,
     VerdictChange,
     compare_sides,
 )
 from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
-from resnet_edge.comparison.sources import Side, read_side
+from resnet_edge.comparison.results_files import Side, read_side
 
 __all__ = [
     "ArtifactComparison",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from resnet_edge import units
-from resnet_edge.comparison.comparison import ArtifactComparison, Comparison, VerdictChange
+from resnet_edge.comparison.compare_builds import ArtifactComparison, Comparison, VerdictChange
 from resnet_edge.comparison.differences import SHARES, Change, Difference, Figure
 
 HEADINGS = ("artifact", "figure", "A", "B", "change", "95 % interval", "")

@@ -112,8 +112,8 @@ class ArtifactRow:
     sidecar: Sidecar
     parity: ArtifactParity | None
     bench: ArtifactBench | None
-    elsewhere: tuple[ArtifactParity, ...] = ()
-    """Its answers in further runtimes."""
+    in_further_runtimes: tuple[ArtifactParity, ...] = ()
+    """The same artifact's answers in further runtimes."""
 
     def __post_init__(self) -> None:
         for step, result in (("parity", self.parity), ("bench", self.bench)):

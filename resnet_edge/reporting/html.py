@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no network, no scripts, no fonts."""
+"""The report as one HTML page without scripts, which loads nothing from anywhere."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from markupsafe import Markup
 
 from resnet_edge import units
 from resnet_edge.ondevice.formats.kinds import Quantization
-from resnet_edge.reporting.changed import ChangedSection, build_changed
-from resnet_edge.reporting.classes import ClassTable, build_class_table
-from resnet_edge.reporting.confusion import ConfusionSection, build_confusion
+from resnet_edge.reporting.artifact_plots import plot_accuracy_latency, plot_differences
+from resnet_edge.reporting.changed_answers import ChangedSection, build_changed
+from resnet_edge.reporting.class_table import ClassTable, build_class_table
+from resnet_edge.reporting.confusion_matrices import ConfusionSection, build_confusion
 from resnet_edge.reporting.content import ArtifactRow, EpochPoint, ReportContent
-from resnet_edge.reporting.curves import plot_training
-from resnet_edge.reporting.devices import DeviceTable, build_devices
+from resnet_edge.reporting.device_table import DeviceTable, build_devices
 from resnet_edge.reporting.layer_noise_plot import plot_shares
 from resnet_edge.reporting.measuring_conditions import ConditionTable, build_conditions
 from resnet_edge.reporting.notes import derive_notes
-from resnet_edge.reporting.plots import plot_accuracy_latency, plot_differences
 from resnet_edge.reporting.provenance import FactSheet, build_provenance
-from resnet_edge.reporting.quantization import (
+from resnet_edge.reporting.quantization_section import (
     ALONE,
     LAYER_HEADINGS,
     TEXT_COLUMNS,
@@ -29,7 +28,11 @@ from resnet_edge.reporting.quantization import (
     QuantizationSection,
     build_quantization,
 )
-from resnet_edge.reporting.reference import THROUGHPUT_HEADINGS, ReferenceView, build_reference
+from resnet_edge.reporting.reference_section import (
+    THROUGHPUT_HEADINGS,
+    ReferenceView,
+    build_reference,
+)
 from resnet_edge.reporting.tables import (
     BOUND,
     EVERY_ARTIFACT,
@@ -42,69 +45,8 @@ from resnet_edge.reporting.tables import (
     reason_rows,
     summary_rows,
 )
-
-GLOSSARY = (
-    (
-        "reference",
-        "The model itself in full float32, before any export. Artifacts are judged by it.",
-    ),
-    (
-        "proof of float32",
-        "Before the reference answers, its device multiplies matrices and convolves pictures whose "
-        "exact results are known and which TF32 or bfloat16 would get wrong.",
-    ),
-    ("top-1", "Share of the test pictures whose most probable class is the right one."),
-    (
-        "agreement",
-        "Share of the test pictures for which artifact and reference give the same answer.",
-    ),
-    (
-        "SQNR",
-        "Signal to quantization noise ratio of the logits, in decibels: how much larger the "
-        "answers are than their error. 20 dB is an error of a tenth, 40 dB of a hundredth; over "
-        "100 dB is float32 rounding, “exact” is bit for bit.",
-    ),
-    (
-        "share of the noise",
-        "The part of the quantization error in the logits that one layer causes; the parts of all "
-        "layers sum to 100 %.",
-    ),
-    ("p50 / p90", "Half, or nine in ten, of the single-picture inferences took at most this long."),
-    (
-        "paired interval",
-        "Both answered the same pictures, so the difference in accuracy is estimated from the "
-        "pictures where they differ. The true difference lies in the interval with the stated "
-        "confidence; it is much narrower than that of either accuracy alone.",
-    ),
-    (
-        "inconclusive",
-        "The interval reaches over the gate: with these test pictures neither pass nor fail is "
-        "proven. More test pictures settle it.",
-    ),
-    ("not checked", "Nothing was measured, so nothing is claimed."),
-    (
-        "p90 at most",
-        "An upper bound of p90 by MLPerf's early stopping: of n inferences it is the t-th slowest, "
-        "where t is as large as leaves the true p90 at or below it with 99 % confidence. It needs "
-        "64 inferences, and comes nearer to p90 with more. Latency limits are judged by it.",
-    ),
-    (
-        "noisy",
-        "The middle half of the latency samples spans more than 10 % of the median: something else "
-        "ran on the machine, or its clock changed.",
-    ),
-    (
-        "slow in groups",
-        "Slow inferences came one after another (runs test), as when a machine's speed changes for "
-        "a while. The bound takes them as independent, so it promises less than 99 % then.",
-    ),
-    (
-        "drifting",
-        "The median of the second half of the latency samples is more than 5 % off the first "
-        "half's, by more than chance (Mann-Whitney test): the machine heats up or something began.",
-    ),
-)
-"""Terms in the order in which a reader meets them."""
+from resnet_edge.reporting.terms import GLOSSARY, INTRODUCTION, SUMMARY_TERMS
+from resnet_edge.reporting.training_plot import plot_training
 
 
 @dataclass(frozen=True)
@@ -119,14 +61,16 @@ class ArtifactView:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the template shows; every plain string is escaped there."""
+    """All that the template shows. The template escapes every plain string."""
 
     title: str
     made_by: str
     verdict: str
     headline: str
+    introduction: str
     notes: tuple[str, ...]
     tiles: tuple[tuple[str, str], ...]
+    summary_terms: tuple[tuple[str, str], ...]
     reference: SummaryRow | None
     reference_device: str
     artifacts: tuple[ArtifactView, ...]
@@ -136,7 +80,7 @@ class Page:
     latency_headings: tuple[str, ...]
     latencies: tuple[LatencyRow, ...]
     bound: str
-    """What one of these headings means."""
+    """Explains one of these headings."""
     conditions: ConditionTable | None
     curves: tuple[Markup, ...]
     phases: str
@@ -144,15 +88,15 @@ class Page:
     classes: ClassTable | None
     changed: tuple[ChangedSection, ...]
     compared: bool
-    """Whether any artifact's answers were compared with the reference's."""
+    """True if any artifact's answers were compared with the reference's."""
     quantization: QuantizationSection | None
     shares: Markup | None
     layer_headings: tuple[str, ...]
     alone: str
-    """What one of these headings means."""
+    """Explains one of these headings."""
     trial_headings: tuple[str, ...]
     text_columns: int
-    """How many columns of these two tables are text."""
+    """The first columns of these two tables, which are text."""
     devices: DeviceTable | None
     full_precision: ReferenceView | None
     throughput_headings: tuple[str, ...]
@@ -174,7 +118,7 @@ def render_html(content: ReportContent) -> str:
 
 
 def build_page(content: ReportContent) -> Page:
-    """Return what the template shows of ``content``."""
+    """Return all that the template shows of a report."""
     summary = summary_rows(content)
     has_reference = content.reference is not None
     return Page(
@@ -182,8 +126,10 @@ def build_page(content: ReportContent) -> Page:
         made_by=content.made_by,
         verdict=content.verdict.value,
         headline=headline(content),
+        introduction=INTRODUCTION,
         notes=derive_notes(content),
         tiles=_tiles(content),
+        summary_terms=SUMMARY_TERMS,
         reference=summary[0] if has_reference else None,
         reference_device=content.reference.device if content.reference else "",
         artifacts=_artifacts(content, summary[1:] if has_reference else summary),
@@ -253,7 +199,7 @@ def _kind(row: ArtifactRow) -> str:
 
 
 def _phases(history: Sequence[EpochPoint]) -> str:
-    """Say which epochs belong to which phase."""
+    """Name the phases of the training with their epochs."""
     spans: list[tuple[str, int, int]] = []
     for point in history:
         if spans and spans[-1][0] == point.phase:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from resnet_edge.exporting.quantization_result import LayerQuantization
-from resnet_edge.reporting.quantization import rank_layers
+from resnet_edge.reporting.quantization_section import rank_layers
 from resnet_edge.reporting.svg import BLUE, INK, MUTED, ORANGE, WIDE, render, tick_percent
 
 LABELLED = 10

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 
 from resnet_edge import units
 from resnet_edge.reporting.content import ReportContent
-from resnet_edge.reporting.devices import build_devices
+from resnet_edge.reporting.device_table import build_devices
 from resnet_edge.reporting.measuring_conditions import build_conditions
 from resnet_edge.reporting.notes import derive_notes
 from resnet_edge.reporting.provenance import Fact, build_provenance
-from resnet_edge.reporting.quantization import (
+from resnet_edge.reporting.quantization_section import (
     ALONE,
     LAYER_HEADINGS,
     TEXT_COLUMNS,
     TRIAL_HEADINGS,
     build_quantization,
 )
-from resnet_edge.reporting.reference import THROUGHPUT_HEADINGS, build_reference
+from resnet_edge.reporting.reference_section import THROUGHPUT_HEADINGS, build_reference
 from resnet_edge.reporting.tables import (
     BOUND,
     LATENCY_HEADINGS,
@@ -28,6 +28,7 @@ from resnet_edge.reporting.tables import (
     reason_rows,
     summary_rows,
 )
+from resnet_edge.reporting.terms import GLOSSARY, INTRODUCTION, SUMMARY_TERMS
 
 
 def render_markdown(content: ReportContent) -> str:
@@ -37,13 +38,17 @@ def render_markdown(content: ReportContent) -> str:
         "",
         escape_markdown(headline(content)),
         "",
+        INTRODUCTION,
+        "",
         *(f"- {escape_markdown(note)}" for note in derive_notes(content)),
         "",
         "## Artifacts",
         "",
+        *(f"- **{term}**: {meaning}" for term, meaning in SUMMARY_TERMS),
+        "",
         *_table(SUMMARY_HEADINGS, (row.cells for row in summary_rows(content)), text_columns=1),
         "",
-        "## Why",
+        "## Reasons for the verdicts",
         "",
         *_reasons(content),
         "",
@@ -55,6 +60,10 @@ def render_markdown(content: ReportContent) -> str:
         "## Provenance",
         "",
         *_provenance(content),
+        "## How to read this",
+        "",
+        *(f"- **{term}**: {meaning}" for term, meaning in GLOSSARY),
+        "",
         f"Made by {escape_markdown(content.made_by)}.",
     ]
     return "\n".join(lines) + "\n"
@@ -94,7 +103,7 @@ def _latencies(content: ReportContent) -> list[str]:
     return [
         "## Latency",
         "",
-        f"Batch 1, times in ms. {BOUND}",
+        f"One picture at a time, times in milliseconds. {BOUND}",
         "",
         *_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
@@ -108,7 +117,11 @@ def _devices(content: ReportContent) -> list[str]:
         return []
     lines = ["## Devices", "", escape_markdown(table.lead), ""]
     for heading in table.headings:
-        emulated = "; emulated, so its latencies say nothing" if heading.emulated else ""
+        emulated = (
+            "; emulated, so its latencies are not those of a real device"
+            if heading.emulated
+            else ""
+        )
         words = f"{heading.name}: {heading.machine}; {heading.sample}{emulated}"
         lines.append(f"- {escape_markdown(words)}")
     headings = ("artifact", *(heading.name for heading in table.headings))
@@ -159,14 +172,19 @@ def _quantization(content: ReportContent) -> list[str]:
     if section is None:
         return []
     lines = ["## Quantization", "", *map(_fact, section.facts), ""]
-    lines += ["### Who is guilty", "", escape_markdown(f"{section.summary} {ALONE}"), ""]
-    if section.guiltiest:
-        guiltiest = (row.cells for row in section.guiltiest)
-        lines += [*_table(LAYER_HEADINGS, guiltiest, text_columns=TEXT_COLUMNS), ""]
+    lines += [
+        "### Layers that lose most accuracy",
+        "",
+        escape_markdown(f"{section.summary} {ALONE}"),
+        "",
+    ]
+    if section.noisiest:
+        noisiest = (row.cells for row in section.noisiest)
+        lines += [*_table(LAYER_HEADINGS, noisiest, text_columns=TEXT_COLUMNS), ""]
     if section.trials:
         trials = (row.cells for row in section.trials)
         table = _table(TRIAL_HEADINGS, trials, text_columns=TEXT_COLUMNS)
-        lines += ["### Trials", "", *table, ""]
+        lines += ["### Layers kept in float", "", *table, ""]
     return lines
 
 

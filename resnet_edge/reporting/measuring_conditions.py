@@ -1,4 +1,4 @@
-"""What else was true of the machine while it measured, as a table and as lines for the console."""
+"""The machine's conditions while it measured, as a table and as lines for the console."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnet_edge.ondevice.latency.words import name_measurements
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
 
 NO_CONDITIONS = MeasuringConditions(0.0, ())
-"""Of a record in which nothing was read."""
+"""Stand for a record in which nothing was read."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ConditionTable:
 
     @property
     def note(self) -> str:
-        """What the columns mean, and which could not be read."""
+        """Explains the columns, and names those that could not be read."""
         words = [meaning for title, meaning in _MEANINGS if title in self.headings]
         if self.unreadable:
             words.append(f"Not readable on this machine: {', '.join(self.unreadable)}.")
@@ -92,7 +92,9 @@ def _provider(latency: Latency) -> str:
     provider = latency.provider
     if provider is None or not provider.requested:
         return ""
-    return provider.used or f"{provider.requested}: asked for; the runtime does not tell"
+    return (
+        provider.used or f"{provider.requested}: requested; the runtime does not say what it used"
+    )
 
 
 def _cores(latency: Latency) -> str:
@@ -147,10 +149,13 @@ def _of_cores(load: float, latency: Latency) -> str:
 
 
 _MEANINGS = (
-    ("clock", "Clock is the fastest core's before and after, of the most that is allowed."),
-    ("temperature", "Temperature is the hottest zone's before and after."),
-    ("other load", "Other load is how many cores other programs kept busy."),
-    ("taken by host", "Taken by host is how many cores a virtual machine's host kept from it."),
+    (
+        "clock",
+        "Clock: the fastest core's frequency before and after, and the highest that is allowed.",
+    ),
+    ("temperature", "Temperature: the hottest zone's before and after."),
+    ("other load", "Other load: how many cores other programs kept busy."),
+    ("taken by host", "Taken by host: how many cores a virtual machine's host kept from it."),
 )
 
 _LARGEST: dict[str, Callable[[Latency], float]] = {

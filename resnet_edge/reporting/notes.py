@@ -1,4 +1,4 @@
-"""What the figures say that a reader would otherwise have to ask: derived notes in sentences."""
+"""Notes that follow from the figures, in sentences."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from resnet_edge.ondevice.latency.float32_gain import (
 )
 from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.reporting.content import ReportContent
-from resnet_edge.reporting.quantization import made_otherwise
+from resnet_edge.reporting.quantization_section import made_differently
 
 _SHOWN = 5
 
 
 def derive_notes(content: ReportContent) -> tuple[str, ...]:
-    """Return the caller's notes, followed by what the results themselves call for."""
+    """Return the caller's notes, followed by those that follow from the results."""
     return (
         *content.notes,
         *_unchecked(content),
@@ -25,7 +25,7 @@ def derive_notes(content: ReportContent) -> tuple[str, ...]:
         *_skipped(content),
         *_warnings(content),
         *_slow_int8(content),
-        *_made_otherwise(content),
+        *_made_differently(content),
     )
 
 
@@ -60,7 +60,7 @@ def _skipped(content: ReportContent) -> list[str]:
 
 
 def _warnings(content: ReportContent) -> tuple[str, ...]:
-    """What speaks against latencies, and how to measure better."""
+    """Return the warnings about latencies, with advice."""
     return warning_sentences(
         [
             (row.name, latency)
@@ -86,13 +86,13 @@ def _slow_int8(content: ReportContent) -> list[str]:
     return [*slow, why] if why else slow
 
 
-def _made_otherwise(content: ReportContent) -> list[str]:
-    names = made_otherwise(content)
+def _made_differently(content: ReportContent) -> list[str]:
+    names = made_differently(content)
     if not names:
         return []
     was = "was" if len(names) == 1 else "were"
     return [
-        f"What is said of the quantization is not about {', '.join(names)}, which {was} made from "
-        "other calibration pictures or by another method. Run `resnet-edge export` with "
+        f"The section about the quantization does not apply to {', '.join(names)}, which {was} "
+        "made from other calibration pictures or by another method. Run `resnet-edge export` with "
         f"{', '.join(names)} among the formats to make all of them alike."
     ]

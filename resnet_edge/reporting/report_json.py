@@ -30,7 +30,6 @@ from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
 from resnet_edge.ondevice.latency.warnings import advice_for, find_warnings
 from resnet_edge.ondevice.measurements import ArtifactParity, Latency, Provider
-from resnet_edge.reporting.agreement import agreement_with
 from resnet_edge.reporting.content import (
     ArtifactRow,
     DeviceSection,
@@ -38,6 +37,7 @@ from resnet_edge.reporting.content import (
     ReferenceSection,
     ReportContent,
 )
+from resnet_edge.reporting.device_agreement import agreement_with
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -155,7 +155,7 @@ def _artifact(row: ArtifactRow, reference_s: float | None) -> JsonObject:
         "collapse": parity.collapse if parity else None,
         "latency": None if latency is None else _latency(latency, reference_s),
         "latencies": [_latency(measured, reference_s) for measured in latencies],
-        "elsewhere": [_in_further_runtime(other) for other in row.elsewhere],
+        "elsewhere": [_in_further_runtime(other) for other in row.in_further_runtimes],
         "verdict": _verdict(row),
         "findings": dict(sidecar.findings),
     }

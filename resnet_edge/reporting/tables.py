@@ -9,7 +9,7 @@ from resnet_edge import units
 from resnet_edge.ondevice.latency.warnings import find_warnings
 from resnet_edge.ondevice.measurements import GateResult, Latency, Verdict
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
-from resnet_edge.reporting.devices import device_names
+from resnet_edge.reporting.device_table import device_names
 
 REFERENCE_NAME = "reference"
 EVERY_ARTIFACT = "every artifact"
@@ -212,7 +212,7 @@ def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
 
 def _accuracy_rows(row: ArtifactRow) -> tuple[ReasonRow, ...]:
     """In the preferred runtime, whose verdict is the artifact's, then in the others."""
-    others = ((f"accuracy in {other.runtime}", other.gate) for other in row.elsewhere)
+    others = ((f"accuracy in {other.runtime}", other.gate) for other in row.in_further_runtimes)
     gates = (("accuracy", row.accuracy_gate), *others)
     return tuple(_reason_row(row.name, gate, result) for gate, result in gates)
 

@@ -106,7 +106,7 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
 def _judge_agreement(evidence: Evidence, least: float) -> GateResult:
     share = evidence.agreeing / evidence.images
     reason = (
-        f"{evidence.agreeing} of {evidence.images} answers are the reference's "
+        f"{evidence.agreeing} of {evidence.images} answers agree with the reference's "
         f"({share:.2%}; at least {least:.2%} wanted)"
     )
     return GateResult(Verdict.PASS if share >= least else Verdict.FAIL, reason)
@@ -201,7 +201,7 @@ def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:
     if held is not None:
         return GateResult(Verdict.PASS if held else Verdict.FAIL, reason)
     needed = queries_to_decide(over, queries)
-    reason += f", {over} of {queries} queries took longer, which decides nothing"
+    reason += f", {over} of {queries} queries took longer, which does not decide it"
     reason += ": " + (
         "no number of queries would"
         if needed is None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from resnet_edge.comparison.comparison import ArtifactComparison, Comparison, VerdictChange
+from resnet_edge.comparison.compare_builds import ArtifactComparison, Comparison, VerdictChange
 from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
 from resnet_edge.comparison.rows import HEADINGS, comparison_rows, summary_rows
 from resnet_edge.ondevice.measurements import Interval, Verdict

@@ -14,9 +14,9 @@ from resnet_edge.ondevice.measurements import (
     PictureAnswers,
     Verdict,
 )
-from resnet_edge.reporting.agreement import agreement_with
 from resnet_edge.reporting.content import ArtifactRow, DeviceSection, ReportContent
-from resnet_edge.reporting.devices import build_devices
+from resnet_edge.reporting.device_agreement import agreement_with
+from resnet_edge.reporting.device_table import build_devices
 from resnet_edge.reporting.html import render_html
 from resnet_edge.reporting.markdown import render_markdown
 from resnet_edge.reporting.report_json import report_json
@@ -89,7 +89,7 @@ def test_all_three_renderings(content: ReportContent, device: DeviceSection):
         assert words in text
     assert 'href="#devices"' in page
     assert ">emulated</span>" in page
-    assert "emulated, so its latencies say nothing" in text
+    assert "emulated, so its latencies are not those of a real device" in text
     (found,) = data["devices"]
     assert (found["emulated"], found["verdict"], found["images"]) == (True, "fail", 300)
     assert found["artifacts"][0]["latency"]["p50_ms"] == 2.0
@@ -130,7 +130,7 @@ def test_a_line_for_every_further_runtime(content, device, row):
     latency = replace(one.bench.latencies[0], runtime="OpenVINO", samples_s=(0.007,) * 70)
     other = replace(one.parity, runtime="OpenVINO 7.1", agreement=0.75)
     bench = replace(one.bench, latencies=(*one.bench.latencies, latency))
-    both = replace(one, bench=bench, elsewhere=(other,))
+    both = replace(one, bench=bench, in_further_runtimes=(other,))
     plain = replace(device, artifacts=(one,), left_out=(), failed=())
     table = build_devices(replace(content, devices=(plain, replace(plain, artifacts=(both,)))))
     names = [name for name, _ in table.rows]

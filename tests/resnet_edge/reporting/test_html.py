@@ -46,7 +46,7 @@ def test_page_shows_every_part(content):
     page = Page(render_html(content))
     for words in (
         "All 10 artifacts hold their gates.",
-        "Know this first",
+        "Read this first",
         "trained from random weights",
         "CPU: no GPU was found",
         "int8_full.tflite",
@@ -55,7 +55,7 @@ def test_page_shows_every_part(content):
         "Accuracy pass:",
         "Every artifact, latency not checked:",
         "epochs 1 to 2: head; epoch 3: last stage",
-        "Confusion",
+        "Confusion matrices",
         "Changed answers",
         "No artifact changed the answer to any test picture.",
         "min-max",
@@ -196,7 +196,7 @@ def test_a_thousand_classes_stay_readable(content, row, count):
 def test_the_quantization_is_shown(content, quantization):
     page = Page(render_html(dataclasses.replace(content, quantization=quantization)))
     for words in (
-        "How the integer artifacts were made",
+        "The way from the float model and the calibration pictures to the integer artifacts.",
         "equalisation strength 0.5, 3 groups of tensors",
         "3 layers, largest share first.",
         "conv2 CONV_2D 2 −1.50 to 20.2 30.0 dB 40.1 dB 99.50 % 62.50 %",
@@ -215,7 +215,7 @@ def test_very_many_layers_are_folded(content, quantization, layer):
     )
     text = render_html(dataclasses.replace(content, quantization=quantization))
     page = Page(text)
-    assert "Of 600 layers, the 15 guiltiest cause 2.5 % of the noise." in page.words
+    assert "Of 600 layers, the 15 noisiest cause 2.5 % of the noise." in page.words
     assert "All 600 layers, in the order of the graph" in page.words
     assert "script" not in page.tags
     assert not any(name.startswith("on") for name, _ in page.attributes)

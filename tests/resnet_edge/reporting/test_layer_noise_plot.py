@@ -15,7 +15,7 @@ def names(svg):
     return [text for text in texts(svg) if text.startswith("conv")]
 
 
-def test_the_ten_guiltiest_are_named_in_graph_order(layer):
+def test_the_ten_noisiest_are_named_in_graph_order(layer):
     shares = [0.0001, 0.12, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.0002]
     layers = tuple(layer(f"conv{i}", share) for i, share in enumerate(shares))
     svg = plot_shares(layers)

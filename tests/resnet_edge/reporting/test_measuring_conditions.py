@@ -57,9 +57,9 @@ def test_everything_that_was_read(measured):
         "taken by host": "0.00 of 2 cores",
     }
     assert table.note == (
-        "Clock is the fastest core's before and after, of the most that is allowed. Temperature is "
-        "the hottest zone's before and after. Other load is how many cores other programs kept "
-        "busy. Taken by host is how many cores a virtual machine's host kept from it."
+        "Clock: the fastest core's frequency before and after, and the highest that is allowed. "
+        "Temperature: the hottest zone's before and after. Other load: how many cores other "
+        "programs kept busy. Taken by host: how many cores a virtual machine's host kept from it."
     )
 
 
@@ -87,7 +87,9 @@ def test_records_of_an_earlier_version_have_none(bench, content):
 def test_a_runtime_that_does_not_tell(bench, latency):
     silent = dataclasses.replace(latency(), provider=Provider("XNNPACK", ""), conditions=SILENT)
     lines = dict(condition_lines([bench("fp32.tflite", silent)]))
-    assert lines["delegate or provider"] == "XNNPACK: asked for; the runtime does not tell"
+    assert (
+        lines["delegate or provider"] == "XNNPACK: requested; the runtime does not say what it used"
+    )
 
 
 def test_lines_say_every_value_once(measured):

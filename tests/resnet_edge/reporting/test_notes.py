@@ -103,5 +103,5 @@ def test_an_artifact_of_another_quantization_is_named(content, row, quantization
         n for n in derive_notes(only(content, *rows, quantization=quantization)) if "quant" in n
     ]
     assert note.startswith(
-        "What is said of the quantization is not about int8.onnx, which was made"
+        "The section about the quantization does not apply to int8.onnx, which was made"
     )

@@ -225,7 +225,7 @@ ALL_KEYS = {
 
 def test_every_key(content, row, quantization):
     one = row("int8.onnx")
-    one = dataclasses.replace(one, elsewhere=(one.parity,))
+    one = dataclasses.replace(one, in_further_runtimes=(one.parity,))
     gone = (Unmeasured("fp32.onnx", "killed"),)
     device = DeviceSection(content.machine, False, "ef" * 32, 10, 0.5, (one,), gone, gone)
     data = round_trip(

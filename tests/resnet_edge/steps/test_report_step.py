@@ -187,7 +187,7 @@ def test_the_quantization_of_another_model_is_left_out_with_a_warning(options: O
     assert warning.startswith("quantization.json is left out: it is of model cdcdcdcdcdcdcdcd…, th")
     assert warning in written.content.notes
     assert json.loads(written.json.read_text())["quantization"] is None
-    assert "Who is guilty" not in written.html.read_text()
+    assert "Layers that lose most accuracy" not in written.html.read_text()
 
 
 def test_a_damaged_quantization_is_said(options: Options):

@@ -10,8 +10,8 @@ from hand_made import hand_sidecar
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnet_edge.comparison.compare_speed import compare_speed
 from resnet_edge.comparison.differences import Change, Figure, Tolerance
-from resnet_edge.comparison.speed import compare_speed
 from resnet_edge.ondevice.latency.noise import as_fast, faster
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,

@@ -36,7 +36,7 @@ def test_sound_evidence_passes_every_gate(precision):
 
 def test_fp32_says_both_figures():
     assert judge_accuracy(Precision.FLOAT32, SOUND, GATES).reason == (
-        "1000 of 1000 answers are the reference's (100.00%; at least 100.00% wanted); "
+        "1000 of 1000 answers agree with the reference's (100.00%; at least 100.00% wanted); "
         "logits differ by at most 0.0001 (at most 0.02 wanted, 0.001 of their range)"
     )
 
@@ -59,7 +59,7 @@ def test_fp32_gate(change, verdict):
 def test_fp16_gate(agreeing, verdict):
     result = judge_accuracy(Precision.FLOAT16, replace(SOUND, agreeing=agreeing), GATES)
     assert result.verdict is verdict
-    assert result.reason.startswith(f"{agreeing} of 1000 answers are the reference's (99.")
+    assert result.reason.startswith(f"{agreeing} of 1000 answers agree with the reference's (99.")
 
 
 def test_int8_passes_with_the_interval_above_the_margin():
@@ -199,20 +199,20 @@ def test_an_undecided_p90_says_how_many_queries_would_decide():
     result = judge_latency([_counted(0, 3)], None, Gates(max_p90_ms=15))
     assert result.queries_needed == 64
     assert result.reason == (
-        "p90 10 ms (at most 15 ms wanted), 0 of 3 queries took longer, which decides nothing: "
+        "p90 10 ms (at most 15 ms wanted), 0 of 3 queries took longer, which does not decide it: "
         "about 64 queries would (--min-queries 64), with 1 thread"
     )
     result = judge_latency([_counted(2, 80)], None, Gates(max_p90_ms=15))
     assert result.reason.startswith(
         "p90 10 ms, bound 20 ms at 99% confidence (at most 15 ms wanted), "
-        "2 of 80 queries took longer, which decides nothing: about "
+        "2 of 80 queries took longer, which does not decide it: about "
     )
 
 
 def test_a_p90_just_at_its_limit_is_never_decided():
     result = judge_latency([_counted(10, 100)], None, Gates(max_p90_ms=15))
     assert (result.verdict, result.queries_needed) == (Verdict.INCONCLUSIVE, None)
-    assert "which decides nothing: no number of queries would, with 1 thread" in result.reason
+    assert "which does not decide it: no number of queries would, with 1 thread" in result.reason
 
 
 def test_slow_queries_in_groups_are_said():

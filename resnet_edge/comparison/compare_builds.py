@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnet_edge.comparison.answers import compare_answers
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
-from resnet_edge.comparison.matching import Pair, match_sources, pair_notes, unmatched_notes
-from resnet_edge.comparison.sources import Side
-from resnet_edge.comparison.speed import (
+from resnet_edge.comparison.compare_answers import compare_answers
+from resnet_edge.comparison.compare_speed import (
     Floors,
     compare_size,
     compare_speed,
     latency_pairs,
     noise_floors,
 )
+from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
+from resnet_edge.comparison.pairing import Pair, pair_notes, pair_results, unmatched_notes
+from resnet_edge.comparison.results_files import Side
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Verdict
@@ -92,7 +92,7 @@ def compare_sides(a: Side, b: Side, tolerance: Tolerance) -> Comparison:
     Raises:
         UsageError: They have nothing in common that can be compared.
     """
-    pairs = match_sources(a, b)
+    pairs = pair_results(a, b)
     matched = tuple(_match_artifacts(pair) for pair in pairs)
     shared = [name for name in a.names if name in b.names]
     compared = tuple(_compare_artifact(name, a, b, matched, tolerance) for name in shared)

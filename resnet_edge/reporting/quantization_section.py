@@ -1,4 +1,4 @@
-"""How the integer artifacts were made, which layers cost them their answers, and what was tried."""
+"""The quantization's section: how the integer artifacts were made, and which layers add noise."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from resnet_edge.exporting.quantization_result import (
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.provenance import Fact
 
-MAX_GUILTY = 15
-"""Layers of the short table; the long one holds all."""
+MAX_NOISIEST = 15
+"""Layers in the short table; the long one holds all."""
 _MAX_NAMED = 3
-"""Layers in float that a trial names; the later ones are counted, the names are in the JSON."""
+"""Layers in float that a trial names; further ones are counted. report.json names all."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LayerRow:
     """One layer, ready to be shown."""
 
     number: str
-    """Its place in the graph, as under the plot."""
+    """The place in the graph, counted from 1, as under the plot."""
     layer: str
     kinds: str
     range: str
@@ -53,7 +53,7 @@ LAYER_HEADINGS = (
     "share of the noise",
 )
 
-ALONE = "“Alone” is where only this layer is rounded and all others compute in float."
+ALONE = "“Alone” means that only this layer is rounded and all others compute in float."
 """Explains the headings."""
 
 
@@ -88,26 +88,26 @@ TRIAL_HEADINGS = (
 )
 
 TEXT_COLUMNS = 2
-"""Of both tables: the others are numbers."""
+"""The first columns of both tables, which are text; the others are numbers."""
 
 
 @dataclass(frozen=True)
 class QuantizationSection:
-    """All that is shown of the quantization."""
+    """The section's content."""
 
     facts: tuple[Fact, ...]
-    """How it was made, and what was found; of single artifacts with their names."""
+    """The method and the findings; those of single artifacts with their names."""
     summary: str
-    """How much of the noise the guiltiest layers cause, in a sentence."""
-    guiltiest: tuple[LayerRow, ...]
-    """Largest share first."""
+    """The share of the noise that the noisiest layers cause, in a sentence."""
+    noisiest: tuple[LayerRow, ...]
+    """Those with the largest shares of the noise, largest first."""
     layers: tuple[LayerRow, ...]
     """All, in the order of the graph."""
     trials: tuple[TrialRow, ...]
 
 
 def build_quantization(content: ReportContent) -> QuantizationSection | None:
-    """Return what to show of the quantization; None where there are no results of it."""
+    """Return the section; None where there are no results of the quantization."""
     result = content.quantization
     if result is None:
         return None
@@ -120,8 +120,8 @@ def build_quantization(content: ReportContent) -> QuantizationSection | None:
             *(Fact(key, words) for key, words in result.findings.items()),
             *_own_findings(content.artifacts, result),
         ),
-        summary=_summary(result.layers, ranked[:MAX_GUILTY]),
-        guiltiest=tuple(rows[place] for place in ranked[:MAX_GUILTY]),
+        summary=_summary(result.layers, ranked[:MAX_NOISIEST]),
+        noisiest=tuple(rows[place] for place in ranked[:MAX_NOISIEST]),
         layers=rows,
         trials=tuple(
             _trial_row(t, best=place == result.best) for place, t in enumerate(result.trials)
@@ -139,8 +139,8 @@ def rank_layers(layers: Sequence[LayerQuantization]) -> list[int]:
     return sorted(range(len(layers)), key=order)
 
 
-def made_otherwise(content: ReportContent) -> tuple[str, ...]:
-    """Return the artifacts of other calibration pictures, or another method, than the results."""
+def made_differently(content: ReportContent) -> tuple[str, ...]:
+    """Return the artifacts made from other calibration pictures, or by another method."""
     result = content.quantization
     if result is None:
         return ()
@@ -153,7 +153,7 @@ def made_otherwise(content: ReportContent) -> tuple[str, ...]:
 
 
 def _own_findings(artifacts: Sequence[ArtifactRow], result: QuantizationResult) -> list[Fact]:
-    """What sidecars say beyond the results, once, with the artifacts of which it is said."""
+    """Return each finding that only sidecars have, once, with the artifacts that have it."""
     said: dict[tuple[str, str], list[str]] = {}
     for row in artifacts:
         for key, words in row.sidecar.findings.items():
@@ -166,20 +166,20 @@ def _own_findings(artifacts: Sequence[ArtifactRow], result: QuantizationResult) 
     ]
 
 
-def _summary(layers: Sequence[LayerQuantization], guiltiest: Sequence[int]) -> str:
+def _summary(layers: Sequence[LayerQuantization], noisiest: Sequence[int]) -> str:
     if not layers:
         return "No layer was measured by itself."
     total = units.plural(len(layers), "layer")
-    shares = [s for place in guiltiest if math.isfinite(s := layers[place].share)]
+    shares = [s for place in noisiest if math.isfinite(s := layers[place].share)]
     if not shares:
-        return f"{total}, of none of which the share of the noise is known."
+        return f"{total}; no share of the noise is known."
     if not any(shares):
-        return f"{total}, none of which causes noise in the logits by itself."
-    if len(guiltiest) == len(layers):
+        return f"{total}; none causes noise in the logits by itself."
+    if len(noisiest) == len(layers):
         return f"{total}, largest share first."
     # Rounding may add up to a little over all of it.
     together = units.percent(min(1.0, math.fsum(shares)), 1)
-    return f"Of {total}, the {len(guiltiest)} guiltiest cause {together} of the noise."
+    return f"Of {total}, the {len(noisiest)} noisiest cause {together} of the noise."
 
 
 def _layer_row(number: int, layer: LayerQuantization) -> LayerRow:
@@ -239,6 +239,6 @@ def _percent(share: float) -> str:
 
 
 def _decibels(sqnr_db: float) -> str:
-    """As in the other tables; a dash where there is no such ratio."""
+    """Return the ratio as in the other tables; a dash where there is none."""
     known = math.isfinite(sqnr_db) or sqnr_db == math.inf
     return units.decibels(sqnr_db if known else None)

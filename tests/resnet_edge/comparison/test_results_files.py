@@ -7,7 +7,7 @@ import json
 import pytest
 from hand_made import hand_sidecar
 
-from resnet_edge.comparison.sources import EXPECTED, Kind, read_side
+from resnet_edge.comparison.results_files import EXPECTED, ResultsKind, read_side
 from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.ondevice.command.device_result import DeviceResult
 from resnet_edge.ondevice.formats.sidecar import write_sidecar
@@ -20,7 +20,7 @@ def test_a_build_folder(
     timed = latencies_of(bench_of("int8.tflite", latency_of(10), size=77))
     build = write_build(tmp_path / "a", parity=answers_of(parity_of("fp32.onnx")), bench_desk=timed)
     side = read_side(build)
-    assert [source.kind for source in side.sources] == [Kind.ANSWERS, Kind.LATENCY]
+    assert [source.kind for source in side.sources] == [ResultsKind.ANSWERS, ResultsKind.LATENCY]
     assert side.names == ("int8.tflite", "fp32.onnx")
     assert side.sizes == {"int8.tflite": 77}
     assert read_side(build / "results").sources == side.sources
@@ -33,8 +33,8 @@ def test_a_file_is_known_by_its_keys(
     write_build, answers_of, parity_of, latencies_of, bench_of, tmp_path
 ):
     for name, record, kind in (
-        ("x", answers_of(parity_of("fp32.onnx")), Kind.ANSWERS),
-        ("y", latencies_of(bench_of("fp32.onnx")), Kind.LATENCY),
+        ("x", answers_of(parity_of("fp32.onnx")), ResultsKind.ANSWERS),
+        ("y", latencies_of(bench_of("fp32.onnx")), ResultsKind.LATENCY),
     ):
         write_record(tmp_path / name, record)
         side = read_side(tmp_path / name)
@@ -57,7 +57,7 @@ def test_a_devices_result(
     path = tmp_path / "device.json"
     write_record(path, device)
     (source,) = read_side(path).sources
-    assert source.kind is Kind.DEVICE
+    assert source.kind is ResultsKind.DEVICE
     assert (source.timed is None) is emulated
     assert source.names == ("fp32.onnx",)
 

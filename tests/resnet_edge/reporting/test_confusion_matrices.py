@@ -4,8 +4,8 @@ import math
 import pytest
 
 from resnet_edge.ondevice.measurements import ClassResult
-from resnet_edge.reporting.classes import build_class_table
-from resnet_edge.reporting.confusion import build_confusion
+from resnet_edge.reporting.class_table import build_class_table
+from resnet_edge.reporting.confusion_matrices import build_confusion
 
 
 def counts(matrix):

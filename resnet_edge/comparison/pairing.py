@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnet_edge.comparison.sources import Kind, Side, Source
+from resnet_edge.comparison.results_files import ResultsFile, ResultsKind, Side
 from resnet_edge.ondevice.measurements import Machine, ParityResult
 
 
@@ -16,8 +16,8 @@ from resnet_edge.ondevice.measurements import Machine, ParityResult
 class Pair:
     """Two files of results that are compared."""
 
-    a: Source
-    b: Source
+    a: ResultsFile
+    b: ResultsFile
     where: str
     """Names them where there are several machines; empty where that is plain."""
 
@@ -25,7 +25,7 @@ class Pair:
     def same_machine(self) -> bool:
         """Whether both were measured on the same kind of machine."""
         ours, theirs = self.a.machine, self.b.machine
-        return ours is not None and theirs is not None and _hardware(ours) == _hardware(theirs)
+        return ours is not None and theirs is not None and _speed_key(ours) == _speed_key(theirs)
 
     @property
     def same_classes(self) -> bool:
@@ -34,7 +34,7 @@ class Pair:
         return ours is not None and theirs is not None and ours.labels == theirs.labels
 
 
-def match_sources(a: Side, b: Side) -> tuple[Pair, ...]:
+def pair_results(a: Side, b: Side) -> tuple[Pair, ...]:
     """Pair what was measured: answers with answers, latencies on one kind of machine.
 
     Two single files are paired whatever their machines: whoever names them wants that.
@@ -42,34 +42,34 @@ def match_sources(a: Side, b: Side) -> tuple[Pair, ...]:
     if a.is_file and b.is_file:
         return (Pair(a.sources[0], b.sources[0], ""),)
     left = list(b.sources)
-    found: list[tuple[Source, Source]] = []
+    found: list[tuple[ResultsFile, ResultsFile]] = []
     for ours in a.sources:
         alike = [theirs for theirs in left if _belong(ours, theirs)]
         alike.sort(key=lambda theirs: _host(theirs) != _host(ours))
         if alike:
             left.remove(alike[0])
             found.append((ours, alike[0]))
-    machines = [ours for ours, _ in found if ours.kind is not Kind.ANSWERS]
-    several = len(machines) > 1 or any(ours.kind is Kind.DEVICE for ours in machines)
+    machines = [ours for ours, _ in found if ours.kind is not ResultsKind.ANSWERS]
+    several = len(machines) > 1 or any(ours.kind is ResultsKind.DEVICE for ours in machines)
     return tuple(
         Pair(ours, theirs, ours.path.stem if several and ours in machines else "")
         for ours, theirs in found
     )
 
 
-def _belong(one: Source, other: Source) -> bool:
+def _belong(one: ResultsFile, other: ResultsFile) -> bool:
     if one.kind is not other.kind:
         return False
     mine, its = one.machine, other.machine
-    return mine is None or its is None or _hardware(mine) == _hardware(its)
+    return mine is None or its is None or _speed_key(mine) == _speed_key(its)
 
 
-def _hardware(machine: Machine) -> tuple[str, int, tuple[str, ...]]:
+def _speed_key(machine: Machine) -> tuple[str, int, tuple[str, ...]]:
     """What of a machine decides latencies; host names come and go with containers."""
     return machine.processor, machine.cores, machine.cpu_features
 
 
-def _host(source: Source) -> str:
+def _host(source: ResultsFile) -> str:
     return source.machine.host if source.machine else ""
 
 

@@ -4,7 +4,7 @@ from resnet_edge.ondevice.measurements import Throughput
 from resnet_edge.reporting.html import render_html
 from resnet_edge.reporting.markdown import render_markdown
 from resnet_edge.reporting.provenance import Fact
-from resnet_edge.reporting.reference import build_reference
+from resnet_edge.reporting.reference_section import build_reference
 
 HOSTILE = '"><script>alert(1)</script>'
 

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from resnet_edge.reporting.provenance import Fact, build_provenance
-from resnet_edge.reporting.quantization import (
+from resnet_edge.reporting.quantization_section import (
     LAYER_HEADINGS,
     TRIAL_HEADINGS,
     build_quantization,
@@ -34,9 +34,9 @@ def test_nothing_known_is_none(content):
     assert build_quantization(content) is None
 
 
-def test_the_guiltiest_come_first_and_keep_their_numbers(section):
+def test_the_noisiest_come_first_and_keep_their_numbers(section):
     built = section()
-    assert [(r.number, r.layer, r.share) for r in built.guiltiest] == [
+    assert [(r.number, r.layer, r.share) for r in built.noisiest] == [
         ("2", "conv2", "62.50 %"),
         ("1", "conv1", "25.00 %"),
         ("3", "head", "12.50 %"),
@@ -52,10 +52,10 @@ def test_the_guiltiest_come_first_and_keep_their_numbers(section):
 def test_fifteen_of_many_and_what_they_cause(section, layer):
     layers = tuple(layer(f"conv{i}", (i + 1) / 210) for i in range(20))  # 1 + … + 20 = 210
     built = section(layers=layers)
-    assert (len(built.guiltiest), len(built.layers)) == (15, 20)
-    assert built.guiltiest[0].layer == "conv19"
+    assert (len(built.noisiest), len(built.layers)) == (15, 20)
+    assert built.noisiest[0].layer == "conv19"
     # 6 + … + 20 = 195, and 195 / 210 = 92.86 %.
-    assert built.summary == "Of 20 layers, the 15 guiltiest cause 92.9 % of the noise."
+    assert built.summary == "Of 20 layers, the 15 noisiest cause 92.9 % of the noise."
 
 
 def test_what_is_not_finite_is_a_dash_or_exact(section, layer):
@@ -68,17 +68,17 @@ def test_what_is_not_finite_is_a_dash_or_exact(section, layer):
         agreement=math.nan,
     )
     built = section(layers=(broken, layer("conv", 0.0001)))
-    assert [r.layer for r in built.guiltiest] == ["conv", "pool"]
-    assert built.guiltiest[0].share == "0.01 %"
-    assert built.guiltiest[1].cells == ("pool", "CONV_2D", "1", "–", "–", "exact", "–", "–")
+    assert [r.layer for r in built.noisiest] == ["conv", "pool"]
+    assert built.noisiest[0].share == "0.01 %"
+    assert built.noisiest[1].cells == ("pool", "CONV_2D", "1", "–", "–", "exact", "–", "–")
 
 
 def test_no_layer_and_no_share(section, layer):
     assert section(layers=()).summary == "No layer was measured by itself."
     summary = section(layers=(layer("a", math.nan),)).summary
-    assert summary == "1 layer, of none of which the share of the noise is known."
+    assert summary == "1 layer; no share of the noise is known."
     summary = section(layers=(layer("a", 0.0), layer("b", 0.0))).summary
-    assert summary == "2 layers, none of which causes noise in the logits by itself."
+    assert summary == "2 layers; none causes noise in the logits by itself."
 
 
 def test_equal_shares_stay_in_graph_order(layer):

@@ -5,8 +5,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from resnet_edge.reporting import changed as changed_module
-from resnet_edge.reporting.changed import build_changed
+from resnet_edge.reporting import changed_answers as changed_module
+from resnet_edge.reporting.changed_answers import build_changed
 
 
 @pytest.fixture

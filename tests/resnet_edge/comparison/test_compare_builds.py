@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.comparison import Change, Comparison, Figure, Tolerance, compare_sides, read_side
-from resnet_edge.comparison.sources import Kind, Side, Source
+from resnet_edge.comparison.results_files import ResultsFile, ResultsKind, Side
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.measurements import Verdict
 
@@ -29,8 +29,8 @@ def side(answers_of, parity_of, latencies_of, bench_of, latency_of):
         parity = parity_of(name, frozenset(wrong), sqnr_db=sqnr_db, sha256=sha256)
         bench = bench_of(name, latency_of(ms), sha256=sha256, size=size)
         sources = (
-            Source(Path("parity.json"), Kind.ANSWERS, answers_of(parity, **changes)),
-            Source(Path("bench-desk.json"), Kind.LATENCY, bench=latencies_of(bench)),
+            ResultsFile(Path("parity.json"), ResultsKind.ANSWERS, answers_of(parity, **changes)),
+            ResultsFile(Path("bench-desk.json"), ResultsKind.LATENCY, bench=latencies_of(bench)),
         )
         return Side(Path("build"), sources, {name: size})
 
@@ -206,9 +206,9 @@ def test_two_files_named_by_hand_are_compared_whatever_the_machine(side):
     )
 
 
-def device(side: Side, *, emulated: bool = False, name: str = "device-pi.json") -> Source:
+def device(side: Side, *, emulated: bool = False, name: str = "device-pi.json") -> ResultsFile:
     answers, latencies = side.sources
-    return Source(Path(name), Kind.DEVICE, answers.parity, latencies.bench, emulated)
+    return ResultsFile(Path(name), ResultsKind.DEVICE, answers.parity, latencies.bench, emulated)
 
 
 def test_emulated_latencies_are_never_compared(side):

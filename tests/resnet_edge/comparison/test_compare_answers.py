@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.comparison.answers import compare_answers
+from resnet_edge.comparison.compare_answers import compare_answers
 from resnet_edge.comparison.differences import Change, Figure, Tolerance
 from resnet_edge.ondevice.parity.interval import accuracy_interval
 

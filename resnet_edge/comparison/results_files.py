@@ -22,7 +22,7 @@ from resnet_edge.ondevice.measurements import BenchResult, Machine, ParityResult
 EXPECTED = "expected a build folder, or its bench-HOST.json, parity.json or device-HOST.json"
 
 
-class Kind(enum.Enum):
+class ResultsKind(enum.Enum):
     """Which step a file of results is of; the value names it for a person."""
 
     ANSWERS = "answers"
@@ -31,11 +31,11 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Source:
+class ResultsFile:
     """One file of results."""
 
     path: Path
-    kind: Kind
+    kind: ResultsKind
     parity: ParityResult | None = None
     bench: BenchResult | None = None
     emulated: bool = False
@@ -64,7 +64,7 @@ class Side:
     """A or B."""
 
     path: Path
-    sources: tuple[Source, ...]
+    sources: tuple[ResultsFile, ...]
     sizes: dict[str, int]
     """Bytes by artifact."""
     is_file: bool = False
@@ -100,7 +100,7 @@ def read_side(path: Path) -> Side:
         raise UsageError(f"{path}: no such file or folder; {EXPECTED}")
     if path.is_file():
         _check_json(path)
-        source = _read_source(path)
+        source = _read_results_file(path)
         return Side(path, (source,), _sizes((source,), {}), is_file=True)
     layout = Layout(path)
     folder = layout.results if layout.results.is_dir() else path
@@ -117,7 +117,7 @@ def read_side(path: Path) -> Side:
     sidecars = _read_sidecars(layout.artifacts)
     sources, notes = [], []
     for file in found:
-        source, stale = _of_these_files(_read_source(file), sidecars)
+        source, stale = _of_these_files(_read_results_file(file), sidecars)
         sources.append(source)
         if stale:
             notes.append(
@@ -136,20 +136,22 @@ def _check_json(path: Path) -> None:
         raise UsageError(f"{path}: not JSON, so not a file of results; {EXPECTED}") from problem
 
 
-def _read_source(path: Path) -> Source:
+def _read_results_file(path: Path) -> ResultsFile:
     """Read a file of results; what it is of is told by its keys, not by its name."""
     data = read_json(path, InferenceError)
     keys: set[str] = set(data) if isinstance(data, dict) else set()
     where = str(path)
     if "reference_top1" in keys:
         answers = from_json(ParityResult, data, where, InferenceError)
-        return Source(path, Kind.ANSWERS, parity=answers)
+        return ResultsFile(path, ResultsKind.ANSWERS, parity=answers)
     if "reference_p50_s" in keys:
         bench = from_json(BenchResult, data, where, InferenceError)
-        return Source(path, Kind.LATENCY, bench=bench)
+        return ResultsFile(path, ResultsKind.LATENCY, bench=bench)
     if "bundle_sha256" in keys:
         result = read_device_result(path)
-        return Source(path, Kind.DEVICE, result.parity, result.bench, emulated=result.emulated)
+        return ResultsFile(
+            path, ResultsKind.DEVICE, result.parity, result.bench, emulated=result.emulated
+        )
     if {"made_by", "verdict"} <= keys:
         raise UsageError(
             f"{path}: a report, without the samples that intervals come from; {EXPECTED}"
@@ -166,7 +168,9 @@ def _read_sidecars(artifacts: Path) -> dict[str, Sidecar]:
     }
 
 
-def _of_these_files(source: Source, sidecars: dict[str, Sidecar]) -> tuple[Source, tuple[str, ...]]:
+def _of_these_files(
+    source: ResultsFile, sidecars: dict[str, Sidecar]
+) -> tuple[ResultsFile, tuple[str, ...]]:
     """Leave out what was measured of files that have been exported again since."""
     stale: set[str] = set()
 
@@ -187,7 +191,7 @@ def _of_these_files(source: Source, sidecars: dict[str, Sidecar]) -> tuple[Sourc
     return replace(source, parity=parity, bench=bench), names
 
 
-def _sizes(sources: Iterable[Source], known: dict[str, int]) -> dict[str, int]:
+def _sizes(sources: Iterable[ResultsFile], known: dict[str, int]) -> dict[str, int]:
     """Bytes by artifact, from the sidecars, else from what was measured."""
     benches = (source.bench.artifacts for source in sources if source.bench is not None)
     measured = {each.name: each.bytes for bench in benches for each in bench}

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from resnet_edge import units
 from resnet_edge.ondevice.formats.kinds import Format, Precision
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
-from resnet_edge.reporting.labels import Box, place_labels
+from resnet_edge.reporting.label_placement import Box, place_labels
 from resnet_edge.reporting.svg import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, render, tick_percent
 
 _COLOURS = {

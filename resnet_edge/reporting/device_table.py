@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from resnet_edge import units
 from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import ArtifactParity, GateResult, Latency, Verdict
-from resnet_edge.reporting.agreement import agreement_with
 from resnet_edge.reporting.content import ArtifactRow, DeviceSection, ReportContent
+from resnet_edge.reporting.device_agreement import agreement_with
 
 LEAD = (
-    "The same files on each device, against the same reference, on a sample of the test split: "
-    "verdict, agreement with the reference and SQNR, the share answered as here (by the same file "
-    "on this machine), then p50 / p90 in milliseconds (threads)."
+    "The same files on each device, compared with the same reference on a sample of the test "
+    "pictures. Each cell has the verdict, the agreement with the reference, the SQNR, the share of "
+    "the pictures that get the same answer as here (from the same file on this machine), then p50 "
+    "/ p90 in milliseconds (threads)."
 )
-"""What the cells hold."""
+"""Explains the cells."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,14 @@ def _lines(
     """An artifact in each device's preferred runtime, then in every further one."""
     yield here.name, tuple(_cell(device, here) for device in devices)
     there = [next((r for r in device.artifacts if r.name == here.name), None) for device in devices]
-    further = (other.runtime_name for row in there if row for other in row.elsewhere)
+    further = (other.runtime_name for row in there if row for other in row.in_further_runtimes)
     for runtime in dict.fromkeys(further):
         title = f"{here.name} in {runtime}"
-        yield title, tuple(_cell_elsewhere(row, runtime) for row in there)
+        yield title, tuple(_cell_in_runtime(row, runtime) for row in there)
 
 
-def _cell_elsewhere(row: ArtifactRow | None, runtime: str) -> DeviceCell:
-    others = row.elsewhere if row is not None else ()
+def _cell_in_runtime(row: ArtifactRow | None, runtime: str) -> DeviceCell:
+    others = row.in_further_runtimes if row is not None else ()
     parity = next((other for other in others if other.runtime_name == runtime), None)
     if row is None or parity is None:
         return DeviceCell("", "", "")

@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from resnet_edge.reporting.artifact_plots import plot_accuracy_latency, plot_differences
 from resnet_edge.reporting.content import EpochPoint
-from resnet_edge.reporting.curves import plot_training
-from resnet_edge.reporting.plots import plot_accuracy_latency, plot_differences
+from resnet_edge.reporting.training_plot import plot_training
 
 
 def texts(svg):

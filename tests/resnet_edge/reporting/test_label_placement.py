@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.reporting.labels import Box, place_labels
+from resnet_edge.reporting.label_placement import Box, place_labels
 
 FRAME = Box(0, 0, 360, 200)
 POINTS = st.lists(st.tuples(st.floats(20, 340), st.floats(20, 180)), min_size=1, max_size=10)

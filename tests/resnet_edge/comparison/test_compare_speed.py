@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resnet_edge.comparison.compare_speed import compare_size, compare_speed, noise_floors
 from resnet_edge.comparison.differences import Change, Figure, Tolerance
-from resnet_edge.comparison.speed import compare_size, compare_speed, noise_floors
 
 TOLERANCE = Tolerance()
 OPPOSITE = {
