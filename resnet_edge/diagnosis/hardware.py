@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_edge.diagnosis.sources import Sources
+from resnet_edge.diagnosis.sources import MachineSources
 from resnet_edge.ondevice.cpu_features import dot_products
 
 
@@ -64,7 +64,7 @@ def _explain_arm(features: frozenset[str]) -> Iterator[str]:
         yield "no float16 arithmetic: float16 files are half the size of float32, and not faster"
 
 
-def usable_memory(sources: Sources) -> int | None:
+def usable_memory(sources: MachineSources) -> int | None:
     """Bytes of memory: the machine's, or less where a container is held to less."""
     text = _read(sources.meminfo)
     found = re.search(r"^MemTotal:\s*(\d+) kB", text, re.MULTILINE)

@@ -24,7 +24,8 @@ from resnet_edge.ondevice.latency.cpu_state import conditions_between, take_snap
 from resnet_edge.ondevice.latency.measure import LatencySpec, measure
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
-from resnet_edge.ondevice.runtimes import Runtime, open_runtime
+from resnet_edge.ondevice.runtimes.base import Runtime
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers import leave_with_parent
 
 PICTURE_SEED = 0

@@ -16,7 +16,7 @@ import numpy as np
 from resnet_edge.errors import InferenceError, ResnetEdgeError, translate
 from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.json_records import from_json
-from resnet_edge.ondevice.runtimes import open_runtime
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers import leave_with_parent
 
 REPORT_EVERY = 16
