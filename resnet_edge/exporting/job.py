@@ -62,8 +62,15 @@ class ExportPlan:
 
 
 @dataclass(frozen=True)
+class ExportResult:
+    """The artifacts that one worker process wrote."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ExportEvent:
-    """One line of a worker's standard output."""
+    """How far a conversion is."""
 
     artifact: str
     stage: str
@@ -71,7 +78,6 @@ class ExportEvent:
     total: int
     words: str = ""
     """The figures so far."""
-    error: str | None = None
 
 
 Report = Callable[[ExportEvent], None]
