@@ -11,8 +11,8 @@ from resnet_edge.errors import PictureError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.command.bundle_file import Bundle
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.machine import available_cores
-from resnet_edge.ondevice.runtimes import open_runtime
 from resnet_edge.ondevice.runtimes.installed import installed_runtime, missing_runtime
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.versions import installed_version, release
 
 OLDEST_PILLOW = (10, 1)
