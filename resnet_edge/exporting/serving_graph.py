@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import keras
 
 from converters.preprocessing import PREPROCESSINGS
-from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, fold_into, optimize
+from converters.rewrites.all_rewrites import NECESSARY, REWRITES, Optimized, fold_into, optimize
 from converters.serving import serving_model
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.model.classifiers import load_classifier

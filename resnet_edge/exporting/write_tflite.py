@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from converters import tflite, tflite_file
 from converters.quantization import tflite as quantize
-from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+from converters.tflite import conversion, flatbuffer
+from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 from resnet_edge.exporting import quantizing
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
 from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
@@ -18,7 +18,7 @@ from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
 def write_tflite(job: ExportJob, graph: ServingGraph, report: Report) -> None:
     """Write the TFLite files of ``job``; without any, only the quantization that others need."""
     report(ExportEvent("fp32.tflite", "converting", 0, 0))
-    float32 = tflite.convert_float32(graph.serving)
+    float32 = conversion.convert_float32(graph.serving)
     return_freed_memory()
     quantized = None
     if not job.names or any(artifact_kind(name).calibrated for name in job.names):
@@ -53,13 +53,13 @@ def _quantized(
 def _complete_tflite(job: ExportJob, graph: ServingGraph, name: str, data: bytes) -> bytes:
     """Give a TFLite file its names, its integer input and output, and its metadata."""
     kind = artifact_kind(name)
-    model = tflite_file.read_flatbuffer(data)
+    model = flatbuffer.read_flatbuffer(data)
     if kind.input_dtype == "uint8":
-        tflite_file.use_uint8_input(model)
+        flatbuffer.use_uint8_input(model)
     if kind.output_dtype == "uint8":
-        tflite_file.use_uint8_output(model)
-    tflite_file.name_endpoints(model)
+        flatbuffer.use_uint8_output(model)
+    flatbuffer.name_endpoints(model)
     size = graph.serving.input_shape[1:3]
     about = f"{DESCRIPTION} Quantization: {kind.quantization.value}."
     add_metadata_buffer(model, ClassifierMetadata(job.model_name, about, job.labels, size))
-    return append_labels(tflite_file.write_flatbuffer(model), job.labels)
+    return append_labels(flatbuffer.write_flatbuffer(model), job.labels)
