@@ -1,7 +1,4 @@
-"""One artifact's answers against the reference's on the whole test evaluation.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""One artifact's answers compared with the reference's, over the whole test split."""
 
 from __future__ import annotations
 
@@ -70,7 +67,7 @@ class EvaluationSet:
 
 
 def probability_floor(kind: ArtifactKind) -> float:
-    """Smallest probability that is told from 0 when comparing an artifact with the reference.
+    """Return the smallest probability that counts as more than 0 in a comparison.
 
     Half the smallest step of the artifact's own output, so that a rounded-down 0 is off by half a
     step rather than by 60 nats.
@@ -91,12 +88,12 @@ def compare_artifact(
     """Compare an artifact with the reference and judge it.
 
     Args:
-        kind: Which artifact.
-        sha256: Of the file.
-        runtime: Name and version of what ran it.
+        kind: The artifact.
+        sha256: The file's hash.
+        runtime: Name and version of the runtime that ran it.
         evaluation: Pictures, labels and the reference's answers.
         probabilities: The artifact's answers, shape (n, classes), in the pictures' order.
-        gates: What is asked.
+        gates: The limits.
 
     Returns:
         Every figure; NaN where there is none. Missing answers, NaN, collapse and no pictures at all
@@ -120,13 +117,13 @@ def compare_artifact(
 
 
 def unchecked_artifact(kind: ArtifactKind, sha256: str, runtime: str, why: str) -> ArtifactParity:
-    """The record of an artifact for which there is no test split to check it with.
+    """Return the record of an artifact for which there is no test split to check it with.
 
     Args:
-        kind: Which artifact.
-        sha256: Of the file.
-        runtime: What would have run it.
-        why: What is missing, for a person.
+        kind: The artifact.
+        sha256: The file's hash.
+        runtime: The runtime that would have run it.
+        why: What is missing, in words.
     """
     return _without_figures(kind, sha256, runtime, 0, None, not_checked(why))
 
