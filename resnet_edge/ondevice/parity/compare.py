@@ -21,9 +21,6 @@ from resnet_edge.ondevice.parity.answers import record_answers
 from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, not_checked
 from resnet_edge.ondevice.parity.judging import weigh
 
-CONFUSION_CLASSES = 100
-"""With more classes the confusion matrix is left out: nobody reads a million numbers."""
-
 
 @dataclass(frozen=True)
 class EvaluationSet:
@@ -200,7 +197,9 @@ def _compare(
         sqnr_db=logits.sqnr_db,
         kl=logits.kl,
         classes=_class_results(evaluation, hits, reference_hits, agree),
-        confusion=_confusion(evaluation, probabilities),
+        confusion=metrics.confusion_rows(
+            probabilities, evaluation.labels, len(evaluation.label_names)
+        ),
         changed=_changed_pictures(evaluation, probabilities, agree),
         collapse=collapse,
         gate=judge_accuracy(kind.precision, evidence, gates),
@@ -223,17 +222,6 @@ def _class_results(
         )
         results.append(ClassResult(name, count, *shares))
     return tuple(results)
-
-
-def _confusion(
-    evaluation: EvaluationSet, probabilities: npt.NDArray[np.floating]
-) -> tuple[tuple[int, ...], ...]:
-    classes = len(evaluation.label_names)
-    if classes > CONFUSION_CLASSES:
-        return ()
-    answers = metrics.top_answers(probabilities, evaluation.labels)
-    matrix = metrics.confusion_matrix(answers, evaluation.labels, classes)
-    return tuple(tuple(row) for row in matrix.tolist())
 
 
 def _changed_pictures(

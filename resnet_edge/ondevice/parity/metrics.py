@@ -32,6 +32,9 @@ NO_ANSWER = -1
 CHANCE_LEVEL = 0.05
 """One-sided error of the two binomial tests in ``find_collapse``."""
 
+CONFUSION_CLASSES = 100
+"""With more classes the confusion matrix is left out: nobody reads a million numbers."""
+
 _ROWS = 4096  # bounds memory: 1000 classes in float64 are 33 MB
 
 
@@ -197,6 +200,20 @@ def confusion_matrix(answers: Integers, labels: Integers, classes: int) -> Integ
     given = answers != NO_ANSWER
     np.add.at(matrix, (labels[given], answers[given]), 1)
     return matrix
+
+
+def confusion_rows(
+    probabilities: Floats, labels: Integers, classes: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return the confusion matrix as a record keeps it.
+
+    Returns:
+        A row per true class; nothing where there are more than ``CONFUSION_CLASSES``.
+    """
+    if classes > CONFUSION_CLASSES:
+        return ()
+    matrix = confusion_matrix(top_answers(probabilities, labels), labels, classes)
+    return tuple(tuple(row) for row in matrix.tolist())
 
 
 def find_collapse(
