@@ -34,9 +34,10 @@ def main() -> None:
 
 def make_floats(folder: Path, size: int) -> None:
     """The network as Keras has it, and pictures."""
-    from converters import onnx, tflite
+    from converters.onnx import conversion as to_onnx
     from converters.preprocessing import PREPROCESSINGS
     from converters.serving import serving_model
+    from converters.tflite import conversion as to_tflite
 
     model = random_resnet50(size)
     model.save(folder / "model.keras")
@@ -44,8 +45,8 @@ def make_floats(folder: Path, size: int) -> None:
     save_pictures(folder / "pictures", blobs(PICTURES, size))
     serving = serving_model(model, PREPROCESSINGS["caffe"])  # nothing rewritten
     serving.save(folder / "serving.keras")
-    (folder / "fp32.tflite").write_bytes(tflite.convert_float32(serving))
-    (folder / "fp32.onnx").write_bytes(onnx.serialize(onnx.convert_float32(serving)))
+    (folder / "fp32.tflite").write_bytes(to_tflite.convert_float32(serving))
+    (folder / "fp32.onnx").write_bytes(to_onnx.serialize(to_onnx.convert_float32(serving)))
 
 
 def make_ours(folder: Path) -> None:

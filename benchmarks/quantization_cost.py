@@ -76,13 +76,15 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
     if level == "inputs":
         make_inputs(folder, count)
         return {}
-    from converters.quantization.choices import Level, RangeMethod, Target
-    from converters.quantization.engine import Method, calibrate
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
     from converters.quantization.tflite import quantize_static
     from resnet_edge.ondevice.machine import available_cores
 
     name, _, ranges = level.partition("-")
-    method = Method(Level(name), RangeMethod(ranges or "min-max"), grid=Target.AUTO.grid)
+    method = QuantizationSettings(
+        Level(name), RangeMethod(ranges or "min-max"), grid=Target.AUTO.grid
+    )
     float32 = (folder / "fp32.tflite").read_bytes()
     pictures = np.load(folder / "pictures.npy", mmap_mode="r")[:count]
     begun_bytes, begun = memory_bytes("VmRSS"), time.perf_counter()
@@ -98,15 +100,15 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
 
 def make_inputs(folder: Path, count: int) -> None:
     """Write a float file and pictures."""
-    from converters import tflite
     from converters.preprocessing import PREPROCESSINGS
     from converters.rewrites.fold_batch_norm import fold_batch_norm
     from converters.serving import serving_model
+    from converters.tflite import conversion as to_tflite
 
     size = int(sys.argv[sys.argv.index("--sizes") + 1])
     model = fold_batch_norm(random_resnet50(size)).model
     serving = serving_model(model, PREPROCESSINGS["caffe"])
-    (folder / "fp32.tflite").write_bytes(tflite.convert_float32(serving))
+    (folder / "fp32.tflite").write_bytes(to_tflite.convert_float32(serving))
     shape = (count, size, size, 3)
     pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, shape)
     for number, picture in enumerate(blobs(count, size)):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from converters.onnx import serialize
-from converters.quantization.choices import Level, Target
-from converters.quantization.engine import Method, calibrate
-from converters.quantization.network import write_parameters
+from converters.onnx.conversion import serialize
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
+from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
+from converters.quantization.tflite_network import write_parameters
 from resnet_edge.ondevice.machine import available_cores
 
 
@@ -36,8 +36,8 @@ def quantize_ours(
 
     Args:
         level: ``fast``, ``equalized`` or ``distilled``.
-        float32_tflite: What ``converters.tflite.convert_float32`` made.
-        float32_onnx: What ``converters.onnx.convert_float32`` made.
+        float32_tflite: What ``converters.tflite.conversion.convert_float32`` made.
+        float32_onnx: What ``converters.onnx.conversion.convert_float32`` made.
         pictures: Calibration pictures, raw RGB, uint8 ``(count, height, width, 3)``.
 
     Returns:
@@ -45,7 +45,7 @@ def quantize_ours(
         same answers, where the level has one.
     """
     float32 = onnx.ModelProto.FromString(float32_onnx)
-    method = Method(Level(level), grid=Target.AUTO.grid)
+    method = QuantizationSettings(Level(level), grid=Target.AUTO.grid)
     started = time.perf_counter()
     calibrated = calibrate(float32_tflite, pictures, method, threads=available_cores())
     shared = time.perf_counter() - started
@@ -57,6 +57,6 @@ def quantize_ours(
     model = quantize_int8(float32, calibrated, pictures, Target.AUTO)
     made["int8.onnx"] = Made(serialize(model), shared + time.perf_counter() - started)
     if method.level is Level.EQUALIZED:
-        equalised = write_parameters(float32_tflite, calibrated.reference)
+        equalised = write_parameters(float32_tflite, calibrated.float_parameters)
         made["fp32.tflite, equalised"] = Made(equalised.data, shared)
     return made

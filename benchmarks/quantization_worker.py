@@ -44,10 +44,11 @@ def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
     """Make what all tools share: float files, pictures, and the float model's answers."""
     import keras
 
-    from converters import onnx, tflite
+    from converters.onnx import conversion as to_onnx
     from converters.preprocessing import PREPROCESSINGS
     from converters.rewrites.fold_batch_norm import fold_batch_norm
     from converters.serving import serving_model
+    from converters.tflite import conversion as to_tflite
 
     out = Path(job["out"])
     model = keras.models.load_model(job["model"], compile=False)
@@ -62,8 +63,8 @@ def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
     answers = model.predict(preprocessing.apply(pixels.astype(np.float32)), verbose=0)
     np.save(out / "reference.npy", np.asarray(answers, np.float32))
     serving.save(out / "serving.keras")
-    (out / "fp32.tflite").write_bytes(tflite.convert_float32(serving))
-    (out / "fp32.onnx").write_bytes(onnx.serialize(onnx.convert_float32(serving)))
+    (out / "fp32.tflite").write_bytes(to_tflite.convert_float32(serving))
+    (out / "fp32.onnx").write_bytes(to_onnx.serialize(to_onnx.convert_float32(serving)))
     return {}
 
 

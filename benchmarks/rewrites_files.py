@@ -18,19 +18,20 @@ import tensorflow as tf
 from keras import layers
 from random_inputs import blobs, random_resnet50
 
-from converters import onnx, tflite
 from converters.errors import ConversionError
-from converters.onnx_pooling import NAME as MERGE_POOL_PADDING
-from converters.onnx_pooling import merge_pool_padding
+from converters.onnx import conversion as to_onnx
+from converters.onnx.pool_padding import NAME as MERGE_POOL_PADDING
+from converters.onnx.pool_padding import merge_pool_padding
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.choices import Level, Target
-from converters.quantization.engine import Method, calibrate
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
+from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
-from converters.rewrites.apply import REWRITES, fold_into, optimize
+from converters.rewrites.all_rewrites import REWRITES, fold_into, optimize
 from converters.rewrites.fold_preprocessing import NAME as FOLD_PREPROCESSING
-from converters.rewrites.graph import Change, Graph, rewrite_graphs
+from converters.rewrites.keras_graph import Change, KerasGraph, rewrite_graphs
 from converters.serving import serving_model
+from converters.tflite import conversion as to_tflite
 from resnet_edge.ondevice.machine import available_cores
 
 Shape = tuple[int, int, int, int]
@@ -77,12 +78,12 @@ def _write(
     folder: Path, serving: keras.Model, pictures: np.ndarray, *, merge_pools: bool = True
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    lite, graph = tflite.convert_float32(serving), onnx.convert_float32(serving)
+    lite, graph = to_tflite.convert_float32(serving), to_onnx.convert_float32(serving)
     if merge_pools:
         merge_pool_padding(graph)
     (folder / "fp32.tflite").write_bytes(lite)
-    (folder / "fp32.onnx").write_bytes(onnx.serialize(graph))
-    method = Method(Level.FAST, grid=Target.AUTO.grid)
+    (folder / "fp32.onnx").write_bytes(to_onnx.serialize(graph))
+    method = QuantizationSettings(Level.FAST, grid=Target.AUTO.grid)
     calibrated = calibrate(lite, pictures, method, threads=available_cores())
     data = quantize_static(lite, calibrated.network, calibrated.scheme, integer_only=False)
     (folder / "int8.tflite").write_bytes(data)
@@ -91,7 +92,7 @@ def _write(
     except ConversionError as problem:
         print(f"{folder.name}: {problem}", file=sys.stderr)
     else:
-        (folder / "int8.onnx").write_bytes(onnx.serialize(quantized))
+        (folder / "int8.onnx").write_bytes(to_onnx.serialize(quantized))
 
 
 class SpaceToDepth(layers.Layer):
@@ -115,7 +116,7 @@ class Every(layers.Layer):
 def _replaced(
     model: keras.Model, stand_in: Callable[[layers.Layer], layers.Layer | None]
 ) -> keras.Model:
-    def find(graph: Graph) -> Change:
+    def find(graph: KerasGraph) -> Change:
         found = {call.name: stand_in(call.layer) for call in graph.calls}
         replaced = {name: layer for name, layer in found.items() if layer is not None}
         return Change(len(replaced), replaced)

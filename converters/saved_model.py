@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
-from converters.tflite_metadata import label_lines
+from converters.tflite.metadata import label_lines
 
 
 def export_saved_model(serving: keras.Model, folder: Path, labels: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.choices import Level, RangeMethod, Target
+from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.data.split import SplitShares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout

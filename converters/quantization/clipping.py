@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from converters.quantization.choices import RangeMethod
 from converters.quantization.histogram import Grid, Histogram
-from converters.quantization.ranges import Range
+from converters.quantization.settings import RangeMethod
+from converters.quantization.tensor_range import Range
 
 LEVELS = 256  # of 8 bits
 SMALLEST_SPAN = 1e-9  # litert-quantizer widens whatever is narrower

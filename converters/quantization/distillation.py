@@ -17,8 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import ModelConversionError
-from converters.quantization.calibrated import Calibrated, Progress, mean_sqnr_db
-from converters.quantization.forward import (
+from converters.quantization.answer_metrics import mean_sqnr_db
+from converters.quantization.calibrated_network import CalibratedNetwork, Progress
+from converters.quantization.integer_simulation import simulate, with_rounded_constants
+from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
+from converters.quantization.scheme import Scheme, rounded_tensors
+from converters.quantization.tensor_range import Range
+from converters.quantization.tensorflow_execution import (
     Observe,
     Tensor,
     Weights,
@@ -28,15 +33,7 @@ from converters.quantization.forward import (
     forget_pages,
     run,
 )
-from converters.quantization.network import SAME_VALUES, Network, Operation, Parameters
-from converters.quantization.ranges import Range
-from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
-from converters.quantization.simulation import (
-    Scheme,
-    rounded_tensors,
-    simulate,
-    with_rounded_constants,
-)
+from converters.quantization.tflite_network import SAME_VALUES, Operation, Parameters, TfliteNetwork
 
 STEPS = 200
 BATCH = 32
@@ -64,7 +61,9 @@ VIEWS = 6
 """Views of every picture: itself, mirrored, and shifted by up to a tenth."""
 
 
-def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) -> Calibrated:
+def distill(
+    calibrated: CalibratedNetwork, pictures: np.ndarray, progress: Progress
+) -> CalibratedNetwork:
     """Train a quantization further.
 
     Some pictures are held out; the student that answers those best is kept, the one it
@@ -114,7 +113,7 @@ def distill(calibrated: Calibrated, pictures: np.ndarray, progress: Progress) ->
 class _Teacher:
     """The float network."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: TfliteNetwork) -> None:
         self.network = network
         weights = constant_weights(network)
         self._answer = tf.function(
@@ -143,7 +142,7 @@ class _Exam:
         answers = [teacher.answer(batch) for batch in batches(teacher.network, held)]
         return cls(held, np.concatenate(answers))
 
-    def examine(self, network: Network, scheme: Scheme) -> float:
+    def examine(self, network: TfliteNetwork, scheme: Scheme) -> float:
         """Mean decibels of the network exactly as it would be written."""
         logits = simulate(network, scheme, self.pictures)
         return mean_sqnr_db(self.logits, centred_logits(network, logits).numpy())
@@ -190,7 +189,7 @@ def _batches(count: int, size: int) -> Iterator[np.ndarray]:
         yield chosen
 
 
-def _batch_size(network: Network) -> int:
+def _batch_size(network: TfliteNetwork) -> int:
     height, width = network.shapes[network.image][1:3]
     return max(4, min(BATCH, BATCH * 64 * 64 // (height * width)))
 
@@ -202,7 +201,7 @@ def _cosine(step: int) -> float:
 class _Student:
     """The rounded network with everything that is learned as variables."""
 
-    def __init__(self, network: Network, scheme: Scheme) -> None:
+    def __init__(self, network: TfliteNetwork, scheme: Scheme) -> None:
         self._network = with_rounded_constants(network, scheme.float_operations)
         self._start = scheme
         self._steps: dict[int, Tensor] = {}
@@ -313,7 +312,7 @@ class _Student:
         return observe
 
 
-def _behind_first_kernel(network: Network) -> frozenset[int]:
+def _behind_first_kernel(network: TfliteNetwork) -> frozenset[int]:
     """Tensors computed with weights; those before are the pixels themselves."""
     kernels = {operation.index for operation in network.weighted}
     found: set[int] = set()

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.quantization.activations import Extremes, Statistics
-from converters.quantization.network import (
+from converters.quantization.activation_extremes import Extremes, Statistics
+from converters.quantization.tflite_network import (
     CONVOLUTION,
     DENSE,
     DEPTHWISE,
-    Network,
     Operation,
     Parameters,
+    TfliteNetwork,
 )
 
 _COMMUTING_ACTIVATIONS = ("NONE", "RELU")
@@ -54,7 +54,7 @@ class Equalized:
     of operators outside all groups are missing."""
 
 
-def find_groups(network: Network) -> tuple[Group, ...]:
+def find_groups(network: TfliteNetwork) -> tuple[Group, ...]:
     """Find the groups of tensors that can be scaled, from the graph alone.
 
     A group ends at a kernel, which takes the scale up. Where a tensor meets an operator that does
@@ -93,7 +93,7 @@ def find_groups(network: Network) -> tuple[Group, ...]:
 
 
 def equalize(
-    network: Network,
+    network: TfliteNetwork,
     statistics: Statistics,
     strength: float,
     groups: tuple[Group, ...] | None = None,
@@ -141,7 +141,7 @@ def _divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     return quotient
 
 
-def _binding(network: Network, operation: Operation, weighted: set[int]) -> str:
+def _binding(network: TfliteNetwork, operation: Operation, weighted: set[int]) -> str:
     """How an operator binds the scales of its tensors: border, same or none."""
     if operation.index in weighted:
         shape = network.shapes[operation.inputs[0]]
@@ -175,11 +175,11 @@ def _commutes(operation: Operation) -> bool:
     return operation.activation in _COMMUTING_ACTIVATIONS
 
 
-def _keeps_channels(network: Network, operation: Operation) -> bool:
+def _keeps_channels(network: TfliteNetwork, operation: Operation) -> bool:
     return network.shapes[operation.inputs[0]][-1] == network.shapes[operation.output][-1]
 
 
-def _group(network: Network, tensors: tuple[int, ...], weighted: set[int]) -> Group:
+def _group(network: TfliteNetwork, tensors: tuple[int, ...], weighted: set[int]) -> Group:
     writers = tuple(
         network.writers[t].index for t in tensors if network.writers[t].index in weighted
     )

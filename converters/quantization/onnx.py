@@ -19,26 +19,26 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
 from converters.errors import RequestError
-from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Target, WeightGrid
-from converters.quantization.network import SAME_VALUES, WITH_KERNEL, Network
-from converters.quantization.onnx_graph import (
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.onnx_integer_head import multiply_in_integers
+from converters.quantization.onnx_matching import (
     Kernel,
     find_kernel,
     match_tensors,
     replace_parameters,
     store_in_8_bits,
 )
-from converters.quantization.onnx_head import multiply_in_integers
-from converters.quantization.ranges import Range
 from converters.quantization.rounding import LEVELS, weight_scales
-from converters.quantization.simulation import Scheme
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import Target, WeightGrid
+from converters.quantization.tensor_range import Range
+from converters.quantization.tflite_network import SAME_VALUES, WITH_KERNEL, TfliteNetwork
 
 _FLOAT_OPERATORS = frozenset({"Cast", "Mul", "Pad", "Slice", "Softmax", "Sub", "Transpose"})
 
 
 def quantize_int8(
-    float32: onnx.ModelProto, calibrated: Calibrated, pictures: np.ndarray, target: Target
+    float32: onnx.ModelProto, calibrated: CalibratedNetwork, pictures: np.ndarray, target: Target
 ) -> onnx.ModelProto:
     """Quantize with the ranges and weights that the TFLite files have.
 
@@ -46,7 +46,7 @@ def quantize_int8(
     are corrected anew for what this file rounds.
 
     Args:
-        float32: What ``converters.onnx.convert_float32`` returned.
+        float32: What ``converters.onnx.conversion.convert_float32`` returned.
         calibrated: The quantization of the same model.
         pictures: Calibration pictures, uint8 ``(count, height, width, 3)``.
         target: The processor it is for; the quantization has its weight grid.
@@ -77,14 +77,14 @@ def quantize_int8(
     return quantized
 
 
-def _with_float_preprocessing(calibrated: Calibrated, pictures: np.ndarray) -> Scheme:
+def _with_float_preprocessing(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
     """The scheme with biases for what this file rounds: the preprocessing it does not."""
     scheme = calibrated.scheme
     kept = scheme.float_operations | _preprocessing(calibrated.network)
     return calibrated.corrected(pictures, replace(scheme, float_operations=kept))
 
 
-def _preprocessing(network: Network) -> frozenset[int]:
+def _preprocessing(network: TfliteNetwork) -> frozenset[int]:
     """Operators before the first kernel."""
     found = []
     for operation in network.operations:
@@ -99,7 +99,7 @@ def _preprocessing(network: Network) -> frozenset[int]:
 class _Plan:
     """How the scheme applies to one ONNX graph."""
 
-    network: Network
+    network: TfliteNetwork
     scheme: Scheme
     names: Mapping[int, tuple[str, ...]]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from converters.quantization.choices import WeightGrid
-from converters.quantization.forward import Tensor
-from converters.quantization.network import DEPTHWISE
-from converters.quantization.ranges import Range
+from converters.quantization.settings import WeightGrid
+from converters.quantization.tensor_range import Range
+from converters.quantization.tensorflow_execution import Tensor
+from converters.quantization.tflite_network import DEPTHWISE
 
 LEVELS = 127
 """Largest magnitude of a weight: symmetric, so that the zero point is 0 (LiteRT 8-bit spec)."""
@@ -25,7 +25,7 @@ def weight_scales(kernel: Tensor, kind: str, grid: WeightGrid = WeightGrid.FULL)
     """Step of every output channel's weights: the smallest with which none is clipped.
 
     Args:
-        kernel: Float32, in the layout of ``converters.quantization.network.Parameters``.
+        kernel: Float32, in the layout of ``converters.quantization.tflite_network.Parameters``.
         kind: The operator's kind.
         grid: The integers to round to.
 

@@ -18,10 +18,10 @@ from litert_quantizer.algorithm_manager import AlgorithmName
 from litert_quantizer.quantizer import Quantizer
 
 from converters.errors import ModelConversionError
-from converters.quantization.network import DENSE, Network, Operation, write_parameters
 from converters.quantization.rounding import LEVELS, weight_scales
-from converters.quantization.simulation import Scheme
-from converters.tflite_file import read_flatbuffer
+from converters.quantization.scheme import Scheme
+from converters.quantization.tflite_network import DENSE, Operation, TfliteNetwork, write_parameters
+from converters.tflite.flatbuffer import read_flatbuffer
 
 _Operator = qtyping.TFLOperationName
 _FLOAT_TYPES = (
@@ -73,7 +73,7 @@ def quantize_dynamic(float32: bytes) -> bytes:
 
 def quantize_static(
     float32: bytes,
-    network: Network,
+    network: TfliteNetwork,
     scheme: Scheme,
     *,
     integer_only: bool,
@@ -147,7 +147,7 @@ def _weight_range(operation: Operation, scheme: Scheme) -> _Range:
 
 
 def _keep_float(
-    recipe: recipe_manager.RecipeManager, network: Network, operation: Operation
+    recipe: recipe_manager.RecipeManager, network: TfliteNetwork, operation: Operation
 ) -> None:
     """Let one operator compute in float; a dense layer of the head stores 8-bit weights."""
     own_name = f"^{re.escape(network.names[operation.output])};?$"

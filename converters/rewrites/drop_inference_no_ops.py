@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from converters.rewrites.graph import Call, Change, Graph, Rewritten, rewrite_graphs
+from converters.rewrites.keras_graph import Call, Change, KerasGraph, Rewritten, rewrite_graphs
 
 NAME = "drop_inference_no_ops"
 
@@ -38,7 +38,7 @@ def drop_inference_no_ops(model: keras.Model) -> Rewritten:
     return rewrite_graphs(model, _find_change)
 
 
-def _find_change(graph: Graph) -> Change:
+def _find_change(graph: KerasGraph) -> Change:
     dropped = frozenset(
         call
         for call in graph.calls

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from converters.rewrites.graph import (
+from converters.rewrites.keras_graph import (
     Call,
     Change,
-    Graph,
+    KerasGraph,
     Rewritten,
     reconfigured,
     rewrite_graphs,
@@ -36,7 +36,7 @@ def fold_batch_norm(model: keras.Model) -> Rewritten:
     return rewrite_graphs(model, _find_change)
 
 
-def _find_change(graph: Graph) -> Change:
+def _find_change(graph: KerasGraph) -> Change:
     pairs = {norm: conv for norm in graph.calls if (conv := _convolution_before(graph, norm))}
     return Change(
         count=len(pairs),
@@ -46,7 +46,7 @@ def _find_change(graph: Graph) -> Change:
     )
 
 
-def _convolution_before(graph: Graph, norm: Call) -> Call | None:
+def _convolution_before(graph: KerasGraph, norm: Call) -> Call | None:
     """The convolution that a batch normalization can be folded into."""
     if not isinstance(norm.layer, layers.BatchNormalization) or norm.training:
         return None

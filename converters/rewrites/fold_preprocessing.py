@@ -17,10 +17,10 @@ import numpy as np
 from keras import layers
 
 from converters.preprocessing import Preprocessing
-from converters.rewrites.graph import (
+from converters.rewrites.keras_graph import (
     Call,
     Change,
-    Graph,
+    KerasGraph,
     Rewritten,
     read_graph,
     reconfigured,
@@ -50,7 +50,7 @@ def fold_preprocessing(
     if first is None:
         return Rewritten(model, 0), preprocessing
 
-    def find(graph: Graph) -> Change:
+    def find(graph: KerasGraph) -> Change:
         for call in graph.calls:
             if call.layer is first.layer:
                 return Change(

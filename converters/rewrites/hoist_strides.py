@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 import keras
 from keras import layers
 
-from converters.rewrites.graph import (
+from converters.rewrites.convolution_windows import windows_of
+from converters.rewrites.keras_graph import (
     Call,
     Change,
-    Graph,
+    KerasGraph,
     Rewritten,
     reconfigured,
     rewrite_graphs,
 )
 from converters.rewrites.subsampling import Role, role_of
-from converters.rewrites.windows import windows_of
 
 NAME = "hoist_strides"
 
@@ -53,7 +53,7 @@ def hoist_strides(model: keras.Model) -> Rewritten:
     return rewrite_graphs(model, _find_change)
 
 
-def _find_change(graph: Graph) -> Change:
+def _find_change(graph: KerasGraph) -> Change:
     roles = {call: role_of(graph, call) for call in graph.calls}
     steps = _computed_steps(graph, roles, _read_steps(graph, roles))
     edit = _Edit(graph, steps, {operation.name for operation in graph.model.operations})
@@ -70,7 +70,7 @@ def _find_change(graph: Graph) -> Change:
     return edit.change()
 
 
-def _read_steps(graph: Graph, roles: dict[Call, Role]) -> dict[int, Step]:
+def _read_steps(graph: KerasGraph, roles: dict[Call, Role]) -> dict[int, Step]:
     """The step between the positions that are read of every tensor, by its ``id``.
 
     Of what a convolution makes, it is the step that the convolution can take up.
@@ -99,7 +99,7 @@ def _read_steps(graph: Graph, roles: dict[Call, Role]) -> dict[int, Step]:
 
 
 def _computed_steps(
-    graph: Graph, roles: dict[Call, Role], read: dict[int, Step]
+    graph: KerasGraph, roles: dict[Call, Role], read: dict[int, Step]
 ) -> dict[int, Step]:
     """The step between the positions that are computed of every tensor; it divides that read."""
     steps = {id(tensor): _ALL for tensor in graph.model.inputs}
@@ -138,7 +138,7 @@ def _less(call: Call, step: Step) -> Step:
 class _Edit:
     """The change to a graph, as it grows."""
 
-    graph: Graph
+    graph: KerasGraph
     steps: dict[int, Step]
     names: set[str]
     """Of all layers, old and new."""

@@ -11,15 +11,15 @@ from dataclasses import replace
 import keras
 from keras import layers
 
-from converters.rewrites.graph import (
+from converters.rewrites.convolution_windows import windows_of
+from converters.rewrites.keras_graph import (
     Call,
     Change,
-    Graph,
+    KerasGraph,
     Rewritten,
     reconfigured,
     rewrite_graphs,
 )
-from converters.rewrites.windows import windows_of
 
 NAME = "merge_padding"
 
@@ -36,7 +36,7 @@ def merge_padding(model: keras.Model) -> Rewritten:
     return rewrite_graphs(model, _find_change)
 
 
-def _find_change(graph: Graph) -> Change:
+def _find_change(graph: KerasGraph) -> Change:
     merged: set[Call] = set()
     convolutions: dict[str, layers.Layer] = {}
     for padding in graph.calls:
@@ -55,7 +55,7 @@ def _find_change(graph: Graph) -> Change:
     )
 
 
-def _pads_alike(graph: Graph, padding: Call, reader: Call) -> bool:
+def _pads_alike(graph: KerasGraph, padding: Call, reader: Call) -> bool:
     """Whether ``same`` gives a convolution the windows it has on the padded tensor."""
     conv, explicit = reader.layer, padding.layer
     if (

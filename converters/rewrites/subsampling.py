@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from converters.rewrites.graph import Call, Graph
+from converters.rewrites.keras_graph import Call, KerasGraph
 
 _FUNCTIONS: frozenset[Callable[..., object]] = frozenset(
     getattr(keras.activations, name)
@@ -47,7 +47,7 @@ class Role(enum.Enum):
     STOPS = "anything else"
 
 
-def role_of(graph: Graph, call: Call) -> Role:
+def role_of(graph: KerasGraph, call: Call) -> Role:
     """Return what a call does to a subsampling that is pushed into it from behind.
 
     Whatever is not known to be exact stops it: also a convolution with a dilation, which has no

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from converters.quantization.choices import Level, RangeMethod, Target
+from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
 from resnet_edge.ondevice.pictures import Fit
 

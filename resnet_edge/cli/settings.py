@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
-from converters.quantization.choices import Level, RangeMethod, Target
+from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES

@@ -6,19 +6,19 @@ machine one follows the other.
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from concurrent.futures import as_completed
-from pathlib import Path
 
 from resnet_edge.display import Display
-from resnet_edge.errors import ArtifactError, ModelError, WorkerError
-from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.exporting.job import ExportJob, ExportPlan, ExportResult
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
-from resnet_edge.ondevice.json_records import from_json, write_record
 from resnet_edge.ondevice.machine import available_cores, available_memory_bytes
-from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker
+from resnet_edge.ondevice.workers.calling import Show, run_worker
+from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent
+from resnet_edge.ondevice.workers.process import Crew, crew_of, module_command
+
+WORKER = module_command("resnet_edge.exporting.worker")
+"""The command that makes the artifacts of one plan."""
 
 SIDE_BY_SIDE_BYTES = 7 << 30
 """Memory that has to be free for two workers at a time."""
@@ -31,16 +31,15 @@ _ENVIRONMENT = {
 }
 
 
-def convert(jobs: tuple[ExportJob, ...], cache: Path, display: Display) -> None:
+def convert(jobs: tuple[ExportJob, ...], display: Display) -> None:
     """Make the artifacts of all jobs.
 
     Args:
         jobs: At most one for each file format, of the same model.
-        cache: The folder for the jobs' records.
         display: Where progress is shown.
 
     Raises:
-        ModelError: A worker failed; what the others had begun is removed.
+        ResnetEdgeError: A worker failed; what the others had begun is removed.
     """
     tflite = tuple(job for job in jobs if job.format is Format.TFLITE)
     others = tuple(job for job in jobs if job.format is not Format.TFLITE)
@@ -49,20 +48,20 @@ def convert(jobs: tuple[ExportJob, ...], cache: Path, display: Display) -> None:
     written: list[str] = []
     with display.bar("exporting") as advance, crew_of(_side_by_side()) as crew:
 
-        def listen(event: ExportEvent) -> None:
-            if event.stage == "warning":
-                display.warn(event.words)
-            elif event.stage == "found":
-                display.say(event.words)
-            elif event.stage == "written":
-                written.append(event.artifact)
-                display.say(f"{event.artifact} written")
+        def show(event: WorkerEvent) -> None:
+            if event.kind is EventKind.WARN:
+                display.warn(event.text)
+            elif event.kind is EventKind.SAY:
+                display.say(event.text)
+            elif event.kind is EventKind.MADE:
+                written.append(event.text)
+                display.say(f"{event.text} written")
                 advance(len(written), total)
-            elif event.total:
-                advance(event.done, event.total, f"{event.stage} {event.words}".strip())
+            elif event.kind is EventKind.ADVANCE:
+                advance(event.done, event.total, event.text)
 
         running = [
-            crew.pool.submit(_run_worker, name, ExportPlan(plan), cache, listen, crew)
+            crew.pool.submit(_run_worker, name, ExportPlan(plan), show, crew)
             for name, plan in (("export-tflite", tflite), ("export-others", others))
             if plan
         ]
@@ -95,21 +94,7 @@ def _remove_parts(jobs: tuple[ExportJob, ...]) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _run_worker(
-    name: str,
-    plan: ExportPlan,
-    cache: Path,
-    listen: Callable[[ExportEvent], None],
-    crew: Crew,
-) -> None:
-    path = cache / f"{name}.job.json"
-    write_record(path, plan)
-    command = module_command("resnet_edge.exporting.worker", str(path))
-    failure: str | None = None
-    try:
-        for line in run_worker(command, name, _ENVIRONMENT, crew=crew):
-            event = from_json(ExportEvent, json.loads(line), name, ArtifactError)
-            failure = event.error or failure
-            listen(event)
-    except WorkerError as problem:
-        raise ModelError(failure or str(problem)) from problem
+def _run_worker(name: str, plan: ExportPlan, show: Show, crew: Crew) -> ExportResult:
+    return run_worker(
+        WORKER, plan, ExportResult, name, show=show, environment=_ENVIRONMENT, crew=crew
+    )

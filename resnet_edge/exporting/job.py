@@ -60,8 +60,15 @@ class ExportPlan:
 
 
 @dataclass(frozen=True)
+class ExportResult:
+    """The artifacts that one worker process wrote."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ExportEvent:
-    """One line of a worker's standard output."""
+    """How far a conversion is."""
 
     artifact: str
     stage: str
@@ -69,4 +76,3 @@ class ExportEvent:
     total: int
     words: str = ""
     """The figures so far."""
-    error: str | None = None

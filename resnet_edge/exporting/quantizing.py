@@ -10,17 +10,14 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from converters.quantization.calibrated import Calibrated, Progress
-from converters.quantization.engine import (
-    Method,
-    calibrate,
-    for_int16_activations,
-    load_calibrated,
-    save_calibrated,
-)
-from converters.quantization.forward import unknown_operations
-from converters.quantization.search import Found, Trial, search
-from converters.quantization.sensitivity import LayerSensitivity, measure_sensitivity
+from converters.quantization.calibrated_file import load_calibrated, save_calibrated
+from converters.quantization.calibrated_network import CalibratedNetwork, Progress
+from converters.quantization.calibration import calibrate, for_int16_activations
+from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from converters.quantization.layer_sensitivity import measure_sensitivity
+from converters.quantization.mixed_precision import SearchStep, search
+from converters.quantization.settings import QuantizationSettings
+from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
 from resnet_edge.errors import ArtifactError, ResnetEdgeError
 from resnet_edge.exporting.job import ExportEvent, ExportJob
@@ -41,7 +38,7 @@ class Quantized:
     """The quantization of a model, with the float file it is of."""
 
     float32: bytes
-    calibrated: Calibrated
+    calibrated: CalibratedNetwork
     findings: Mapping[str, str]
 
 
@@ -53,7 +50,7 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
     """
     pictures = calibration_pictures(job)
     options = job.quantization
-    method = Method(
+    method = QuantizationSettings(
         options.level,
         options.range_method,
         options.keep_float,
@@ -81,7 +78,7 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Repor
 
 
 def _find_guilty(
-    calibrated: Calibrated, pictures: np.ndarray, show: Progress, report: Report
+    calibrated: CalibratedNetwork, pictures: np.ndarray, show: Progress, report: Report
 ) -> tuple[LayerSensitivity, ...]:
     """What every layer costs; nothing for a network that ``fast`` quantizes without simulation."""
     if unknown := unknown_operations(calibrated.network):
@@ -130,13 +127,13 @@ def integer_tflite(quantized: Quantized, name: str, pictures: np.ndarray) -> byt
 def _search(
     job: ExportJob,
     float32: bytes,
-    calibrated: Calibrated,
+    calibrated: CalibratedNetwork,
     guilty: tuple[LayerSensitivity, ...],
     result: QuantizationResult,
     report: Report,
-) -> Calibrated:
+) -> CalibratedNetwork:
     """Try layers in float, writing every trial down at once; earlier trials are not repeated."""
-    best: Found | None = None
+    best: SearchStep | None = None
     trials = _earlier_trials(job, result)
     for found in search(
         float32,
@@ -174,7 +171,10 @@ def _earlier_trials(job: ExportJob, result: QuantizationResult) -> tuple[Quantiz
 
 
 def _result(
-    job: ExportJob, calibrated: Calibrated, guilty: tuple[LayerSensitivity, ...], pictures: int
+    job: ExportJob,
+    calibrated: CalibratedNetwork,
+    guilty: tuple[LayerSensitivity, ...],
+    pictures: int,
 ) -> QuantizationResult:
     record = job.calibration
     return QuantizationResult(
@@ -200,7 +200,7 @@ def _result(
     )
 
 
-def _findings(calibrated: Calibrated) -> dict[str, str]:
+def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
     network, figures = calibrated.network, calibrated.figures
     kept = sorted(
         {network.operations[i].layer for i in calibrated.scheme.float_operations - network.head}
@@ -239,7 +239,7 @@ def _tell(quantized: Quantized, report: Report) -> None:
         )
 
 
-def _as_row(trial: Trial) -> QuantizationTrial:
+def _as_row(trial: PrecisionTrial) -> QuantizationTrial:
     return QuantizationTrial(
         layer=trial.layer,
         float_layers=trial.float_layers,
@@ -251,8 +251,8 @@ def _as_row(trial: Trial) -> QuantizationTrial:
     )
 
 
-def _as_trial(row: QuantizationTrial) -> Trial:
-    return Trial(
+def _as_trial(row: QuantizationTrial) -> PrecisionTrial:
+    return PrecisionTrial(
         layer=row.layer,
         float_layers=row.float_layers,
         agreement=row.agreement,

@@ -1,4 +1,4 @@
-"""The process that converts: ``python -m resnet_edge.exporting.worker JOB.json``.
+"""The worker that converts.
 
 Converters leak memory, print what they like and take global switches; a process of their own keeps
 all that away.
@@ -7,28 +7,25 @@ all that away.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import keras
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.preprocessing import PREPROCESSINGS
-from converters.rewrites.apply import NECESSARY, REWRITES, Optimized, fold_into, optimize
+from converters.rewrites.all_rewrites import NECESSARY, REWRITES, Optimized, fold_into, optimize
 from converters.serving import serving_model
-from resnet_edge.errors import ArtifactError, OutputError, translate
-from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan
+from resnet_edge.errors import ArtifactError, OutputError
+from resnet_edge.exporting.job import ExportEvent, ExportJob, ExportPlan, ExportResult
 from resnet_edge.exporting.memory import return_freed_memory
 from resnet_edge.model.classifiers import load_classifier
 from resnet_edge.ondevice.files import hash_path, size_path, write_bytes
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path, write_sidecar
-from resnet_edge.ondevice.json_records import read_record, to_json
-from resnet_edge.ondevice.workers import leave_with_parent
+from resnet_edge.ondevice.workers.serving import Reporter, serve
 
 DESCRIPTION = "Image classifier: raw RGB levels 0 to 255 in, class probabilities out."
 
@@ -47,23 +44,24 @@ class Network:
         return replace(self, optimized=replace(self.optimized, applied=applied))
 
 
-def main(arguments: list[str]) -> int:
-    """Convert what the job file says; report on standard output, one JSON object a line."""
-    leave_with_parent()
-    sys.stdout.flush()
-    # Libraries print to standard output, which here speaks JSON: give them standard error instead.
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
+def main() -> int:
+    """Convert what the plan on standard input says."""
+    return serve(ExportPlan, _work)
 
+
+def _work(plan: ExportPlan, reporter: Reporter) -> ExportResult:
     def report(event: ExportEvent) -> None:
-        print(json.dumps(to_json(event)), file=answers)
+        if event.stage == "warning":
+            reporter.warn(event.words)
+        elif event.stage == "found":
+            reporter.say(event.words)
+        elif event.stage == "written":
+            reporter.made(event.artifact)
+        elif event.total:
+            reporter.advance(event.done, event.total, f"{event.stage} {event.words}".strip())
 
-    try:
-        run_plan(read_record(ExportPlan, Path(arguments[0]), ArtifactError), report)
-    except Exception as problem:
-        report(ExportEvent("", "failed", 0, 0, error=str(translate(problem))))
-        return 1
-    return 0
+    run_plan(plan, report)
+    return ExportResult(tuple(name for job in plan.jobs for name in job.names))
 
 
 def run_plan(plan: ExportPlan, report: Callable[[ExportEvent], None]) -> None:
@@ -118,11 +116,11 @@ def _write_saved_model(
 
 
 def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEvent], None]) -> None:
-    from converters import tflite
     from converters.quantization import tflite as quantize
+    from converters.tflite import conversion as to_tflite
 
     report(ExportEvent("fp32.tflite", "converting", 0, 0))
-    float32 = tflite.convert_float32(network.serving)
+    float32 = to_tflite.convert_float32(network.serving)
     return_freed_memory()
     quantized = None
     if not job.names or any(artifact_kind(name).calibrated for name in job.names):
@@ -150,37 +148,38 @@ def _write_tflite(job: ExportJob, network: Network, report: Callable[[ExportEven
 
 def _complete_tflite(job: ExportJob, network: Network, name: str, data: bytes) -> bytes:
     """Give a TFLite file its names, its integer input and output, and its metadata."""
-    from converters import tflite_file
-    from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+    from converters.tflite import flatbuffer
+    from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 
     kind = artifact_kind(name)
-    model = tflite_file.read_flatbuffer(data)
+    model = flatbuffer.read_flatbuffer(data)
     if kind.input_dtype == "uint8":
-        tflite_file.use_uint8_input(model)
+        flatbuffer.use_uint8_input(model)
     if kind.output_dtype == "uint8":
-        tflite_file.use_uint8_output(model)
-    tflite_file.name_endpoints(model)
+        flatbuffer.use_uint8_output(model)
+    flatbuffer.name_endpoints(model)
     size = network.serving.input_shape[1:3]
     about = f"{DESCRIPTION} Quantization: {kind.quantization.value}."
     add_metadata_buffer(model, ClassifierMetadata(job.model_name, about, job.labels, size))
-    return append_labels(tflite_file.write_flatbuffer(model), job.labels)
+    return append_labels(flatbuffer.write_flatbuffer(model), job.labels)
 
 
 def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent], None]) -> None:
-    from converters import onnx, onnx_pooling
+    from converters.onnx import conversion as to_onnx
+    from converters.onnx import pool_padding
 
     report(ExportEvent("fp32.onnx", "converting", 0, 0))
-    float32 = onnx.convert_float32(network.serving)
+    float32 = to_onnx.convert_float32(network.serving)
     return_freed_memory()
-    if job.rewrites and onnx_pooling.merge_pool_padding(float32):
-        network = network.with_rewrite(onnx_pooling.NAME)
+    if job.rewrites and pool_padding.merge_pool_padding(float32):
+        network = network.with_rewrite(pool_padding.NAME)
     for name in job.names:
         found: dict[str, str] = {}
         match name:
             case "fp32.onnx":
                 model = float32
             case "fp16.onnx":
-                model = onnx.convert_float16(float32)
+                model = to_onnx.convert_float16(float32)
             case _:
                 from converters.quantization.onnx import quantize_int8
                 from resnet_edge.exporting import quantizing
@@ -189,10 +188,10 @@ def _write_onnx(job: ExportJob, network: Network, report: Callable[[ExportEvent]
                 target = job.quantization.onnx_target
                 pictures = quantizing.calibration_pictures(job)
                 model = quantize_int8(float32, quantized.calibrated, pictures, target)
-                onnx.use_uint8_input(model)
+                to_onnx.use_uint8_input(model)
                 found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
-        onnx.add_metadata(model, _onnx_properties(job, name))
-        _write_file(job, network, name, onnx.serialize(model), report, found)
+        to_onnx.add_metadata(model, _onnx_properties(job, name))
+        _write_file(job, network, name, to_onnx.serialize(model), report, found)
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
@@ -260,4 +259,4 @@ def _finish(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

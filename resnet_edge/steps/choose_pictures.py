@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.quantization.choices import FEWEST_PICTURES
+from converters.quantization.settings import FEWEST_PICTURES
 from resnet_edge.data.calibration import CalibrationSet, choose_calibration, write_calibration
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
 from resnet_edge.data.decoded import decode_pictures

@@ -80,7 +80,7 @@ def export(options: Options, model: Path | None = None, display: Display | None 
                 display.warn(warning)
             pixels = _decode_calibration(options, source, Fit(base.fit), calibration, display)
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
-        convert(jobs, options.layout.cache, display)
+        convert(jobs, display)
     else:
         display.say(f"all {len(options.formats)} artifacts are up to date")
     artifacts = tuple(load_artifact(base.artifacts / name) for name in options.formats)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
-from resnet_edge.display import Advance, Display, Silent
+from resnet_edge.display import Display, Silent
 from resnet_edge.errors import InferenceError, ReferenceFileError
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
-from resnet_edge.ondevice.json_records import read_record, to_json, write_record
+from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.measurements import ArtifactParity, ParityResult
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
+from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.parity.judging import accuracy_gates, judge_again
 from resnet_edge.ondevice.parity.metrics import topk_hits
@@ -28,7 +26,7 @@ from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.ondevice.runtimes.installed import all_installed, further_runtimes
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.ondevice.workers import Crew, crew_of, module_command, run_worker
+from resnet_edge.ondevice.workers.process import crew_of
 from resnet_edge.options import Options
 from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 
@@ -208,19 +206,19 @@ def _compare_all(
         def compare(number: int) -> ArtifactParity:
             artifact, runtime = questions[number]
 
-            def count(done: int, total: int, words: str = "") -> None:
+            def count(done: int) -> None:
                 answered[number] = done
                 advance(sum(answered.values()), everything)
 
             answers = Path(folder) / f"{number}.npy"
             job = AnswerJob(artifact.path.resolve(), pixels, answers, 1, runtime)
-            title = _answer(artifact.name, job, count, crew)
+            found = answer_pictures(job, count, crew)
             return compare_artifact(
                 artifact_kind(artifact.name),
                 artifact.sidecar.sha256,
-                title,
+                found.runtime,
                 evaluation,
-                np.load(answers, allow_pickle=False),
+                found.probabilities,
                 options.gates,
             )
 
@@ -248,14 +246,3 @@ def decode_test(
     with display.bar("decoding test pictures") as advance:
         decode_pictures(test, size, fit, layout.cache, advance)
     return decoded_path(test, size, fit, layout.cache).resolve()
-
-
-def _answer(name: str, job: AnswerJob, count: Advance, crew: Crew) -> str:
-    """Run one artifact's worker; return the runtime's name and version."""
-    last = ""
-    command = module_command("resnet_edge.ondevice.parity.answer_worker", json.dumps(to_json(job)))
-    for line in run_worker(command, name, crew=crew):
-        last = line
-        if line.isdigit():
-            count(int(line), 0)
-    return last

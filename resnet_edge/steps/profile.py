@@ -9,17 +9,18 @@ from pathlib import Path
 from resnet_edge.display import Display, Silent
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import write_record
-from resnet_edge.ondevice.latency.bench import TIMEOUT_S, ask_worker, job_words, profile_path
-from resnet_edge.ondevice.latency.bench_worker import Job
+from resnet_edge.ondevice.latency.bench import TIMEOUT_S, job_words, profile_path
+from resnet_edge.ondevice.latency.bench_worker import BenchJob
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import ArtifactProfile, OperatorProfile, ProfileResult
 from resnet_edge.ondevice.runtimes.kinds import cannot_profile, profiling_runtime
 from resnet_edge.ondevice.versions import installed_version
-from resnet_edge.ondevice.workers import module_command
+from resnet_edge.ondevice.workers.calling import run_worker
+from resnet_edge.ondevice.workers.process import module_command
 from resnet_edge.options import Options
 
 WORKER = module_command("resnet_edge.ondevice.latency.profile_worker")
-"""The command that profiles; the job follows as its last argument."""
+"""The command that profiles the artifact of one job."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,8 @@ def profile_operators(
             profiles: list[OperatorProfile] = []
             for threads in () if reason else counts:
                 advance(done, able * len(counts))
-                job = Job(artifact.path.resolve(), threads, options.bench.spec, None)
-                words = f"{job_words(artifact.name, job)}, profile"
-                profiles.append(ask_worker(OperatorProfile, job, words, TIMEOUT_S, worker))
+                job = BenchJob(artifact.path.resolve(), threads, options.bench.spec, None)
+                profiles.append(run_profile_worker(artifact.name, job, worker))
                 done += 1
             found.append(_profile(artifact, profiles, reason))
     machine = describe_machine(_versions(artifacts))
@@ -68,6 +68,21 @@ def profile_operators(
     result = ProfileResult(machine, tuple(found))
     write_record(path, result)
     return Profiled(path, result)
+
+
+def run_profile_worker(name: str, job: BenchJob, worker: Sequence[str] = WORKER) -> OperatorProfile:
+    """Let another process time an artifact's operators.
+
+    Args:
+        name: The artifact's, for errors.
+        job: What to profile.
+        worker: The command that profiles one artifact.
+
+    Raises:
+        ResnetEdgeError: The artifact cannot be loaded or run; the message begins with its name.
+    """
+    title = f"{job_words(name, job)}, profile"
+    return run_worker(worker, job, OperatorProfile, title, timeout_s=TIMEOUT_S, failures_named=True)
 
 
 def _profile(

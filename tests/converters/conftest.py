@@ -16,18 +16,18 @@ import numpy as np
 import onnx
 import pytest
 
-from converters import onnx as onnx_conversion
-from converters import tflite
+from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import onnx as onnx_quantization
 from converters.quantization import tflite as tflite_quantization
-from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Level, Target, WeightGrid
-from converters.quantization.engine import Method, calibrate
-from converters.quantization.measuring import measure_ranges
-from converters.quantization.ranges import Range
-from converters.rewrites.apply import optimize
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
+from converters.quantization.measured_ranges import measure_ranges
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
+from converters.quantization.tensor_range import Range
+from converters.rewrites.all_rewrites import optimize
 from converters.serving import serving_model
+from converters.tflite import conversion as to_tflite
 from resnet_edge.model.resnet50 import resnet50
 
 SHAPE = (32, 32, 3)
@@ -86,7 +86,7 @@ class Tiny:
 
     @cached_property
     def tflite_float32(self) -> bytes:
-        return tflite.convert_float32(self.serving)
+        return to_tflite.convert_float32(self.serving)
 
     @cached_property
     def ranges(self) -> Mapping[str, Range]:
@@ -94,8 +94,8 @@ class Tiny:
         return measured.ranges()
 
     @cached_property
-    def fast(self) -> Calibrated:
-        method = Method(Level.FAST, grid=WeightGrid.PAIR_SAFE, few_pictures=True)
+    def fast(self) -> CalibratedNetwork:
+        method = QuantizationSettings(Level.FAST, grid=WeightGrid.PAIR_SAFE, few_pictures=True)
         return calibrate(self.tflite_float32, self.pictures, method)
 
     @cached_property
@@ -113,14 +113,14 @@ class Tiny:
 
     @cached_property
     def onnx_float32(self) -> onnx.ModelProto:
-        return onnx_conversion.convert_float32(self.serving)
+        return to_onnx.convert_float32(self.serving)
 
     @cached_property
     def onnx_int8(self) -> onnx.ModelProto:
         model = onnx_quantization.quantize_int8(
             self.onnx_float32, self.fast, self.pictures, Target.AUTO
         )
-        onnx_conversion.use_uint8_input(model)
+        to_onnx.use_uint8_input(model)
         return model
 
 

@@ -20,20 +20,24 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def convert(path: Path) -> dict[str, bytes]:
     """Every format that promises stable bytes, from a ``.keras`` file."""
-    from converters import onnx, tflite, tflite_file
+    from converters.onnx import conversion as to_onnx
     from converters.quantization import onnx as onnx_quantization
     from converters.quantization import tflite as quantize
-    from converters.quantization.choices import Target, WeightGrid
-    from converters.quantization.engine import Method, calibrate
-    from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import QuantizationSettings, Target, WeightGrid
+    from converters.tflite import conversion as to_tflite
+    from converters.tflite import flatbuffer
+    from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 
     model = keras.models.load_model(path, compile=False)
     serving = serving_model(fold_batch_norm(model).model, PREPROCESSINGS["torch"])
     shape = serving.inputs[0].shape[1:]
     labels = tuple(f"class {i}" for i in range(serving.outputs[0].shape[1]))
     pictures = np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8)
-    float32 = tflite.convert_float32(serving)
-    calibrated = calibrate(float32, pictures, Method(grid=WeightGrid.PAIR_SAFE, few_pictures=True))
+    float32 = to_tflite.convert_float32(serving)
+    calibrated = calibrate(
+        float32, pictures, QuantizationSettings(grid=WeightGrid.PAIR_SAFE, few_pictures=True)
+    )
     network, scheme = calibrated.network, calibrated.scheme
     files = {
         "fp32.tflite": float32,
@@ -43,22 +47,22 @@ def convert(path: Path) -> dict[str, bytes]:
         "int8_full.tflite": quantize.quantize_static(float32, network, scheme, integer_only=True),
     }
     for name, data in files.items():
-        tree = tflite_file.read_flatbuffer(data)
+        tree = flatbuffer.read_flatbuffer(data)
         if name.startswith("int8"):
-            tflite_file.use_uint8_input(tree)
-        tflite_file.name_endpoints(tree)
+            flatbuffer.use_uint8_input(tree)
+        flatbuffer.name_endpoints(tree)
         add_metadata_buffer(tree, ClassifierMetadata("pets", "", labels, shape[:2]))
-        files[name] = append_labels(tflite_file.write_flatbuffer(tree), labels)
-    float32_onnx = onnx.convert_float32(serving)
+        files[name] = append_labels(flatbuffer.write_flatbuffer(tree), labels)
+    float32_onnx = to_onnx.convert_float32(serving)
     int8_onnx = onnx_quantization.quantize_int8(float32_onnx, calibrated, pictures, Target.AUTO)
-    onnx.use_uint8_input(int8_onnx)
+    to_onnx.use_uint8_input(int8_onnx)
     for name, graph in (
         ("fp32.onnx", float32_onnx),
-        ("fp16.onnx", onnx.convert_float16(float32_onnx)),
+        ("fp16.onnx", to_onnx.convert_float16(float32_onnx)),
         ("int8.onnx", int8_onnx),
     ):
-        onnx.add_metadata(graph, {"name": "pets", "labels": json.dumps(labels)})
-        files[name] = onnx.serialize(graph)
+        to_onnx.add_metadata(graph, {"name": "pets", "labels": json.dumps(labels)})
+        files[name] = to_onnx.serialize(graph)
     return files
 
 

@@ -9,15 +9,16 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from converters import onnx, tflite
-from converters.complexity import count_multiply_adds
+from converters.multiply_adds import count_multiply_adds
+from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.choices import Level, Target
-from converters.quantization.engine import Method, calibrate
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
+from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_dynamic, quantize_float16, quantize_static
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.serving import serving_model
+from converters.tflite import conversion as to_tflite
 
 pytestmark = pytest.mark.slow
 
@@ -53,12 +54,14 @@ def test_a_trained_resnet50(shared: Path) -> None:
     expected = np.asarray(model.predict(caffe.apply(test.astype(np.float32)), verbose=0))
     best = expected.argmax(axis=1)
 
-    float32 = tflite.convert_float32(serving)
+    float32 = to_tflite.convert_float32(serving)
     actual = classify_tflite(float32, test)
     np.testing.assert_allclose(actual, expected, atol=1e-4)
     assert (actual.argmax(axis=1) == best).all()
     fast, equalized = (
-        calibrate(float32, calibration, Method(level, grid=Target.AUTO.grid), threads=2)
+        calibrate(
+            float32, calibration, QuantizationSettings(level, grid=Target.AUTO.grid), threads=2
+        )
         for level in (Level.FAST, Level.EQUALIZED)
     )
     network = fast.network
@@ -71,14 +74,14 @@ def test_a_trained_resnet50(shared: Path) -> None:
     ):
         assert (classify_tflite(data, test).argmax(axis=1) == best).mean() >= agreement
 
-    float32_onnx = onnx.convert_float32(serving)
+    float32_onnx = to_onnx.convert_float32(serving)
     for graph, agreement in (
         (float32_onnx, 1.0),
-        (onnx.convert_float16(float32_onnx), 0.99),
+        (to_onnx.convert_float16(float32_onnx), 0.99),
         (quantize_int8(float32_onnx, equalized, calibration, Target.AUTO), 0.95),
     ):
         session = onnxruntime.InferenceSession(
-            onnx.serialize(graph), providers=["CPUExecutionProvider"]
+            to_onnx.serialize(graph), providers=["CPUExecutionProvider"]
         )
         (answers,) = session.run(None, {"image": test.astype(np.float32)})
         assert (answers.argmax(axis=1) == best).mean() >= agreement

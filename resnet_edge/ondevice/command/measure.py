@@ -6,7 +6,6 @@ go on. Standard library and numpy only.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -14,20 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from resnet_edge.errors import OutputError, ResnetEdgeError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.command.bundle_file import ARTIFACTS, NO_ROOM, PICTURES, REFERENCE, Bundle
 from resnet_edge.ondevice.command.device_result import DeviceResult, Unmeasured
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact
-from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.latency.bench import bench_artifacts, default_threads
 from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, describe_machine
 from resnet_edge.ondevice.measurements import ArtifactParity, BenchResult, Machine, ParityResult
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
+from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.parity.gates import Gates, not_checked
 from resnet_edge.ondevice.parity.judging import accuracy_gates
@@ -38,7 +35,6 @@ from resnet_edge.ondevice.runtimes.installed import (
     installed_runtime,
     missing_runtime,
 )
-from resnet_edge.ondevice.workers import module_command, run_worker
 
 Say = Callable[[str], None]
 """Shows a line of progress."""
@@ -191,20 +187,24 @@ class _Session:
             return unchecked_artifact(kind, sha256, "none", why)
         answers = self.folder / f"{artifact.name}.answers.npy"
         job = AnswerJob(artifact.path, self._pictures, answers, available_cores(), runtime)
-        command = module_command(
-            "resnet_edge.ondevice.parity.answer_worker", json.dumps(to_json(job))
-        )
-        total, last, told = len(self._evaluation.pictures), "", time.monotonic()
+        total, told = len(self._evaluation.pictures), time.monotonic()
         name = f"{artifact.name} in {runtime}" if runtime else artifact.name
         self._say(f"{name}: answering {total} pictures")
-        for line in run_worker(command, artifact.name):
-            last = line
-            if line.isdigit() and time.monotonic() - told > PROGRESS_S:
+
+        def count(done: int) -> None:
+            nonlocal told
+            if time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
-                self._say(f"{name}: {line} of {total} pictures answered")
-        probabilities = np.load(answers, allow_pickle=False)
+                self._say(f"{name}: {done} of {total} pictures answered")
+
+        found = answer_pictures(job, count)
         parity = compare_artifact(
-            kind, sha256, last, self._evaluation, probabilities, self._options.gates
+            kind,
+            sha256,
+            found.runtime,
+            self._evaluation,
+            found.probabilities,
+            self._options.gates,
         )
         self._say(f"{name}: {parity.gate.verdict.value}: {parity.gate.reason}")
         return parity

@@ -6,29 +6,31 @@ Runs on the device too: standard library and numpy only.
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.errors import InferenceError, UsageError, WorkerError
+from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.formats.sidecar import Artifact
-from resnet_edge.ondevice.json_records import from_json, to_json
-from resnet_edge.ondevice.latency.bench_worker import Job, JobResult
+from resnet_edge.ondevice.latency.bench_worker import BenchJob, BenchJobResult
 from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, describe_machine, host_file_name
-from resnet_edge.ondevice.measurements import ArtifactBench, BenchResult, Latency
-from resnet_edge.ondevice.parity.gates import Gates, judge_latency, not_checked
+from resnet_edge.ondevice.measurements import (
+    ArtifactBench,
+    BenchResult,
+    Latency,
+    preferred_latencies,
+)
+from resnet_edge.ondevice.parity.gates import Gates, judge_latency
 from resnet_edge.ondevice.runtimes.installed import installed_runtimes
-from resnet_edge.ondevice.workers import module_command, run_worker
+from resnet_edge.ondevice.workers.calling import run_worker
+from resnet_edge.ondevice.workers.process import module_command
 
 WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
-"""The command that measures; the job follows as its last argument."""
+"""The command that measures one job."""
 
 TIMEOUT_S = 1800.0
 """Time that one measurement has at least: 64 queries of a model at 5 s each take 320 s."""
@@ -36,9 +38,7 @@ TIMEOUT_S = 1800.0
 LONGEST_QUERY_S = 5.0
 """Longer ones end a measurement of very many queries."""
 
-T = TypeVar("T")
-
-Progress = Callable[[int, int, str], None]
+BenchProgress = Callable[[int, int, str], None]
 """Called with the measurements done, all of them, and the one that begins now."""
 
 
@@ -84,7 +84,7 @@ def bench_artifacts(
     threads: tuple[int, ...] | None = None,
     reference_p50_s: float | None = None,
     picture: npt.NDArray[np.uint8] | None = None,
-    progress: Progress | None = None,
+    progress: BenchProgress | None = None,
     timeout_s: float | None = None,
     worker: Sequence[str] = WORKER,
 ) -> BenchResult:
@@ -103,7 +103,7 @@ def bench_artifacts(
 
     Raises:
         UsageError: A thread count is below 1.
-        InferenceError: A measurement failed, crashed or took too long.
+        ResnetEdgeError: A measurement failed, crashed or took too long.
     """
     counts = _thread_counts(threads)
     limit_s = time_limit_s(spec) if timeout_s is None else timeout_s
@@ -116,7 +116,7 @@ def bench_artifacts(
         for artifact in artifacts:
             latencies: list[Latency] = []
             for runtime, count in itertools.product(runtimes[artifact.name], counts):
-                job = Job(artifact.path.resolve(), count, spec, pixels, runtime)
+                job = BenchJob(artifact.path.resolve(), count, spec, pixels, runtime)
                 if progress is not None:
                     progress(done, total, job_words(artifact.name, job))
                 result = run_bench_worker(artifact.name, job, limit_s, worker)
@@ -138,10 +138,9 @@ def _runtimes(artifact: Artifact) -> tuple[str | None, ...]:
 def _judged(
     artifact: Artifact, latencies: list[Latency], reference_p50_s: float | None, gates: Gates
 ) -> ArtifactBench:
-    sidecar = artifact.sidecar
-    gate = not_checked("not judged yet")
-    bench = ArtifactBench(artifact.name, sidecar.sha256, sidecar.bytes, tuple(latencies), gate)
-    return replace(bench, gate=judge_latency(bench.preferred, reference_p50_s, gates))
+    sidecar, measured = artifact.sidecar, tuple(latencies)
+    gate = judge_latency(preferred_latencies(measured), reference_p50_s, gates)
+    return ArtifactBench(artifact.name, sidecar.sha256, sidecar.bytes, measured, gate)
 
 
 def _save_picture(folder: Path, picture: npt.NDArray[np.uint8] | None) -> Path | None:
@@ -152,48 +151,25 @@ def _save_picture(folder: Path, picture: npt.NDArray[np.uint8] | None) -> Path |
     return path
 
 
-def ask_worker(kind: type[T], job: Job, what: str, timeout_s: float, command: Sequence[str]) -> T:
-    """Let another process do a job.
-
-    Args:
-        kind: The record that it answers with.
-        job: What to measure.
-        what: Names the work in errors.
-        timeout_s: The process is killed after so long.
-        command: Gets the job as JSON in its last argument, answers as JSON on stdout.
-
-    Raises:
-        InferenceError: The process failed, was killed by a signal, took too long or answered
-            something else.
-    """
-    try:
-        answer = "".join(
-            run_worker([*command, json.dumps(to_json(job))], what, timeout_s=timeout_s)
-        )
-    except WorkerError as problem:
-        raise InferenceError(str(problem)) from problem
-    try:
-        data = json.loads(answer)
-    except ValueError as problem:
-        raise InferenceError(
-            f"{what}: the process answered {answer[:80]!r}; expected a JSON record"
-        ) from problem
-    return from_json(kind, data, what, InferenceError)
-
-
-def run_bench_worker(name: str, job: Job, timeout_s: float, command: Sequence[str]) -> JobResult:
-    """Let another process time an artifact; see ``ask_worker``.
+def run_bench_worker(
+    name: str, job: BenchJob, timeout_s: float, command: Sequence[str]
+) -> BenchJobResult:
+    """Let another process time an artifact.
 
     Args:
         name: The artifact's, for errors.
         job: What to measure.
-        timeout_s: The process is killed after so long.
+        timeout_s: Seconds after which the process is killed.
         command: The command that measures one job.
+
+    Raises:
+        ResnetEdgeError: The measurement failed; the message begins with its words.
     """
-    return ask_worker(JobResult, job, job_words(name, job), timeout_s, command)
+    title = job_words(name, job)
+    return run_worker(command, job, BenchJobResult, title, timeout_s=timeout_s, failures_named=True)
 
 
-def job_words(name: str, job: Job) -> str:
+def job_words(name: str, job: BenchJob) -> str:
     """Name a measurement, for progress and errors."""
     where = f"{name} in {job.runtime}" if job.runtime else name
     return f"{where}, {job.threads} thread{'' if job.threads == 1 else 's'}"

@@ -1,39 +1,35 @@
-"""Measures one artifact in a process of its own: ``python -m MODULE JOB``.
+"""The worker that measures one artifact.
 
-A process of its own, because a runtime that was loaded before takes memory, threads and caches from
-the next one. ``resnet_edge.ondevice.latency.bench`` starts it.
+It is a process of its own because a runtime that was loaded before takes memory, threads and caches
+from the next one. ``resnet_edge.ondevice.latency.bench`` starts it.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.errors import InferenceError, ResnetEdgeError
-from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
-from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.errors import InferenceError
+from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.latency.cpu_state import conditions_between, take_snapshot
 from resnet_edge.ondevice.latency.measure import LatencySpec, measure
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
-from resnet_edge.ondevice.runtimes import Runtime, open_runtime
-from resnet_edge.ondevice.workers import leave_with_parent
+from resnet_edge.ondevice.runtimes import open_runtime
+from resnet_edge.ondevice.workers.serving import serve
 
 PICTURE_SEED = 0
 """Of the random picture: the same pixels for every artifact and every machine."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to measure; it travels as JSON on the command line."""
+class BenchJob:
+    """One artifact to measure, in one runtime, with one number of threads."""
 
     artifact: Path
     threads: int
@@ -45,30 +41,25 @@ class Job:
 
 
 @dataclass(frozen=True)
-class JobResult:
-    """The answer, as JSON on stdout."""
+class BenchJobResult:
+    """The latency, and the version of the runtime that was measured."""
 
     latency: Latency
     runtime_version: str
 
 
-def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult:
+def measure_job(job: BenchJob) -> BenchJobResult:
     """Load the artifact and time it.
-
-    Args:
-        job: What to measure.
-        load: Loads an artifact for a number of threads.
 
     Raises:
         ResnetEdgeError: The artifact cannot be loaded or run, the picture does not fit, or the
-        clock is
-            unsound.
+            clock is unsound.
     """
     # The parent has compared the hash; reading the whole file here would add to the peak memory.
     artifact = load_artifact(job.artifact, verify=False)
     picture = load_picture(job.picture, artifact.sidecar.image_size)
     start = time.perf_counter()
-    runtime = load(artifact, job.threads)
+    runtime = open_runtime(artifact, job.threads, job.runtime)
     load_s = time.perf_counter() - start
     query = runtime.prepare(picture)
     before = take_snapshot()
@@ -77,7 +68,7 @@ def measure_job(job: Job, load: Callable[[Artifact, int], Runtime]) -> JobResult
     latency = timing.latency(
         runtime.name, job.threads, load_s, peak_memory_bytes(), runtime.provider, conditions
     )
-    return JobResult(latency, runtime.version)
+    return BenchJobResult(latency, runtime.version)
 
 
 def load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -103,39 +94,10 @@ def load_picture(path: Path | None, size: tuple[int, int]) -> npt.NDArray[np.uin
     return picture
 
 
-def main(arguments: list[str]) -> int:
-    """Time the artifact of the job that ``arguments`` holds."""
-    return serve(arguments, _measure)
-
-
-def _measure(job: Job) -> JobResult:
-    return measure_job(job, lambda artifact, threads: open_runtime(artifact, threads, job.runtime))
-
-
-def serve(arguments: list[str], work: Callable[[Job], object]) -> int:
-    """Do the job that ``arguments`` holds as JSON; print the answer as JSON on stdout.
-
-    Args:
-        arguments: The job is the first.
-        work: Does the job and returns a record.
-
-    Returns:
-        Exit code: 0, or 1 with a message on stderr.
-    """
-    leave_with_parent()
-    # Runtimes greet on stdout, also from C: give them stderr and keep the real one for the answer.
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    try:
-        job = from_json(Job, json.loads(arguments[0]), "bench job", InferenceError)
-        result = work(job)
-    except ResnetEdgeError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    with answer:
-        json.dump(to_json(result), answer)
-    return 0
+def main() -> int:
+    """Time the artifact of the job that stands on standard input."""
+    return serve(BenchJob, lambda job, _: measure_job(job))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Times one artifact's operators in a process of its own.
+"""The worker that times one artifact's operators.
 
 ``resnet_edge.steps.profile`` starts it. Runs on the device too: standard library, numpy and one
 runtime.
@@ -13,18 +13,19 @@ from pathlib import Path
 
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.formats.sidecar import load_artifact
-from resnet_edge.ondevice.latency.bench_worker import Job, load_picture, serve
+from resnet_edge.ondevice.latency.bench_worker import BenchJob, load_picture
 from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.profiling import onnx_layers, read_profile
 from resnet_edge.ondevice.measurements import OperatorProfile
 from resnet_edge.ondevice.runtimes import open_runtime
 from resnet_edge.ondevice.runtimes.kinds import cannot_profile, profiling_runtime
+from resnet_edge.ondevice.workers.serving import serve
 
 MAX_WARMUP_S = 1.0
 """The profiler writes a kilobyte per operator and inference: a long warm-up fills the disk."""
 
 
-def profile_job(job: Job) -> OperatorProfile:
+def profile_job(job: BenchJob) -> OperatorProfile:
     """Load the artifact with its runtime's profiler on, and time ``job.spec.min_queries`` queries.
 
     Raises:
@@ -45,10 +46,10 @@ def profile_job(job: Job) -> OperatorProfile:
     return OperatorProfile(runtime.name, job.threads, len(timing.samples_s), operators)
 
 
-def main(arguments: list[str]) -> int:
-    """Time the operators of the job that ``arguments`` holds."""
-    return serve(arguments, profile_job)
+def main() -> int:
+    """Time the operators of the job that stands on standard input."""
+    return serve(BenchJob, lambda job, _: profile_job(job))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

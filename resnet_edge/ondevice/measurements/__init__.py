@@ -11,6 +11,7 @@ from resnet_edge.ondevice.measurements.latency import (
     Latency,
     Provider,
     Throughput,
+    preferred_latencies,
 )
 from resnet_edge.ondevice.measurements.machine import Machine
 from resnet_edge.ondevice.measurements.parity import (
@@ -56,5 +57,6 @@ __all__ = [
     "Throughput",
     "Verdict",
     "combine_gates",
+    "preferred_latencies",
     "worst_verdict",
 ]

@@ -161,11 +161,16 @@ class ArtifactBench:
     @property
     def preferred(self) -> tuple[Latency, ...]:
         """The latencies in the preferred runtime, in which the answers are judged too."""
-        return self.in_runtime(self.latencies[0].runtime) if self.latencies else ()
+        return preferred_latencies(self.latencies)
 
     def in_runtime(self, name: str) -> tuple[Latency, ...]:
         """Return the latencies in one runtime."""
         return tuple(latency for latency in self.latencies if latency.runtime == name)
+
+
+def preferred_latencies(latencies: tuple[Latency, ...]) -> tuple[Latency, ...]:
+    """Return the latencies of one artifact in its preferred runtime, that of the first one."""
+    return tuple(latency for latency in latencies if latency.runtime == latencies[0].runtime)
 
 
 @dataclass(frozen=True)

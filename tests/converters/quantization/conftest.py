@@ -12,11 +12,11 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from converters import tflite
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.network import Network, read_network
-from converters.rewrites.apply import optimize
+from converters.quantization.tflite_network import TfliteNetwork, read_network
+from converters.rewrites.all_rewrites import optimize
 from converters.serving import serving_model
+from converters.tflite import conversion as to_tflite
 
 SHAPE = (16, 16, 3)
 Build = Callable[[keras.KerasTensor], keras.KerasTensor]
@@ -37,10 +37,10 @@ class Small:
 
     @cached_property
     def float32(self) -> bytes:
-        return tflite.convert_float32(self.serving)
+        return to_tflite.convert_float32(self.serving)
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> TfliteNetwork:
         return read_network(self.float32, self.layers)
 
     def operation(self, layer: str) -> int:

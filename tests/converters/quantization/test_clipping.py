@@ -24,7 +24,7 @@ from converters.quantization.clipping import (
     squared_error,
 )
 from converters.quantization.histogram import Histogram
-from converters.quantization.ranges import Range
+from converters.quantization.tensor_range import Range
 
 OF_HISTOGRAMS = [method for method in RangeMethod if method is not RangeMethod.MOVING_AVERAGE]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from converters.quantization import distillation
-from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Level, WeightGrid
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
 from converters.quantization.distillation import distill
-from converters.quantization.engine import Method, calibrate
+from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
 from converters.quantization.tflite import quantize_static
 
 STEPS = 4
@@ -23,8 +23,10 @@ def silent(stage: str, done: int, total: int, words: str) -> None:
     """Show no progress."""
 
 
-def equalized(made) -> Calibrated:
-    return calibrate(made.float32, made.pictures, Method(Level.EQUALIZED), made.layers)
+def equalized(made) -> CalibratedNetwork:
+    return calibrate(
+        made.float32, made.pictures, QuantizationSettings(Level.EQUALIZED), made.layers
+    )
 
 
 def begun_with(words: str) -> float:
@@ -65,7 +67,7 @@ def test_the_same_inputs_give_the_same_weights(residual) -> None:
 def test_other_networks(networks, classify, name: str) -> None:
     """Depthwise convolutions, ReLU6, hard swish, products."""
     made = networks[name]
-    method = Method(Level.DISTILLED)
+    method = QuantizationSettings(Level.DISTILLED)
     found = calibrate(made.float32, made.pictures, method, made.layers)
     data = quantize_static(made.float32, found.network, found.scheme, integer_only=False)
     expected = classify(made.float32, made.pictures)
@@ -73,7 +75,7 @@ def test_other_networks(networks, classify, name: str) -> None:
 
 
 def test_weights_for_pairs_that_saturate(residual, classify) -> None:
-    method = Method(Level.DISTILLED, grid=WeightGrid.PAIR_SAFE)
+    method = QuantizationSettings(Level.DISTILLED, grid=WeightGrid.PAIR_SAFE)
     found = calibrate(residual.float32, residual.pictures, method, residual.layers)
     assert found.scheme.grid is WeightGrid.PAIR_SAFE
     data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
@@ -82,7 +84,7 @@ def test_weights_for_pairs_that_saturate(residual, classify) -> None:
 
 
 def test_a_layer_kept_in_float_stays_so(residual, classify) -> None:
-    method = Method(Level.DISTILLED, keep_float=("b_*",))
+    method = QuantizationSettings(Level.DISTILLED, keep_float=("b_*",))
     found = calibrate(residual.float32, residual.pictures, method, residual.layers)
     assert residual.operation("b_reduce") in found.scheme.float_operations
     data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
@@ -92,7 +94,7 @@ def test_a_layer_kept_in_float_stays_so(residual, classify) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_pictures(residual, count: int) -> None:
-    method = Method(Level.DISTILLED, few_pictures=True)
+    method = QuantizationSettings(Level.DISTILLED, few_pictures=True)
     found = calibrate(residual.float32, residual.pictures[-count:], method, residual.layers)
     assert found.figures.held_out == 1
     assert all(np.isfinite(p.kernel).all() for p in found.scheme.parameters.values())
@@ -103,7 +105,7 @@ def test_pictures_of_a_single_class(residual, classify, kind: str) -> None:
     last = residual.pictures[-1:]
     picture = last if kind.startswith("one") else np.full_like(last, 128)
     pictures = picture.repeat(32, axis=0)
-    method = Method(Level.DISTILLED)
+    method = QuantizationSettings(Level.DISTILLED)
     found = calibrate(residual.float32, pictures, method, residual.layers)
     for p in found.scheme.parameters.values():
         assert np.isfinite(p.kernel).all()

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from converters.quantization.activations import (
+from converters.quantization.activation_extremes import (
     Extremes,
     Statistics,
     measure_activations,
 )
 from converters.quantization.equalization import SMALLEST_RATIO, equalize, find_groups
-from converters.quantization.forward import Weights, batches, constant_weights, run
-from converters.quantization.network import Network, Parameters
+from converters.quantization.tensorflow_execution import Weights, batches, constant_weights, run
+from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
 
-def layers_of(network: Network) -> list[tuple[set[str], set[str], set[str]]]:
+def layers_of(network: TfliteNetwork) -> list[tuple[set[str], set[str], set[str]]]:
     """Layers of the tensors, of the writers and of the readers of every group."""
     return [
         (
@@ -31,7 +31,7 @@ def layers_of(network: Network) -> list[tuple[set[str], set[str], set[str]]]:
     ]
 
 
-def logits_of(network: Network, parameters: dict[int, Parameters], pictures: np.ndarray):
+def logits_of(network: TfliteNetwork, parameters: dict[int, Parameters], pictures: np.ndarray):
     weights = {index: Weights(p.kernel, p.bias) for index, p in parameters.items()}
     found = [run(network, weights, batch).numpy() for batch in batches(network, pictures)]
     return np.concatenate(found)

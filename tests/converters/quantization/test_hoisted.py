@@ -6,15 +6,16 @@ import onnxruntime
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from converters import onnx as onnx_conversion
-from converters.quantization.calibrated import Calibrated, sqnr_db
-from converters.quantization.choices import Level, Target, WeightGrid
-from converters.quantization.engine import Method, calibrate
+from converters.onnx import conversion as to_onnx
+from converters.quantization.answer_metrics import sqnr_db
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
 from converters.quantization.equalization import find_groups
 from converters.quantization.onnx import quantize_int8
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tflite import quantize_static
 from converters.rewrites.fold_batch_norm import fold_batch_norm
-from converters.tflite_file import read_flatbuffer
+from converters.tflite.flatbuffer import read_flatbuffer
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,8 @@ def staged(networks):
 
 
 @pytest.fixture(scope="module")
-def calibrated(staged) -> Calibrated:
-    method = Method(Level.EQUALIZED, grid=WeightGrid.PAIR_SAFE)
+def calibrated(staged) -> CalibratedNetwork:
+    method = QuantizationSettings(Level.EQUALIZED, grid=WeightGrid.PAIR_SAFE)
     return calibrate(staged.float32, staged.pictures, method, staged.layers)
 
 
@@ -82,10 +83,10 @@ def test_answers_stay_near_in_both_runtimes(staged, calibrated, classify) -> Non
         staged.float32, calibrated.network, calibrated.scheme, integer_only=False
     )
     assert sqnr_db(exact, classify(data, pictures)) > 30
-    float32 = onnx_conversion.convert_float32(staged.serving)
+    float32 = to_onnx.convert_float32(staged.serving)
     graph = quantize_int8(float32, calibrated, pictures, Target.AUTO)
     session = onnxruntime.InferenceSession(
-        onnx_conversion.serialize(graph), providers=["CPUExecutionProvider"]
+        to_onnx.serialize(graph), providers=["CPUExecutionProvider"]
     )
     (answers,) = session.run(None, {"image": pictures.astype(np.float32)})
     assert sqnr_db(exact, answers) > 30

@@ -9,16 +9,16 @@ import pytest
 from ai_edge_litert.schema_py_generated import TensorType
 from onnx import TensorProto, numpy_helper
 
-from converters import onnx as conversion
 from converters.errors import ModelConversionError, RequestError
-from converters.quantization.choices import Level, Target, WeightGrid
-from converters.quantization.engine import Method, calibrate
+from converters.onnx import conversion as to_onnx
+from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
-from converters.quantization.onnx_graph import match_tensors
+from converters.quantization.onnx_matching import match_tensors
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tflite import quantize_static
-from converters.tflite_file import read_flatbuffer
+from converters.tflite.flatbuffer import read_flatbuffer
 
-SAFE = Method(grid=WeightGrid.PAIR_SAFE, few_pictures=True)
+SAFE = QuantizationSettings(grid=WeightGrid.PAIR_SAFE, few_pictures=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def quantized(tiny, calibrated) -> dict[Target, onnx.ModelProto]:
 
 def answers(model: onnx.ModelProto, pictures: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(
-        conversion.serialize(model), providers=["CPUExecutionProvider"]
+        to_onnx.serialize(model), providers=["CPUExecutionProvider"]
     )
     return session.run(["probabilities"], {"image": pictures.astype(np.float32)})[0]
 
@@ -204,16 +204,16 @@ def test_another_network_is_refused(tiny, calibrated) -> None:
 
 
 def test_the_source_is_not_changed_and_the_bytes_are_the_same(tiny, calibrated) -> None:
-    before = conversion.serialize(tiny.onnx_float32)
+    before = to_onnx.serialize(tiny.onnx_float32)
     once, twice = (
-        conversion.serialize(
+        to_onnx.serialize(
             quantize_int8(
                 tiny.onnx_float32, calibrated[WeightGrid.PAIR_SAFE], tiny.pictures, Target.AUTO
             )
         )
         for _ in range(2)
     )
-    assert conversion.serialize(tiny.onnx_float32) == before
+    assert to_onnx.serialize(tiny.onnx_float32) == before
     assert once == twice
 
 

@@ -7,9 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from converters.quantization.choices import WeightGrid
-from converters.quantization.network import CONVOLUTION, DENSE, DEPTHWISE
-from converters.quantization.ranges import Range
 from converters.quantization.rounding import (
     fake_quantize,
     fake_quantize_kernel,
@@ -17,6 +14,9 @@ from converters.quantization.rounding import (
     weight_scales,
     widened,
 )
+from converters.quantization.settings import WeightGrid
+from converters.quantization.tensor_range import Range
+from converters.quantization.tflite_network import CONVOLUTION, DENSE, DEPTHWISE
 
 KERNELS = hnp.arrays(
     np.float32,

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from converters import tflite
-from converters.quantization.forward import batches, constant_weights, run
-from converters.quantization.network import (
+from converters.quantization.tensorflow_execution import batches, constant_weights, run
+from converters.quantization.tflite_network import (
     Parameters,
     layer_of,
     read_network,
     write_parameters,
 )
+from converters.tflite import conversion as to_tflite
 
 
 def known_layers(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -106,7 +106,7 @@ def test_an_answer_without_a_softmax_is_its_own_logits() -> None:
     x = keras.Input((4, 4, 3))
     y = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1)(x))
     serving = keras.Model(x, layers.Dense(3)(y), name="serving")
-    network = read_network(tflite.convert_float32(serving))
+    network = read_network(to_tflite.convert_float32(serving))
     assert network.logits == network.answer
     assert [network.operations[i].kind for i in network.head] == ["FULLY_CONNECTED"]
 

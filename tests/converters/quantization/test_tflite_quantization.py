@@ -9,16 +9,17 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from converters import tflite, tflite_file
 from converters.errors import ModelConversionError
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.calibrated import Calibrated
-from converters.quantization.choices import Level
-from converters.quantization.engine import Method, calibrate
-from converters.quantization.ranges import Range
-from converters.quantization.simulation import Scheme
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.calibration import calibrate
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import Level, QuantizationSettings
+from converters.quantization.tensor_range import Range
 from converters.quantization.tflite import float_operators, quantize_dynamic, quantize_static
 from converters.serving import serving_model
+from converters.tflite import conversion as to_tflite
+from converters.tflite import flatbuffer
 
 KINDS = schema.TensorType
 OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
@@ -26,7 +27,7 @@ OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() i
 
 def operators(data: bytes) -> list[tuple[str, list[schema.TensorT], list[schema.TensorT]]]:
     """Name, inputs and outputs of every operator."""
-    model = tflite_file.read_flatbuffer(data)
+    model = flatbuffer.read_flatbuffer(data)
     (graph,) = model.subgraphs
     return [
         (
@@ -59,8 +60,8 @@ def classify(data: bytes, pictures: np.ndarray) -> np.ndarray:
     return np.stack(rows)
 
 
-def fast(float32: bytes, pictures: np.ndarray) -> Calibrated:
-    return calibrate(float32, pictures, Method(Level.FAST, few_pictures=True))
+def fast(float32: bytes, pictures: np.ndarray) -> CalibratedNetwork:
+    return calibrate(float32, pictures, QuantizationSettings(Level.FAST, few_pictures=True))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def with_cumsum() -> bytes:
     x = keras.Input((4, 4, 3))
     y = layers.GlobalAveragePooling2D()(keras.ops.cumsum(layers.Conv2D(4, 3)(x), axis=1))
     model = keras.Model(x, layers.Dense(3, activation="softmax")(y))
-    return tflite.convert_float32(serving_model(model, PREPROCESSINGS["unit"]))
+    return to_tflite.convert_float32(serving_model(model, PREPROCESSINGS["unit"]))
 
 
 def test_an_operator_left_in_float_is_no_integer_only_file(with_cumsum: bytes) -> None:
@@ -234,7 +235,7 @@ def test_dead_channels_survive(answers) -> None:
     conv.set_weights([kernel, bias])
     serving = serving_model(model, PREPROCESSINGS["tf"])
     pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    float32 = tflite.convert_float32(serving)
+    float32 = to_tflite.convert_float32(serving)
     found = fast(float32, pictures)
     for data in (
         quantize_dynamic(float32),

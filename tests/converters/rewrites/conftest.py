@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from converters.rewrites.graph import Rewritten
+from converters.rewrites.keras_graph import Rewritten
 
 Rewrite = Callable[[keras.Model], Rewritten]
 Check = Callable[[Rewrite, keras.Model, int], keras.Model]

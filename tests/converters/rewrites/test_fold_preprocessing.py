@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from converters.preprocessing import PREPROCESSINGS, Preprocessing
-from converters.rewrites.apply import fold_into, optimize
+from converters.rewrites.all_rewrites import fold_into, optimize
 from converters.rewrites.fold_preprocessing import fold_preprocessing
 from converters.serving import serving_model
 from resnet_edge.model.resnet50 import resnet50

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from converters.complexity import count_multiply_adds
+from converters.multiply_adds import count_multiply_adds
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.rewrites.hoist_strides import hoist_strides
 from resnet_edge.model.resnet50 import resnet50

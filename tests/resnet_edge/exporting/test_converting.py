@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.display import Silent
-from resnet_edge.errors import ModelError
+from resnet_edge.errors import UsageError, WorkerError
 from resnet_edge.exporting import converting
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.ondevice.formats.kinds import Format
@@ -24,26 +24,26 @@ def broken(options: Options, tmp_path) -> ExportJob:
     return replace(job, model=model, artifacts=artifacts, format=Format.ONNX, names=names)
 
 
-def test_a_failing_worker_is_one_message(broken: ExportJob, tmp_path):
-    with pytest.raises(ModelError, match=r"^/gone.keras: no such file; expected a .keras model"):
-        converting.convert((broken,), tmp_path, Silent())
+def test_a_failing_worker_is_one_message(broken: ExportJob):
+    with pytest.raises(UsageError, match=r"^/gone.keras: no such file; expected a .keras model"):
+        converting.convert((broken,), Silent())
 
 
-def test_a_killed_worker_is_one_message(broken: ExportJob, tmp_path, monkeypatch):
+def test_a_killed_worker_is_one_message(broken: ExportJob, monkeypatch):
     killed = (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
-    monkeypatch.setattr(converting, "module_command", lambda *_: killed)
+    monkeypatch.setattr(converting, "WORKER", killed)
     expected = r"^export-others: the process was killed by SIGKILL, most likely because memory"
-    with pytest.raises(ModelError, match=expected):
-        converting.convert((broken,), tmp_path, Silent())
+    with pytest.raises(WorkerError, match=expected):
+        converting.convert((broken,), Silent())
 
 
-def test_parts_of_a_killed_worker_are_removed(broken: ExportJob, tmp_path):
+def test_parts_of_a_killed_worker_are_removed(broken: ExportJob):
     part, folder = broken.artifacts / ".fp32.onnx.1.part", broken.artifacts / ".saved_model.2.part"
     folder.mkdir(parents=True)
     part.write_bytes(b"half")
     (broken.artifacts / "fp16.onnx").write_bytes(b"whole")
-    with pytest.raises(ModelError):
-        converting.convert((broken,), tmp_path, Silent())
+    with pytest.raises(UsageError):
+        converting.convert((broken,), Silent())
     assert [path.name for path in broken.artifacts.iterdir()] == ["fp16.onnx"]
 
 

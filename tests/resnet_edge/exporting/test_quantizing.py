@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.quantization.choices import Level, RangeMethod, Target
+from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.errors import ArtifactError, ModelError, UsageError
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.files import hash_path

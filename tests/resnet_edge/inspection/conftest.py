@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hand_made import hand_sidecar
 from onnx import TensorProto, helper, numpy_helper
 
-from converters.tflite_metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 from resnet_edge.ondevice.files import hash_path, size_path
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord, Sidecar, write_sidecar
 

@@ -183,14 +183,14 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
     import keras
     import numpy as np
 
-    from converters import onnx as to_onnx
-    from converters import tflite as to_tflite
+    from converters.onnx import conversion as to_onnx
     from converters.preprocessing import PREPROCESSINGS
     from converters.quantization import tflite as quantize
-    from converters.quantization.choices import Target
-    from converters.quantization.engine import Method, calibrate
+    from converters.quantization.calibration import calibrate
     from converters.quantization.onnx import quantize_int8
+    from converters.quantization.settings import QuantizationSettings, Target
     from converters.serving import serving_model
+    from converters.tflite import conversion as to_tflite
 
     image = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(8, 3, activation="relu")(image)
@@ -200,7 +200,7 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
     serving = serving_model(model, PREPROCESSINGS["caffe"])
     pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     float32 = to_tflite.convert_float32(serving)
-    method = Method(grid=Target.AUTO.grid, few_pictures=True)
+    method = QuantizationSettings(grid=Target.AUTO.grid, few_pictures=True)
     calibrated = calibrate(float32, pictures, method)
     network, scheme = calibrated.network, calibrated.scheme
     graph = to_onnx.convert_float32(serving)

@@ -10,12 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge.errors import ArtifactError, ReferenceFileError, ResnetEdgeError
+from resnet_edge.errors import (
+    ArtifactError,
+    InferenceError,
+    OutputError,
+    ReferenceFileError,
+    ResnetEdgeError,
+)
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import BenchResult, ParityResult, Verdict
+from resnet_edge.ondevice.parity.answer_worker import AnswerJob
+from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import Options, parse_formats
@@ -65,11 +73,12 @@ def test_a_damaged_file_whose_sidecar_agrees_is_refused_by_its_runtime(
     sidecar = load_artifact(path).sidecar
     path.write_bytes(path.read_bytes()[:-2000])
     write_sidecar(path, replace(sidecar, sha256=hash_path(path)))
-    with pytest.raises(ResnetEdgeError) as caught:
+    with pytest.raises(InferenceError) as caught:
         step(replace(options, formats=(name,)))
     message = str(caught.value)
     assert message.startswith(name)
-    assert "the process" in message
+    assert "refuses the file" in message
+    assert "export it again or update the runtime" in message
     assert "Traceback" not in message
 
 
@@ -98,10 +107,13 @@ def test_a_reference_of_other_pictures(options: Options):
     info = reference.info
     other = replace(info, hashes=("0" * 64, *info.hashes[1:]))
     write_reference(options.layout.reference, replace(reference, info=other))
-    expected = rf"made for {len(info.hashes)} other pictures than the test split's; make it again"
+    count = len(info.hashes)
     with pytest.raises(ReferenceFileError) as caught:
         check_parity(options)
-    assert "other pictures than the test split's" in str(caught.value), expected
+    assert str(caught.value) == (
+        f"{options.layout.reference}: made for {count} other pictures than the test split's "
+        f"{count}; make it again with `resnet-edge reference`"
+    )
 
 
 def test_a_reference_with_answers_of_its_own_fails_the_artifact(options: Options):
@@ -174,7 +186,7 @@ def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("something was run")
 
     monkeypatch.setattr("resnet_edge.steps.parity._compare_all", explode)
-    monkeypatch.setattr("resnet_edge.ondevice.workers.subprocess.Popen", explode)
+    monkeypatch.setattr("resnet_edge.ondevice.workers.process.subprocess.Popen", explode)
 
 
 def test_other_gates_judge_the_saved_answers_and_run_nothing(options: Options, monkeypatch):
@@ -318,33 +330,13 @@ def test_a_noisy_machine_is_said_to_be_noisy(options: Options, recorder, monkeyp
 
 
 def test_a_full_disk_where_answers_go(options: Options, tmp_path):
-    """Answers go to the temporary folder: the worker says so in one line."""
-    import json
-    import subprocess
-    import sys
-
-    from resnet_edge.ondevice.json_records import to_json
-    from resnet_edge.ondevice.parity.answer_worker import AnswerJob
-
+    """The worker's error is the parent's, in one line."""
     np.save(tmp_path / "p.npy", np.zeros((1, 32, 32, 3), np.uint8))
-    job = AnswerJob(
-        options.layout.artifacts / "fp32.tflite", tmp_path / "p.npy", tmp_path / "gone" / "a.npy", 1
-    )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "resnet_edge.ondevice.parity.answer_worker",
-            json.dumps(to_json(job)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).resolve().parents[3],
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == (
-        f"answers: {tmp_path}/gone/a.npy: No such file or directory; "
+    artifact, answers = options.layout.artifacts / "fp32.tflite", tmp_path / "gone" / "a.npy"
+    job = AnswerJob(artifact, tmp_path / "p.npy", answers, 1)
+    with pytest.raises(OutputError) as caught:
+        answer_pictures(job, lambda done: None)
+    assert str(caught.value) == (
+        f"fp32.tflite: {answers}: No such file or directory; "
         "free some space or choose another folder with --out"
     )

@@ -32,7 +32,7 @@ def test_a_second_run_does_nothing_and_says_so(options: Options, recorder, monke
 
     for module in (
         "resnet_edge.exporting.converting",
-        "resnet_edge.steps.parity",
+        "resnet_edge.ondevice.parity.answering",
         "resnet_edge.ondevice.latency.bench",
     ):
         monkeypatch.setattr(f"{module}.run_worker", fail)

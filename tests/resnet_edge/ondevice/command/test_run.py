@@ -222,13 +222,20 @@ def test_arrays_that_are_no_pictures(run_bundle, bundle_path: Path, tmp_path: Pa
 
 SABOTAGE = """
 import os, signal, sys
-if ".{module}" in " ".join(sys.orig_argv) and "int8.tflite" in " ".join(sys.orig_argv):
-    {deed}
+
+def read(file, size, original=os.read):
+    data = original(file, size)
+    if file == 0 and b"int8.tflite" in data:
+        {deed}
+    return data
+
+if ".{module}" in " ".join(sys.orig_argv):
+    os.read = read
 """
 
 
 def sabotage(folder: Path, module: str, deed: str) -> dict[str, str]:
-    """Variables with which a worker of int8.tflite does a deed as it starts."""
+    """Variables with which a worker of int8.tflite does a deed when it gets its job."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(SABOTAGE.format(module=module, deed=deed))
     return {"PYTHONPATH": str(folder)}

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from hand_made import hand_sidecar
 
-from resnet_edge.errors import InferenceError, OutputError, UsageError
+from resnet_edge.errors import (
+    ArtifactError,
+    InferenceError,
+    OutputError,
+    UsageError,
+    WorkerError,
+)
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact, write_sidecar
-from resnet_edge.ondevice.json_records import read_record, write_record
-from resnet_edge.ondevice.latency import bench
+from resnet_edge.ondevice.json_records import from_json, read_record, to_json, write_record
+from resnet_edge.ondevice.latency import bench, bench_worker
 from resnet_edge.ondevice.latency.bench import (
     bench_artifacts,
     bench_path,
@@ -19,7 +25,12 @@ from resnet_edge.ondevice.latency.bench import (
     run_bench_worker,
     time_limit_s,
 )
-from resnet_edge.ondevice.latency.bench_worker import Job, JobResult, measure_job, peak_memory_bytes
+from resnet_edge.ondevice.latency.bench_worker import (
+    BenchJob,
+    BenchJobResult,
+    measure_job,
+    peak_memory_bytes,
+)
 from resnet_edge.ondevice.latency.cpu_state import usable_cores
 from resnet_edge.ondevice.latency.measure import MLPERF, LatencySpec
 from resnet_edge.ondevice.measurements import BenchResult, Provider, Verdict
@@ -47,7 +58,7 @@ class Fake:
         return lambda: time.sleep(0.001)
 
 bench_worker.open_runtime = Fake
-sys.exit(bench_worker.main(sys.argv[1:]))
+sys.exit(bench_worker.main())
 """
 
 
@@ -76,8 +87,8 @@ def _command(tmp_path: Path, script: str) -> tuple[str, ...]:
     return (sys.executable, str(path))
 
 
-def _run(tmp_path: Path, script: str, timeout_s: float = 60) -> JobResult:
-    job = Job(tmp_path / "int8.tflite", 2, SPEC, None)
+def _run(tmp_path: Path, script: str, timeout_s: float = 60) -> BenchJobResult:
+    job = BenchJob(tmp_path / "int8.tflite", 2, SPEC, None)
     return run_bench_worker("int8.tflite", job, timeout_s, _command(tmp_path, script))
 
 
@@ -174,7 +185,7 @@ def test_the_time_limit_grows_with_what_is_asked():
 
 def test_a_worker_that_fails_is_quoted(tmp_path):
     script = "import sys; print('first\\nthe file is damaged', file=sys.stderr); sys.exit(3)"
-    with pytest.raises(InferenceError) as caught:
+    with pytest.raises(WorkerError) as caught:
         _run(tmp_path, script)
     assert str(caught.value) == (
         "int8.tflite, 2 threads: the process ended with exit code 3; "
@@ -184,7 +195,7 @@ def test_a_worker_that_fails_is_quoted(tmp_path):
 
 def test_only_the_end_of_what_it_said_is_quoted(tmp_path):
     script = "import sys\nfor i in range(99): print('line', i, file=sys.stderr)\nsys.exit(1)"
-    with pytest.raises(InferenceError) as caught:
+    with pytest.raises(WorkerError) as caught:
         _run(tmp_path, script)
     assert str(caught.value).splitlines()[1:] == [f"line {i}" for i in range(87, 99)]
 
@@ -200,25 +211,28 @@ def test_only_the_end_of_what_it_said_is_quoted(tmp_path):
 )
 def test_a_worker_that_is_killed_is_named_with_its_signal(tmp_path, name, words):
     script = f"import os, signal; os.kill(os.getpid(), signal.{name})"
-    with pytest.raises(InferenceError, match=rf"int8.tflite, 2 threads: .* was killed by {words}"):
+    with pytest.raises(WorkerError, match=rf"int8.tflite, 2 threads: .* was killed by {words}"):
         _run(tmp_path, script)
 
 
 def test_a_worker_that_hangs_is_killed(tmp_path):
-    with pytest.raises(InferenceError, match=r"no result within 0.5 s; measure fewer queries"):
+    with pytest.raises(WorkerError, match=r"no result within 0.5 s; measure fewer queries"):
         _run(tmp_path, "import time; time.sleep(60)", timeout_s=0.5)
 
 
 def test_a_worker_that_answers_nonsense_is_quoted(tmp_path):
-    with pytest.raises(InferenceError, match=r"answered 'hello'; expected a JSON record"):
+    with pytest.raises(WorkerError, match=r"answered 'hello'; expected an event as JSON"):
         _run(tmp_path, "print('hello')")
-    with pytest.raises(InferenceError, match=r"int8.tflite, 2 threads: key 'latency' is missing"):
+    with pytest.raises(WorkerError, match=r"int8.tflite, 2 threads: key 'kind' is missing"):
         _run(tmp_path, "print('{}')")
+    event = '{"kind": "result", "text": "{}"}'
+    with pytest.raises(WorkerError, match=r"int8.tflite, 2 threads: key 'latency' is missing"):
+        _run(tmp_path, f"print({event!r})")
 
 
 def test_a_worker_without_its_artifact_says_so(tmp_path):
-    job = Job(tmp_path / "gone.tflite", 1, SPEC, None)
-    with pytest.raises(InferenceError, match=r"exit code 1; it said last:\n.*no such artifact"):
+    job = BenchJob(tmp_path / "gone.tflite", 1, SPEC, None)
+    with pytest.raises(ArtifactError, match=r"^gone.tflite, 1 thread: .*no such artifact"):
         run_bench_worker("gone.tflite", job, 60, bench.WORKER)
 
 
@@ -254,15 +268,16 @@ class _FakeRuntime:
         self.queries += 1
 
 
-def test_job_measures_prepared_queries_on_one_picture(artifact):
+def test_job_measures_prepared_queries_on_one_picture(artifact, monkeypatch):
     opened: list[_FakeRuntime] = []
 
-    def load(found: Artifact, threads: int) -> _FakeRuntime:
+    def load(found: Artifact, threads: int, runtime: str | None) -> _FakeRuntime:
         opened.append(_FakeRuntime(found, threads))
         return opened[-1]
 
+    monkeypatch.setattr(bench_worker, "open_runtime", load)
     for _ in range(2):
-        result = measure_job(Job(artifact.path, 3, SPEC, None), load)
+        result = measure_job(BenchJob(artifact.path, 3, SPEC, None))
     assert (result.latency.runtime, result.latency.threads, result.runtime_version) == (
         "fake",
         3,
@@ -275,11 +290,12 @@ def test_job_measures_prepared_queries_on_one_picture(artifact):
     assert len(np.unique(pictures[0])) > 30
 
 
-def test_job_takes_a_picture(artifact, tmp_path):
+def test_job_takes_a_picture(artifact, tmp_path, monkeypatch):
     picture = np.full((4, 6, 3), 7, np.uint8)
     np.save(tmp_path / "p.npy", picture)
     runtime = _FakeRuntime(artifact, 1)
-    measure_job(Job(artifact.path, 1, SPEC, tmp_path / "p.npy"), lambda *_: runtime)
+    monkeypatch.setattr(bench_worker, "open_runtime", lambda *_: runtime)
+    measure_job(BenchJob(artifact.path, 1, SPEC, tmp_path / "p.npy"))
     assert (runtime.pictures[0] == picture).all()
 
 
@@ -298,6 +314,6 @@ def test_the_peak_of_the_parent_is_not_counted(artifact, tmp_path):
 
 
 def test_job_travels_as_json():
-    job = Job(Path("/a b/ü.tflite"), 1, SPEC, None)
-    text = json.dumps(bench.to_json(job))
-    assert bench.from_json(Job, json.loads(text), "job", InferenceError) == job
+    job = BenchJob(Path("/a b/ü.tflite"), 1, SPEC, None)
+    text = json.dumps(to_json(job))
+    assert from_json(BenchJob, json.loads(text), "job", InferenceError) == job

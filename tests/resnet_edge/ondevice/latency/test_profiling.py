@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench import profile_path
-from resnet_edge.ondevice.latency.bench_worker import Job
+from resnet_edge.ondevice.latency.bench_worker import BenchJob
 from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.latency.profile_worker import profile_job
 from resnet_edge.ondevice.latency.profiling import (
@@ -209,34 +208,23 @@ def check_tiny(profile: OperatorProfile) -> None:
 
 
 def test_a_real_profile(tiny):
-    check_tiny(profile_job(Job(tiny.path, 1, SPEC, None)))
+    check_tiny(profile_job(BenchJob(tiny.path, 1, SPEC, None)))
 
 
 def test_the_worker_answers_in_json(tiny):
-    from resnet_edge.ondevice.latency.bench import ask_worker
-    from resnet_edge.steps.profile import WORKER
+    from resnet_edge.steps.profile import run_profile_worker
 
-    job = Job(tiny.path.resolve(), 1, SPEC, None)
-    check_tiny(ask_worker(OperatorProfile, job, "fp32.onnx", 60, WORKER))
+    check_tiny(run_profile_worker("fp32.onnx", BenchJob(tiny.path.resolve(), 1, SPEC, None)))
 
 
 def test_the_worker_says_what_is_wrong(tmp_path, hand_artifact):
-    artifact = hand_artifact(tmp_path, "fp32.onnx", b"no model")
-    from resnet_edge.ondevice.json_records import to_json
+    from resnet_edge.steps.profile import run_profile_worker
 
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "resnet_edge.ondevice.latency.profile_worker"),
-            json.dumps(to_json(Job(artifact.path, 1, SPEC, None))),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).resolve().parents[4],
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "refuses the file" in done.stderr
-    assert "Traceback" not in done.stderr
+    artifact = hand_artifact(tmp_path, "fp32.onnx", b"no model")
+    with pytest.raises(InferenceError) as caught:
+        run_profile_worker("fp32.onnx", BenchJob(artifact.path, 1, SPEC, None))
+    assert str(caught.value).startswith(f"fp32.onnx, 1 thread, profile: {artifact.path}: onnxrunti")
+    assert "refuses the file" in str(caught.value)
 
 
 def test_a_format_without_a_profiler(tmp_path, hand_artifact):
@@ -244,7 +232,7 @@ def test_a_format_without_a_profiler(tmp_path, hand_artifact):
     with pytest.raises(
         InferenceError, match=r"fp32.tflite: the Python packages of TFLite's runtimes"
     ):
-        profile_job(Job(artifact.path, 1, SPEC, None))
+        profile_job(BenchJob(artifact.path, 1, SPEC, None))
 
 
 def test_every_format_says_whether_it_can_be_profiled():

@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 from hand_made import hand_sidecar
 
-from converters import onnx, tflite, tflite_file
+from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import tflite as quantize
-from converters.quantization.engine import Method, calibrate
+from converters.quantization.calibration import calibrate
+from converters.quantization.settings import QuantizationSettings
 from converters.rewrites.fold_batch_norm import fold_batch_norm
 from converters.saved_model import export_saved_model
 from converters.serving import serving_model
+from converters.tflite import conversion as to_tflite
+from converters.tflite import flatbuffer
 from resnet_edge.ondevice.files import hash_path, size_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact, write_sidecar
@@ -83,15 +86,15 @@ def _export(
     size = serving.inputs[0].shape[1:3]
     pictures = np.random.default_rng(3).integers(0, 256, (8, *size, 3), dtype=np.uint8)
     pictures = (pictures * np.linspace(0.3, 1, 8).reshape(-1, 1, 1, 1)).astype(np.uint8)
-    float32 = tflite.convert_float32(serving)
-    calibrated = calibrate(float32, pictures, Method(few_pictures=True))
+    float32 = to_tflite.convert_float32(serving)
+    calibrated = calibrate(float32, pictures, QuantizationSettings(few_pictures=True))
     for name in names:
         path = folder / name
         match name:
             case "saved_model":
                 export_saved_model(serving, path, labels)
             case "fp32.onnx":
-                path.write_bytes(onnx.serialize(onnx.convert_float32(serving)))
+                path.write_bytes(to_onnx.serialize(to_onnx.convert_float32(serving)))
             case "fp32.tflite":
                 path.write_bytes(_finish(float32))
             case "fp16.tflite":
@@ -114,13 +117,13 @@ def _export(
 
 
 def _finish(data: bytes, *, uint8_in: bool = False, uint8_out: bool = False) -> bytes:
-    tree = tflite_file.read_flatbuffer(data)
+    tree = flatbuffer.read_flatbuffer(data)
     if uint8_in:
-        tflite_file.use_uint8_input(tree)
+        flatbuffer.use_uint8_input(tree)
     if uint8_out:
-        tflite_file.use_uint8_output(tree)
-    tflite_file.name_endpoints(tree)
-    return tflite_file.write_flatbuffer(tree)
+        flatbuffer.use_uint8_output(tree)
+    flatbuffer.name_endpoints(tree)
+    return flatbuffer.write_flatbuffer(tree)
 
 
 def _answers_elsewhere(
@@ -135,14 +138,16 @@ def _answers_elsewhere(
         "threads": 1,
     }
     process = subprocess.run(
-        [str(python), "-m", "resnet_edge.ondevice.parity.answer_worker", json.dumps(job)],
+        [str(python), "-m", "resnet_edge.ondevice.parity.answer_worker"],
+        input=json.dumps(job),
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])},
         check=False,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    return process.stdout.splitlines()[-1], np.load(scratch / "answers.npy")
+    event = json.loads(process.stdout.splitlines()[-1])
+    return json.loads(event["text"])["runtime"], np.load(scratch / "answers.npy")
 
 
 @pytest.fixture(name="answers_elsewhere", scope="session")

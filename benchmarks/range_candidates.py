@@ -1,0 +1,152 @@
+"""Ways to choose a tensor's range, as other tools have them; the product has min-max alone.
+
+Measured by `benchmarks/range_methods.py`. Each takes one tensor's values on the calibration
+pictures: a histogram, and the extremes of one picture after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.quantization.tensor_range import Range
+
+BINS = 2048  # TensorRT's number (Migacz, "8-bit inference with TensorRT", GTC 2017)
+LEVELS = 256
+SHARE = 0.9999  # of the values that the percentile keeps
+MOMENTUM = 0.95  # litert-quantizer's default
+
+_SHRINK = tuple(2 ** (-i / 16) for i in range(97))  # 4 % apart, down to 1/64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One tensor on all calibration pictures."""
+
+    lows: np.ndarray
+    """Smallest value of every picture, float64 ``(pictures,)``."""
+    highs: np.ndarray
+    """Largest value of every picture, float64 ``(pictures,)``."""
+    counts: np.ndarray
+    """Values in each of ``BINS`` equal bins over ``whole``, without those that are exactly zero."""
+    zeros: int
+    """Values that are exactly zero, which every range represents exactly."""
+
+    @property
+    def whole(self) -> Range:
+        """Smallest and largest value, and zero."""
+        return Range(min(0.0, float(self.lows.min())), max(0.0, float(self.highs.max())))
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the bins, ``(BINS + 1,)``."""
+        return np.linspace(self.whole.low, self.whole.high, BINS + 1)
+
+
+def min_max(seen: Seen) -> Range:
+    """Return the range of all values: nothing is clipped (Jacob et al. 2018, arXiv:1712.05877)."""
+    return seen.whole
+
+
+def percentile(seen: Seen) -> Range:
+    """Return the narrowest range that keeps ``SHARE`` of the values.
+
+    Of a signed tensor half of the rest is dropped at each end.
+    """
+    total = int(seen.counts.sum()) + seen.zeros
+    spare = total - math.ceil(SHARE * total)
+    if seen.whole.low < 0 < seen.whole.high:
+        spare //= 2
+    edges = seen.edges
+    start = int(np.searchsorted(np.cumsum(seen.counts), spare, side="right"))
+    end = BINS - int(np.searchsorted(np.cumsum(seen.counts[::-1]), spare, side="right"))
+    return Range(min(0.0, float(edges[start])), max(0.0, float(edges[end])))
+
+
+def mse(seen: Seen) -> Range:
+    """Return the range with the smallest mean squared error of clipping and rounding.
+
+    Searched over factors of both ends, then of each end alone.
+    """
+    best = seen.whole
+    for _ in range(2):
+        best = min(_shrunk(best), key=lambda clip: _squared_error(seen, clip))
+    return best
+
+
+def entropy(seen: Seen) -> Range:
+    """Return the range whose quantized distribution diverges least from that of the values.
+
+    Migacz 2017: for each threshold, the values beyond it join the last bin of the reference. No
+    range is narrower than one bin per level.
+    """
+    edges = seen.edges
+    zero = int(np.searchsorted(edges, 0.0))
+    best, least = seen.whole, math.inf
+    for threshold in range(BINS, 0, -1):
+        start, end = max(0, zero - threshold), min(BINS, zero + threshold)
+        if end - start < LEVELS:
+            break
+        inside = seen.counts[start:end]
+        reference = inside.copy()
+        reference[0] += seen.counts[:start].sum()
+        reference[-1] += seen.counts[end:].sum()
+        found = _divergence(reference, inside)
+        if found < least:
+            best, least = Range(float(edges[start]), float(edges[end])), found
+    return Range(min(0.0, best.low), max(0.0, best.high))
+
+
+def moving_average(seen: Seen) -> Range:
+    """Return the exponential moving average of the extremes (Jacob et al. 2018)."""
+    low, high = min(0.0, float(seen.lows[0])), max(0.0, float(seen.highs[0]))
+    for one, other in zip(seen.lows[1:], seen.highs[1:], strict=True):
+        low = MOMENTUM * low + (1 - MOMENTUM) * min(0.0, float(one))
+        high = MOMENTUM * high + (1 - MOMENTUM) * max(0.0, float(other))
+    return Range(low, high)
+
+
+CANDIDATES: dict[str, Callable[[Seen], Range]] = {
+    "min-max": min_max,
+    "percentile": percentile,
+    "mse": mse,
+    "entropy": entropy,
+    "moving-average": moving_average,
+}
+
+
+def _shrunk(start: Range) -> Iterator[Range]:
+    for factor in _SHRINK:
+        yield Range(start.low * factor, start.high * factor)
+    if start.low < 0 < start.high:
+        for factor in _SHRINK[1:]:
+            yield Range(start.low * factor, start.high)
+            yield Range(start.low, start.high * factor)
+
+
+def _squared_error(seen: Seen, clip: Range) -> float:
+    """Mean squared error, every value standing in the middle of its bin."""
+    edges = seen.edges
+    values = (edges[:-1] + edges[1:]) / 2
+    step = (clip.high - clip.low) / (LEVELS - 1)
+    if step <= 0:
+        return 0.0
+    lowest = round(clip.low / step)
+    rounded = np.clip(np.rint(values / step), lowest, lowest + LEVELS - 1) * step
+    return float(np.square(rounded - values) @ seen.counts)
+
+
+def _divergence(reference: np.ndarray, inside: np.ndarray) -> float:
+    """Kullback-Leibler divergence of ``inside``, spread over 256 levels, from the reference."""
+    level = np.arange(reference.size) * LEVELS // reference.size
+    filled = reference > 0
+    holds = np.bincount(level, weights=inside, minlength=LEVELS)
+    shared_by = np.bincount(level, weights=filled, minlength=LEVELS)
+    expanded = (holds / np.maximum(shared_by, 1))[level][filled]
+    if not expanded.all():
+        return math.inf
+    p = reference[filled] / reference.sum()
+    return float(p @ np.log(p / (expanded / expanded.sum())))

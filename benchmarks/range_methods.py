@@ -1,0 +1,259 @@
+"""Methods to choose activation ranges, against the product's levels `fast` and `equalized`.
+
+    python benchmarks/range_methods.py
+    python benchmarks/range_methods.py --networks plain-cnn --counts 200 --json rows.json
+
+Networks: a trained ResNet50 (``--model``), and three small ones that are trained here first
+(`benchmarks/trained_networks.py`). For every count and seed, calibration pictures are drawn anew
+from the training pictures; every method gets the same ones, the same weights and the same head.
+Each `int8.tflite` then answers all pictures of ``val/`` in LiteRT, and is compared with the float
+file. A method wins where its worst seed beats the best seed of `fast` (min-max) and of `equalized`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from quantization import SHARED, comma_list, spread
+from quantization_worker import decode, in_litert
+from range_candidates import BINS, CANDIDATES, Seen
+from trained_networks import RECIPES, train
+
+from resnet_edge.ondevice.parity import metrics
+
+if TYPE_CHECKING:  # the process that measures nothing needs no TensorFlow
+    import tensorflow as tf
+
+    from converters.quantization.calibrated_network import CalibratedNetwork
+    from converters.quantization.tflite_network import Operation, TfliteNetwork
+
+RESNET50 = "resnet50"
+NETWORKS = (RESNET50, *RECIPES)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file."""
+
+    network: str
+    count: int
+    seed: int
+    method: str
+    sqnr_db: float
+    """Of the centred log-probabilities against the float file's."""
+    agreement: float
+    """Share of pictures with the float file's best class, in [0, 1]."""
+    float_top1: float
+    """Of the float file, in [0, 1]."""
+
+
+def main() -> int:
+    options = parse()
+    if options.job:
+        for row in measure(options, options.job):
+            print(json.dumps(asdict(row)), flush=True)
+        return 0
+    rows = []
+    for network in options.networks:
+        rows += run(network)
+        if options.json:
+            options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    report(rows)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", type=comma_list(str), default=NETWORKS, metavar="A,B")
+    parser.add_argument("--counts", type=comma_list(int), default=[32, 200, 1000], metavar="32,200")
+    parser.add_argument("--seeds", type=comma_list(int), default=[0, 1, 2], metavar="0,1,2")
+    parser.add_argument("--model", type=Path, default=SHARED / "weights" / "tiny16.keras")
+    parser.add_argument("--train", type=Path, default=SHARED / "data" / "tiny16" / "train_full")
+    parser.add_argument("--val", type=Path, default=SHARED / "data" / "tiny16" / "val")
+    parser.add_argument("--json", type=Path, help="write all rows there")
+    parser.add_argument("--job", metavar="NETWORK", help="one process")
+    options = parser.parse_args()
+    if unknown := set(options.networks) - set(NETWORKS):
+        parser.error(f"--networks: {', '.join(unknown)}; expected some of {', '.join(NETWORKS)}")
+    if missing := [str(path) for path in (options.train, options.val) if not path.exists()]:
+        parser.error(f"{', '.join(missing)}: not found; pass --train FOLDER and --val FOLDER")
+    return options
+
+
+def run(network: str) -> Iterator[Row]:
+    """Measure one network in a process of its own, with the options of this one."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    command = [sys.executable, __file__, *sys.argv[1:], "--job", network]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            if line.startswith("{"):
+                row = Row(**json.loads(line))
+                print(
+                    f"{row.network} {row.count} pictures, seed {row.seed}: {row.method} "
+                    f"{row.sqnr_db:.2f} dB, {row.agreement:.2%}",
+                    file=sys.stderr,
+                )
+                yield row
+    if process.returncode:
+        sys.exit(f"{network} failed")
+
+
+def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
+    """Make the float file of a network, then one file per count, seed and method."""
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import Level, QuantizationSettings, Target
+    from converters.quantization.tflite import quantize_static
+    from resnet_edge.ondevice.machine import available_cores
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        float32, pool, test, truth = make_float_file(options, network, folder)
+        expected = answer(folder, float32, test)
+        top1 = float(metrics.topk_hits(expected, truth, 1).mean())
+
+        def judge(count: int, seed: int, method: str, found: CalibratedNetwork) -> Row:
+            data = quantize_static(float32, found.network, found.scheme, integer_only=False)
+            answers = answer(folder, data, test)
+            sqnr_db = metrics.compare_logits(expected, answers).sqnr_db
+            agreeing = float(metrics.agreements(expected, answers).mean())
+            return Row(network, count, seed, method, sqnr_db, agreeing, top1)
+
+        for count in options.counts:
+            for seed in options.seeds:
+                pictures = pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
+                for level in (Level.FAST, Level.EQUALIZED):
+                    method = QuantizationSettings(level, grid=Target.AUTO.grid)
+                    found = calibrate(float32, pictures, method, threads=available_cores())
+                    if level is not Level.FAST:
+                        yield judge(count, seed, str(level), found)
+                        continue
+                    for name, other in with_other_ranges(found, pictures).items():
+                        yield judge(count, seed, name, other)
+
+
+def make_float_file(
+    options: argparse.Namespace, network: str, folder: Path
+) -> tuple[bytes, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the float32 file, the training pictures, the test pictures and the latter's labels."""
+    import keras
+
+    from converters.preprocessing import PREPROCESSINGS
+    from converters.rewrites.fold_batch_norm import fold_batch_norm
+    from converters.serving import serving_model
+    from converters.tflite import conversion as to_tflite
+
+    beside = options.model.with_name("labels.txt")
+    labels = tuple(beside.read_text().split()) if network == RESNET50 and beside.exists() else None
+    size = (64, 64)
+    if network == RESNET50:
+        model, name = keras.models.load_model(options.model, compile=False), "caffe"
+        size = model.input_shape[1:3]
+    pool, classes = decode(options.train, size, labels, folder)
+    test, truth = decode(options.val, size, labels, folder)
+    if network != RESNET50:
+        model, name = train(RECIPES[network], pool, classes), RECIPES[network].preprocessing
+    serving = serving_model(fold_batch_norm(model).model, PREPROCESSINGS[name])
+    return to_tflite.convert_float32(serving), pool, test, truth
+
+
+def with_other_ranges(
+    fast: CalibratedNetwork, pictures: np.ndarray
+) -> dict[str, CalibratedNetwork]:
+    """Return a quantization of level `fast` with the ranges of every method."""
+    from converters.quantization.rounding import widened
+    from converters.quantization.scheme import share_ranges
+
+    network = fast.network
+    seen = look(network, pictures)
+    made = {}
+    for name, choose in CANDIDATES.items():
+        ranges = {tensor: widened(choose(one)) for tensor, one in seen.items()}
+        ranges |= {t: fast.scheme.ranges[t] for t in fast.scheme.ranges.keys() - ranges.keys()}
+        ranges[network.image] = fast.scheme.ranges[network.image]
+        scheme = replace(fast.scheme, ranges=share_ranges(network, ranges))
+        made[name] = replace(fast, scheme=scheme)
+    return made
+
+
+def look(network: TfliteNetwork, pictures: np.ndarray) -> dict[int, Seen]:
+    """Run the pictures twice: for the extremes, then for the bins between them."""
+    from converters.quantization.tensorflow_execution import batches, constant_weights
+    from converters.quantization.tensorflow_execution import run as compute
+
+    weights = constant_weights(network)
+    lows: dict[int, list[np.ndarray]] = {}
+    highs: dict[int, list[np.ndarray]] = {}
+    counts: dict[int, np.ndarray] = {}
+    zeros: dict[int, int] = {}
+
+    def extremes(operation: Operation, output: tf.Tensor) -> tf.Tensor:
+        values = output.numpy().reshape(len(output), -1)
+        lows.setdefault(operation.output, []).append(values.min(axis=1))
+        highs.setdefault(operation.output, []).append(values.max(axis=1))
+        return output
+
+    def bins(operation: Operation, output: tf.Tensor) -> tf.Tensor:
+        tensor, values = operation.output, output.numpy().reshape(-1)
+        low = min(0.0, float(np.concatenate(lows[tensor]).min()))
+        high = max(0.0, float(np.concatenate(highs[tensor]).max()))
+        filled = values[values != 0]
+        place = ((filled - low) * (BINS / ((high - low) or 1.0))).astype(np.int64)
+        found = np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS)
+        counts[tensor] = counts.get(tensor, 0) + found
+        zeros[tensor] = zeros.get(tensor, 0) + values.size - filled.size
+        return output
+
+    for observe in (extremes, bins):
+        for batch in batches(network, pictures):
+            compute(network, weights, batch, observe)
+    return {
+        tensor: Seen(
+            np.concatenate(lows[tensor]).astype(np.float64),
+            np.concatenate(highs[tensor]).astype(np.float64),
+            counts[tensor],
+            zeros[tensor],
+        )
+        for tensor in counts
+    }
+
+
+def answer(folder: Path, data: bytes, pictures: np.ndarray) -> np.ndarray:
+    path = folder / "answering.tflite"
+    path.write_bytes(data)
+    return in_litert(path, pictures)
+
+
+def report(rows: list[Row]) -> None:
+    """Print the table as Markdown; a line per network and count, a column per method."""
+    methods = list(dict.fromkeys(row.method for row in rows))
+    print(
+        f"| network | pictures | {' | '.join(methods)} | winners |\n|{'---|' * (len(methods) + 3)}"
+    )
+    for network, count in dict.fromkeys((row.network, row.count) for row in rows):
+        same = [row for row in rows if (row.network, row.count) == (network, count)]
+        of = {method: [row for row in same if row.method == method] for method in methods}
+        cells = [
+            f"{spread([row.sqnr_db for row in of[method]], '{:.1f}', ' dB')}; "
+            f"{statistics.median(row.agreement for row in of[method]):.1%}"
+            for method in methods
+        ]
+        bar = max(row.sqnr_db for name in ("min-max", "equalized") for row in of[name])
+        winners = [m for m in methods if min(row.sqnr_db for row in of[m]) > bar]
+        name = f"{network}, top-1 {same[0].float_top1:.1%}"
+        line = [name, str(count), *cells, ", ".join(winners) or "–"]
+        print(f"| {' | '.join(line)} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Small networks of several architectures, trained for a minute or two each.
+
+Where values matter and random weights would not do: a trained network has the outliers, the dead
+channels and the correlations that quantizing meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build and train one network."""
+
+    build: Callable[[tuple[int, int], int], Any]
+    """Gets height and width and the number of classes; returns a Keras classifier."""
+    epochs: int
+    preprocessing: str = "tf"
+    """The normalization that it is trained with, by the product's name."""
+
+
+def plain_cnn(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
+    """VGG's manner: 3x3 convolutions with ReLU, max-pools, no batch normalization."""
+    import keras
+    from keras import layers
+
+    image = x = keras.Input((*size, 3))
+    for width in (32, 64, 128, 128):
+        x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    x = layers.Dropout(0.3)(layers.Dense(128, activation="relu")(x))
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
+
+
+def mobilenet_v2(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
+    """MobileNetV2 of a third of the width: depthwise convolutions, ReLU6, linear bottlenecks."""
+    import keras
+
+    return keras.applications.MobileNetV2((*size, 3), 0.35, weights=None, classes=classes)
+
+
+def efficientnet_b0(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
+    """EfficientNetB0: swish, squeeze-and-excitation. It rescales its input by itself."""
+    import keras
+
+    return keras.applications.EfficientNetB0(weights=None, input_shape=(*size, 3), classes=classes)
+
+
+RECIPES = {
+    "plain-cnn": Recipe(plain_cnn, epochs=6),
+    "mobilenetv2-0.35": Recipe(mobilenet_v2, epochs=8),
+    "efficientnet-b0": Recipe(efficientnet_b0, epochs=3, preprocessing="none"),
+}
+
+
+def train(recipe: Recipe, pictures: np.ndarray, labels: np.ndarray) -> Any:  # noqa: ANN401
+    """Train from a fixed seed.
+
+    Args:
+        recipe: The network.
+        pictures: Raw RGB, uint8 ``(count, height, width, 3)``.
+        labels: Class indices, ``(count,)``.
+
+    Returns:
+        A Keras classifier that expects ``recipe.preprocessing``.
+    """
+    import keras
+
+    from converters.preprocessing import PREPROCESSINGS
+
+    keras.utils.set_random_seed(0)
+    apply = PREPROCESSINGS[recipe.preprocessing].apply
+    model = recipe.build(pictures.shape[1:3], int(labels.max()) + 1)
+    batch = 64
+    steps = recipe.epochs * (len(pictures) // batch)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=2e-3, warmup_steps=steps // 10
+    )
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    for _ in range(recipe.epochs):
+        order = rng.permutation(len(pictures))[: len(pictures) // batch * batch]
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            batch_pictures = pictures[chosen].astype(np.float32)
+            flipped = rng.random(batch) < 0.5
+            batch_pictures[flipped] = batch_pictures[flipped, :, ::-1]
+            model.train_on_batch(apply(batch_pictures), labels[chosen])
+    settle_batch_normalizations(model, apply(pictures[:1024].astype(np.float32)))
+    return model
+
+
+def settle_batch_normalizations(model: Any, pictures: np.ndarray) -> None:  # noqa: ANN401
+    """Give batch normalizations the statistics of these pictures, which few steps leave behind."""
+    import keras
+
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(pictures, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,30 @@
+"""How far answers are from those of the float network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Signal to quantization noise of ``actual``, in decibels; NaN where it is not finite."""
+    noise = float(np.square(actual.astype(np.float64) - expected).sum())
+    signal = float(np.square(expected.astype(np.float64)).sum())
+    if not math.isfinite(noise):
+        return math.nan
+    return 10 * math.log10(signal / noise) if noise else math.inf
+
+
+def mean_sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Mean of the pictures' own decibels: one strange picture shall not decide."""
+    pairs = zip(expected, actual, strict=True)
+    return float(np.mean([min(sqnr_db(one, other), _EXACT_DB) for one, other in pairs]))
+
+
+def agreement(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Share of pictures with the same best class, in [0, 1]."""
+    return float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean())
+
+
+_EXACT_DB = 150.0  # an exact answer's infinity would hide all others'

@@ -1,0 +1,88 @@
+"""A calibrated network as a file, so that another process can go on with it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from converters.atomic_file import write_atomically
+from converters.errors import IntermediateFileError
+from converters.quantization.bias_correction import FloatOutputs
+from converters.quantization.calibrated_network import (
+    CalibratedNetwork,
+    EqualizationFigures,
+)
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import WeightGrid
+from converters.quantization.tensor_range import Range
+from converters.quantization.tflite_network import Parameters, read_network
+
+
+def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -> None:
+    """Write a quantization beside the float file it is of, so that another process can go on."""
+    scheme, float_outputs, figures = calibrated.scheme, calibrated.float_outputs, calibrated.figures
+    arrays: dict[str, np.ndarray] = {"float32": np.frombuffer(float32, np.uint8)}
+    for index, p in scheme.parameters.items():
+        arrays[f"kernel_{index}"], arrays[f"bias_{index}"] = p.kernel, p.bias
+        exact = calibrated.float_parameters[index]
+        arrays[f"float_bias_{index}"] = exact.bias
+        if not np.array_equal(exact.kernel, p.kernel):
+            arrays[f"float_kernel_{index}"] = exact.kernel
+    if float_outputs is not None:
+        arrays["float_outputs_logits"] = float_outputs.logits
+        arrays |= {f"float_outputs_{index}": means for index, means in float_outputs.means.items()}
+    record = {
+        "layers": [operation.layer for operation in calibrated.network.operations],
+        "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
+        "float_operations": sorted(scheme.float_operations),
+        "grid": scheme.grid,
+        "unstable": calibrated.unstable,
+        "figures": None if figures is None else asdict(figures),
+    }
+    arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getbuffer())
+
+
+def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
+    """Read what ``save_calibrated`` wrote: the float file and its quantization.
+
+    Raises:
+        IntermediateFileError: The file is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            record = json.loads(bytes(arrays["record"]))
+            float32 = bytes(arrays["float32"])
+            network = read_network(float32, set(record["layers"]))
+            parameters, float_parameters, means = {}, {}, {}
+            for i in (operation.index for operation in network.weighted):
+                kernel = arrays[f"kernel_{i}"]
+                exact = arrays.get(f"float_kernel_{i}", kernel)
+                parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
+                float_parameters[i] = Parameters(exact, arrays[f"float_bias_{i}"])
+                if f"float_outputs_{i}" in arrays:
+                    means[i] = arrays[f"float_outputs_{i}"]
+            float_outputs = (
+                FloatOutputs(means, arrays["float_outputs_logits"])
+                if "float_outputs_logits" in arrays
+                else None
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+        raise IntermediateFileError(
+            f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
+        ) from problem
+    ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
+    kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
+    figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
+    unstable = tuple(record["unstable"])
+    scheme = Scheme(parameters, ranges, kept, grid)
+    return float32, CalibratedNetwork(
+        network, scheme, float_parameters, unstable, figures, float_outputs
+    )

@@ -1,0 +1,119 @@
+"""The quantization engine's front door: a float file and pictures in, one quantization out.
+
+What comes out is written by ``converters.quantization.tflite`` and ``converters.quantization.onnx``
+alike, so that both files hold the same weights and round in the same ranges.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from converters.errors import RequestError
+from converters.quantization.calibrated_network import (
+    CalibratedNetwork,
+    Progress,
+)
+from converters.quantization.equalized_level import calibrate_equalized
+from converters.quantization.fast_level import calibrate_fast
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import (
+    FEWEST_PICTURES,
+    Level,
+    QuantizationSettings,
+    WeightGrid,
+)
+from converters.quantization.tflite_network import TfliteNetwork, read_network
+
+
+def _silent(stage: str, done: int, total: int, words: str) -> None:
+    """Show no progress."""
+
+
+def calibrate(
+    float32: bytes,
+    pictures: np.ndarray,
+    method: QuantizationSettings,
+    layers: Collection[str] = (),
+    *,
+    threads: int = 1,
+    progress: Progress = _silent,
+) -> CalibratedNetwork:
+    """Decide what is rounded and how.
+
+    Args:
+        float32: The float32 TFLite file.
+        pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
+        method: The level and its options.
+        layers: Names of the Keras model's layers, by which operators are known.
+        threads: Of the interpreter that ``fast`` measures with.
+        progress: Called with stage, done, total and the figures so far in words.
+
+    Raises:
+        ConversionError: Too few pictures, activations that are not finite, a name to keep in float
+            that no layer has, or an operator that cannot be simulated.
+    """
+    check_pictures(pictures, method)
+    network = read_network(float32, layers)
+    kept = network.head | operations_of(network, method.keep_float)
+    match method.level:
+        case Level.FAST:
+            return calibrate_fast(float32, network, pictures, kept, method, threads, progress)
+        case Level.EQUALIZED:
+            return calibrate_equalized(network, pictures, kept, method.grid, progress)
+        case Level.DISTILLED:
+            from converters.quantization.distillation import distill
+
+            start = calibrate_equalized(network, pictures, kept, method.grid, progress)
+            return distill(start, pictures, progress)
+
+
+def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
+    """The scheme with biases for rounded weights alone.
+
+    With 16 bits activations lose nothing that matters, so what was corrected for their rounding
+    would be wrong. Weights are the float function's: those of ``distilled`` make up for a rounding
+    of activations that is not there. Such a file has no ONNX counterpart, so all 8 bits are used.
+    """
+    scheme = replace(
+        calibrated.scheme, parameters=calibrated.float_parameters, grid=WeightGrid.FULL
+    )
+    return calibrated.corrected(pictures, scheme, activation_bits=16)
+
+
+def check_pictures(pictures: np.ndarray, method: QuantizationSettings) -> None:
+    """Refuse too few calibration pictures.
+
+    Raises:
+        RequestError: There are none, or fewer than ``FEWEST_PICTURES`` without ``few_pictures``.
+    """
+    if not len(pictures):
+        raise RequestError(
+            "calibration: no pictures; expected at least one; pass --calibration DIR"
+        )
+    if len(pictures) < FEWEST_PICTURES and not method.few_pictures:
+        raise RequestError(
+            f"calibration: {len(pictures)} pictures; expected at least {FEWEST_PICTURES}: ranges "
+            "of fewer say little about other pictures; add some, or pass --few-pictures"
+        )
+
+
+def operations_of(network: TfliteNetwork, patterns: Collection[str]) -> frozenset[int]:
+    """Operators of the layers whose names fit the globs, by index.
+
+    Raises:
+        RequestError: A glob matches no layer.
+    """
+    found = set()
+    for pattern in patterns:
+        fitting = [op.index for op in network.operations if fnmatch.fnmatch(op.layer, pattern)]
+        if not fitting:
+            names = ", ".join(dict.fromkeys(op.layer for op in network.weighted))
+            raise RequestError(
+                f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: {names}"
+            )
+        found.update(fitting)
+    return frozenset(found)

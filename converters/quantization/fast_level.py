@@ -1,0 +1,56 @@
+"""Level ``fast``: ranges of the tensors as they are; any network, no simulation."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from converters.quantization.calibrated_network import (
+    CalibratedNetwork,
+    Progress,
+)
+from converters.quantization.measured_ranges import MeasuredRanges, measure_ranges
+from converters.quantization.range_stability import unstable_ranges
+from converters.quantization.rounding import widened
+from converters.quantization.scheme import Scheme, share_ranges
+from converters.quantization.settings import QuantizationSettings, RangeMethod
+from converters.quantization.tflite_network import TfliteNetwork
+
+
+def calibrate_fast(
+    float32: bytes,
+    network: TfliteNetwork,
+    pictures: np.ndarray,
+    kept: frozenset[int],
+    method: QuantizationSettings,
+    threads: int,
+    progress: Progress,
+) -> CalibratedNetwork:
+    """Take every tensor's range over the calibration pictures; leave weights and biases alone."""
+
+    def advance(done: int, total: int) -> None:
+        progress("calibrating", done, total, "")
+
+    averages = method.range_method is RangeMethod.MOVING_AVERAGE
+    halves = measure_ranges(
+        float32,
+        pictures,
+        method=method.range_method,
+        parts=1 if averages else 2,
+        threads=threads,
+        progress=advance,
+    )
+    tensors = {name: index for index, name in enumerate(network.names)}
+    ranges = {
+        tensors[name]: widened(span)
+        for name, span in reduce(MeasuredRanges.merge, halves).ranges().items()
+    }
+    first, second = halves[0].ranges(), halves[-1].ranges()
+    spans = {tensors[name]: (first[name], second[name]) for name in first}
+    return CalibratedNetwork(
+        network,
+        Scheme(network.parameters, share_ranges(network, ranges), kept, method.grid),
+        float_parameters=network.parameters,
+        unstable=unstable_ranges(network, spans),
+    )

@@ -1,0 +1,100 @@
+"""The operators that compute in float for a choice of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from converters.errors import IntermediateFileError
+from converters.quantization.scheme import rounded_tensors
+from converters.quantization.tflite_network import (
+    ELEMENTWISE,
+    SAME_VALUES,
+    Operation,
+    TfliteNetwork,
+)
+
+LIGHT = ELEMENTWISE | {
+    "AVERAGE_POOL_2D",
+    "HARD_SWISH",
+    "LEAKY_RELU",
+    "LOGISTIC",
+    "MEAN",
+    "RELU",
+    "RELU6",
+    "TANH",
+}
+"""Operators that follow a layer into float where that keeps its output from being rounded."""
+
+
+class FloatLayers:
+    """Which operators compute in float for a choice of layers, and what that brings."""
+
+    def __init__(self, network: TfliteNetwork, base: frozenset[int]) -> None:
+        self._network, self._base = network, base
+        self._layers: dict[str, tuple[Operation, ...]] = {}
+        for operation in network.operations:
+            found = self._layers.get(operation.layer, ())
+            self._layers[operation.layer] = (*found, operation)
+
+    def check(self, layers: Collection[str], owner: str) -> None:
+        """Refuse names of other networks' layers."""
+        if unknown := [layer for layer in layers if layer not in self._layers]:
+            raise IntermediateFileError(
+                f"search: {owner} names layer {unknown[0]!r}, which this network does not have; "
+                "measure the sensitivities anew and search without earlier trials"
+            )
+
+    def layers(self, chosen: Collection[str]) -> tuple[str, ...]:
+        """The chosen layers and those that follow them into float, in graph order."""
+        found = set(chosen)
+        inside = self._base | self._indices(chosen)
+        for layer in chosen:
+            for operation in self._layers[layer]:
+                readers = self._network.readers.get(operation.output, ())
+                if all(op.index in inside or self._is_light(op.layer) for op in readers):
+                    found.update(op.layer for op in readers if op.index not in inside)
+        return tuple(layer for layer in self._layers if layer in found)
+
+    def operations(self, layers: Collection[str]) -> frozenset[int]:
+        """All operators that compute in float when just these layers are put back."""
+        return self._base | self._indices(layers)
+
+    def options(self, layer: str) -> Iterator[tuple[str, ...]]:
+        """The layer alone; and with all that read it, without which its output is rounded."""
+        yield (layer,)
+        if any(op in self._network.weighted for op in self._layers[layer]):
+            found = [name for op in self._layers[layer] for name in self._behind(op.output)]
+            yield tuple(dict.fromkeys((layer, *found)))
+
+    def freed(self, before: Collection[str], after: Collection[str]) -> frozenset[str]:
+        """Kernels and tensors that are no longer rounded, by a name of their own."""
+        return self._rounded(before) - self._rounded(after)
+
+    def _rounded(self, chosen: Collection[str]) -> frozenset[str]:
+        kept = self.operations(self.layers(chosen))
+        kernels = {op.index for op in self._network.weighted} - kept
+        tensors = {self._origin(tensor) for tensor in rounded_tensors(self._network, kept)}
+        written = tensors - {self._network.image}  # pixels are exact
+        return frozenset(
+            [f"kernel {index}" for index in kernels] + [f"tensor {index}" for index in written]
+        )
+
+    def _origin(self, tensor: int) -> int:
+        """The tensor whose values this one holds, where operators only moved them."""
+        while (op := self._network.writers.get(tensor)) is not None and op.kind in SAME_VALUES:
+            tensor = op.inputs[0]
+        return tensor
+
+    def _behind(self, tensor: int) -> Iterator[str]:
+        """Layers that read a tensor, through operators that only move values."""
+        for op in self._network.readers.get(tensor, ()):
+            if op.index not in self._base:
+                yield op.layer
+                if op.kind in SAME_VALUES:
+                    yield from self._behind(op.output)
+
+    def _indices(self, layers: Collection[str]) -> frozenset[int]:
+        return frozenset(op.index for layer in layers for op in self._layers[layer])
+
+    def _is_light(self, layer: str) -> bool:
+        return all(operation.kind in LIGHT for operation in self._layers[layer])

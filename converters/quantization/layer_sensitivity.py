@@ -1,0 +1,305 @@
+"""Which layers the rounding hurts: every layer is rounded alone, and the answers are compared.
+
+The reference is the network with the scheme's own weights and biases, not rounded. Under ``fast``
+that is the original model. Other levels have in their biases what the rounding of everything shifts
+on average, so their reference is off the original model by those shifts, and with it every trial:
+the difference cancels. For the same reason a trial gets the means of the reference's channels back
+behind every kernel, as those biases do it for the rounded network: a mean that is made good later,
+say of a rounded preprocessing constant, is nobody's guilt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import ChainMap
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from converters.errors import RequestError
+from converters.quantization.answer_metrics import agreement, sqnr_db
+from converters.quantization.calibrated_network import Progress
+from converters.quantization.findings import LayerSensitivity
+from converters.quantization.integer_simulation import round_parameters, with_rounded_constants
+from converters.quantization.rounding import fake_quantize, widened
+from converters.quantization.scheme import Scheme, rounded_tensors
+from converters.quantization.tensor_range import not_finite
+from converters.quantization.tensorflow_execution import (
+    PIXELS_PER_BATCH,
+    Tensor,
+    Weights,
+    activate,
+    batches,
+    centred_logits,
+    channel_means,
+    check_operations,
+    compute,
+    weighted_sum,
+)
+from converters.quantization.tflite_network import SAME_VALUES, Operation, TfliteNetwork
+
+MOST_PICTURES = 64
+"""More change little: the noise of a layer is an average over all values of the logits."""
+
+FEWEST_OF_LARGE = 4
+"""Of large pictures, which have many values of every layer each. Already at 64x64 the shares of 4
+pictures correlate by 0.95 to 0.97 with those of 64, with four of the five guiltiest the same (a
+trained ResNet50)."""
+
+
+def measure_sensitivity(
+    network: TfliteNetwork,
+    scheme: Scheme,
+    pictures: np.ndarray,
+    progress: Progress | None = None,
+) -> tuple[LayerSensitivity, ...]:
+    """Measure what every layer's rounding does to the logits.
+
+    A layer rounds its kernel, the constants of its sums and products, and the tensors it writes,
+    each where the scheme says so. The dense layer of the float head rounds its kernel only. A layer
+    that only moves values rounds nothing.
+
+    Args:
+        network: The float graph.
+        scheme: What is rounded and how.
+        pictures: uint8 ``(count, height, width, 3)``, may be a memory map. At most
+            ``MOST_PICTURES`` of them are used, fewer of large ones, evenly spread. The float
+            tensors of one batch are kept, about 0.5 GB for ResNet50 whatever the picture size.
+        progress: See ``converters.quantization.calibrated_network.Progress``.
+
+    Returns:
+        A row for every layer that rounds something in front of the logits, in graph order.
+
+    Raises:
+        ConversionError: No pictures, an operator is unknown, or a tensor holds NaN or infinity,
+            which the error names by its layer.
+    """
+    if not len(pictures):
+        raise RequestError(
+            "sensitivity: no pictures; expected at least one; pass --calibration DIR"
+        )
+    check_operations(network)
+    rounding = _Rounding.of(network, scheme)
+    layers = rounding.layers()
+    tallies = {layer: _Tally() for layer in layers}
+    reference: list[np.ndarray] = []
+    chosen = list(batches(network, _spread(network, pictures)))
+    for part, batch in enumerate(chosen):
+        exact = rounding.run_float(batch)
+        reference.append(centred_logits(network, exact.values[network.logits]).numpy())
+        rounding.compare_outputs(exact, layers, tallies)
+        for done, (layer, operations) in enumerate(layers.items(), start=1):
+            logits = rounding.run_from(exact, {operation.index for operation in operations})
+            tallies[layer].logits.append(centred_logits(network, logits).numpy())
+            if progress is not None:
+                progress(
+                    "measuring layers", part * len(layers) + done, len(chosen) * len(layers), ""
+                )
+    return _rows(scheme, layers, tallies, np.concatenate(reference))
+
+
+@dataclass
+class _Tally:
+    """Sums over the batches for one layer."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    logits: list[np.ndarray] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Exact:
+    """What the float network computes for one batch."""
+
+    values: Mapping[int, Tensor]
+    """Every tensor up to the logits."""
+    means: Mapping[int, Tensor]
+    """Of every output channel in front of the fused activation, by index of the operator."""
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """A network with everything it needs to run any part of it rounded."""
+
+    network: TfliteNetwork
+    operations: tuple[Operation, ...]
+    """Those in front of the logits."""
+    constants: TfliteNetwork
+    """The network with rounded constants."""
+    scheme: Scheme
+    exact: Mapping[int, Weights]
+    rounded: Mapping[int, Weights]
+    tensors: frozenset[int]
+    """Those that are rounded when they are written."""
+    corrects: bool
+    """Whether the scheme's biases are others than the network's own."""
+
+    @classmethod
+    def of(cls, network: TfliteNetwork, scheme: Scheme) -> _Rounding:
+        tensors = rounded_tensors(network, scheme.float_operations)
+        exact = {
+            index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
+            for index, p in scheme.parameters.items()
+        }
+        return cls(
+            network,
+            tuple(_to_logits(network)),
+            with_rounded_constants(network, scheme.float_operations),
+            scheme,
+            exact,
+            round_parameters(network, scheme),
+            frozenset(
+                op.output
+                for op in network.operations
+                if op.output in tensors and op.kind not in SAME_VALUES
+            ),
+            any(
+                not np.array_equal(p.bias, scheme.parameters[index].bias)
+                for index, p in network.parameters.items()
+            ),
+        )
+
+    def layers(self) -> dict[str, tuple[Operation, ...]]:
+        """The operators that round something, by layer, in graph order."""
+        found: dict[str, tuple[Operation, ...]] = {}
+        kept, head = self.scheme.float_operations, self.network.head
+        for op in self.operations:
+            kernel = op.index in self.rounded and (op.index not in kept or op.index in head)
+            if kernel or op.output in self.tensors:
+                found[op.layer] = (*found.get(op.layer, ()), op)
+        return found
+
+    def run_float(self, batch: Tensor) -> _Exact:
+        """Run nothing rounded."""
+        values: dict[int, Tensor] = {self.network.image: batch}
+        means: dict[int, Tensor] = {}
+        for op in self.operations:
+            if op.index in self.exact:
+                found = weighted_sum(op, values[op.inputs[0]], self.exact[op.index])
+                means[op.index] = channel_means(found)
+                values[op.output] = _finite(op, activate(op, found))
+            else:
+                values[op.output] = _finite(op, compute(self.network, op, values))
+        return _Exact(values, means)
+
+    def run_from(self, exact: _Exact, indices: Collection[int]) -> Tensor:
+        """Logits when only some operators round; what does not depend on them is not computed."""
+        changed: dict[int, Tensor] = {}
+        values = ChainMap(changed, dict(exact.values))
+        means = exact.means if self.corrects else {}
+        for op in self.operations:
+            if op.index in indices or not changed.keys().isdisjoint(op.inputs):
+                changed[op.output] = self._step(op, values, op.index in indices, means)
+                self._forget(op, changed)
+        return _finite(self.operations[-1], values[self.network.logits])
+
+    def compare_outputs(
+        self,
+        exact: _Exact,
+        layers: Mapping[str, tuple[Operation, ...]],
+        tallies: Mapping[str, _Tally],
+    ) -> None:
+        """Run everything rounded and add up signal and noise of every layer's output."""
+        outputs = {operations[-1].index for operations in layers.values()}
+        values: dict[int, Tensor] = {self.network.image: exact.values[self.network.image]}
+        for op in self.operations:
+            values[op.output] = self._step(op, values, True, {})
+            if op.index in outputs:
+                expected = tf.cast(exact.values[op.output], tf.float64)
+                error = tf.cast(values[op.output], tf.float64) - expected
+                tallies[op.layer].signal += float(tf.reduce_sum(tf.square(expected)))
+                tallies[op.layer].noise += float(tf.reduce_sum(tf.square(error)))
+            self._forget(op, values)
+
+    def _step(
+        self,
+        op: Operation,
+        values: Mapping[int, Tensor],
+        rounds: bool,
+        means: Mapping[int, Tensor],
+    ) -> Tensor:
+        """One operator's output; where means are given, its channels get them by their bias."""
+        weights = (self.rounded if rounds else self.exact).get(op.index)
+        if weights is not None:
+            found = weighted_sum(op, values[op.inputs[0]], weights)
+            if op.index in means and math.prod(found.shape[:-1]) >= _FEWEST_VALUES:
+                found += means[op.index] - channel_means(found)
+            output = activate(op, found)
+        else:
+            output = compute(self.constants if rounds else self.network, op, values)
+        if not rounds:  # what is not finite stays so, to the logits
+            return output
+        output = _finite(op, output)  # before a range could hide that it is not
+        if op.output in self.tensors:
+            span = widened(self.scheme.ranges[op.output])
+            output = fake_quantize(output, span.low, span.high)
+        return output
+
+    def _forget(self, op: Operation, values: dict[int, Tensor]) -> None:
+        """Drop what no later operator reads."""
+        for tensor in op.inputs:
+            if tensor in values and self.network.readers[tensor][-1].index == op.index:
+                del values[tensor]
+
+
+_FEWEST_VALUES = 64  # for a channel's mean; of fewer it would take a good part of the noise itself
+
+
+def _finite(operation: Operation, output: Tensor) -> Tensor:
+    if not tf.reduce_all(tf.math.is_finite(output)):
+        raise not_finite(operation.layer)
+    return output
+
+
+def _to_logits(network: TfliteNetwork) -> Iterator[Operation]:
+    """The operators up to the one that writes the logits."""
+    for operation in network.operations:
+        yield operation
+        if operation.output == network.logits:
+            return
+
+
+def _spread(network: TfliteNetwork, pictures: np.ndarray) -> np.ndarray:
+    """A bounded number of pictures from all over."""
+    height, width = network.shapes[network.image][1:3]
+    most = max(FEWEST_OF_LARGE, PIXELS_PER_BATCH // (height * width))
+    count = min(MOST_PICTURES, most, len(pictures))
+    return np.asarray(pictures[np.linspace(0, len(pictures) - 1, count).astype(int)])
+
+
+def _rows(
+    scheme: Scheme,
+    layers: Mapping[str, tuple[Operation, ...]],
+    tallies: Mapping[str, _Tally],
+    reference: np.ndarray,
+) -> tuple[LayerSensitivity, ...]:
+    logits = {layer: np.concatenate(tally.logits) for layer, tally in tallies.items()}
+    noise = {
+        layer: float(np.square(found.astype(np.float64) - reference).sum())
+        for layer, found in logits.items()
+    }
+    total = sum(noise.values())
+    rows = []
+    for layer, operations in layers.items():
+        span, tally = scheme.ranges[operations[-1].output], tallies[layer]
+        rows.append(
+            LayerSensitivity(
+                layer=layer,
+                kinds=tuple(dict.fromkeys(operation.kind for operation in operations)),
+                low=span.low,
+                high=span.high,
+                output_sqnr_db=_decibels(tally.signal, tally.noise),
+                logits_sqnr_db=sqnr_db(reference, logits[layer]),
+                agreement=agreement(reference, logits[layer]),
+                share=noise[layer] / total if total else 0.0,
+            )
+        )
+    return tuple(rows)
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if not noise:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf

@@ -1,0 +1,211 @@
+"""Activation ranges: what each tensor of a float32 TFLite graph spans on calibration pictures.
+
+Measured in the runtime itself, so any operator will do. Minimum and maximum over all pictures
+(Jacob et al. 2018, arXiv:1712.05877), or a range that clips rare values. Memory does not grow with
+the number of pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from converters.atomic_file import write_atomically
+from converters.errors import IntermediateFileError, RequestError
+from converters.quantization.clipping import choose_range, moving_average
+from converters.quantization.histogram import Histogram, HistogramRecord
+from converters.quantization.settings import RangeMethod
+from converters.quantization.tensor_range import Range, not_finite
+from converters.quantization.tensorflow_execution import forget_pages
+
+
+@dataclass(frozen=True)
+class MeasuredRanges:
+    """What every tensor held on some pictures: as much memory for five as for five thousand."""
+
+    method: RangeMethod
+    image: str
+    """Name of the input."""
+    extremes: Mapping[str, Range]
+    """By tensor name; with ``moving-average`` the averages."""
+    histograms: Mapping[str, Histogram]
+    """Of the methods that look at more than the extremes."""
+
+    def merge(self, other: MeasuredRanges) -> MeasuredRanges:
+        """Add what was measured on other pictures, perhaps on another machine.
+
+        Raises:
+            ConversionError: The other is of another model or for another method; or the method is
+                ``moving-average``, whose parts do not add up.
+        """
+        if self.method is RangeMethod.MOVING_AVERAGE:
+            raise RequestError(
+                "calibration: moving averages cannot be merged; expected another --range-method"
+            )
+        if (self.method, self.extremes.keys()) != (other.method, other.extremes.keys()):
+            raise IntermediateFileError(
+                f"calibration: ranges of {len(self.extremes)} tensors by {self.method} and of "
+                f"{len(other.extremes)} by {other.method} cannot be merged; expected those of one "
+                "model, by one method; measure them anew"
+            )
+        return MeasuredRanges(
+            self.method,
+            self.image,
+            {name: span.union(other.extremes[name]) for name, span in self.extremes.items()},
+            {name: one.merge(other.histograms[name]) for name, one in self.histograms.items()},
+        )
+
+    def ranges(self) -> dict[str, Range]:
+        """The range of every tensor, by its name.
+
+        The input's is [0, 255], whatever the pictures hold, so that a uint8 pixel is represented
+        exactly.
+        """
+        chosen = {name: choose_range(h, self.method) for name, h in self.histograms.items()}
+        return {**self.extremes, **chosen, self.image: Range(0.0, 255.0)}
+
+
+def measure_ranges(
+    float32: bytes,
+    pictures: np.ndarray,
+    *,
+    threads: int,
+    method: RangeMethod = RangeMethod.MIN_MAX,
+    parts: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[MeasuredRanges, ...]:
+    """Run calibration pictures through a float32 TFLite graph and find every activation's range.
+
+    Args:
+        float32: The file, one float32 input of batch 1.
+        pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
+        threads: Threads of the interpreter.
+        method: How a range follows from the values. All but the moving average are independent of
+            the order of the pictures.
+        parts: Into how many parts, dealt out in turn, the pictures are measured.
+        progress: Called with pictures done and pictures in all.
+
+    Returns:
+        One for every part that has a picture.
+
+    Raises:
+        ConversionError: No pictures, or an activation is NaN or infinite.
+    """
+    if not len(pictures):
+        raise RequestError(
+            "calibration: no pictures; expected at least one; pass --calibration DIR"
+        )
+    interpreter = _debug_interpreter(float32, threads)
+    image = interpreter.get_input_details()[0]
+    activations = _activations(interpreter)
+    found = [_Part(method) for _ in range(min(parts, len(pictures)))]
+    for done, picture in enumerate(pictures, start=1):
+        interpreter.set_tensor(image["index"], picture[np.newaxis].astype(np.float32))
+        if done % _FORGET_EVERY == 0:
+            forget_pages(pictures)
+        interpreter.invoke()
+        part = found[(done - 1) % len(found)]
+        for name, index in activations:
+            part.add(name, interpreter.get_tensor(index))
+        if progress is not None:
+            progress(done, len(pictures))
+    return tuple(
+        MeasuredRanges(method, image["name"], one.extremes, one.histograms) for one in found
+    )
+
+
+_FORGET_EVERY = 64  # pictures; 10 MB of them at 224x224
+
+
+@dataclass
+class _Part:
+    """What was seen so far."""
+
+    method: RangeMethod
+    extremes: dict[str, Range] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Add one tensor of one picture."""
+        seen, before = _range_of(name, values), self.extremes.get(name)
+        if self.method is RangeMethod.MOVING_AVERAGE:
+            self.extremes[name] = moving_average(before or seen, seen)
+            return
+        self.extremes[name] = before.union(seen) if before else seen
+        if self.method is not RangeMethod.MIN_MAX:
+            one, sofar = Histogram.of(values), self.histograms.get(name)
+            self.histograms[name] = sofar.merge(one) if sofar else one
+
+
+def save_measured(path: Path, measured: MeasuredRanges) -> None:
+    """Write what was measured, as JSON, for another machine to merge."""
+    record = {
+        "method": measured.method,
+        "image": measured.image,
+        "extremes": {name: [span.low, span.high] for name, span in measured.extremes.items()},
+        "histograms": {name: asdict(h.to_record()) for name, h in measured.histograms.items()},
+    }
+    write_atomically(path, json.dumps(record).encode())
+
+
+def load_measured(path: Path) -> MeasuredRanges:
+    """Read what ``save_measured`` wrote.
+
+    Raises:
+        IntermediateFileError: The file is missing or damaged.
+    """
+    try:
+        record = json.loads(path.read_text())
+        return MeasuredRanges(
+            RangeMethod(record["method"]),
+            str(record["image"]),
+            {name: Range(*map(float, ends)) for name, ends in record["extremes"].items()},
+            {
+                name: Histogram.from_record(HistogramRecord(**one))
+                for name, one in record["histograms"].items()
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise IntermediateFileError(
+            f"{path}: cannot be read as measured ranges ({problem}); measure them anew"
+        ) from problem
+
+
+def _debug_interpreter(float32: bytes, threads: int) -> Interpreter:
+    """An interpreter that keeps every intermediate tensor readable."""
+    with warnings.catch_warnings():
+        # It warns that this takes more memory; that is what is wanted here.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
+        interpreter = Interpreter(
+            model_content=float32, num_threads=threads, experimental_preserve_all_tensors=True
+        )
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _activations(interpreter: Interpreter) -> list[tuple[str, int]]:
+    """Name and index of every float tensor that an operator computes; a name may come twice."""
+    computed = {
+        int(index)
+        for operator in interpreter._get_ops_details()
+        if operator["op_name"] != "DELEGATE"
+        for index in operator["outputs"]
+    }
+    return [
+        (detail["name"], detail["index"])
+        for detail in interpreter.get_tensor_details()
+        if detail["index"] in computed and detail["dtype"] == np.float32
+    ]
+
+
+def _range_of(name: str, values: np.ndarray) -> Range:
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise not_finite(name)
+    return Range(low, high)

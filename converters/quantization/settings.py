@@ -1,0 +1,99 @@
+"""What a user of the engine can choose. A leaf: the command line reads it without TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from converters.errors import RequestError
+
+FEWEST_PICTURES = 32
+"""With fewer, extremes say little about other pictures."""
+
+
+class Level(StrEnum):
+    """How much is done for the answers."""
+
+    FAST = "fast"
+    """Ranges alone."""
+    EQUALIZED = "equalized"
+    """Equalisation, ranges without what a ReLU discards, corrected biases. Seconds more."""
+    DISTILLED = "distilled"
+    """From there, ranges, weights and biases trained against the float model. Minutes more."""
+
+
+class RangeMethod(StrEnum):
+    """How a tensor's range is found."""
+
+    MIN_MAX = "min-max"
+    PERCENTILE = "percentile"
+    MSE = "mse"
+    ENTROPY = "entropy"
+    MOVING_AVERAGE = "moving-average"
+
+
+class WeightGrid(StrEnum):
+    """Which integers a channel's weights may be rounded to."""
+
+    FULL = "8 bits"
+    """-127 to 127."""
+    PAIR_SAFE = "8 bits, neighbours of one sign together at most 128"
+    """For x86 without VNNI. Its instruction ``vpmaddubsw`` adds two products of a uint8 and an int8
+    into 16 bits and saturates: 255 * (a + b) stays below 32768 where a + b is at most 128. Seven
+    bits for every weight, the usual cure, cost four times the rounding noise; bounding the sums of
+    neighbours costs 1.6 times on a trained ResNet50."""
+
+
+class Target(StrEnum):
+    """The processor that int8.onnx is made for, and the weights that TFLite files share with it."""
+
+    AUTO = "auto"
+    """Any: safe without VNNI, and nowhere slower."""
+    AVX2 = "avx2"
+    """x86 without VNNI, which saturates: uint8 activations, pair-safe int8 weights."""
+    VNNI = "vnni"
+    """x86 with AVX-VNNI or AVX-512 VNNI: uint8 activations, full int8 weights."""
+    ARM = "arm"
+    """Arm with dot product: int8 activations and weights, which its instructions multiply."""
+
+    @property
+    def grid(self) -> WeightGrid:
+        """The integers that weights are rounded to."""
+        safe = self in (Target.AUTO, Target.AVX2)
+        return WeightGrid.PAIR_SAFE if safe else WeightGrid.FULL
+
+    @property
+    def reason(self) -> str:
+        """What was chosen and why, in a sentence."""
+        match self:
+            case Target.VNNI:
+                return "U8S8 with full 8-bit weights: VNNI sums in 32 bits; wrong on x86 without it"
+            case Target.ARM:
+                return "S8S8 with full 8-bit weights: what Arm's dot product takes; wrong on AVX2"
+            case _:
+                return (
+                    "U8S8, weights bounded in pairs: x86 without VNNI sums pairs in 16 bits, which "
+                    "cannot saturate so; right on every processor"
+                )
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """What the engine is told."""
+
+    level: Level = Level.EQUALIZED
+    range_method: RangeMethod = RangeMethod.MIN_MAX
+    """Of ``fast``; the other levels have their own ranges."""
+    keep_float: tuple[str, ...] = ()
+    """Keras layers that compute in float, as globs: ``conv5_*``."""
+    grid: WeightGrid = WeightGrid.FULL
+    """What weights are rounded to, in all files."""
+    few_pictures: bool = False
+    """Whether fewer than ``FEWEST_PICTURES`` pictures are accepted."""
+
+    def __post_init__(self) -> None:
+        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
+            raise RequestError(
+                f"range method {self.range_method} with level {self.level}: only level fast takes "
+                "one; the others choose ranges by the answers"
+            )

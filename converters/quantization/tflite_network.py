@@ -1,0 +1,306 @@
+"""A float32 TFLite file as a graph: what the runtime executes is what gets analysed and quantized.
+
+Reading the converted file, not the Keras model, gives the operators as the runtime fuses them, so
+every tensor of this graph is a tensor that the runtime will quantize.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.tflite.flatbuffer import read_flatbuffer, write_flatbuffer
+
+CONVOLUTION, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
+WITH_KERNEL = (CONVOLUTION, DEPTHWISE, DENSE)
+SAME_VALUES = frozenset(
+    {"MAX_POOL_2D", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE"}
+)
+"""Operators that move values without computing new ones; input and output share one range."""
+
+ELEMENTWISE = frozenset({"ADD", "DIV", "MAXIMUM", "MUL", "SUB"})
+
+_KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
+_ACTIVATIONS = {
+    code: name for name, code in vars(schema.ActivationFunctionType).items() if name[0] != "_"
+}
+_TYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT64: np.int64,
+    schema.TensorType.BOOL: np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator of the graph."""
+
+    index: int
+    kind: str
+    """Its name in the TFLite schema, for instance ``CONV_2D``."""
+    inputs: tuple[int, ...]
+    """Tensors it reads, constants included; -1 where an optional one is absent."""
+    outputs: tuple[int, ...]
+    activation: str
+    """Fused into it: ``NONE``, ``RELU``, ``RELU6``, …"""
+    options: object
+    """The schema's options of this kind: strides, padding, axes."""
+    layer: str
+    """The Keras layer it comes from; operators of one layer share the name."""
+
+    @property
+    def output(self) -> int:
+        """The first tensor it writes."""
+        return self.outputs[0]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Kernel and bias of one operator, float32.
+
+    A convolution's kernel is (height, width, in, out), a depthwise one's (height, width, in,
+    multiplier), a dense layer's (in, out); the bias has a value for every output channel.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class TfliteNetwork:
+    """A float32 graph with one picture in and one answer out."""
+
+    operations: tuple[Operation, ...]
+    """In an order in which they can be computed."""
+    names: tuple[str, ...]
+    """Of all tensors."""
+    shapes: tuple[tuple[int, ...], ...]
+    constants: Mapping[int, np.ndarray]
+    image: int
+    answer: int
+
+    @cached_property
+    def readers(self) -> Mapping[int, tuple[Operation, ...]]:
+        """The operators that read each tensor."""
+        found: dict[int, tuple[Operation, ...]] = {}
+        for operation in self.operations:
+            for tensor in dict.fromkeys(operation.inputs):
+                found[tensor] = (*found.get(tensor, ()), operation)
+        return found
+
+    @cached_property
+    def writers(self) -> Mapping[int, Operation]:
+        """The operator that writes each computed tensor."""
+        return {tensor: op for op in self.operations for tensor in op.outputs}
+
+    @cached_property
+    def weighted(self) -> tuple[Operation, ...]:
+        """Operators with a constant kernel."""
+        return tuple(
+            operation
+            for operation in self.operations
+            if operation.kind in WITH_KERNEL and operation.inputs[1] in self.constants
+        )
+
+    @cached_property
+    def parameters(self) -> Mapping[int, Parameters]:
+        """Kernel and bias of every weighted operator, by its index."""
+        return {op.index: self._parameters_of(op) for op in self.weighted}
+
+    @cached_property
+    def logits(self) -> int:
+        """What the final softmax reads; the answer itself where there is none."""
+        last = self.writers[self.answer]
+        return last.inputs[0] if last.kind == "SOFTMAX" else self.answer
+
+    @cached_property
+    def head(self) -> frozenset[int]:
+        """The operators that make the answer of the logits, and the dense layer that makes those.
+
+        In float they cost next to nothing and keep the logits from being rounded to 8 bits.
+        """
+        found, tensor = [], self.answer
+        while (operation := self.writers.get(tensor)) is not None:
+            if operation.kind not in ("SOFTMAX", "LOGISTIC", "RESHAPE", DENSE):
+                break
+            found.append(operation.index)
+            tensor = operation.inputs[0]
+            if operation.kind == DENSE:
+                break
+        return frozenset(found)
+
+    def _parameters_of(self, operation: Operation) -> Parameters:
+        stored = self.constants[operation.inputs[1]]
+        match operation.kind:
+            case "CONV_2D":
+                kernel = stored.transpose(1, 2, 3, 0)
+            case "DEPTHWISE_CONV_2D":
+                channels = self.shapes[operation.inputs[0]][-1]
+                kernel = stored[0].reshape(*stored.shape[1:3], channels, -1)
+            case _:
+                kernel = stored.T
+        has_bias = len(operation.inputs) > 2 and operation.inputs[2] >= 0
+        outputs = self.shapes[operation.output][-1]
+        bias = self.constants[operation.inputs[2]] if has_bias else np.zeros(outputs, np.float32)
+        return Parameters(np.ascontiguousarray(kernel), bias)
+
+
+def read_network(float32: bytes, layers: Collection[str] = ()) -> TfliteNetwork:
+    """Read a float32 TFLite file.
+
+    Args:
+        float32: What ``converters.tflite.conversion.convert_float32`` returned.
+        layers: Names of the Keras model's layers, which operators are then known by; without, an
+            operator is known by what the converter made of the name.
+
+    Returns:
+        The graph of its first subgraph.
+    """
+    model = read_flatbuffer(float32)
+    graph = model.subgraphs[0]
+    names = tuple(tensor.name.decode() for tensor in graph.tensors)
+    constants = {}
+    for index, tensor in enumerate(graph.tensors):
+        data = model.buffers[tensor.buffer].data
+        if data is not None and len(data) and tensor.type in _TYPES:
+            flat: np.ndarray = np.frombuffer(bytes(data), _TYPES[tensor.type])
+            constants[index] = flat.reshape(_shape(tensor))
+    operations = tuple(
+        _operation(model, index, operator, names, frozenset(layers))
+        for index, operator in enumerate(graph.operators)
+    )
+    shapes = tuple(_shape(tensor) for tensor in graph.tensors)
+    image, answer = int(graph.inputs[0]), int(graph.outputs[0])
+    return TfliteNetwork(operations, names, shapes, constants, image, answer)
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A float32 TFLite file with other kernels and biases."""
+
+    data: bytes
+    kernel_names: Mapping[int, str]
+    """Of the tensors that hold the kernels, by operator index; each operator has its own."""
+
+
+def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Rewritten:
+    """Give the file other kernels and biases; the graph stays.
+
+    Args:
+        float32: The file that the network was read from.
+        parameters: By operator index; operators that are not named keep theirs.
+    """
+    model = read_flatbuffer(float32)
+    graph = model.subgraphs[0]
+    uses: dict[int, int] = {}
+    for operator in graph.operators:
+        for tensor in operator.inputs:
+            uses[int(tensor)] = uses.get(int(tensor), 0) + 1
+    for index, values in parameters.items():
+        operator = graph.operators[index]
+        kind = _KINDS[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        stored = {1: _stored_kernel(kind, values.kernel)}
+        if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+            stored[2] = values.bias
+        for place, array in stored.items():
+            _replace_constant(model, operator, place, array, uses)
+    kernels = {index: int(graph.operators[index].inputs[1]) for index in parameters}
+    names = {index: graph.tensors[tensor].name.decode() for index, tensor in kernels.items()}
+    return Rewritten(write_flatbuffer(model), names)
+
+
+def _stored_kernel(kind: str, kernel: np.ndarray) -> np.ndarray:
+    match kind:
+        case "CONV_2D":
+            return kernel.transpose(3, 0, 1, 2)
+        case "DEPTHWISE_CONV_2D":
+            return kernel.reshape(1, *kernel.shape[:2], -1)
+        case _:
+            return kernel.T
+
+
+def _replace_constant(
+    model: schema.ModelT,
+    operator: schema.OperatorT,
+    place: int,
+    array: np.ndarray,
+    uses: Mapping[int, int],
+) -> None:
+    """Give an operator another constant; one that others read too stays for them as it was."""
+    graph = model.subgraphs[0]
+    index = int(operator.inputs[place])
+    tensor = graph.tensors[index]
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(array, np.float32).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    if uses[index] > 1:
+        copy = schema.TensorT()
+        copy.__dict__.update(tensor.__dict__)
+        copy.name = tensor.name + f"_{len(graph.tensors)}".encode()
+        graph.tensors.append(copy)
+        tensor = copy
+        operator.inputs = np.array(operator.inputs)
+        operator.inputs[place] = len(graph.tensors) - 1
+    shared = sum(other.buffer == tensor.buffer for other in graph.tensors) > 1
+    if not shared:
+        model.buffers[tensor.buffer].data = buffer.data
+        model.buffers.pop()
+    else:
+        tensor.buffer = len(model.buffers) - 1
+
+
+def _operation(
+    model: schema.ModelT,
+    index: int,
+    operator: schema.OperatorT,
+    names: tuple[str, ...],
+    layers: frozenset[str],
+) -> Operation:
+    kind = _KINDS[model.operatorCodes[operator.opcodeIndex].builtinCode]
+    inputs = tuple(int(i) for i in operator.inputs)
+    outputs = tuple(int(i) for i in operator.outputs)
+    fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
+    owner = names[inputs[1] if kind in WITH_KERNEL else outputs[0]]
+    layer = layer_of(owner, layers)
+    if layers and layer not in layers:  # a kernel that two operators share has a name of its own
+        layer = layer_of(names[outputs[0]], layers)
+    return Operation(
+        index,
+        kind,
+        inputs,
+        outputs,
+        _ACTIVATIONS[fused],
+        operator.builtinOptions,
+        layer,
+    )
+
+
+def layer_of(tensor: str, layers: frozenset[str] = frozenset()) -> str:
+    """The Keras layer that a tensor's name speaks of.
+
+    The converter joins the names of fused operators by ``;``, and Keras numbers a layer that is
+    called a second time: ``serving_1/resnet50_1/conv1_relu_1/Relu;serving_1/…``. Where the model
+    itself is numbered, all its layers are: ``serving_1/…/add_1`` is ``add``, not ``add_1``.
+
+    Args:
+        tensor: A tensor's name in the TFLite file.
+        layers: Names that exist; among them the innermost that fits is taken.
+    """
+    path = tensor.split(";")[-1].split("/")
+    numbered = re.search(r"_\d+$", path[0]) is not None
+    for part in reversed(path):
+        names = (part, re.sub(r"_\d+$", "", part))
+        for name in reversed(names) if numbered else names:
+            if name in layers:
+                return name
+    return path[-2] if len(path) > 1 else path[0].partition(":")[0]
+
+
+def _shape(tensor: schema.TensorT) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)

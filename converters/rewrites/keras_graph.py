@@ -1,0 +1,184 @@
+"""A model's graph as its calls, and a new model with some of them changed.
+
+What all rewrites share. Each finds a ``Change`` for the graph of one model; models inside are
+rewritten by themselves, so a rewrite need not look into them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import keras
+import numpy as np
+from keras import KerasTensor, layers
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer, or of a function of ``keras.ops``."""
+
+    layer: keras.Operation
+    inputs: tuple[KerasTensor, ...]
+    outputs: tuple[KerasTensor, ...]
+    training: bool
+    """Whether it was told to behave as in training, whatever the model does."""
+    node: object
+    """Keras' own record."""
+
+    @property
+    def name(self) -> str:
+        """The layer's name, which no other layer of the model has."""
+        return str(self.layer.name)
+
+
+@dataclass(frozen=True)
+class KerasGraph:
+    """The calls between a functional model's inputs and outputs."""
+
+    model: keras.Model
+    calls: tuple[Call, ...]
+    """In an order in which they can be computed, without those that make the inputs."""
+
+    @cached_property
+    def readers(self) -> Mapping[int, tuple[Call, ...]]:
+        """The calls that read each tensor, by the tensor's ``id``."""
+        found: dict[int, tuple[Call, ...]] = {}
+        for call in self.calls:
+            for tensor in dict.fromkeys(id(tensor) for tensor in call.inputs):
+                found[tensor] = (*found.get(tensor, ()), call)
+        return found
+
+    @cached_property
+    def writers(self) -> Mapping[int, Call]:
+        """The call that writes each tensor, by the tensor's ``id``; not of the model's inputs."""
+        return {id(tensor): call for call in self.calls for tensor in call.outputs}
+
+    @cached_property
+    def outputs(self) -> frozenset[int]:
+        """The model's outputs, by ``id``."""
+        return frozenset(id(tensor) for tensor in self.model.outputs)
+
+    @cached_property
+    def _uses(self) -> Counter[str]:
+        return Counter(call.name for call in self.calls)
+
+    def called_once(self, call: Call) -> bool:
+        """Whether the call is its layer's only one, so that the layer can be changed for it."""
+        return self._uses[call.name] == 1
+
+    def only_reader(self, tensor: KerasTensor) -> Call | None:
+        """The one call that reads a tensor which is no output; None where there are more."""
+        readers = self.readers.get(id(tensor), ())
+        return readers[0] if len(readers) == 1 and id(tensor) not in self.outputs else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a rewrite does to one graph."""
+
+    count: int = 0
+    """How often it applied; nothing is changed where this is 0."""
+    replaced: Mapping[str, layers.Layer] = field(default_factory=dict)
+    """What stands for a layer, by its name."""
+    weights: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
+    """Of those new layers, by name."""
+    skipped: frozenset[Call] = frozenset()
+    """Calls that give back what they get."""
+    between: Mapping[tuple[Call, int], layers.Layer] = field(default_factory=dict)
+    """New layers between a tensor, by its ``id``, and a call that reads it."""
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A rewritten model and how often the rewrite applied."""
+
+    model: keras.Model
+    count: int
+
+
+def rewrite_graphs(model: keras.Model, find: Callable[[KerasGraph], Change]) -> Rewritten:
+    """Change a model's graph and those of all models inside.
+
+    Args:
+        model: Any model; it is not changed. One without a graph, a subclassed one, stays as it is.
+        find: What there is to change in one graph.
+
+    Returns:
+        A functional model that shares all layers but the replaced ones with ``model``, or the model
+        itself where there is nothing to change.
+    """
+    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
+        return Rewritten(model, 0)
+    graph = read_graph(model)
+    # A model that is told to train has batch statistics inside: no rewrite is exact there.
+    fixed = {call.name for call in graph.calls if call.training}
+    inner = {
+        call.name: rewrite_graphs(call.layer, find)
+        for call in graph.calls
+        if isinstance(call.layer, keras.Model) and call.name not in fixed
+    }
+    change = find(graph)
+    count = change.count + sum(rewritten.count for rewritten in inner.values())
+    if not count:
+        return Rewritten(model, 0)
+    models = {name: rewritten.model for name, rewritten in inner.items()}
+    rebuilt = _rebuild(graph, change, {**models, **change.replaced})
+    for name, weights in change.weights.items():
+        rebuilt.get_layer(name).set_weights(weights)
+    return Rewritten(rebuilt, count)
+
+
+def read_graph(model: keras.Model) -> KerasGraph:
+    """Read the graph of a functional or Sequential model."""
+    if isinstance(model, keras.Sequential):  # it shows no nodes
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return KerasGraph(model, tuple(_calls(model)))
+
+
+def reconfigured(layer: layers.Layer, **config: object) -> layers.Layer:
+    """A layer of the same name with other settings, and weights of its own."""
+    return type(layer).from_config({**layer.get_config(), **config})
+
+
+def _calls(model: keras.Model) -> Iterator[Call]:
+    # The model's own nodes: a layer's inbound nodes would also name other models' calls.
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if not node.is_input:
+                training = bool(node.arguments.kwargs.get("training"))
+                inputs, outputs = tuple(node.input_tensors), tuple(node.outputs)
+                yield Call(node.operation, inputs, outputs, training, node)
+
+
+def _rebuild(
+    graph: KerasGraph, change: Change, replaced: Mapping[str, keras.Operation]
+) -> keras.Model:
+    old = graph.model
+    inputs = keras.tree.map_structure(_fresh_input, old._inputs_struct)
+    tensors = dict(zip(map(id, old.inputs), keras.tree.flatten(inputs), strict=True))
+    between: dict[tuple[layers.Layer, int], KerasTensor] = {}
+    for call in graph.calls:
+        read = {}
+        for tensor in map(id, call.inputs):
+            read[tensor] = tensors[tensor]
+            if (layer := change.between.get((call, tensor))) is not None:
+                if (layer, tensor) not in between:
+                    between[layer, tensor] = layer(tensors[tensor])
+                read[tensor] = between[layer, tensor]
+        if call in change.skipped:
+            tensors[id(call.outputs[0])] = read[id(call.inputs[0])]
+            continue
+        args, kwargs = call.node.arguments.fill_in(read)  # type: ignore[attr-defined]
+        answers = replaced.get(call.name, call.layer)(*args, **kwargs)
+        flat = keras.tree.flatten(answers)
+        tensors |= dict(zip(map(id, call.outputs), flat, strict=True))
+    outputs = keras.tree.map_structure(lambda x: tensors[id(x)], old._outputs_struct)
+    return keras.Model(inputs, outputs, name=old.name)
+
+
+def _fresh_input(tensor: KerasTensor) -> KerasTensor:
+    name = tensor._keras_history.operation.name
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)

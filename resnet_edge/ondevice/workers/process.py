@@ -1,0 +1,190 @@
+"""Start and end processes: none outlives its parent, and a failure says how a process ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import resnet_edge
+from resnet_edge.errors import WorkerError
+from resnet_edge.ondevice.workers.serving import WATCH_PARENT
+
+TAIL_LINES = 12
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers that run side by side, each listened to by a thread of ``pool``."""
+
+    pool: ThreadPoolExecutor
+    processes: set[subprocess.Popen[str]] = field(default_factory=set)
+    dismissed: threading.Event = field(default_factory=threading.Event)
+    """Set once nobody waits for the workers any more."""
+
+    def dismiss(self) -> None:
+        """Kill every worker that still runs, start none any more, and wait until all are gone."""
+        self.dismissed.set()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(self.processes):
+            process.kill()
+        self.pool.shutdown()
+
+
+@contextlib.contextmanager
+def crew_of(size: int) -> Iterator[Crew]:
+    """Let workers run side by side; on any error, Ctrl-C too, all of them are killed.
+
+    Ctrl-C reaches the main thread only, which would else wait until every worker has ended.
+
+    Args:
+        size: How many run at a time.
+    """
+    crew = Crew(ThreadPoolExecutor(size))
+    try:
+        yield crew
+    except BaseException:
+        crew.dismiss()
+        raise
+    finally:
+        crew.pool.shutdown()
+
+
+def module_command(module: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs a module of this package: ``python -m module arguments``."""
+    return (sys.executable, "-m", module, *arguments)
+
+
+def run_process(
+    command: Sequence[str],
+    title: str,
+    *,
+    first: str | None = None,
+    word: Future[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    crew: Crew | None = None,
+) -> Iterator[str]:
+    """Run a command in a new process and yield its standard output by lines, as they come.
+
+    The process does not outlive the iteration: on Ctrl-C or any error here it is killed. A worker
+    that calls ``serve`` does not outlive this process either.
+
+    Args:
+        command: From ``module_command``; the process finds this very package.
+        title: Names the work in errors.
+        first: The first line of its standard input.
+        word: The next line, sent as soon as it is there.
+        environment: Variables set beside this process's own.
+        timeout_s: Seconds after which the process is killed.
+        crew: The workers that it belongs to, where several run at a time.
+
+    Raises:
+        WorkerError: The process exited with an error, was killed by a signal, or took too long.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            stdin=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={
+                **os.environ,
+                **(environment or {}),
+                "PYTHONPATH": _python_path(),
+                WATCH_PARENT: "1",
+            },
+        )
+        expired = threading.Event()
+        alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
+        if timeout_s is not None:
+            alarm.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            _join(crew, process)
+            if first is not None:
+                _send(process, first)
+            if word is not None:
+                word.add_done_callback(lambda told: _send(process, told.result()))
+            yield from (line.strip() for line in process.stdout)
+            status = process.wait()
+        finally:
+            alarm.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+            _close(process.stdin)
+            process.stdout.close()
+            if crew is not None:
+                crew.processes.discard(process)
+        if expired.is_set():
+            raise WorkerError(
+                f"{title}: no result within {timeout_s:g} s; measure fewer queries or seconds"
+            )
+        if status:
+            log.seek(0)
+            raise WorkerError(f"{title}: {_death_words(status)}{_tail(log.read())}")
+
+
+def _join(crew: Crew | None, process: subprocess.Popen[str]) -> None:
+    if crew is not None:
+        crew.processes.add(process)
+        if crew.dismissed.is_set():  # it was started while the others were killed
+            process.kill()
+
+
+def _send(process: subprocess.Popen[str], line: str) -> None:
+    """Write a line to a process; one that has ended says itself how."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError, ValueError):  # it is gone, or closed
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+
+
+def _close(stream: IO[str]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # what was not read is lost with the process
+        stream.close()
+
+
+def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
+    expired.set()
+    process.kill()
+
+
+def _python_path() -> str:
+    """A search path with which the worker finds this very package, also inside a zip."""
+    home = str(Path(resnet_edge.__file__).parent.parent)
+    others = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([home, others] if others else [home])
+
+
+def _death_words(status: int) -> str:
+    if status > 0:
+        return f"the process ended with exit code {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    causes = {
+        "SIGKILL": ", most likely because memory ran out",
+        "SIGILL": "; the runtime needs processor instructions that are not here",
+        "SIGSEGV": "; the runtime crashed",
+    }
+    return f"the process was killed by {name}{causes.get(name, '')}"
+
+
+def _tail(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()][-TAIL_LINES:]
+    return "; it said last:\n" + "\n".join(lines) if lines else "; it said nothing"

@@ -1,0 +1,121 @@
+"""The worker's side: read the job, do it, tell the parent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from resnet_edge.errors import WorkerError, translate
+from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, encode_event
+
+WATCH_PARENT = "RESNET_EDGE_WATCH_PARENT"
+"""Set in the environment of a worker that has a parent, which keeps its standard input open."""
+
+Job = TypeVar("Job")
+
+
+class Reporter:
+    """Tells the parent about progress; a step can use it as its display."""
+
+    def __init__(self, send: Callable[[WorkerEvent], None], receive: Callable[[], str]) -> None:
+        self._send, self._receive = send, receive
+
+    def say(self, text: str) -> None:
+        """Show a line of progress."""
+        self._send(WorkerEvent(EventKind.SAY, text))
+
+    def warn(self, text: str) -> None:
+        """Show a line that a person should not miss."""
+        self._send(WorkerEvent(EventKind.WARN, text))
+
+    def advance(self, done: int, total: int, words: str = "") -> None:
+        """Move the bar to ``done`` of ``total``, with the figures so far in words."""
+        self._send(WorkerEvent(EventKind.ADVANCE, words, done, total))
+
+    def made(self, name: str) -> None:
+        """Tell that one of several things is there."""
+        self._send(WorkerEvent(EventKind.MADE, name))
+
+    def bar(self, title: str) -> AbstractContextManager[Callable[..., None]]:
+        """Show a progress bar while the context lasts."""
+        return self._bar(title)
+
+    @contextlib.contextmanager
+    def _bar(self, title: str) -> Iterator[Callable[..., None]]:
+        self._send(WorkerEvent(EventKind.BAR, title))
+        yield self.advance
+        self._send(WorkerEvent(EventKind.END))
+
+    def wait(self) -> str:
+        """Wait for the next word from the parent; empty where none will come."""
+        return self._receive()
+
+
+def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
+    """Do the job that stands on standard input and tell the parent how it goes.
+
+    From here on everything that is printed goes to standard error: runtimes and converters greet on
+    standard output, also from C, and events have that to themselves.
+
+    Args:
+        kind: The job's record.
+        work: Does the job and returns the record of the result. Heavy imports belong into it, so
+            that what they print is moved aside and what they raise is reported.
+
+    Returns:
+        The exit code: 0, or that of the error, which the parent raises again.
+    """
+    sys.stdout.flush()
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    received: queue.SimpleQueue[str] = queue.SimpleQueue()
+    watched = os.environ.pop(WATCH_PARENT, None) is not None  # the worker's own children are not
+    threading.Thread(target=_listen, args=(received, watched), daemon=True).start()
+
+    def send(event: WorkerEvent) -> None:
+        print(encode_event(event), file=events)
+
+    try:
+        job = from_json(kind, _read_job(received.get()), "job", WorkerError)
+        result = work(job, Reporter(send, received.get))
+        send(WorkerEvent(EventKind.RESULT, json.dumps(to_json(result))))
+    except (Exception, KeyboardInterrupt) as problem:
+        error = translate(problem)
+        words = traceback.format_exc()
+        failed = EventKind.FAILED
+        send(WorkerEvent(failed, str(error), error=type(error).__name__, traceback=words))
+        return error.exit_code
+    return 0
+
+
+def _read_job(line: str) -> object:
+    try:
+        data: object = json.loads(line)
+    except ValueError as problem:
+        raise WorkerError(f"job: got {line[:80]!r}; expected a record as JSON") from problem
+    return data
+
+
+def _listen(received: queue.SimpleQueue[str], watched: bool) -> None:
+    """Hand over the lines of standard input; end the process where its end is the parent's.
+
+    Reads without Python's buffer, which must not be locked when the interpreter winds down.
+    """
+    rest = b""
+    while block := os.read(0, 65536):
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            received.put(line.decode())
+    if watched:
+        os._exit(1)
+    received.put(rest.decode())  # a job that was typed or comes from a file
+    received.put("")

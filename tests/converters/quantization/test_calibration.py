@@ -1,0 +1,229 @@
+"""The front door: what it refuses and in which words, what it saves, and what it repeats."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers
+
+from converters.errors import IntermediateFileError, ModelConversionError, RequestError
+from converters.quantization.calibrated_file import load_calibrated, save_calibrated
+from converters.quantization.calibration import calibrate, check_pictures, operations_of
+from converters.quantization.onnx_matching import match_tensors
+from converters.quantization.settings import (
+    FEWEST_PICTURES,
+    Level,
+    QuantizationSettings,
+    RangeMethod,
+)
+from converters.quantization.tflite import quantize_static
+
+LEVELS = (Level.FAST, Level.EQUALIZED)
+
+
+@pytest.fixture(scope="module")
+def found(residual):
+    return {
+        level: calibrate(
+            residual.float32, residual.pictures, QuantizationSettings(level), residual.layers
+        )
+        for level in LEVELS
+    }
+
+
+def test_only_fast_takes_a_range_method() -> None:
+    assert QuantizationSettings(Level.FAST, RangeMethod.MSE).range_method is RangeMethod.MSE
+    with pytest.raises(RequestError) as caught:
+        QuantizationSettings(Level.EQUALIZED, RangeMethod.MSE)
+    assert str(caught.value) == (
+        "range method mse with level equalized: only level fast takes one; the others choose "
+        "ranges by the answers"
+    )
+
+
+def test_no_pictures(residual) -> None:
+    with pytest.raises(RequestError) as caught:
+        calibrate(residual.float32, residual.pictures[:0], QuantizationSettings(few_pictures=True))
+    assert str(caught.value) == (
+        "calibration: no pictures; expected at least one; pass --calibration DIR"
+    )
+
+
+def test_too_few_pictures(residual) -> None:
+    with pytest.raises(RequestError) as caught:
+        calibrate(residual.float32, residual.pictures[:31], QuantizationSettings())
+    assert str(caught.value) == (
+        "calibration: 31 pictures; expected at least 32: ranges of fewer say little about other "
+        "pictures; add some, or pass --few-pictures"
+    )
+    check_pictures(residual.pictures[:FEWEST_PICTURES], QuantizationSettings())
+    check_pictures(residual.pictures[:1], QuantizationSettings(few_pictures=True))
+
+
+def test_globs_of_layers(residual) -> None:
+    network = residual.network
+
+    def names(*patterns: str) -> set[str]:
+        return {network.operations[index].layer for index in operations_of(network, patterns)}
+
+    assert names() == set()
+    assert names("stem") == {"stem"}
+    assert names("b_*") == {"b_reduce", "b_expand", "b_sum"}
+    assert names("stem", "?_reduce") == {"stem", "a_reduce", "b_reduce"}
+
+
+def test_a_glob_that_fits_nothing(residual) -> None:
+    method = QuantizationSettings(keep_float=("stem", "conv9_*"))
+    with pytest.raises(RequestError) as caught:
+        calibrate(residual.float32, residual.pictures, method, residual.layers)
+    message = str(caught.value)
+    assert message.startswith("--keep-float: no layer fits 'conv9_*'; expected globs of Keras ")
+    listed = message.partition("names: ")[2].split(", ")
+    assert sorted(listed) == [
+        "a_expand", "a_reduce", "b_expand", "b_reduce", "head", "shortcut", "stem",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_layers_kept_in_float(residual, classify, level: Level) -> None:
+    method = QuantizationSettings(level, keep_float=("b_*",))
+    kept = calibrate(residual.float32, residual.pictures, method, residual.layers)
+    network, scheme = kept.network, kept.scheme
+    layers_in_float = {network.operations[index].layer for index in scheme.float_operations}
+    assert {"b_reduce", "b_expand", "b_sum", "head"} <= layers_in_float
+    data = quantize_static(residual.float32, network, scheme, integer_only=False)
+    expected = classify(residual.float32, residual.pictures)
+    np.testing.assert_allclose(classify(data, residual.pictures), expected, atol=0.06)
+
+
+def test_everything_in_float_is_the_float_network(residual, classify) -> None:
+    """But for the head's 8-bit weights."""
+    method = QuantizationSettings(Level.FAST, keep_float=("*",))
+    kept = calibrate(residual.float32, residual.pictures, method, residual.layers)
+    data = quantize_static(residual.float32, kept.network, kept.scheme, integer_only=False)
+    expected = classify(residual.float32, residual.pictures[:5])
+    np.testing.assert_allclose(classify(data, residual.pictures[:5]), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("method", list(RangeMethod))
+def test_range_methods(residual, classify, method: RangeMethod) -> None:
+    quantization = calibrate(
+        residual.float32,
+        residual.pictures,
+        QuantizationSettings(Level.FAST, method),
+        residual.layers,
+    )
+    network, scheme = quantization.network, quantization.scheme
+    data = quantize_static(residual.float32, network, scheme, integer_only=False)
+    expected = classify(residual.float32, residual.pictures)
+    np.testing.assert_allclose(classify(data, residual.pictures), expected, atol=0.1)
+
+
+def test_fast_quantizes_what_cannot_be_simulated(small, classify) -> None:
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.Conv2D(4, 3, activation="elu", name="conv")(x)
+        return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
+
+    made = small(build, (8, 8, 3))
+    quantization = calibrate(
+        made.float32, made.pictures, QuantizationSettings(Level.FAST), made.layers
+    )
+    network, scheme = quantization.network, quantization.scheme
+    data = quantize_static(made.float32, network, scheme, integer_only=False)
+    expected = classify(made.float32, made.pictures)
+    np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.05)
+    with pytest.raises(ModelConversionError) as caught:
+        calibrate(made.float32, made.pictures, QuantizationSettings(Level.EQUALIZED), made.layers)
+    message = str(caught.value)
+    assert message.startswith("quantization: cannot simulate ELU; expected operators out of ADD, ")
+    assert message.endswith("; pass --quantization fast, which needs no simulation")
+    expected = r"^int8.onnx: its tensors .*, and ELU cannot be simulated; leave int8.onnx out with"
+    with pytest.raises(ModelConversionError, match=expected):
+        match_tensors(onnx.ModelProto(), network, made.pictures[0])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_same_inputs_give_the_same_bytes(residual, found, tmp_path: Path, level: Level) -> None:
+    again = calibrate(
+        residual.float32, residual.pictures, QuantizationSettings(level), residual.layers
+    )
+    files = []
+    for name, quantization in (("one", found[level]), ("two", again)):
+        save_calibrated(tmp_path / name, residual.float32, quantization)
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_is_saved_is_loaded(residual, found, tmp_path: Path, level: Level) -> None:
+    path = tmp_path / "folder" / "quantization.npz"
+    before = found[level]
+    save_calibrated(path, residual.float32, before)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    float32, after = load_calibrated(path)
+    assert float32 == residual.float32
+    assert after.scheme.ranges == before.scheme.ranges
+    assert after.scheme.float_operations == before.scheme.float_operations
+    assert after.figures == before.figures
+    for mine, theirs in (
+        (after.scheme.parameters, before.scheme.parameters),
+        (after.float_parameters, before.float_parameters),
+    ):
+        assert mine.keys() == theirs.keys()
+        for index, p in theirs.items():
+            np.testing.assert_array_equal(mine[index].kernel, p.kernel)
+            np.testing.assert_array_equal(mine[index].bias, p.bias)
+    layers_before, layers_after = (
+        [op.layer for op in quantization.network.operations] for quantization in (before, after)
+    )
+    assert layers_after == layers_before
+    one, other = (
+        quantize_static(float32, q.network, q.scheme, integer_only=False) for q in (before, after)
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("content", [None, b"", b"something else", b"PK\x03\x04"])
+def test_damaged_files(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "quantization.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(IntermediateFileError) as caught:
+        load_calibrated(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: cannot be read as a quantization (")
+    assert message.endswith("); remove it and export again")
+
+
+def test_a_file_cut_short(residual, found, tmp_path: Path) -> None:
+    path = tmp_path / "quantization.npz"
+    save_calibrated(path, residual.float32, found[Level.EQUALIZED])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(IntermediateFileError, match=r"cannot be read as a quantization \("):
+        load_calibrated(path)
+
+
+def test_progress_of_fast(residual) -> None:
+    seen: list[tuple[str, int, int, str]] = []
+    calibrate(
+        residual.float32,
+        residual.pictures[:3],
+        QuantizationSettings(Level.FAST, few_pictures=True),
+        progress=lambda *call: seen.append(call),
+    )
+    assert seen == [("calibrating", done, 3, "") for done in (1, 2, 3)]
+
+
+def test_progress_of_equalized(residual) -> None:
+    seen: list[tuple[str, int, int, str]] = []
+    calibrate(
+        residual.float32,
+        residual.pictures,
+        QuantizationSettings(),
+        progress=lambda *call: seen.append(call),
+    )
+    assert seen[:4] == [("calibrating", done, 40, "") for done in (10, 20, 30, 40)]
+    assert [call[:3] for call in seen[4:]] == [("choosing", done, 3) for done in (1, 2, 3)]
+    assert all(words.startswith("strength 0.") and "best " in words for *_, words in seen[4:])

@@ -1,0 +1,218 @@
+"""From pictures to what is rounded: ranges, strengths, figures; networks of several kinds."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from converters.errors import ModelConversionError
+from converters.quantization import calibration_sample, equalized_level
+from converters.quantization.activation_extremes import Extremes
+from converters.quantization.answer_metrics import agreement, sqnr_db
+from converters.quantization.calibration import calibrate
+from converters.quantization.calibration_sample import sample_pictures
+from converters.quantization.equalized_level import CLIP, STRENGTHS
+from converters.quantization.integer_simulation import simulate
+from converters.quantization.range_stability import unstable_layers
+from converters.quantization.scheme import share_ranges
+from converters.quantization.settings import Level, QuantizationSettings
+from converters.quantization.tensor_range import Range
+from converters.quantization.tflite import quantize_static
+
+
+def quantized(made, level: Level, pictures: np.ndarray | None = None):
+    method = QuantizationSettings(level, few_pictures=True)
+    pictures = made.pictures if pictures is None else pictures
+    return calibrate(made.float32, pictures, method, made.layers)
+
+
+def test_sqnr_by_hand() -> None:
+    expected = np.array([3.0, 4.0])
+    assert sqnr_db(expected, np.array([3.5, 4.0])) == pytest.approx(20)
+    assert sqnr_db(expected, expected) == math.inf
+    assert math.isnan(sqnr_db(expected, np.array([3, np.nan])))
+    assert math.isnan(sqnr_db(expected, np.array([3, np.inf])))
+
+
+def test_agreement_by_hand() -> None:
+    one = np.array([[1, 2], [2, 1], [0, 5], [1, 0]])
+    assert agreement(one, one[:, ::-1]) == 0
+    assert agreement(one, np.array([[0, 1], [0, 1], [0, 1], [0, 1]])) == 0.5
+
+
+@pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
+@pytest.mark.parametrize("integer_only", [False, True])
+def test_files_answer_right(each, classify, level: Level, integer_only: bool) -> None:
+    found = quantized(each, level)
+    data = quantize_static(each.float32, found.network, found.scheme, integer_only=integer_only)
+    expected = classify(each.float32, each.pictures)
+    np.testing.assert_allclose(classify(data, each.pictures), expected, atol=0.06)
+
+
+@pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_few_pictures(residual, classify, level: Level, count: int) -> None:
+    pictures = residual.pictures[-count:]
+    found = quantized(residual, level, pictures)
+    data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
+    expected = classify(residual.float32, pictures)
+    np.testing.assert_allclose(classify(data, pictures), expected, atol=0.06)
+
+
+@pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_constant_pictures(each, classify, level: Level, value: int) -> None:
+    pictures = np.full_like(each.pictures, value)
+    found = quantized(each, level, pictures)
+    data = quantize_static(each.float32, found.network, found.scheme, integer_only=False)
+    actual = classify(data, pictures[:1])
+    np.testing.assert_allclose(actual, classify(each.float32, pictures[:1]), atol=0.06)
+
+
+def test_figures(residual) -> None:
+    figures = quantized(residual, Level.EQUALIZED).figures
+    assert figures.strength in STRENGTHS
+    assert 20 < figures.held_out_sqnr_db < 150
+    assert figures.held_out == 10
+    assert figures.groups == 4
+    assert quantized(residual, Level.FAST).figures is None
+
+
+def test_the_best_strength_is_taken(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = {}
+    for strength in STRENGTHS:
+        monkeypatch.setattr(equalized_level, "STRENGTHS", (strength,))
+        alone[strength] = quantized(residual, Level.EQUALIZED).figures.held_out_sqnr_db
+    tried = []
+    for strength in STRENGTHS:  # until one is worse than that before
+        tried.append(strength)
+        if alone[strength] < max(alone[one] for one in tried):
+            break
+    monkeypatch.setattr(equalized_level, "STRENGTHS", STRENGTHS)
+    figures = quantized(residual, Level.EQUALIZED).figures
+    assert figures.held_out_sqnr_db == max(alone[one] for one in tried)
+    assert alone[figures.strength] == figures.held_out_sqnr_db
+
+
+def test_ranges_are_a_part_of_the_extremes_behind_the_first_kernel(
+    residual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = residual.network
+    monkeypatch.setattr(equalized_level, "STRENGTHS", (0.5,))
+    clipped = quantized(residual, Level.EQUALIZED).scheme.ranges
+    monkeypatch.setattr(equalized_level, "CLIP", 1.0)
+    whole = quantized(residual, Level.EQUALIZED).scheme.ranges
+    pixels = [op.output for op in network.operations if op.kind in ("SUB", "MUL")]
+    assert clipped.keys() == whole.keys()
+    for tensor in whole.keys() - {network.image, network.answer}:
+        part = 1.0 if tensor in pixels else CLIP
+        assert clipped[tensor].low == pytest.approx(part * whole[tensor].low)
+        assert clipped[tensor].high == pytest.approx(part * whole[tensor].high)
+    assert clipped[network.image] == Range(0.0, 255.0)
+
+
+@pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
+def test_every_range_can_be_quantized(each, level: Level) -> None:
+    ranges = quantized(each, level).scheme.ranges
+    assert set(each.network.writers) <= set(ranges)
+    for span in ranges.values():
+        assert span.low <= 0 <= span.high
+        assert span.low < span.high
+
+
+def test_operators_that_move_values_share_a_range(networks) -> None:
+    made = networks["branching"]
+    ranges = quantized(made, Level.EQUALIZED).scheme.ranges
+    (pool,) = [op for op in made.network.operations if op.kind == "MAX_POOL_2D"]
+    assert ranges[pool.output] == ranges[pool.inputs[0]]
+    moved = dict.fromkeys(ranges, Range(0.0, 1.0)) | {pool.inputs[0]: Range(-2.0, 2.0)}
+    assert share_ranges(made.network, moved)[pool.output] == Range(-2.0, 2.0)
+
+
+def test_sigmoids_have_the_step_of_their_kernel(networks) -> None:
+    """LiteRT computes a sigmoid in steps of 1/256, whatever it was on the pictures."""
+    made = networks["attention"]
+    for level in (Level.FAST, Level.EQUALIZED):
+        ranges = quantized(made, level).scheme.ranges
+        sigmoids = [op for op in made.network.operations if op.kind == "LOGISTIC"]
+        assert sigmoids
+        for operation in sigmoids:
+            assert ranges[operation.output] == Range(0.0, 255 / 256)
+
+
+def test_the_reference_is_the_float_function(each, answers) -> None:
+    found = quantized(each, Level.EQUALIZED)
+    float_scheme = type(found.scheme)(
+        found.float_parameters, {}, frozenset(op.index for op in each.network.operations)
+    )
+    logits = simulate(each.network, float_scheme, each.pictures)
+    # The head's weights alone are rounded.
+    expected = answers(each.serving, each.pictures)
+    np.testing.assert_allclose(tf.nn.softmax(logits).numpy(), expected, atol=0.01)
+
+
+def test_unstable_layers_worst_first(residual) -> None:
+    network = residual.network
+
+    def extremes(high: float) -> Extremes:
+        return Extremes(np.zeros(3), np.array([1.0, high / 2, high]))
+
+    stem, wide, narrow = (
+        network.operations[residual.operation(name)].output
+        for name in ("stem", "a_reduce", "b_reduce")
+    )
+    first = {stem: extremes(4), wide: extremes(4), narrow: extremes(4)}
+    second = {stem: extremes(3.1), wide: extremes(2), narrow: extremes(8.2)}
+    # 0.9 of 4 is stable; 2 of 4 and 4.2 of 8.2 are not.
+    assert unstable_layers(network, first, second) == ("b_reduce", "a_reduce")
+    assert unstable_layers(network, first, first) == ()
+
+
+def test_pictures_of_one_kind_in_each_half_are_unstable(residual) -> None:
+    calm = np.full((1, 16, 16, 3), 128, np.uint8)
+    mixed = np.concatenate([calm.repeat(39, axis=0), residual.pictures[-1:]])
+    found = quantized(residual, Level.EQUALIZED, mixed)
+    assert "a_reduce" in found.unstable or "b_reduce" in found.unstable
+
+
+def test_sampled_pictures_end_with_held_out_ones(residual) -> None:
+    """Drawn by lot; the held-out ones are not among the others."""
+    pictures = np.arange(40, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones(
+        (1, 16, 16, 3), np.uint8
+    )
+    sample = sample_pictures(residual.network, pictures)
+    levels = list(sample.pictures[:, 0, 0, 0])
+    assert sample.held_out == 10
+    assert sorted(levels) == list(range(40))
+    assert levels != sorted(levels)
+    again = sample_pictures(residual.network, pictures)
+    np.testing.assert_array_equal(again.pictures, sample.pictures)
+
+
+def test_samples_are_bounded(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration_sample, "PIXELS_PER_BATCH", 6 * 16 * 16)
+    sample = sample_pictures(residual.network, residual.pictures)
+    assert (len(sample.pictures), sample.held_out) == (12, 4)
+
+
+def test_broken_weights_are_named(small) -> None:
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.Conv2D(4, 3, activation="relu", name="fine")(x)
+        y = layers.Conv2D(4, 3, activation="relu", name="broken")(y)
+        return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
+
+    made = small(build, (8, 8, 3))
+    kernel, bias = made.model.get_layer("broken").get_weights()
+    for value in (np.nan, np.inf):
+        for layer in made.serving._flatten_layers():
+            if layer.name == "broken":
+                layer.set_weights([np.full_like(kernel, value), bias])
+        again = type(made)(made.model, made.serving, made.pictures)
+        for level in (Level.FAST, Level.EQUALIZED):
+            with pytest.raises(
+                ModelConversionError, match=r"^calibration: tensor '.*broken.*' holds "
+            ):
+                quantized(again, level)
