@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import assert_never
 
-from converters.onnx import conversion as to_onnx
-from converters.onnx import pool_padding
+from converters.onnx import conversion, pool_padding
 from converters.quantization.onnx import quantize_int8
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting import quantizing
@@ -20,7 +19,7 @@ from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
 def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
     """Write the ONNX files of ``job``, reporting as they are made."""
     report(ExportEvent("fp32.onnx", "converting", 0, 0))
-    float32 = to_onnx.convert_float32(graph.serving)
+    float32 = conversion.convert_float32(graph.serving)
     return_freed_memory()
     if job.rewrites and pool_padding.merge_pool_padding(float32):
         graph = graph.with_rewrite(pool_padding.NAME)
@@ -30,13 +29,13 @@ def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
             case Quantization.NONE:
                 model = float32
             case Quantization.FLOAT16_WEIGHTS:
-                model = to_onnx.convert_float16(float32)
+                model = conversion.convert_float16(float32)
             case Quantization.STATIC:
                 quantized = quantizing.load_quantized(job)
                 target = job.quantization.onnx_target
                 pictures = quantizing.calibration_pictures(job)
                 model = quantize_int8(float32, quantized.calibrated, pictures, target)
-                to_onnx.use_uint8_input(model)
+                conversion.use_uint8_input(model)
                 found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
             case (
                 Quantization.DYNAMIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS
@@ -44,8 +43,8 @@ def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
                 raise ArtifactError(f"{name}: no ONNX file with {other.value} is made here")
             case other:
                 assert_never(other)
-        to_onnx.add_metadata(model, _onnx_properties(job, name))
-        write_artifact(job, graph, name, to_onnx.serialize(model), report, found)
+        conversion.add_metadata(model, _onnx_properties(job, name))
+        write_artifact(job, graph, name, conversion.serialize(model), report, found)
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from converters.quantization import tflite as quantize
-from converters.tflite import conversion as to_tflite
-from converters.tflite import flatbuffer
+from converters.tflite import conversion, flatbuffer
 from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 from resnet_edge.exporting import quantizing
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
@@ -19,7 +18,7 @@ from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
 def write_tflite(job: ExportJob, graph: ServingGraph, report: Report) -> None:
     """Write the TFLite files of ``job``; without any, only the quantization that others need."""
     report(ExportEvent("fp32.tflite", "converting", 0, 0))
-    float32 = to_tflite.convert_float32(graph.serving)
+    float32 = conversion.convert_float32(graph.serving)
     return_freed_memory()
     quantized = None
     if not job.names or any(artifact_kind(name).calibrated for name in job.names):

@@ -1,5 +1,6 @@
-"""Whether an artifact is faster than float32 in the same runtime, and what its processor has to do
-with it: from measured figures alone, in sentences.
+"""The gain in speed over float32 in the same runtime, in sentences from measured figures alone.
+
+The processor's features are given as an explanation only of what was measured.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Float32Gain:
 
     @property
     def gains(self) -> tuple[bool, ...]:
-        """By thread count: True if the artifact is faster than float32."""
+        """For each pair True if the artifact is faster than float32."""
         return tuple(faster(mine, full) for mine, full in self.pairs)
 
 
@@ -74,7 +75,7 @@ def _pairs(
 
 
 def gain_words(gain: Float32Gain) -> str:
-    """Say in a sentence whether an artifact is faster than float32, with the figures."""
+    """Return a sentence that says if an artifact is faster than float32, with the figures."""
     verdict = "is faster than" if all(gain.gains) else "is not faster than"
     if any(gain.gains) and not all(gain.gains):
         verdict = "is faster only with some thread counts than"
@@ -94,7 +95,7 @@ def _pair_words(mine: Latency, full: Latency) -> str:
 
 
 def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> str:
-    """Say in a sentence what the processor has to do with the speed of static int8.
+    """Return a sentence that relates the speed of static int8 to the processor's features.
 
     Args:
         gains: What was measured; only artifacts with static int8 count.
