@@ -364,7 +364,7 @@ class Tolerance:
     )
     """The default is what the int8 gate lets pass."""
     sqnr_db: float = option(
-        SQNR_TOLERANCE_DB, "Loss of SQNR in dB; the default is twice the noise.", within=_LOSS
+        SQNR_TOLERANCE_DB, "Loss of SQNR in dB; the default is three times the noise.", within=_LOSS
     )
 
     def __post_init__(self) -> None:
