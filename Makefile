@@ -30,7 +30,7 @@ ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
-	install bench-peers check format test test-all test-arm64 test-gpu lock wheel clean
+	install bench-peers docs check format test test-all test-arm64 test-gpu lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -88,6 +88,14 @@ bench-peers: .venv-peers/.ready ## Make .venv-peers: NNCF and OpenVINO, for benc
 	@.venv-peers/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $<
 	@touch $@
 
+docs: .venv-docs/.ready ## Build the documentation: site/index.html; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
+
+.venv-docs/.ready: requirements-docs.lock
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $<
+	@touch $@
+
 check: $(READY) ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -117,13 +125,15 @@ lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(BIN)/uv pip compile --group tflite-runtime --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 		--output-file requirements-tflite-runtime.lock
-	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["peers"], sep="\n")' \
+	for extra in peers docs; do \
+		$(BIN)/python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
 		| $(BIN)/uv pip compile - --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-		--output-file requirements-peers.lock
+		--output-file requirements-$$extra.lock || exit 1; \
+	done
 
 wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was built, .venv included
-	rm -rf "$(OUT)" dist $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(OUT)" dist site $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from resnet_edge.ondevice.parity.gates import Gates
     from resnet_edge.ondevice.parity.judging import GateChanges
     from resnet_edge.ondevice.pictures import Fit, decode_picture
-    from resnet_edge.ondevice.runtimes import open_runtime
+    from resnet_edge.ondevice.runtimes.opening import open_runtime
     from resnet_edge.options import (
         BenchOptions,
         BundleOptions,
@@ -81,7 +81,7 @@ _HOMES = {
     "make_reference": "steps.reference",
     "make_report": "steps.report",
     "measure_latency": "steps.bench",
-    "open_runtime": "ondevice.runtimes",
+    "open_runtime": "ondevice.runtimes.opening",
     "recommend": "steps.recommend",
     "resnet50": "model.resnet50",
     "run": "steps.run",

@@ -1,7 +1,4 @@
-"""Two builds compared from their saved results alone; nothing is run.
-
-Device-safe: standard library and numpy only.
-"""
+"""Two builds compared by their saved results alone; nothing is run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The gates that an artifact has to pass, and the judges that say in words whether it does.
+"""The gates that an artifact has to pass, and their verdicts with the reasons in words.
 
-Runs on the device too: standard library only. NaN passes nothing: every comparison is written so
-that it is false for NaN.
+NaN passes nothing: every comparison is written so that it is false for NaN.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from resnet_edge.ondevice.parity.interval import accuracy_interval, images_neede
 
 @dataclass(frozen=True)
 class Gates:
-    """What is asked of artifacts. Shares lie in [0, 1]."""
+    """The limits that artifacts have to hold. Shares lie in [0, 1]."""
 
     fp32_agreement: float = 1.0
     """Least share of pictures to which a float32 artifact gives the reference's answer."""
     fp32_max_logit: float = 1e-3
     """Largest difference of a float32 artifact's logits, as a share of the reference's range."""
     fp16_agreement: float = 0.995
-    """The same as ``fp32_agreement`` for float16 artifacts."""
+    """The same for float16 artifacts."""
     int8_accuracy: float = 0.99
     """Least top-1 of a quantized artifact as a share of the reference's: MLPerf Inference's rule
     for its 99 % targets."""
@@ -57,7 +56,7 @@ def _refusal(name: str, value: float, wanted: str) -> str:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of an artifact on the test split, as far as gates look at it."""
+    """The figures of an artifact on the test split that gates judge."""
 
     images: int
     agreeing: int
@@ -74,7 +73,7 @@ class Evidence:
 
 
 def not_checked(reason: str) -> GateResult:
-    """A verdict for what could not be judged, for instance without a test split.
+    """Return a verdict for what could not be judged, for instance without a test split.
 
     Args:
         reason: What is missing, for a person.
@@ -89,8 +88,8 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
 
     Args:
         precision: Chooses the gate: float32, float16, or the one of all integer precisions.
-        evidence: What was seen.
-        gates: What is asked.
+        evidence: The figures to judge.
+        gates: The limits.
     """
     if evidence.collapse is not None:
         return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
@@ -157,15 +156,15 @@ def judge_latency(
 ) -> GateResult:
     """Judge an artifact's latency on this machine by the limits that the user gave.
 
-    The thread count with the lowest 90th percentile is judged, because that is the one to deploy.
-    The percentile holds its limit where MLPerf's early-stopping bound does, and exceeds it where
-    so many queries over the limit are no chance, both with 99 % confidence; in between, and with
-    too few queries, the verdict is INCONCLUSIVE.
+    The thread count with the lowest 90th percentile is judged: an artifact holds a limit if it
+    holds it with some thread count. The percentile holds its limit if MLPerf's early-stopping
+    bound does. It exceeds the limit if so many queries over it are no chance, also with 99 %
+    confidence. In between, and with too few queries, the verdict is INCONCLUSIVE.
 
     Args:
         latencies: One per thread count.
         reference_p50_s: The reference's median, needed for a relative limit.
-        gates: What is asked; without any limit the verdict is NOT_CHECKED.
+        gates: The limits; without any the verdict is NOT_CHECKED.
     """
     if gates.max_p90_ms is None and gates.max_latency_ratio is None:
         return not_checked("no latency limit was given")

@@ -1,7 +1,4 @@
-"""Verdicts on results that were saved: other gates, the same evidence, and nothing is run.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""New verdicts on saved results, by other gates; nothing is run."""
 
 from __future__ import annotations
 
@@ -41,12 +38,12 @@ class GateChanges:
 
     @property
     def limits_latency(self) -> bool:
-        """Whether a limit of the latency is given."""
+        """True if a limit of the latency is given."""
         return self.max_p90_ms is not None or self.max_latency_ratio is not None
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """What is given of accuracy, by the gates' names."""
+        """The gates of accuracy that are given, by their names."""
         given = asdict(self)
         return {n: v for n, v in given.items() if v is not None and n not in LATENCY_GATES}
 
@@ -56,7 +53,7 @@ AS_JUDGED = GateChanges()
 
 
 def accuracy_gates(gates: Gates) -> dict[str, float]:
-    """The gates of accuracy as ``ParityResult.gates`` keeps them."""
+    """Return the gates of accuracy as ``ParityResult.gates`` keeps them."""
     return {name: value for name, value in asdict(gates).items() if name not in LATENCY_GATES}
 
 
@@ -67,14 +64,14 @@ def weigh(
     logit_range: float,
     collapse: str | None,
 ) -> Evidence:
-    """Count what the gates look at.
+    """Count the figures that the gates judge.
 
     Args:
-        answers: Picture by picture.
-        images: How many pictures.
-        max_abs_logit: Largest difference of a logit.
-        logit_range: What it is relative to.
-        collapse: What makes the answers worthless, if anything does.
+        answers: The right answers, picture by picture.
+        images: Number of pictures.
+        max_abs_logit: Largest difference of a logit from the reference's.
+        logit_range: Range of the reference's logits.
+        collapse: The reason why the answers are worthless; None if they are not.
     """
     return Evidence(
         images=images,
@@ -92,8 +89,8 @@ def judge_again(result: ParityResult, gates: Gates) -> ParityResult | None:
     """Judge saved answers.
 
     Args:
-        result: What ``parity`` wrote.
-        gates: What is asked now.
+        result: The record of ``parity``.
+        gates: The limits to judge by.
 
     Returns:
         The same evidence with other verdicts; what was not checked stays so. None where the record
@@ -139,8 +136,8 @@ def judge_parity_by(result: ParityResult, changes: GateChanges, where: str) -> P
     """Judge saved answers by the gates that were given; the others are those of the record.
 
     Args:
-        result: What ``parity`` wrote.
-        changes: What was given.
+        result: The record of ``parity``.
+        changes: The gates that were given.
         where: Named in errors: the file of the record.
 
     Raises:

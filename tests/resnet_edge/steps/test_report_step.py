@@ -109,7 +109,7 @@ def test_what_was_not_measured_is_said(options: Options, recorder):
 
 
 def test_very_many_classes_have_no_confusion_matrix(options: Options, monkeypatch):
-    monkeypatch.setattr("resnet_edge.steps.report.CONFUSION_CLASSES", 2)
+    monkeypatch.setattr("resnet_edge.ondevice.parity.metrics.CONFUSION_CLASSES", 2)
     result = read_record(ParityResult, options.layout.parity, ArtifactError)
     without = tuple(replace(a, confusion=()) for a in result.artifacts)
     write_record(options.layout.parity, replace(result, artifacts=without))
