@@ -33,7 +33,7 @@ GAP_S = 1.0
 
 @dataclass(frozen=True)
 class LatencySpec:
-    """How long to measure: at least so many seconds *and* queries."""
+    """The least duration of a measurement, in seconds *and* queries."""
 
     min_seconds: float = 10.0
     min_queries: int = 64
