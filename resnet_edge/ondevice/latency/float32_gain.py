@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet_edge import units
+from resnet_edge.ondevice.cpu_features import dot_products, missing_dot_products
 from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact_kind
 from resnet_edge.ondevice.latency.noise import as_fast, faster
 from resnet_edge.ondevice.latency.words import milliseconds, times, with_threads
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
-
-_DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-"""The integer dot and matrix products among ``resnet_edge.ondevice.machine.CPU_FEATURES``."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +111,13 @@ def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> 
     quick, slow = tuple(r for r in won if r not in lost), tuple(r for r in lost if r not in won)
     if not features or not (quick or slow):
         return ""
-    if found := [name for name in _DOT_PRODUCTS if name in features]:
+    if found := dot_products(features):
         words = f"This processor has int8 dot product instructions ({', '.join(found)})"
         if slow:
             return f"{words}; why int8 gains nothing in {units.listed(slow)} was not measured."
         return f"{words}, which int8 kernels are made for."
-    words = f"This processor has no int8 dot product instructions{_missing(features)}"
+    lack = missing_dot_products(features)
+    words = f"This processor has no int8 dot product instructions{f' ({lack})' if lack else ''}"
     if slow and quick:
         return (
             f"{words}, so int8 depends on how a runtime does without them: it is faster than "
@@ -130,12 +129,6 @@ def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> 
             "processor has them, int8 is usually faster: measure there."
         )
     return f"{words}; int8 is faster than float32 in {units.listed(quick)} all the same."
-
-
-def _missing(features: tuple[str, ...]) -> str:
-    if "avx2" in features:
-        return " (AVX2 without VNNI)"
-    return " (no asimddp)" if "asimd" in features else ""
 
 
 def _is_static_int8(name: str) -> bool:
