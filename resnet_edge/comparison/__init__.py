@@ -1,7 +1,4 @@
-"""Two builds compared from their saved results alone; nothing is run.
-
-Device-safe: standard library and numpy only.
-"""
+"""Two builds compared by their saved results alone; nothing is run."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from resnet_edge.comparison.compare_builds import (
     VerdictChange,
     compare_sides,
 )
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
+from resnet_edge.comparison.differences import Change, Difference, Figure
 from resnet_edge.comparison.results_files import Side, read_side
 
 __all__ = [
@@ -21,7 +18,6 @@ __all__ = [
     "Difference",
     "Figure",
     "Side",
-    "Tolerance",
     "VerdictChange",
     "compare_sides",
     "read_side",

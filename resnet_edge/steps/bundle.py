@@ -30,7 +30,12 @@ from resnet_edge.ondevice.command.bundle_file import (
 from resnet_edge.ondevice.command.start import MANIFEST
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
-from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, sidecar_path
+from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
+    exported_names,
+    load_artifacts,
+    sidecar_path,
+)
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.reference_file import (
     Reference,
@@ -45,7 +50,14 @@ from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
 START = "resnet_edge/ondevice/command/start.py"
-"""Goes into the archive twice: Python starts ``__main__.py``."""
+"""The beginning of the archive's ``__main__.py``, which Python starts."""
+
+RUN = b"""
+from resnet_edge.ondevice.command.main import main
+
+sys.exit(main(ARCHIVE, sys.argv[1:]))
+"""
+"""Its end: the archive's code has been checked by then."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ def bundle_formats(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(n for n in names if artifact_kind(n).format is not Format.SAVED_MODEL)
 
 
-def make_bundle(options: Options, display: Display | None = None) -> Bundled:
+def bundle(options: Options, display: Display | None = None) -> Bundled:
     """Write ``resnet-edge-device.pyz``.
 
     Args:
@@ -80,7 +92,9 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
     """
     display = display or Silent()
     layout = options.layout
-    if len(names := bundle_formats(options.formats)) < len(options.formats):
+    asked = options.formats
+    names = bundle_formats(exported_names(layout.artifacts) if asked is None else asked)
+    if asked is not None and len(names) < len(asked):
         raise UsageError(
             "--formats: saved_model is a folder for TensorFlow, which devices do not run; "
             "expected .tflite and .onnx artifacts"
@@ -186,7 +200,7 @@ def _contents(
     with tempfile.TemporaryDirectory() as folder:
         write_reference(Path(folder) / REFERENCE, sample)
         answers = (Path(folder) / REFERENCE).read_bytes()
-    contents: dict[str, Content] = {"__main__.py": code[START], **code}
+    contents: dict[str, Content] = {"__main__.py": code[START] + RUN, **code}
     contents[LABELS] = "".join(f"{label}\n" for label in sample.info.labels).encode()
     contents[REFERENCE] = answers
     contents[PICTURES] = pixels

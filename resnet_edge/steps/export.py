@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.exporting.converting import convert
 from resnet_edge.exporting.job import ExportJob
+from resnet_edge.exporting.writers import QUANTIZING, WRITERS
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
     CalibrationRecord,
@@ -24,9 +25,8 @@ from resnet_edge.ondevice.formats.sidecar import (
     sidecar_path,
 )
 from resnet_edge.ondevice.machine import available_cores
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.options import Options
+from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import (
     TRAINING_SPLIT,
     check_calibration,
@@ -35,12 +35,6 @@ from resnet_edge.steps.choose_pictures import (
     read_labels,
 )
 from resnet_edge.steps.up_to_date import digest
-
-_TOOLS: Mapping[Format, tuple[str, ...]] = {
-    Format.SAVED_MODEL: (),
-    Format.TFLITE: ("litert-quantizer", "ai-edge-litert"),
-    Format.ONNX: ("tf2onnx", "onnx", "onnxruntime"),
-}
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,10 @@ class Exported:
     """Names of those that were made anew; the others were up to date."""
 
 
-def export(options: Options, model: Path | None = None, display: Display | None = None) -> Exported:
-    """Convert a model into every format of ``options.formats``.
+def export(
+    options: Options, model: StrPath | None = None, display: Display | None = None
+) -> Exported:
+    """Convert a model into every format of ``options.formats_to_make``.
 
     Args:
         options: Formats, calibration, and what the model expects where its file does not say.
@@ -64,14 +60,14 @@ def export(options: Options, model: Path | None = None, display: Display | None 
         ResnetEdgeError: See the subclass for what was wrong.
     """
     display = display or Silent()
-    source = model or options.layout.model
+    source, formats = Path(model or options.layout.model), options.formats_to_make
     base = _describe_job(options, source)
     calibration = None
-    if any(artifact_kind(name).calibrated for name in options.formats):
+    if any(artifact_kind(name).calibrated for name in formats):
         calibration = _find_calibration(options, base.labels)
         base = replace(base, calibration=_calibration_record(options, calibration))
         base = replace(base, quantized=_quantized_path(options, base))
-    jobs = _with_quantization(_stale_jobs(options.formats, base), base)
+    jobs = _with_quantization(_stale_jobs(formats, base), base)
     stale = tuple(name for job in jobs for name in job.names)
     if stale:
         if calibration and any(artifact_kind(name).calibrated for name in stale):
@@ -82,8 +78,8 @@ def export(options: Options, model: Path | None = None, display: Display | None 
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
         convert(jobs, display)
     else:
-        display.say(f"all {len(options.formats)} artifacts are up to date")
-    artifacts = tuple(load_artifact(base.artifacts / name) for name in options.formats)
+        display.say(f"all {len(formats)} artifacts are up to date")
+    artifacts = tuple(load_artifact(base.artifacts / name) for name in formats)
     return Exported(artifacts, stale)
 
 
@@ -95,7 +91,7 @@ def _describe_job(options: Options, source: Path) -> ExportJob:
         model_sha256=hash_path(source),
         model_name=info.name,
         artifacts=options.layout.artifacts.resolve(),
-        format=Format.TFLITE,
+        format=QUANTIZING,
         names=(),
         labels=info.labels,
         preprocessing=info.preprocessing,
@@ -142,8 +138,8 @@ def describe_model(options: Options, source: Path) -> ModelInfo:
 def _stale_jobs(formats: tuple[str, ...], base: ExportJob) -> tuple[ExportJob, ...]:
     """One job for each file format that has artifacts to make."""
     jobs = []
-    for format_, packages in _TOOLS.items():
-        job = replace(base, format=format_, tools=_tool_versions(packages))
+    for format_, writer in WRITERS.items():
+        job = replace(base, format=format_, tools=_tool_versions(writer.packages))
         names = tuple(
             name
             for name in formats
@@ -163,10 +159,10 @@ def _with_quantization(jobs: tuple[ExportJob, ...], base: ExportJob) -> tuple[Ex
     calibrated = {
         job.format for job in jobs if any(artifact_kind(name).calibrated for name in job.names)
     }
-    if not calibrated or Format.TFLITE in calibrated or base.quantized.exists():
+    if not calibrated or QUANTIZING in calibrated or base.quantized.exists():
         return jobs
-    tools = _tool_versions(_TOOLS[Format.TFLITE])
-    return (replace(base, format=Format.TFLITE, tools=tools), *jobs)
+    tools = _tool_versions(WRITERS[QUANTIZING].packages)
+    return (replace(base, format=QUANTIZING, tools=tools), *jobs)
 
 
 def _quantized_path(options: Options, base: ExportJob) -> Path:
@@ -177,7 +173,7 @@ def _quantized_path(options: Options, base: ExportJob) -> Path:
         base.calibration,
         base.rewrites,
         options.quantization.onnx_target.grid,
-        _tool_versions(_TOOLS[Format.TFLITE]),
+        _tool_versions(WRITERS[QUANTIZING].packages),
     )
     return options.layout.cache.resolve() / f"quantization-{name[:16]}.npz"
 
@@ -211,7 +207,7 @@ def _find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationS
         test = manifest.split.test if manifest else ()
         return choose_pictures(options.calibration, (), test, labels, layout)
     if manifest is None or not layout.calibration.exists():
-        formats = [name for name in options.formats if artifact_kind(name).calibrated]
+        formats = [name for name in options.formats_to_make if artifact_kind(name).calibrated]
         raise UsageError(
             f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
             "leave them out with --formats"

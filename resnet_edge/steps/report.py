@@ -1,4 +1,4 @@
-"""All results into ``report.html``, ``report.md`` and ``report.json``."""
+"""Merges all results into ``report.html``, ``report.md`` and ``report.json``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from resnet_edge.ondevice.measurements import (
     ParityResult,
     Verdict,
 )
+from resnet_edge.ondevice.option import Changes
+from resnet_edge.ondevice.parity.gates import LATENCY_GATES, Gates
 from resnet_edge.ondevice.parity.judging import (
     AS_JUDGED,
-    GateChanges,
     judge_bench_by,
     judge_parity_by,
 )
-from resnet_edge.ondevice.parity.metrics import confusion_matrix, top_answers
+from resnet_edge.ondevice.parity.metrics import confusion_rows
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
@@ -45,13 +46,10 @@ from resnet_edge.reporting.content import (
 from resnet_edge.reporting.write import write_report
 from resnet_edge.training.record import TrainingRecord
 
-CONFUSION_CLASSES = 100
-"""Above that a confusion matrix is no picture but a million numbers."""
-
 
 @dataclass(frozen=True)
 class Reported:
-    """What ``report`` wrote, and what it says."""
+    """The files that ``report`` wrote, and their content."""
 
     html: Path
     markdown: Path
@@ -59,8 +57,8 @@ class Reported:
     content: ReportContent
 
 
-def make_report(
-    options: Options, display: Display | None = None, changes: GateChanges = AS_JUDGED
+def report(
+    options: Options, display: Display | None = None, changes: Changes[Gates] = AS_JUDGED
 ) -> Reported:
     """Merge everything that was measured into one report. Nothing is run.
 
@@ -79,8 +77,10 @@ def make_report(
     return Reported(html, markdown, data, content)
 
 
-def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED) -> ReportContent:
-    """Read all that the report shows from the files of a build; warn of what is left out."""
+def collect(
+    options: Options, display: Display, changes: Changes[Gates] = AS_JUDGED
+) -> ReportContent:
+    """Read the report's content from the files of a build, with warnings of what is left out."""
     layout = options.layout
     artifacts = load_artifacts(layout.artifacts, options.formats)
     first = artifacts[0].sidecar
@@ -111,14 +111,14 @@ def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED
     )
 
 
-def _read_parity(layout: Layout, changes: GateChanges) -> ParityResult | None:
+def _read_parity(layout: Layout, changes: Changes[Gates]) -> ParityResult | None:
     if not layout.parity.exists():
         return None
     result = read_record(ParityResult, layout.parity, InferenceError)
     return judge_parity_by(result, changes, str(layout.parity))
 
 
-def _read_bench(layout: Layout, changes: GateChanges) -> BenchResult | None:
+def _read_bench(layout: Layout, changes: Changes[Gates]) -> BenchResult | None:
     path = bench_path(layout.results, describe_machine({}).host)
     if not path.exists():
         return None
@@ -126,7 +126,7 @@ def _read_bench(layout: Layout, changes: GateChanges) -> BenchResult | None:
 
 
 def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:
-    """The training of the exported model; None where another model was exported."""
+    """Return the training of the exported model; None if another model was exported."""
     if not layout.training.exists() or hash_path(layout.model) != model_sha256:
         return None
     return read_record(TrainingRecord, layout.training, ModelError)
@@ -135,7 +135,7 @@ def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:
 def _read_quantization(
     layout: Layout, model_sha256: str
 ) -> tuple[QuantizationResult | None, tuple[str, ...]]:
-    """How the integer artifacts were made; of another model, nothing but why it is left out."""
+    """Return the quantization's results; if they are of another model, a warning instead."""
     path = layout.quantization
     if not path.exists():
         return None, ()
@@ -190,10 +190,9 @@ def _reference_section(
         return None
     info = reference.info
     confusion = None
-    if len(reference.classes) and len(info.labels) <= CONFUSION_CLASSES:
-        answers = top_answers(reference.probabilities, reference.classes)
-        matrix = confusion_matrix(answers, reference.classes, len(info.labels))
-        confusion = tuple(tuple(int(count) for count in row) for row in matrix)
+    if len(reference.classes):
+        rows = confusion_rows(reference.probabilities, reference.classes, len(info.labels))
+        confusion = rows or None
     return ReferenceSection(
         device=info.device,
         backend=info.backend,
@@ -215,11 +214,11 @@ def _row(
     artifact: Artifact,
     parity: ParityResult | None,
     bench: BenchResult | None,
-    changes: GateChanges,
+    changes: Changes[Gates],
 ) -> ArtifactRow:
     name = artifact.name
     timed = next((a for a in bench.artifacts if a.name == name), None) if bench else None
-    if timed is None and changes.limits_latency:
+    if timed is None and not changes.names.isdisjoint(LATENCY_GATES):
         why = "a limit of the latency was given, but it was not timed; run `resnet-edge bench`"
         gate = GateResult(Verdict.INCONCLUSIVE, why)
         timed = ArtifactBench(name, artifact.sidecar.sha256, artifact.sidecar.bytes, (), gate)
@@ -248,5 +247,5 @@ def _history(training: TrainingRecord | None) -> tuple[EpochPoint, ...]:
 
 
 def _notes(training: TrainingRecord | None) -> tuple[str, ...]:
-    """What a reader must know that the report does not find out from the results itself."""
+    """Return notes that the report cannot derive from the results."""
     return () if training is None else (f"Trained: {training.mode}.",)

@@ -1,7 +1,6 @@
-"""The gates that an artifact has to pass, and the judges that say in words whether it does.
+"""The gates that an artifact has to pass, and their verdicts with the reasons in words.
 
-Runs on the device too: standard library only. NaN passes nothing: every comparison is written so
-that it is false for NaN.
+NaN passes nothing: every comparison is written so that it is false for NaN.
 """
 
 from __future__ import annotations
@@ -10,54 +9,72 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.formats.kinds import Precision
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_decide, within_limit
 from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
+from resnet_edge.ondevice.option import POSITIVE, SHARE, Range, check_options, option
 from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
+
+_PANEL = "Gates"
+
+LATENCY_GATES = frozenset({"max_p90_ms", "max_latency_ratio"})
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What is asked of artifacts. Shares lie in [0, 1]."""
+    """The limits that artifacts have to hold.
 
-    fp32_agreement: float = 1.0
-    """Least share of pictures to which a float32 artifact gives the reference's answer."""
-    fp32_max_logit: float = 1e-3
-    """Largest difference of a float32 artifact's logits, as a share of the reference's range."""
-    fp16_agreement: float = 0.995
-    """The same as ``fp32_agreement`` for float16 artifacts."""
-    int8_accuracy: float = 0.99
-    """Least top-1 of a quantized artifact as a share of the reference's: MLPerf Inference's rule
-    for its 99 % targets."""
-    confidence: float = 0.90
-    """Two-sided confidence of the interval that judges ``int8_accuracy``; 0.90 is 95 % per side,
-    the usual one-sided level of a non-inferiority test."""
-    max_p90_ms: float | None = None
-    """Largest 90th percentile of the latency, in milliseconds; None asks nothing."""
-    max_latency_ratio: float | None = None
-    """Largest median latency as a multiple of the reference's; None asks nothing."""
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    fp32_agreement: float = option(
+        1.0, "Least agreement of float32 artifacts.", _PANEL, within=SHARE
+    )
+    """A share of pictures: those to which the artifact gives the reference's answer."""
+    fp32_max_logit: float = option(
+        1e-3,
+        "Largest logit difference of float32 artifacts, as a share of the logits' range.",
+        _PANEL,
+        within=SHARE,
+    )
+    fp16_agreement: float = option(
+        0.995, "Least agreement of float16 artifacts.", _PANEL, within=SHARE
+    )
+    int8_accuracy: float = option(
+        0.99,
+        "Least top-1 of quantized artifacts, as a share of the reference's.",
+        _PANEL,
+        within=SHARE,
+    )
+    """The default is MLPerf Inference's rule for its 99 % targets."""
+    confidence: float = option(
+        0.90,
+        "Two-sided confidence of the paired interval.",
+        _PANEL,
+        within=Range("a share between 0 and 1, both excluded", 0, 1, open_low=True, open_high=True),
+    )
+    """Of the interval that judges ``int8_accuracy``. 0.90 is 95 % per side, the usual one-sided
+    level of a non-inferiority test."""
+    max_p90_ms: float | None = option(
+        None, "Largest 90th percentile of the latency, ms.", _PANEL, within=POSITIVE
+    )
+    """None asks nothing."""
+    max_latency_ratio: float | None = option(
+        None,
+        "Largest median latency as a multiple of the reference's.",
+        _PANEL,
+        within=POSITIVE,
+    )
+    """None asks nothing."""
 
     def __post_init__(self) -> None:
-        for name in ("fp32_agreement", "fp16_agreement", "int8_accuracy", "fp32_max_logit"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(_refusal(name, getattr(self, name), "a share from 0 to 1"))
-        if not 0 < self.confidence < 1:
-            wanted = "a share between 0 and 1, both excluded"
-            raise UsageError(_refusal("confidence", self.confidence, wanted))
-        for name in ("max_p90_ms", "max_latency_ratio"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(_refusal(name, value, "a positive number"))
-
-
-def _refusal(name: str, value: float, wanted: str) -> str:
-    return f"gate {name} = {value}: expected {wanted}"
+        check_options(self)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of an artifact on the test split, as far as gates look at it."""
+    """The figures of an artifact on the test split that gates judge."""
 
     images: int
     agreeing: int
@@ -74,7 +91,7 @@ class Evidence:
 
 
 def not_checked(reason: str) -> GateResult:
-    """A verdict for what could not be judged, for instance without a test split.
+    """Return a verdict for what could not be judged, for instance without a test split.
 
     Args:
         reason: What is missing, for a person.
@@ -89,8 +106,8 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
 
     Args:
         precision: Chooses the gate: float32, float16, or the one of all integer precisions.
-        evidence: What was seen.
-        gates: What is asked.
+        evidence: The figures to judge.
+        gates: The limits.
     """
     if evidence.collapse is not None:
         return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
@@ -157,15 +174,15 @@ def judge_latency(
 ) -> GateResult:
     """Judge an artifact's latency on this machine by the limits that the user gave.
 
-    The thread count with the lowest 90th percentile is judged, because that is the one to deploy.
-    The percentile holds its limit where MLPerf's early-stopping bound does, and exceeds it where
-    so many queries over the limit are no chance, both with 99 % confidence; in between, and with
-    too few queries, the verdict is INCONCLUSIVE.
+    The thread count with the lowest 90th percentile is judged: an artifact holds a limit if it
+    holds it with some thread count. The percentile holds its limit if MLPerf's early-stopping
+    bound does. It exceeds the limit if so many queries over it are no chance, also with 99 %
+    confidence. In between, and with too few queries, the verdict is INCONCLUSIVE.
 
     Args:
         latencies: One per thread count.
         reference_p50_s: The reference's median, needed for a relative limit.
-        gates: What is asked; without any limit the verdict is NOT_CHECKED.
+        gates: The limits; without any the verdict is NOT_CHECKED.
     """
     if gates.max_p90_ms is None and gates.max_latency_ratio is None:
         return not_checked("no latency limit was given")

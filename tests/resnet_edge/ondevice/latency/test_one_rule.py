@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 from hand_made import hand_sidecar
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.comparison.compare_speed import compare_speed
-from resnet_edge.comparison.differences import Change, Figure, Tolerance
+from resnet_edge.comparison.differences import Change, Figure
 from resnet_edge.ondevice.latency.noise import as_fast, faster
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
@@ -21,6 +21,7 @@ from resnet_edge.ondevice.measurements import (
     Machine,
     Verdict,
 )
+from resnet_edge.options import Tolerance
 from resnet_edge.recommendation import Candidate, choose
 from resnet_edge.reporting.content import (
     ArtifactRow,
@@ -58,6 +59,7 @@ def parity(name: str, runtime: str) -> ArtifactParity:
     return ArtifactParity(name, sha(name), runtime, 10, *figures, (), (), (), None, gate)
 
 
+@settings(deadline=None)
 @given(builds, st.sampled_from([("avx2",), ("avx2", "avx512_vnni"), ()]))
 def test_report_and_recommendation_agree(measured, features):
     machine = Machine("desk", "Linux", "CPU", features, 2, "3.11", {})
@@ -83,6 +85,7 @@ def test_report_and_recommendation_agree(measured, features):
     assert all(note in found.reasons for note in notes if note.startswith("This processor"))
 
 
+@settings(deadline=None)
 @given(times_ms, times_ms)
 def test_a_comparison_of_builds_calls_no_noise_a_change(before, after):
     one, other = bench("int8.onnx", [before]), bench("int8.onnx", [after])
