@@ -33,7 +33,7 @@ LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
-	install bench-peers check format test test-all test-arm64 test-gpu lock wheel clean
+	install bench-peers docs check format test test-all test-arm64 test-gpu lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -100,6 +100,15 @@ bench-peers: .venv-peers/.ready ## Make .venv-peers: NNCF and OpenVINO, for benc
 		--require-hashes -r $<
 	@touch $@
 
+docs: .venv-docs/.ready ## Build the documentation: site/index.html; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
+
+.venv-docs/.ready: requirements-docs.lock
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip install --disable-pip-version-check --quiet --no-compile \
+		--require-hashes -r $<
+	@touch $@
+
 check: $(TOOLS) ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -125,14 +134,15 @@ lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	$(PIP) uv
 	echo pip | $(LOCK) --universal - --output-file requirements-pip.lock
 	$(LOCK) --universal pyproject.toml --output-file requirements.lock
-	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["dev"], sep="\n")' \
-		| $(LOCK) --universal - --constraints requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group tflite-runtime --output-file requirements-tflite-runtime.lock
-	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"]["peers"], sep="\n")' \
-		| $(LOCK) --universal - --output-file requirements-peers.lock
+	for extra in dev peers docs; do \
+		$(BIN)/python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
+		| $(LOCK) --universal - --output-file requirements-$$extra.lock \
+		$$([ $$extra = dev ] && echo --constraints requirements.lock) || exit 1; \
+	done
 
 wheel: $(TOOLS) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was built, .venv included
-	rm -rf "$(OUT)" dist $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(OUT)" dist site $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

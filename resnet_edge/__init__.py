@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.ondevice.option import Changes as Changes
     from resnet_edge.ondevice.parity.gates import Gates as Gates
     from resnet_edge.ondevice.pictures import decode_picture as decode_picture
-    from resnet_edge.ondevice.runtimes import open_runtime as open_runtime
+    from resnet_edge.ondevice.runtimes.opening import open_runtime as open_runtime
     from resnet_edge.options import BenchOptions as BenchOptions
     from resnet_edge.options import BundleOptions as BundleOptions
     from resnet_edge.options import CalibrationOptions as CalibrationOptions

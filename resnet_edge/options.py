@@ -7,7 +7,6 @@ and Python API follow from it. What devices are told as well is declared in ``on
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -15,13 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.settings import Level, RangeMethod, Target
+from converters.quantization.settings import FEWEST_PICTURES, Level, RangeMethod, Target
 from resnet_edge import units
 from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES, Format, artifact_kind
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES
+from resnet_edge.ondevice.formats.names import (
+    FORMAT_WORDS,
+    check_formats,
+    parse_formats,
+    parse_names,
+)
 from resnet_edge.ondevice.latency.counts import LARGEST_BATCH, parse_batches, parse_threads
 from resnet_edge.ondevice.latency.spec import PANEL as _LATENCY
 from resnet_edge.ondevice.latency.spec import LatencySpec
@@ -49,57 +54,17 @@ CALIBRATION_COUNT = 200
 """Default number of calibration pictures (see ``resnet_edge.data.calibration``)."""
 
 PRETRAINED_IMAGE_SIZE = 224
-"""Default side with ImageNet weights: what they were trained at."""
+"""Default side with ImageNet weights: the one that they were trained at."""
 
 SQNR_TOLERANCE_DB = 3.0
 
 StrPath = str | os.PathLike[str]
 """A path as a Python caller may give it."""
 
-_FORMATS = tuple(format_.value for format_ in Format if format_.value not in ARTIFACT_NAMES)
-_FORMAT_WORDS = f"all, {', '.join(_FORMATS)}, or some of {', '.join(ARTIFACT_NAMES)}"
 _LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
 _COMPARISON = "Options"  # typer's own panel
 _BUILD, _PICTURES, _MODEL = "Build", "Pictures", "Model"
 _CALIBRATION, _QUANTIZATION, _DEVICE = "Calibration", "Quantization", "Device"
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
-
-    ``all`` stands for every artifact; a file format's name, as ``tflite``, for those of its
-    artifacts that are made by default.
-
-    Raises:
-        UsageError: A name is unknown, or none is given.
-    """
-    words = parse_names(text)
-    names = {name for word in words for name in _artifacts_of(word)}
-    if not names:
-        raise UsageError(f"--formats: nothing given; expected {_FORMAT_WORDS}")
-    return tuple(name for name in ARTIFACT_NAMES if name in names)
-
-
-def _artifacts_of(word: str) -> tuple[str, ...]:
-    if word == "all":
-        return ARTIFACT_NAMES
-    if word in ARTIFACT_NAMES:
-        return (word,)
-    made = tuple(n for n in DEFAULT_NAMES if artifact_kind(n).format.value == word)
-    if not made:
-        raise _unknown_artifact(word)
-    return made
-
-
-def _unknown_artifact(name: str) -> UsageError:
-    close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return UsageError(f"--formats: no such artifact: {name}; {hint}expected {_FORMAT_WORDS}")
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Parse names that are separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_size(text: str) -> int:
@@ -238,7 +203,9 @@ class QuantizationOptions:
         _QUANTIZATION,
         flag="--onnx-int8",
     )
-    few_pictures: bool = option(False, "Accept fewer than 32 calibration pictures.", _CALIBRATION)
+    few_pictures: bool = option(
+        False, f"Accept fewer than {FEWEST_PICTURES} calibration pictures.", _CALIBRATION
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -373,7 +340,7 @@ class Tolerance:
     )
     """The default is what the int8 gate lets pass."""
     sqnr_db: float = option(
-        SQNR_TOLERANCE_DB, "Loss of SQNR in dB; the default is twice the noise.", within=_LOSS
+        SQNR_TOLERANCE_DB, "Loss of SQNR in dB; the default is three times the noise.", within=_LOSS
     )
 
     def __post_init__(self) -> None:
@@ -392,7 +359,7 @@ class Options:
     formats: tuple[str, ...] | None = option(
         None,
         f"Artifacts, separated by commas: {', '.join(ARTIFACT_NAMES)}; or all, or "
-        f"{' or '.join(_FORMATS)} for the default ones of a format. Default: run and "
+        f"{' or '.join(FORMAT_WORDS)} for the default ones of a format. Default: run and "
         f"export make all but {', '.join(n for n in ARTIFACT_NAMES if n not in DEFAULT_NAMES)}, "
         "the other commands take those that are there.",
         _BUILD,
@@ -414,9 +381,7 @@ class Options:
 
     def __post_init__(self) -> None:
         check_options(self)
-        for name in self.formats or ():
-            if name not in ARTIFACT_NAMES:
-                raise _unknown_artifact(name)
+        check_formats(self.formats or ())
 
     @property
     def formats_to_make(self) -> tuple[str, ...]:

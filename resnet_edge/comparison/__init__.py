@@ -1,4 +1,4 @@
-"""Two builds compared from their saved results alone; nothing is run."""
+"""Two builds compared by their saved results alone; nothing is run."""
 
 from __future__ import annotations
 

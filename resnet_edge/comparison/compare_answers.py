@@ -1,7 +1,4 @@
-"""The answers of one artifact in two builds: accuracy, agreement with the reference, SQNR.
-
-Standard library and numpy only.
-"""
+"""The answers of one artifact in two builds: accuracy, agreement with the reference, SQNR."""
 
 from __future__ import annotations
 
@@ -25,19 +22,19 @@ from resnet_edge.options import Tolerance
 def compare_answers(
     a: ArtifactParity, b: ArtifactParity, tolerance: Tolerance, where: str = ""
 ) -> tuple[Difference, ...]:
-    """Compare what an artifact answers in two builds.
+    """Compare an artifact's answers in two builds.
 
-    Where both records are about the same pictures, the interval is that of the pictures on which
-    they differ (``resnet_edge.ondevice.parity.interval``); else that of two samples.
+    If both records have the same pictures, the interval comes from the pictures on which they
+    differ (``resnet_edge.ondevice.parity.interval``); else it is that of two samples.
 
     Args:
-        a: With the same classes as ``b``.
-        b: What is compared with it.
-        tolerance: What is no regression.
-        where: The device, where it was one.
+        a: The answers before, with the same classes as ``b``.
+        b: The answers now.
+        tolerance: The loss that is no regression.
+        where: The device's name; empty for this machine.
 
     Returns:
-        Figures that both have. One that became NaN is worse, by any tolerance.
+        The figures that both have. One that became NaN is worse, by any tolerance.
     """
     if not (a.images and b.images):
         return ()
@@ -114,7 +111,7 @@ def _compare_sqnr(
 
 
 def _lost_figure(figure: Figure, before: float, after: float, where: str) -> Difference | None:
-    """A figure that is no number on one side; nothing where it is none on both."""
+    """Return a figure that is NaN on one side; None if it is NaN on both."""
     if math.isnan(before) and math.isnan(after):
         return None
     worse = math.isnan(after)

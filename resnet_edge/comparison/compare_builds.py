@@ -1,7 +1,4 @@
-"""Two builds, artifact by artifact: what got better, worse, or stayed within noise.
-
-Standard library and numpy only.
-"""
+"""Two builds compared artifact by artifact: better, worse, or within noise."""
 
 from __future__ import annotations
 
@@ -27,14 +24,14 @@ from resnet_edge.options import Tolerance
 
 @dataclass(frozen=True)
 class VerdictChange:
-    """An accuracy gate, the same in both, that gave two verdicts."""
+    """An accuracy gate that is the same in both builds and gave two verdicts."""
 
     a: Verdict
     b: Verdict
     change: Change
     where: str = ""
     regression: bool = False
-    """Whether it holds no longer."""
+    """True if it failed in B and not in A."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,14 @@ class ArtifactComparison:
 
     @property
     def regressions(self) -> int:
-        """How many of its figures and gates are worse by more than is tolerated."""
+        """The number of its figures and gates that are worse by more than is tolerated."""
         figures = sum(each.regression for each in self.differences)
         return figures + sum(each.regression for each in self.verdicts)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two builds; true where nothing is worse by more than is tolerated."""
+    """Two builds compared; true if nothing is worse by more than is tolerated."""
 
     a: str
     b: str
@@ -64,7 +61,7 @@ class Comparison:
     """Artifacts that B does not have."""
     only_b: tuple[str, ...]
     notes: tuple[str, ...]
-    """What must be known: what was not compared, and what else differs."""
+    """Sentences about what was not compared, and what else differs."""
     regressions: int
 
     def __bool__(self) -> bool:
@@ -73,22 +70,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Matched:
-    """Two files of results, artifact by artifact, as far as both have the same."""
+    """The artifacts that two files of results both have."""
 
     pair: Pair
     answers: dict[str, tuple[ArtifactParity, ArtifactParity]]
     timed: dict[str, tuple[ArtifactBench, ArtifactBench]]
     floors: Floors
-    """Noise that unchanged files show."""
+    """The noise that unchanged files show."""
 
 
 def compare_sides(a: Side, b: Side, tolerance: Tolerance) -> Comparison:
     """Compare B with A.
 
     Args:
-        a: What was before.
-        b: What is now.
-        tolerance: What is no regression.
+        a: The build before.
+        b: The build now.
+        tolerance: The loss that is no regression.
 
     Raises:
         UsageError: They have nothing in common that can be compared.
@@ -147,7 +144,7 @@ def _compare_artifact(
 
 
 def _answers(pair: Pair) -> Iterator[tuple[ArtifactParity, ArtifactParity]]:
-    """Artifacts of which both have answers to the same question."""
+    """Yield the artifacts of which both have answers, with the same classes."""
     if pair.a.parity is None or pair.b.parity is None or not pair.same_classes:
         return
     theirs = {each.name: each for each in pair.b.parity.artifacts}
@@ -157,7 +154,7 @@ def _answers(pair: Pair) -> Iterator[tuple[ArtifactParity, ArtifactParity]]:
 
 
 def _timed(pair: Pair) -> Iterator[tuple[ArtifactBench, ArtifactBench]]:
-    """Artifacts of which both have latencies that say something."""
+    """Yield the artifacts of which both have latencies of a real processor."""
     if pair.a.timed is None or pair.b.timed is None:
         return
     theirs = {each.name: each for each in pair.b.timed.artifacts}
@@ -167,7 +164,7 @@ def _timed(pair: Pair) -> Iterator[tuple[ArtifactBench, ArtifactBench]]:
 
 
 def _is_control(pair: Pair, both: tuple[ArtifactBench, ArtifactBench]) -> bool:
-    """Whether two runs of one file differ by the machine's doing alone."""
+    """True if only the machine can make two runs of one file differ."""
     ours, theirs = pair.a.machine, pair.b.machine
     if ours is None or theirs is None or not pair.same_machine:
         return False
@@ -176,7 +173,7 @@ def _is_control(pair: Pair, both: tuple[ArtifactBench, ArtifactBench]) -> bool:
 
 
 def _verdicts(pair: Pair, before: ArtifactParity, after: ArtifactParity) -> Iterator[VerdictChange]:
-    """The accuracy gate where its verdict changed; what was not checked says nothing."""
+    """Yield the accuracy gate if its verdict changed and it was checked in both."""
     ours, theirs = pair.a.parity, pair.b.parity
     old, new = before.gate.verdict, after.gate.verdict
     if ours is None or theirs is None or ours.gates != theirs.gates or old is new:
@@ -187,7 +184,7 @@ def _verdicts(pair: Pair, before: ArtifactParity, after: ArtifactParity) -> Iter
 
 
 def _gaps(pair: Pair, shared: list[str]) -> Iterator[str]:
-    """Say what of artifacts that both have was measured in one only."""
+    """Name the measurements that only one build has, of artifacts that both have."""
     prefix = f"{pair.where}: " if pair.where else ""
     for letter, one, other in (("A", pair.a, pair.b), ("B", pair.b, pair.a)):
         if one.parity and other.parity:
@@ -213,13 +210,13 @@ def _gaps(pair: Pair, shared: list[str]) -> Iterator[str]:
 
 
 def _noise_notes(matched: _Matched) -> Iterator[str]:
-    """Say how much the machine changed by itself, where that is more than it always may."""
+    """Name the change of unchanged files, if it is more than ``SAME_MEDIAN``."""
     prefix = f"{matched.pair.where}: " if matched.pair.where else ""
     for (figure, threads), floor in matched.floors.items():
         if figure is Figure.LATENCY and floor > SAME_MEDIAN:
             yield (
                 f"{prefix}medians of files that are the same to the byte lie up to {floor:.1%} "
-                f"apart with {_threads(threads)}: that much is the machine's doing, and noise"
+                f"apart with {_threads(threads)}: so much comes from the machine, and is noise"
             )
 
 

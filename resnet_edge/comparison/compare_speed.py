@@ -1,7 +1,4 @@
-"""Size, latency, memory and load time of one artifact in two builds.
-
-Standard library only.
-"""
+"""Size, latency, memory and load time of one artifact in two builds."""
 
 from __future__ import annotations
 
@@ -14,15 +11,15 @@ from resnet_edge.ondevice.measurements import ArtifactBench, Interval, Latency
 from resnet_edge.options import Tolerance
 
 SAME_LOAD = 0.75
-"""Load times this near each other, as a share of the longer one, count as equal, and more is told
-but is no regression: each is read once, and two runs of one file were seen to differ by 2.6 times.
+"""Load times this near each other, as a share of the longer one, count as equal. A larger change is
+reported and is no regression: each is read once, and two runs of one file differed by 2.6 times.
 """
 
 SAME_MEMORY = 0.05
 """Peaks this near each other, as a share of the larger one, count as equal: each is read once."""
 
 SAME_MEMORY_BYTES = 8_000_000
-"""So do peaks this near each other: the samples of a longer run were seen to take 5 MB."""
+"""Peaks this near each other count as equal too: the samples of a longer run took 5 MB."""
 
 Floors = Mapping[tuple[Figure, int], float]
 """Noise by figure and thread count, as a share of the larger value."""
@@ -32,9 +29,9 @@ def compare_size(a: int, b: int, tolerance: Tolerance) -> Difference:
     """Compare two files' bytes, which are exact.
 
     Args:
-        a: Bytes, above 0.
-        b: Bytes of what is compared with it.
-        tolerance: What is no regression.
+        a: Bytes of the file before, above 0.
+        b: Bytes of the file now, above 0.
+        tolerance: The loss that is no regression.
     """
     change = Change.SAME if a == b else Change.BETTER if b < a else Change.WORSE
     regression = exceeds(b / a - 1, tolerance.share)
@@ -42,13 +39,14 @@ def compare_size(a: int, b: int, tolerance: Tolerance) -> Difference:
 
 
 def noise_floors(pairs: Sequence[tuple[ArtifactBench, ArtifactBench]]) -> Floors:
-    """How far figures of one file lie apart in the two runs.
+    """Return how far the figures of unchanged files lie apart in the two runs.
 
     A file that is the same to the byte, in the same runtime on the same machine, is as fast as it
-    was: what its figures changed by is the machine's doing, and so may as much of any other.
+    was. So its figures changed because of the machine, and those of any other file may change as
+    much for the same reason.
 
     Args:
-        pairs: Artifacts in both runs, measured in the same versions on the same machine.
+        pairs: Artifacts in both runs, measured with the same versions on the same machine.
 
     Returns:
         The largest distance of each figure, by thread count.
@@ -65,7 +63,7 @@ def noise_floors(pairs: Sequence[tuple[ArtifactBench, ArtifactBench]]) -> Floors
 
 
 def latency_pairs(a: ArtifactBench, b: ArtifactBench) -> tuple[tuple[Latency, Latency], ...]:
-    """Latencies with the same runtime and thread count."""
+    """Return the latencies with the same runtime and thread count."""
     return tuple(
         (before, after)
         for before in a.latencies
@@ -88,17 +86,17 @@ def compare_speed(
     """Compare median latency, peak memory and load time, by runtime and thread count.
 
     Args:
-        a: One artifact's latencies.
-        b: What is compared with it.
-        floors: Of ``noise_floors``.
-        tolerance: What is no regression.
-        where: The machine.
+        a: One artifact's latencies before.
+        b: The same artifact's latencies now.
+        floors: The noise, from ``noise_floors``.
+        tolerance: The loss that is no regression.
+        where: The machine's name; empty where there is only one.
     """
     return tuple(
         _compare(figure, before, after, floors, tolerance, where)
         for before, after in latency_pairs(a, b)
         for figure, one, other in _values(before, after)
-        if min(one, other) > 0  # where a system does not tell, it is 0
+        if min(one, other) > 0  # 0 where a system does not report it
     )
 
 
@@ -110,7 +108,7 @@ def _compare(
     tolerance: Tolerance,
     where: str,
 ) -> Difference:
-    """More than noise is what all of these say: the interval, the spread, the floors."""
+    """Compare a figure; it changed only if interval, spread and noise floor all say so."""
     values = {name: (one, other) for name, one, other in _values(before, after)}
     one, other = values[figure]
     timed = figure is Figure.LATENCY
@@ -139,7 +137,7 @@ def _compare(
 
 
 def _alike(figure: Figure, before: Latency, after: Latency, interval: Interval | None) -> bool:
-    """Whether another run of the same file may differ as much."""
+    """True if another run of the same file may differ as much."""
     if figure is Figure.LATENCY:
         held = interval is None or interval.low <= 0 <= interval.high
         return held or as_fast(before, after)

@@ -1,7 +1,4 @@
-"""One figure of one artifact in two builds: how far apart, and whether that is more than noise.
-
-Standard library only.
-"""
+"""The difference of one figure between two builds, and its judgement."""
 
 from __future__ import annotations
 
@@ -12,23 +9,23 @@ from resnet_edge.ondevice.measurements import Interval
 
 
 class Change(enum.Enum):
-    """What became of a figure from A to B."""
+    """The judgement on a figure's change from A to B."""
 
     BETTER = "better"
     WORSE = "worse"
     NOISE = "within noise"
-    """They differ, by no more than another run or other pictures would make them."""
+    """They differ by no more than another run or other pictures could cause."""
     SAME = "same"
 
 
 class Figure(enum.Enum):
-    """What is compared."""
+    """A figure that is compared."""
 
     TOP1 = "top-1"
     AGREEMENT = "agreement"
-    """With the build's own reference."""
+    """Agreement with the build's own reference."""
     SQNR = "SQNR"
-    """In dB, against the build's own reference."""
+    """In dB, with the build's own reference as signal."""
     SIZE = "size"
     """In bytes."""
     LATENCY = "p50"
@@ -40,7 +37,7 @@ class Figure(enum.Enum):
 
 
 SHARES = (Figure.TOP1, Figure.AGREEMENT)
-"""Figures that differ by a difference of shares; all others but SQNR by a share of A's."""
+"""Figures whose change is a difference of shares; that of all others but SQNR is a share of A's."""
 
 
 @dataclass(frozen=True)
@@ -52,30 +49,30 @@ class Difference:
     b: float
     change: Change
     amount: float
-    """B less A: for shares and decibels as they are, for all else as a share of A's."""
+    """B less A: for shares and decibels the difference, for all others a share of A's."""
     interval: Interval | None
-    """Of ``amount``; None where a figure has none: it is exact, or was read once."""
+    """The interval of ``amount``; None for a figure that is exact or was read once."""
     basis: str
-    """What it rests on, in words."""
+    """The data that the judgement rests on, in words."""
     where: str = ""
-    """The machine, where it was measured on one."""
+    """The machine's name; empty where there is only one."""
     runtime: str = ""
     threads: int | None = None
     regression: bool = False
-    """Whether it is worse by more than is tolerated."""
+    """True if it is worse by more than is tolerated."""
 
 
 def judge_interval(interval: Interval) -> int:
-    """1 where the whole interval lies above 0, -1 where it lies below, 0 where it holds 0."""
+    """Return 1 if the whole interval lies above 0, -1 if it lies below, 0 if it includes 0."""
     return (interval.low > 0) - (interval.high < 0)
 
 
 def exceeds(loss: float, tolerated: float) -> bool:
-    """Whether a loss is more than tolerated; 1050 bytes are no more than 5 % above 1000."""
+    """True if a loss is more than tolerated; rounding does not count."""
     return loss > tolerated + 1e-9
 
 
 def apart(one: float, other: float) -> float:
-    """Distance of two figures as a share of the larger, the same either way round."""
+    """Return the distance of two figures as a share of the larger."""
     larger = max(one, other)
     return abs(one - other) / larger if larger > 0 else 0.0

@@ -1,6 +1,6 @@
-"""Intervals of what differs between two builds, where the pictures or the samples are not paired.
+"""Intervals of differences between two builds whose pictures or samples are not paired.
 
-Nothing is drawn at random, so the same records give the same intervals. Standard library only.
+Nothing is drawn at random, so the same records give the same intervals.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from statistics import NormalDist
 from resnet_edge.ondevice.measurements import Interval
 
 CONFIDENCE = 0.95
-"""Two-sided, of every interval here."""
+"""The two-sided confidence of every interval here."""
 
 STRETCHES = 10
-"""Consecutive parts into which a run's samples are cut."""
+"""The number of consecutive parts into which a run's samples are cut."""
 
 SHORTEST = 4
-"""Samples in a stretch; neighbours in shorter ones depend on one another too much."""
+"""Least samples in a stretch; the medians of shorter ones depend on one another too much."""
 
 LEAST_SAMPLES = 7
-"""With fewer, the lowest and the highest sample hold the median too rarely."""
+"""With fewer samples, the median lies too often outside the lowest and the highest."""
 
 
 def median_bounds(samples: Sequence[float]) -> tuple[float, float] | None:
-    """Two bounds of the median, whatever the distribution; two such pairs hold at ``CONFIDENCE``.
+    """Return two bounds of the median, for any distribution; two pairs hold at ``CONFIDENCE``.
 
-    One query resembles the query before it, so samples count for less than their number. The run is
-    cut into ``STRETCHES`` consecutive stretches, whose medians depend on one another far less. The
+    One query resembles the query before it, so samples tell less than their number. The run is cut
+    into ``STRETCHES`` consecutive stretches, whose medians depend on one another far less. The
     second lowest and the second highest of ten lie around their median with 1 - 2 (1 + 10) / 2^10 =
-    97.9 % (the sign test turned round). Where stretches would be shorter than ``SHORTEST``, the
-    lowest and the highest sample are taken: 98.4 % for 7, more for more.
+    97.9 % (the sign test, inverted). If stretches would be shorter than ``SHORTEST``, the lowest
+    and the highest sample are taken: 98.4 % for 7 samples, more for more.
 
     Args:
-        samples: In the order they were measured.
+        samples: The samples in the order they were measured.
 
     Returns:
         Lower and upper bound; None with fewer than ``LEAST_SAMPLES``.
@@ -54,18 +54,18 @@ def median_bounds(samples: Sequence[float]) -> tuple[float, float] | None:
 
 
 def ratio_interval(before: Sequence[float], after: Sequence[float]) -> Interval | None:
-    """Interval of (median of ``after`` / median of ``before``) - 1.
+    """Return an interval of (median of ``after`` / median of ``before``) - 1.
 
     Each median lies between bounds of its own; the ratio then lies between theirs. That is wider
-    than need be, never too narrow. It says what these two runs tell: another run of the same file
-    may well lie outside, which is why ``resnet_edge.comparison`` asks for more than this interval.
+    than necessary, never too narrow. It holds for these two runs: another run of the same file may
+    lie outside, so ``resnet_edge.comparison`` requires more than this interval.
 
     Args:
         before: Positive samples, in the order they were measured.
-        after: The same of what is compared with it.
+        after: The same, of the other build.
 
     Returns:
-        None where one has fewer than ``LEAST_SAMPLES``.
+        None if one has fewer than ``LEAST_SAMPLES``.
     """
     first, second = median_bounds(before), median_bounds(after)
     if first is None or second is None:
@@ -74,14 +74,14 @@ def ratio_interval(before: Sequence[float], after: Sequence[float]) -> Interval 
 
 
 def share_interval(before: tuple[int, int], after: tuple[int, int]) -> Interval:
-    """Interval of the difference between two shares that were counted on different pictures.
+    """Return an interval of the difference of two shares counted on different pictures.
 
     R. G. Newcombe, "Interval estimation for the difference between independent proportions:
     comparison of eleven methods", Statistics in Medicine 17 (1998), 873-890, method 10.
 
     Args:
-        before: How many of how many pictures, at least one.
-        after: The same of what is compared with it.
+        before: Number of hits, and of pictures, at least one.
+        after: The same, of the other build.
 
     Returns:
         Bounds of (share of ``after``) - (share of ``before``).
@@ -95,7 +95,7 @@ def share_interval(before: tuple[int, int], after: tuple[int, int]) -> Interval:
 
 
 def _wilson(hits: int, count: int) -> tuple[float, float]:
-    """E. B. Wilson's score interval of one share."""
+    """Return E. B. Wilson's score interval of one share."""
     squared = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2
     middle = (hits + squared / 2) / (count + squared)
     variance = hits * (count - hits) / count + squared / 4

@@ -1,7 +1,4 @@
-"""Which results of A belong to which of B, and what must be known to read the comparison.
-
-Standard library only.
-"""
+"""Pairs of results of A and B, with notes on what else differs between them."""
 
 from __future__ import annotations
 
@@ -19,25 +16,25 @@ class Pair:
     a: ResultsFile
     b: ResultsFile
     where: str
-    """Names them where there are several machines; empty where that is plain."""
+    """The machine's name where there are several machines; else empty."""
 
     @property
     def same_machine(self) -> bool:
-        """Whether both were measured on the same kind of machine."""
+        """True if both were measured on the same kind of machine."""
         ours, theirs = self.a.machine, self.b.machine
         return ours is not None and theirs is not None and _speed_key(ours) == _speed_key(theirs)
 
     @property
     def same_classes(self) -> bool:
-        """Whether the answers of both are answers to the same question."""
+        """True if both have answers, with the same classes."""
         ours, theirs = self.a.parity, self.b.parity
         return ours is not None and theirs is not None and ours.labels == theirs.labels
 
 
 def pair_results(a: Side, b: Side) -> tuple[Pair, ...]:
-    """Pair what was measured: answers with answers, latencies on one kind of machine.
+    """Pair answers with answers, and latencies with latencies on the same kind of machine.
 
-    Two single files are paired whatever their machines: whoever names them wants that.
+    Two single files are paired whatever their machines, because the user named them.
     """
     if a.is_file and b.is_file:
         return (Pair(a.sources[0], b.sources[0], ""),)
@@ -65,7 +62,7 @@ def _belong(one: ResultsFile, other: ResultsFile) -> bool:
 
 
 def _speed_key(machine: Machine) -> tuple[str, int, tuple[str, ...]]:
-    """What of a machine decides latencies; host names come and go with containers."""
+    """Return the parts of a machine that decide latencies; a container's host name does not."""
     return machine.processor, machine.cores, machine.cpu_features
 
 
@@ -74,7 +71,7 @@ def _host(source: ResultsFile) -> str:
 
 
 def unmatched_notes(a: Side, b: Side, pairs: tuple[Pair, ...]) -> Iterator[str]:
-    """Say which results have no counterpart."""
+    """Name the results that have no counterpart."""
     for side, letter, paired in (
         (a, "A", [pair.a for pair in pairs]),
         (b, "B", [pair.b for pair in pairs]),
@@ -89,7 +86,7 @@ def unmatched_notes(a: Side, b: Side, pairs: tuple[Pair, ...]) -> Iterator[str]:
 
 
 def pair_notes(pair: Pair) -> Iterator[str]:
-    """Say what else differs between two files of results, or keeps them from being compared."""
+    """Name what else differs between two files of results, or prevents their comparison."""
     prefix = f"{pair.where}: " if pair.where else ""
     if pair.a.parity and pair.b.parity:
         for words in _answer_notes(pair, pair.a.parity, pair.b.parity):
@@ -124,7 +121,7 @@ def _machine_words(machine: Machine) -> str:
 def _answer_notes(pair: Pair, a: ParityResult, b: ParityResult) -> Iterator[str]:
     if not pair.same_classes:
         yield (
-            f"A tells {len(a.labels)} classes apart, B {len(b.labels)}, and not the same ones: "
+            f"A has {len(a.labels)} classes, B {len(b.labels)}, and they are not the same: "
             "their answers are not compared"
         )
         return
@@ -135,7 +132,7 @@ def _answer_notes(pair: Pair, a: ParityResult, b: ParityResult) -> Iterator[str]
     if a.model_sha256 != b.model_sha256:
         yield (
             f"other models: A is of {a.model_sha256[:16]}…, B of {b.model_sha256[:16]}…; agreement "
-            "and SQNR are with each one's own reference"
+            "and SQNR compare each with its own reference"
         )
     pictures = [
         {each.answers.pictures_sha256 for each in side.artifacts if each.answers} for side in (a, b)

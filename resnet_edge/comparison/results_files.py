@@ -1,7 +1,4 @@
-"""What there is to compare: the results of a build folder, or one file of results.
-
-Standard library only.
-"""
+"""The results of a build folder, or one file of results, read for a comparison."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ EXPECTED = "expected a build folder, or its bench-HOST.json, parity.json or devi
 
 
 class ResultsKind(enum.Enum):
-    """Which step a file of results is of; the value names it for a person."""
+    """The content of a file of results; the value names it for a person."""
 
     ANSWERS = "answers"
     LATENCY = "latencies"
@@ -39,21 +36,21 @@ class ResultsFile:
     parity: ParityResult | None = None
     bench: BenchResult | None = None
     emulated: bool = False
-    """Whether another processor pretended to be the device's: what was timed says nothing."""
+    """True if the processor was emulated: its latencies are not those of a real one."""
 
     @property
     def machine(self) -> Machine | None:
-        """Where it was measured; None for answers, which do not say."""
+        """The machine that measured; None for answers, which do not record it."""
         return self.bench.machine if self.bench else None
 
     @property
     def timed(self) -> BenchResult | None:
-        """Latencies that say something."""
+        """The latencies, unless the processor was emulated."""
         return None if self.emulated else self.bench
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Artifacts it is about."""
+        """The names of its artifacts."""
         parts = [*(self.parity.artifacts if self.parity else ())]
         timed = [*(self.bench.artifacts if self.bench else ())]
         return tuple(dict.fromkeys([*(p.name for p in parts), *(b.name for b in timed)]))
@@ -61,24 +58,24 @@ class ResultsFile:
 
 @dataclass(frozen=True)
 class Side:
-    """A or B."""
+    """One of the two builds that are compared, A or B."""
 
     path: Path
     sources: tuple[ResultsFile, ...]
     sizes: dict[str, int]
-    """Bytes by artifact."""
+    """Bytes, by the artifact's name."""
     is_file: bool = False
     notes: tuple[str, ...] = field(default=())
-    """What was left out, and why."""
+    """Sentences about what was left out, with the reasons."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every artifact, in the order of the tables."""
+        """The names of all artifacts, in the order of the tables."""
         found = {name for source in self.sources for name in source.names} | set(self.sizes)
         return tuple(name for name in ARTIFACT_NAMES if name in found)
 
     def holds(self) -> str:
-        """What there is, for a person."""
+        """Return the content in words."""
         files = ", ".join(f"{source.path.name} ({source.kind.value})" for source in self.sources)
         return f"{files} of {', '.join(self.names) or 'no artifact'}"
 
@@ -90,7 +87,7 @@ def read_side(path: Path) -> Side:
         path: A build folder, its ``results`` folder, or a file of results.
 
     Returns:
-        All results; of a build whose artifacts are there, those of the very files.
+        All results; of a build that has its artifacts, only the results of these files.
 
     Raises:
         UsageError: There is nothing at ``path`` that can be compared.
@@ -129,7 +126,7 @@ def read_side(path: Path) -> Side:
 
 
 def _check_json(path: Path) -> None:
-    """Refuse a file that was named by hand and is something else, such as an artifact."""
+    """Refuse a file that is no JSON, such as an artifact."""
     try:
         json.loads(path.read_bytes())
     except ValueError as problem:
@@ -137,7 +134,7 @@ def _check_json(path: Path) -> None:
 
 
 def _read_results_file(path: Path) -> ResultsFile:
-    """Read a file of results; what it is of is told by its keys, not by its name."""
+    """Read a file of results; its keys tell its kind, not its name."""
     data = read_json(path, InferenceError)
     keys: set[str] = set(data) if isinstance(data, dict) else set()
     where = str(path)
@@ -171,7 +168,7 @@ def _read_sidecars(artifacts: Path) -> dict[str, Sidecar]:
 def _of_these_files(
     source: ResultsFile, sidecars: dict[str, Sidecar]
 ) -> tuple[ResultsFile, tuple[str, ...]]:
-    """Leave out what was measured of files that have been exported again since."""
+    """Leave out measurements of files that have been exported again since."""
     stale: set[str] = set()
 
     def holds(name: str, sha256: str) -> bool:
@@ -192,7 +189,7 @@ def _of_these_files(
 
 
 def _sizes(sources: Iterable[ResultsFile], known: dict[str, int]) -> dict[str, int]:
-    """Bytes by artifact, from the sidecars, else from what was measured."""
+    """Return the bytes of each artifact, from its sidecar or else from its measurement."""
     benches = (source.bench.artifacts for source in sources if source.bench is not None)
     measured = {each.name: each.bytes for bench in benches for each in bench}
     return {**measured, **known}

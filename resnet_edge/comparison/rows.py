@@ -1,4 +1,4 @@
-"""A comparison as a table for people, and what it comes to in words."""
+"""A comparison as a table for people, with a summary in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnet_edge.comparison.differences import SHARES, Change, Difference, Figur
 HEADINGS = ("artifact", "figure", "A", "B", "change", "95 % interval", "")
 
 _QUIET = (Figure.MEMORY, Figure.LOAD)
-"""Figures that take a line only where they are more than noise."""
+"""Figures that are shown only if their change is more than noise."""
 
 _SHOWN: dict[Figure, Callable[[float], str]] = {
     Figure.TOP1: units.percent,
@@ -34,7 +34,7 @@ class Row:
     """In the order of ``HEADINGS``."""
     change: Change
     ends: bool
-    """Whether the next line is another artifact's."""
+    """True if the next line is another artifact's."""
 
 
 def comparison_rows(comparison: Comparison) -> tuple[Row, ...]:
@@ -82,7 +82,7 @@ def _judged(part: Difference | VerdictChange) -> str:
 
 
 def amount_words(difference: Difference) -> str:
-    """Return what a figure changed by, with its unit and sign."""
+    """Return a figure's change with its unit and sign."""
     amount = difference.amount
     if difference.figure is Figure.SQNR:
         if not math.isfinite(amount):
@@ -115,7 +115,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def summary_rows(comparison: Comparison) -> tuple[tuple[str, str], ...]:
-    """Return what changed, what is in one build only and what must be known: label and text."""
+    """Return the changes, the artifacts of one build only and the notes, as label and text."""
     rows: list[tuple[str, str]] = []
     for label, change in (("better", Change.BETTER), ("worse", Change.WORSE)):
         rows += [(label, words) for words in _changes(comparison, change)]

@@ -1,4 +1,4 @@
-"""What this machine has: processor, GPU, packages, and what is missing. Standard library only."""
+"""The inventory of this machine: processor, GPU, packages, and what is missing."""
 
 from __future__ import annotations
 

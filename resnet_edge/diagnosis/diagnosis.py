@@ -12,7 +12,7 @@ from resnet_edge.diagnosis.hardware import (
     usable_memory,
 )
 from resnet_edge.diagnosis.packages import Package, find_packages, package_problems
-from resnet_edge.diagnosis.sources import Sources
+from resnet_edge.diagnosis.sources import MachineSources
 from resnet_edge.ondevice.gpus import GpuReport, find_gpus
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.training.onednn import ONEDNN_VARIABLE
@@ -59,7 +59,7 @@ class Diagnosis:
     """What is wrong, each with what to do; empty on a machine that can do everything."""
 
 
-def diagnose(folder: Path = Path(), sources: Sources | None = None) -> Diagnosis:
+def diagnose(folder: Path = Path(), sources: MachineSources | None = None) -> Diagnosis:
     """Find out what this machine has. Never raises: what cannot be found out is said to be unknown.
 
     Args:
@@ -69,7 +69,7 @@ def diagnose(folder: Path = Path(), sources: Sources | None = None) -> Diagnosis
     Returns:
         The machine, its packages, and what is wrong with them.
     """
-    sources = sources or Sources()
+    sources = sources or MachineSources()
     machine = describe_machine({}, sources.cpuinfo)
     packages = find_packages(sources)
     gpu = find_gpus(sources.run, sources.tegra_release)
@@ -97,7 +97,7 @@ def diagnose(folder: Path = Path(), sources: Sources | None = None) -> Diagnosis
     )
 
 
-def _onednn(sources: Sources) -> OneDnn:
+def _onednn(sources: MachineSources) -> OneDnn:
     value = sources.environment.get(ONEDNN_VARIABLE)
     if value is None:
         return OneDnn(True, f"on in training: resnet-edge sets {ONEDNN_VARIABLE}=1")
@@ -118,7 +118,7 @@ def _python_problems(python: tuple[int, int]) -> Iterator[str]:
         yield f"Python {own}: expected {oldest} to {newest}; make the environment with one of these"
 
 
-def _gpu_problems(gpu: GpuReport, sources: Sources) -> Iterator[str]:
+def _gpu_problems(gpu: GpuReport, sources: MachineSources) -> Iterator[str]:
     if gpu.broken:
         yield gpu.summary
     if gpu.gpus and sources.version("tensorflow") and not sources.version("nvidia-cudnn-cu12"):

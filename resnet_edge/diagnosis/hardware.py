@@ -7,14 +7,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_edge.diagnosis.sources import Sources
+from resnet_edge.diagnosis.sources import MachineSources
+from resnet_edge.ondevice.cpu_features import dot_products
 
 
 def explain_cpu(features: frozenset[str], architecture: str) -> tuple[str, ...]:
     """Say what a processor's features mean for the speed of the artifacts.
 
     Args:
-        features: Names of ``resnet_edge.ondevice.machine.CPU_FEATURES``.
+        features: Names of ``resnet_edge.ondevice.cpu_features.CPU_FEATURES``.
         architecture: As ``platform.machine()`` gives it.
     """
     if not features:
@@ -25,7 +26,7 @@ def explain_cpu(features: frozenset[str], architecture: str) -> tuple[str, ...]:
 
 
 def _explain_x86(features: frozenset[str]) -> Iterator[str]:
-    if vnni := sorted(features & {"avx_vnni", "avx512_vnni", "amx_int8"}):
+    if vnni := sorted(dot_products(features)):
         yield (
             f"VNNI ({', '.join(vnni)}): int8 dot products in hardware; "
             "int8 is faster than float32 in LiteRT and onnxruntime"
@@ -44,7 +45,7 @@ def _explain_x86(features: frozenset[str]) -> Iterator[str]:
 
 
 def _explain_arm(features: frozenset[str]) -> Iterator[str]:
-    if "asimddp" in features:
+    if dot_products(features):
         products = "dot and matrix products (i8mm)" if "i8mm" in features else "dot products"
         yield f"int8 {products} in hardware: int8 is faster than float32"
     elif "asimd" in features:
@@ -63,7 +64,7 @@ def _explain_arm(features: frozenset[str]) -> Iterator[str]:
         yield "no float16 arithmetic: float16 files are half the size of float32, and not faster"
 
 
-def usable_memory(sources: Sources) -> int | None:
+def usable_memory(sources: MachineSources) -> int | None:
     """Bytes of memory: the machine's, or less where a container is held to less."""
     text = _read(sources.meminfo)
     found = re.search(r"^MemTotal:\s*(\d+) kB", text, re.MULTILINE)

@@ -28,7 +28,7 @@ def installed_requirements(package: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Sources:
+class MachineSources:
     """Where ``diagnose`` looks: files, commands and metadata of this machine."""
 
     cpuinfo: Path = CPUINFO

@@ -11,7 +11,8 @@ from concurrent.futures import as_completed
 
 from resnet_edge.display import Display
 from resnet_edge.exporting.job import ExportJob, ExportPlan, ExportResult
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.exporting.writers import QUANTIZING
+from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.machine import available_cores, available_memory_bytes
 from resnet_edge.ondevice.workers.calling import Show, run_worker
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent
@@ -41,8 +42,8 @@ def convert(jobs: tuple[ExportJob, ...], display: Display) -> None:
     Raises:
         ResnetEdgeError: A worker failed; what the others had begun is removed.
     """
-    tflite = tuple(job for job in jobs if job.format is Format.TFLITE)
-    others = tuple(job for job in jobs if job.format is not Format.TFLITE)
+    tflite = tuple(job for job in jobs if job.format is QUANTIZING)
+    others = tuple(job for job in jobs if job.format is not QUANTIZING)
     total = sum(len(job.names) for job in jobs)
     _forget_quantizations(tflite)
     written: list[str] = []

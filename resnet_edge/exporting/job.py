@@ -4,6 +4,7 @@ can be it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,12 @@ class ExportJob:
         """What an artifact's sidecar says it was told, beyond what has a field of its own."""
         told = self.options if self.rewrites else {**self.options, "rewrites": "no"}
         target = self.quantization.onnx_target
-        if name == "int8.onnx":
+        kind = artifact_kind(name)
+        if not kind.calibrated:
+            return told
+        if kind.format is Format.ONNX:
             return {**told, "onnx-int8": str(target)}
-        if artifact_kind(name).calibrated:  # whose weights are those of int8.onnx
-            return {**told, "int8-weights": str(target.grid)}
-        return told
+        return {**told, "int8-weights": str(target.grid)}  # those of int8.onnx
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,7 @@ class ExportEvent:
     total: int
     words: str = ""
     """The figures so far."""
+
+
+Report = Callable[[ExportEvent], None]
+"""Is told how far a worker is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import keras
@@ -20,15 +20,15 @@ from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
 from resnet_edge.errors import ArtifactError, ResnetEdgeError
-from resnet_edge.exporting.job import ExportEvent, ExportJob
+from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
 from resnet_edge.exporting.quantization_result import (
     LayerQuantization,
     QuantizationResult,
     QuantizationTrial,
 )
+from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
 
-Report = Callable[[ExportEvent], None]
 POLL_S = 0.1
 _NAMED = 3  # unstable layers that a message names
 
@@ -109,13 +109,13 @@ def calibration_pictures(job: ExportJob) -> np.ndarray:
     return pictures
 
 
-def integer_tflite(quantized: Quantized, name: str, pictures: np.ndarray) -> bytes:
-    """One of the integer TFLite files, before names and metadata."""
+def integer_tflite(quantized: Quantized, quantization: Quantization, pictures: np.ndarray) -> bytes:
+    """Return one of the integer TFLite files, before names and metadata."""
     network, scheme = quantized.calibrated.network, quantized.calibrated.scheme
-    match name:
-        case "int8_full.tflite":
+    match quantization:
+        case Quantization.INTEGER_ONLY:
             return quantize_static(quantized.float32, network, scheme, integer_only=True)
-        case "int16x8.tflite":
+        case Quantization.INT16_ACTIVATIONS:
             scheme = for_int16_activations(quantized.calibrated, pictures)
             return quantize_static(
                 quantized.float32, network, scheme, integer_only=False, activation_bits=16

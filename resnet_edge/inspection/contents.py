@@ -16,15 +16,6 @@ MAX_LABELS_BYTES = 16 << 20
 """Largest label list that is read out of an archive: a small zip can unpack to anything."""
 
 
-class FileKind(enum.Enum):
-    """Which kind of file it is."""
-
-    TFLITE = "TFLite"
-    ONNX = "ONNX"
-    SAVED_MODEL = "SavedModel"
-    KERAS = "Keras model"
-
-
 class Computation(enum.Enum):
     """How one operator that has weights computes."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.errors import ArtifactError, RuntimeMissingError, UsageError
-from resnet_edge.inspection.contents import Contents, Count, Endpoint, FileKind, WeightGroup
+from resnet_edge.errors import ArtifactError, UsageError
+from resnet_edge.inspection.contents import Contents, Count, Endpoint, WeightGroup
+from resnet_edge.inspection.readers import READERS, Reader
 from resnet_edge.ondevice.files import hash_path, size_path
+from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord, Sidecar, sidecar_path
 from resnet_edge.ondevice.json_records import read_record
 
@@ -16,7 +17,10 @@ MATCHES = "matches"
 MISSING = "missing"
 NOT_EXPECTED = "not expected: this is a model, not an exported file"
 
-_EXPECTED = "expected a .tflite, .onnx or .keras file, or a SavedModel folder"
+_SUFFIXES = [reader.suffix for reader in READERS if reader.suffix]
+_EXPECTED = (
+    f"expected a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file, or a SavedModel folder"
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Inspection:
     """Everything that ``inspect`` shows; ``records.to_json`` makes JSON of it."""
 
     path: Path
-    kind: FileKind
+    kind: str
+    """As ``resnet_edge.inspection.readers`` names it, for instance ``TFLite``."""
     bytes: int
     sha256: str
     sidecar: str
@@ -77,18 +82,18 @@ def inspect_file(path: Path) -> Inspection:
         ArtifactError: The file is empty, truncated, garbage, or cannot be read.
         RuntimeMissingError: The package that reads the format is not installed.
     """
-    kind = _recognise(path)
+    reader = _recognise(path)
     try:
-        contents = _read(path, kind)
+        contents = reader.read(path)
         sha256, size_bytes = hash_path(path), size_path(path)
     except OSError as problem:
         raise ArtifactError(
             f"{path}: cannot be read ({problem.strerror or problem}); check its permissions"
         ) from problem
-    sidecar, state = _read_sidecar(path, kind, sha256)
+    sidecar, state = _read_sidecar(path, reader, sha256)
     return Inspection(
         path=path,
-        kind=kind,
+        kind=reader.title,
         bytes=size_bytes,
         sha256=sha256,
         sidecar=state,
@@ -105,58 +110,26 @@ def inspect_file(path: Path) -> Inspection:
     )
 
 
-def _recognise(path: Path) -> FileKind:
+def _recognise(path: Path) -> Reader:
     if not path.exists():
         raise UsageError(f"{path}: no such file; {_EXPECTED}; check the path")
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
-            return FileKind.SAVED_MODEL
+            return next(reader for reader in READERS if reader.format is Format.SAVED_MODEL)
         raise UsageError(f"{path}: a folder without saved_model.pb; {_EXPECTED}")
-    suffixes = {".tflite": FileKind.TFLITE, ".onnx": FileKind.ONNX, ".keras": FileKind.KERAS}
-    kind = suffixes.get(path.suffix.lower())
-    if kind is None:
+    suffix = path.suffix.lower()
+    found = [reader for reader in READERS if reader.suffix and reader.suffix == suffix]
+    if not found:
         raise UsageError(f"{path}: unknown kind of file {path.suffix or path.name!r}; {_EXPECTED}")
     if path.stat().st_size == 0:
         raise ArtifactError(
-            f"{path}: 0 bytes; expected a whole {kind.value} file; export or copy it again"
+            f"{path}: 0 bytes; expected a whole {found[0].title} file; export or copy it again"
         )
-    return kind
+    return found[0]
 
 
-def _read(path: Path, kind: FileKind) -> Contents:
-    try:
-        return _reader(kind)(path)
-    except ImportError as problem:
-        package = {FileKind.TFLITE: "ai-edge-litert", FileKind.ONNX: "onnx"}.get(kind, "keras h5py")
-        raise RuntimeMissingError(
-            f"{path}: reading {kind.value} needs a package that is not installed ({problem}); "
-            f"run `pip install {package}`"
-        ) from problem
-
-
-def _reader(kind: FileKind) -> Callable[[Path], Contents]:
-    # Imported when needed: each reader depends on the package of its own format alone.
-    match kind:
-        case FileKind.TFLITE:
-            from resnet_edge.inspection.tflite import read_tflite
-
-            return read_tflite
-        case FileKind.ONNX:
-            from resnet_edge.inspection.onnx import read_onnx
-
-            return read_onnx
-        case FileKind.SAVED_MODEL:
-            from resnet_edge.inspection.saved_model import read_saved_model
-
-            return read_saved_model
-        case FileKind.KERAS:
-            from resnet_edge.inspection.keras_model import read_keras_model
-
-            return read_keras_model
-
-
-def _read_sidecar(path: Path, kind: FileKind, sha256: str) -> tuple[Sidecar | None, str]:
-    if kind is FileKind.KERAS:
+def _read_sidecar(path: Path, reader: Reader, sha256: str) -> tuple[Sidecar | None, str]:
+    if reader.format is None:
         return None, NOT_EXPECTED
     beside = sidecar_path(path)
     if not beside.exists():

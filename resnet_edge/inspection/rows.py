@@ -20,7 +20,7 @@ def inspection_rows(inspection: Inspection) -> tuple[Row, ...]:
 
 def _rows(inspection: Inspection) -> Iterator[Row]:
     yield "File", str(inspection.path)
-    yield "Kind", inspection.kind.value
+    yield "Kind", inspection.kind
     if inspection.model_name:
         yield "Model", inspection.model_name
     if inspection.parameters is not None:

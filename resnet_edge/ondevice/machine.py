@@ -13,39 +13,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from resnet_edge.ondevice.cpu_features import CPU_FEATURES
 from resnet_edge.ondevice.measurements import Machine
 
 CPUINFO = Path("/proc/cpuinfo")
 MEMINFO = Path("/proc/meminfo")
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 MEMORY_USED = Path("/sys/fs/cgroup/memory.current")
-
-CPU_FEATURES = (
-    # x86: float32 and float16 conversion, then integer dot products, then matrix units
-    "avx",
-    "avx2",
-    "fma",
-    "f16c",
-    "avx512f",
-    "avx512bw",
-    "avx_vnni",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_int8",
-    "amx_bf16",
-    # Arm: vectors, float16, integer dot products, matrix products
-    "neon",
-    "asimd",
-    "asimdhp",
-    "asimddp",
-    "i8mm",
-    "bf16",
-    "sve",
-    "sve2",
-    "sme",
-)
-"""Features that decide how fast inference is, by the names of Linux' /proc/cpuinfo."""
 
 # Linux gives Arm cores by number only: Arm's "Main ID Register", implementer 0x41.
 _ARM_PARTS = {

@@ -1,7 +1,4 @@
-"""Which artifact to take on this machine, and why: from measured figures alone.
-
-Device-safe: standard library only.
-"""
+"""The artifact to take on this machine, with the reasons, from measured figures alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compared, and when one latency counts as lower than another."""
+"""The artifacts among which ``recommend`` chooses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_edge.ondevice.parity.noise import ENOUGH_DB
 
 @dataclass(frozen=True)
 class Candidate:
-    """An artifact that may be recommended: what it answers, and how fast it is here."""
+    """An artifact that may be recommended, with its accuracy and its latencies here."""
 
     parity: ArtifactParity
     bench: ArtifactBench
@@ -24,24 +24,22 @@ class Candidate:
 
     @property
     def bytes(self) -> int:
-        """Size of the file."""
+        """The file's size."""
         return self.bench.bytes
 
     @property
     def size(self) -> float:
-        """Bytes to three significant digits, as they are shown: a few kilobytes decide nothing."""
+        """The bytes to three significant digits, as shown: a few kilobytes do not decide."""
         return float(f"{self.bytes:.3g}")
 
     @property
     def latency(self) -> Latency:
-        """With the thread count to deploy."""
+        """The latency with the thread count to deploy; see ``best_latency``."""
         return best_latency(self.bench.latencies)
 
     @property
     def closeness(self) -> tuple[float, float]:
-        """Agreement with the reference, then SQNR: what is larger is closer; NaN is closest to
-        nothing.
-        """
+        """Agreement with the reference, then SQNR; larger is closer, and NaN counts as smallest."""
         parity = self.parity
         figures = (parity.agreement, min(parity.sqnr_db, ENOUGH_DB))
         agreement, sqnr_db = (-math.inf if math.isnan(figure) else figure for figure in figures)
@@ -49,10 +47,9 @@ class Candidate:
 
 
 def beats(one: Candidate, other: Candidate) -> bool:
-    """Whether ``one`` is no slower, no larger and no further from the reference, and better in one.
+    """True if ``one`` is not worse than ``other`` in any figure, and better in one.
 
-    Sizes (as shown) and answers have an order of their own, latencies that of ``faster``; so no
-    circle of artifacts can beat one another.
+    The figures are latency (by ``faster``), size as shown, and closeness to the reference.
     """
     if faster(other.latency, one.latency):
         return False

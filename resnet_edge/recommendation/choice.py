@@ -1,4 +1,4 @@
-"""The choice itself: the fastest, the smallest, and those that nothing beats."""
+"""The choice: the fastest artifact, the smallest, and those that no other beats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnet_edge.recommendation.reasons import Chosen, explain
 
 @dataclass(frozen=True)
 class Choice:
-    """One candidate with its figures, at the thread count to deploy it with."""
+    """One candidate with its figures, at the thread count to deploy."""
 
     name: str
     runtime: str
@@ -25,14 +25,14 @@ class Choice:
     agreement: float
     sqnr_db: float
     verdict: Verdict
-    """Of the accuracy gate."""
+    """The accuracy gate's verdict."""
     beaten_by: tuple[str, ...]
     """Artifacts that are better in one figure and worse in none; empty on the Pareto front."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An artifact that is not recommended, whatever its speed."""
+    """An artifact that may not be recommended, with the reason."""
 
     name: str
     reason: str
@@ -40,12 +40,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Which file on this machine; false where there is none."""
+    """The artifact to take on this machine; false if there is none."""
 
     machine: Machine
     fastest: str | None
     as_fast: tuple[str, ...]
-    """Other artifacts whose latency cannot be told from the fastest one's."""
+    """Other artifacts that are as fast as the fastest, by ``as_fast``."""
     smallest: str | None
     front: tuple[str, ...]
     """Artifacts that no other beats in latency, size and closeness to the reference."""
@@ -53,7 +53,7 @@ class Recommendation:
     """Every candidate, by its median."""
     left_out: tuple[LeftOut, ...]
     reasons: tuple[str, ...]
-    """Why, in sentences."""
+    """The reasons, in sentences."""
 
     def __bool__(self) -> bool:
         return self.fastest is not None
@@ -69,10 +69,10 @@ def choose(
 
     Args:
         candidates: With at least one latency each.
-        measured: Every artifact with latencies on this machine, also what is no candidate: reasons
-            compare with it.
-        left_out: What is no candidate, and why.
-        machine: Where latencies were measured.
+        measured: Every artifact with latencies on this machine, also those that are no candidates:
+            reasons compare with them.
+        left_out: The artifacts that are no candidates, with the reasons.
+        machine: The machine that measured.
     """
     if not candidates:
         return Recommendation(machine, None, (), None, (), (), tuple(left_out), ())
@@ -119,6 +119,6 @@ def _as_fast_as_first(ordered: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _take(alike: Sequence[Candidate], front: Sequence[str]) -> Candidate:
-    """Of those that are as fast, the smallest, then the closest: noise decides nothing."""
+    """Return the smallest of those that are as fast, then the closest: noise does not decide."""
     unbeaten = [candidate for candidate in alike if candidate.name in front] or alike
     return min(unbeaten, key=lambda c: (c.size, *(-figure for figure in c.closeness), c.name))

@@ -1,4 +1,4 @@
-"""Why, in sentences: what was measured first, the processor's features as explanation after it."""
+"""The reasons for a choice, in sentences: measured figures first, then what explains them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from resnet_edge.recommendation.candidate import Candidate
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was chosen, for those who explain it."""
+    """The choice that the reasons explain."""
 
     fastest: Candidate
     alike: tuple[Candidate, ...]
-    """As fast as the fastest, without it."""
+    """The other candidates that are as fast as the fastest."""
     smallest: Candidate
     everything: tuple[Candidate, ...]
-    """By the median."""
+    """All candidates, by the median."""
 
 
 def explain(chosen: Chosen, measured: Sequence[ArtifactBench], machine: Machine) -> tuple[str, ...]:
     """Return the sentences, the most important first.
 
     Args:
-        chosen: What was chosen.
-        measured: Everything with latencies here.
-        machine: Where.
+        chosen: The choice.
+        measured: Every artifact with latencies on this machine.
+        machine: The machine that measured.
     """
     gains = compare_with_float32(measured)
     processor = processor_words(gains, machine.cpu_features)
@@ -79,7 +79,7 @@ def _fastest(chosen: Chosen) -> Iterator[str]:
 
 
 def _preference(chosen: Chosen) -> str:
-    """What decides between artifacts that are as fast as each other."""
+    """Return what decides between artifacts that are as fast as each other."""
     first = chosen.fastest
     other = min(chosen.alike, key=lambda candidate: candidate.size)
     if first.size < other.size:
@@ -105,7 +105,7 @@ def _threads(candidate: Candidate) -> Iterator[str]:
 
 
 def _runtimes(candidate: Candidate) -> Iterator[str]:
-    """What the artifact takes in further runtimes, each with the thread count to deploy."""
+    """Say how long the artifact takes in further runtimes, with the thread count to deploy."""
     best = candidate.latency
     names = dict.fromkeys(latency.runtime for latency in candidate.bench.latencies)
     for name in names:

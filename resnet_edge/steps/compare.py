@@ -1,4 +1,4 @@
-"""Two builds, or two files of results, compared. Needs no TensorFlow, no runtime and no photos."""
+"""Compares two builds, or two files of results; needs neither TensorFlow, a runtime nor photos."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from resnet_edge.options import StrPath, Tolerance
 
 
 def compare(a: StrPath, b: StrPath, tolerance: Tolerance | None = None) -> Comparison:
-    """Compare what was measured of two builds, artifact by artifact; nothing is run.
+    """Compare the results of two builds, artifact by artifact; nothing is run.
 
     Args:
-        a: What was before: a build folder, or one file of its results.
-        b: What is now.
-        tolerance: How much worse B may be.
+        a: The build before: a folder, or one file of its results.
+        b: The build now, likewise.
+        tolerance: The loss that B may have.
 
     Returns:
-        Every figure that both have, with its interval; false where one is worse by more than is
+        Every figure that both have, with its interval; false if one is worse by more than is
         tolerated.
 
     Raises:

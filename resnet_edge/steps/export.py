@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.exporting.converting import convert
 from resnet_edge.exporting.job import ExportJob
+from resnet_edge.exporting.writers import QUANTIZING, WRITERS
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
     CalibrationRecord,
@@ -35,12 +35,6 @@ from resnet_edge.steps.choose_pictures import (
     read_labels,
 )
 from resnet_edge.steps.up_to_date import digest
-
-_TOOLS: Mapping[Format, tuple[str, ...]] = {
-    Format.SAVED_MODEL: (),
-    Format.TFLITE: ("litert-quantizer", "ai-edge-litert"),
-    Format.ONNX: ("tf2onnx", "onnx", "onnxruntime"),
-}
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,7 @@ def _describe_job(options: Options, source: Path) -> ExportJob:
         model_sha256=hash_path(source),
         model_name=info.name,
         artifacts=options.layout.artifacts.resolve(),
-        format=Format.TFLITE,
+        format=QUANTIZING,
         names=(),
         labels=info.labels,
         preprocessing=info.preprocessing,
@@ -144,8 +138,8 @@ def describe_model(options: Options, source: Path) -> ModelInfo:
 def _stale_jobs(formats: tuple[str, ...], base: ExportJob) -> tuple[ExportJob, ...]:
     """One job for each file format that has artifacts to make."""
     jobs = []
-    for format_, packages in _TOOLS.items():
-        job = replace(base, format=format_, tools=_tool_versions(packages))
+    for format_, writer in WRITERS.items():
+        job = replace(base, format=format_, tools=_tool_versions(writer.packages))
         names = tuple(
             name
             for name in formats
@@ -165,10 +159,10 @@ def _with_quantization(jobs: tuple[ExportJob, ...], base: ExportJob) -> tuple[Ex
     calibrated = {
         job.format for job in jobs if any(artifact_kind(name).calibrated for name in job.names)
     }
-    if not calibrated or Format.TFLITE in calibrated or base.quantized.exists():
+    if not calibrated or QUANTIZING in calibrated or base.quantized.exists():
         return jobs
-    tools = _tool_versions(_TOOLS[Format.TFLITE])
-    return (replace(base, format=Format.TFLITE, tools=tools), *jobs)
+    tools = _tool_versions(WRITERS[QUANTIZING].packages)
+    return (replace(base, format=QUANTIZING, tools=tools), *jobs)
 
 
 def _quantized_path(options: Options, base: ExportJob) -> Path:
@@ -179,7 +173,7 @@ def _quantized_path(options: Options, base: ExportJob) -> Path:
         base.calibration,
         base.rewrites,
         options.quantization.onnx_target.grid,
-        _tool_versions(_TOOLS[Format.TFLITE]),
+        _tool_versions(WRITERS[QUANTIZING].packages),
     )
     return options.layout.cache.resolve() / f"quantization-{name[:16]}.npz"
 

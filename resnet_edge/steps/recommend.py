@@ -1,4 +1,4 @@
-"""Which artifact to take on this machine. Needs no TensorFlow, and no photos."""
+"""Recommends an artifact for this machine; needs neither TensorFlow nor photos."""
 
 from __future__ import annotations
 
@@ -36,11 +36,10 @@ def recommend(
         options: Where the build is, which artifacts, thread counts, how long to measure what is
             missing, and latency gates.
         display: Where progress is shown.
-        allow_inconclusive: Whether an artifact may be chosen whose accuracy gate could not be
-            decided.
+        allow_inconclusive: True to admit artifacts whose accuracy gate could not be decided.
 
     Returns:
-        The choice with its reasons; false, with what was left out, where nothing can be
+        The choice with its reasons; false, with what was left out, if nothing can be
         recommended.
 
     Raises:
@@ -77,10 +76,10 @@ def recommend(
 
 @dataclass(frozen=True)
 class _Proof:
-    """In which of the runtimes here an artifact's answers hold."""
+    """The runtimes on this machine in which an artifact's answers pass."""
 
     held: dict[str, ArtifactParity]
-    """By the runtime's name."""
+    """The answers, by the runtime's name."""
     refused: tuple[LeftOut, ...]
 
 
@@ -94,7 +93,7 @@ def _prove(artifact: Artifact, record: ParityResult, inconclusive: bool) -> _Pro
         return _Proof({}, (LeftOut(artifact.name, reason),))
     others = [a for a in record.elsewhere if a.name == artifact.name]
     answers = {parity.runtime_name: parity for parity in (main, *others)}
-    # Compared in what is not here any more: as before, what stands in for it is not asked again.
+    # If the runtime that answered is no longer installed, its answers stand for the one that is.
     answers.setdefault(installed[0].name, main)
     held, refused = {}, []
     for runtime in installed:
@@ -114,7 +113,7 @@ def _in_runtimes(bench: ArtifactBench, names: Collection[str]) -> ArtifactBench:
 
 
 def _refusal(artifact: Artifact, parity: ArtifactParity | None, inconclusive: bool) -> str | None:
-    """Why an artifact is not recommended however fast it is; None where it may be."""
+    """Return the reason not to recommend an artifact; None if it may be recommended."""
     if parity is None:
         return "not compared with the reference; run `resnet-edge parity` on it"
     if parity.sha256 != artifact.sidecar.sha256:
@@ -143,9 +142,9 @@ def _with_threads(bench: ArtifactBench, threads: tuple[int, ...] | None) -> Arti
 def _within_limits(
     bench: ArtifactBench, options: Options, record: BenchResult, inconclusive: bool
 ) -> tuple[ArtifactBench, str]:
-    """Keep the latencies that hold the user's limits; without any, say why.
+    """Keep the latencies that hold the user's limits; if none does, return the reasons too.
 
-    One that could not be decided is kept only where ``inconclusive`` admits it.
+    One that could not be decided is kept only if ``inconclusive`` admits it.
     """
     held, reasons = [], []
     for latency in bench.latencies:

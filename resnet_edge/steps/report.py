@@ -1,4 +1,4 @@
-"""All results into ``report.html``, ``report.md`` and ``report.json``."""
+"""Merges all results into ``report.html``, ``report.md`` and ``report.json``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from resnet_edge.ondevice.parity.judging import (
     judge_bench_by,
     judge_parity_by,
 )
-from resnet_edge.ondevice.parity.metrics import confusion_matrix, top_answers
+from resnet_edge.ondevice.parity.metrics import confusion_rows
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
@@ -46,13 +46,10 @@ from resnet_edge.reporting.content import (
 from resnet_edge.reporting.write import write_report
 from resnet_edge.training.training_record import TrainingRecord
 
-CONFUSION_CLASSES = 100
-"""Above that a confusion matrix is no picture but a million numbers."""
-
 
 @dataclass(frozen=True)
 class Reported:
-    """What ``report`` wrote, and what it says."""
+    """The files that ``report`` wrote, and their content."""
 
     html: Path
     markdown: Path
@@ -83,7 +80,7 @@ def report(
 def collect(
     options: Options, display: Display, changes: Changes[Gates] = AS_JUDGED
 ) -> ReportContent:
-    """Read all that the report shows from the files of a build; warn of what is left out."""
+    """Read the report's content from the files of a build, with warnings of what is left out."""
     layout = options.layout
     artifacts = load_artifacts(layout.artifacts, options.formats)
     first = artifacts[0].sidecar
@@ -129,7 +126,7 @@ def _read_bench(layout: Layout, changes: Changes[Gates]) -> BenchResult | None:
 
 
 def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:
-    """The training of the exported model; None where another model was exported."""
+    """Return the training of the exported model; None if another model was exported."""
     if not layout.training.exists() or hash_path(layout.model) != model_sha256:
         return None
     return read_record(TrainingRecord, layout.training, ModelError)
@@ -138,7 +135,7 @@ def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:
 def _read_quantization(
     layout: Layout, model_sha256: str
 ) -> tuple[QuantizationResult | None, tuple[str, ...]]:
-    """How the integer artifacts were made; of another model, nothing but why it is left out."""
+    """Return the quantization's results; if they are of another model, a warning instead."""
     path = layout.quantization
     if not path.exists():
         return None, ()
@@ -193,10 +190,9 @@ def _reference_section(
         return None
     info = reference.info
     confusion = None
-    if len(reference.classes) and len(info.labels) <= CONFUSION_CLASSES:
-        answers = top_answers(reference.probabilities, reference.classes)
-        matrix = confusion_matrix(answers, reference.classes, len(info.labels))
-        confusion = tuple(tuple(int(count) for count in row) for row in matrix)
+    if len(reference.classes):
+        rows = confusion_rows(reference.probabilities, reference.classes, len(info.labels))
+        confusion = rows or None
     return ReferenceSection(
         device=info.device,
         backend=info.backend,
@@ -251,5 +247,5 @@ def _history(training: TrainingRecord | None) -> tuple[EpochPoint, ...]:
 
 
 def _notes(training: TrainingRecord | None) -> tuple[str, ...]:
-    """What a reader must know that the report does not find out from the results itself."""
+    """Return notes that the report cannot derive from the results."""
     return () if training is None else (f"Trained: {training.mode}.",)

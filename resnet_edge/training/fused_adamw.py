@@ -22,7 +22,7 @@ class FusedAdamW(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no t
 
     def __init__(
         self, learning_rate: keras.optimizers.schedules.LearningRateSchedule, decay: float
-    ):
+    ) -> None:
         """Build the optimizer.
 
         Args:

@@ -1,1 +1,1 @@
-"""Latency of one artifact: measuring it, the state of the machine, and how far to trust it."""
+"""Latency of one artifact: its measurement, the state of the machine, and what is noise."""

@@ -21,11 +21,11 @@ from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
-from resnet_edge.ondevice.runtimes import open_runtime
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers.serving import serve
 
 PICTURE_SEED = 0
-"""Of the random picture: the same pixels for every artifact and every machine."""
+"""The random picture's seed: the same pixels for every artifact and every machine."""
 
 
 @dataclass(frozen=True)

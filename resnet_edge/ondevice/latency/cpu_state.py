@@ -1,7 +1,7 @@
-"""Reads what else is true of the machine while it measures: clocks, heat, throttling, other load.
+"""The state of the machine while it measures: clocks, temperatures, throttling and other load.
 
-Runs on the device too: standard library only. What a machine does not tell is left empty, never
-guessed. Times are seconds, frequencies hertz, temperatures degrees Celsius.
+A value that a machine does not report is left empty, never guessed. Times are seconds, frequencies
+hertz, temperatures degrees Celsius.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 COMMAND_LIMIT_S = 5.0
 
 SHORTEST_S = 0.5
-"""Over less than this, the kernel's count of busy time, in hundredths of a second, says nothing."""
+"""The kernel counts busy time in hundredths of a second; over less than this it is too coarse."""
 
 _PI_FLAGS = (
     "under-voltage",
@@ -36,14 +36,14 @@ _STOLEN = 7
 
 @dataclass(frozen=True)
 class CoreClock:
-    """A core's frequency and who governs it, as Linux' cpufreq has it."""
+    """A core's frequency and its governor, by Linux' cpufreq."""
 
     core: int
     governor: str
     before_hz: int
     after_hz: int
     limit_hz: int
-    """The most that is allowed now."""
+    """The highest frequency that is allowed now."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,25 @@ class Temperature:
 
 @dataclass(frozen=True)
 class MeasuringConditions:
-    """What else was true of the machine while it measured; empty or None is not readable there."""
+    """The conditions under which a machine measured; empty or None where not reported."""
 
     seconds: float
-    """From the first query to the last sample, the warm-up too."""
+    """The time from the first query to the last sample, with the warm-up."""
     cores: tuple[int, ...]
-    """Those that the process may use."""
+    """The cores that the process may use."""
     clocks: tuple[CoreClock, ...] = ()
-    """Of these cores."""
+    """The clocks of these cores."""
     temperatures: tuple[Temperature, ...] = ()
     throttled: tuple[str, ...] | None = None
-    """What held the processor back meanwhile, in words; empty where nothing did."""
+    """The causes that slowed the processor down, in words; empty where there were none."""
     other_load: float | None = None
-    """How many of these cores others kept busy, on average."""
+    """The average number of these cores that other programs kept busy."""
     stolen_load: float | None = None
-    """How many of these cores the host of a virtual machine kept for others, on average."""
+    """The average number of these cores that the host of a virtual machine kept for others."""
 
 
 def ask_firmware() -> str:
-    """What ``vcgencmd get_throttled`` says on a Raspberry Pi; empty elsewhere."""
+    """Return the output of ``vcgencmd get_throttled`` on a Raspberry Pi; empty on others."""
     command = shutil.which("vcgencmd")
     if command is None:
         return ""
@@ -92,7 +92,7 @@ def ask_firmware() -> str:
 
 
 def usable_cores() -> tuple[int, ...]:
-    """Cores that this process may run on, by Linux' numbers."""
+    """Return the cores that this process may run on, by Linux' numbers."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
@@ -100,18 +100,18 @@ def usable_cores() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class SystemFiles:
-    """Where Linux keeps it."""
+    """The files in which Linux reports its state, and the clocks to read with them."""
 
     cpus: Path = Path("/sys/devices/system/cpu")
     thermal: Path = Path("/sys/class/thermal")
     throttled: Path = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
     ask_firmware: Callable[[], str] = ask_firmware
-    """Where there is no such file."""
+    """Asked where that file does not exist."""
     stat: Path = Path("/proc/stat")
     cores: Callable[[], tuple[int, ...]] = usable_cores
     clock: Callable[[], float] = time.perf_counter
     own_time: Callable[[], float] = time.process_time
-    """Seconds that all threads of this process have computed."""
+    """Returns the seconds that all threads of this process have computed."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class CoreReading:
 
 @dataclass(frozen=True)
 class CpuSnapshot:
-    """The machine at one moment."""
+    """The state of the machine at one moment."""
 
     time_s: float
     own_s: float
@@ -139,10 +139,10 @@ class CpuSnapshot:
 
 
 def take_snapshot(files: SystemFiles | None = None) -> CpuSnapshot:
-    """Read the machine as it is now; clocks first, as they fall as soon as nothing is computed.
+    """Read the state of the machine. Clocks are read first: they fall once nothing is computed.
 
     Args:
-        files: None stands for this machine's.
+        files: Where the state is read; None takes this machine's files.
     """
     files = files or SystemFiles()
     cores = files.cores()
@@ -162,12 +162,12 @@ def take_snapshot(files: SystemFiles | None = None) -> CpuSnapshot:
 
 
 def conditions_between(before: CpuSnapshot, after: CpuSnapshot) -> MeasuringConditions:
-    """Say what was true between two moments of one process."""
+    """Return the conditions between two moments of one process."""
     seconds = after.time_s - before.time_s
     busy = _difference(before.busy_s, after.busy_s, after.cores)
     stolen = _difference(before.stolen_s, after.stolen_s, after.cores)
     other = None
-    # A machine that counts nothing (some containers) is not an idle one: this process was busy.
+    # Some containers count no busy time at all: they are not idle, since this process was busy.
     if busy and seconds >= SHORTEST_S:
         other = max(0.0, busy - (after.own_s - before.own_s)) / seconds
     return MeasuringConditions(
@@ -234,7 +234,7 @@ def _temperatures(thermal: Path) -> dict[str, float]:
 
 
 def _firmware(text: str) -> int | None:
-    """From ``throttled=0x50005``, or the same number alone."""
+    """Parse ``throttled=0x50005``, or the number alone."""
     found = re.fullmatch(r"\s*(?:throttled=)?(?:0x)?([0-9a-fA-F]+)\s*", text)
     return int(found[1], 16) if found else None
 
@@ -249,7 +249,7 @@ def _throttle_counts(cpus: Path) -> dict[str, int]:
 
 
 def _busy(stat: str, cores: tuple[int, ...]) -> tuple[dict[int, float], dict[int, float]]:
-    """Seconds since the start that each core was busy, and that its host kept it from working."""
+    """Return the seconds since the start that each core was busy, and those its host took."""
     ticks = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
     busy, stolen = {}, {}
     for name, text in re.findall(r"^cpu(\d+) (.+)$", stat, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""What a number of queries proves of a percentile of the latency: MLPerf's early stopping.
+"""MLPerf's early stopping: bounds of a latency percentile from a limited number of queries.
 
 By the rules of MLPerf Inference (``inference_rules.adoc`` of ``mlcommons/inference_policies``,
 appendix "Early Stopping Criterion") and ``loadgen/early_stopping.cc`` of ``mlcommons/inference``:
@@ -7,8 +7,6 @@ limit would leave at most t of n over it with a probability of 1 - c or less. Di
 slowest queries; the slowest of the others is the estimate. With a confidence c of 99 % it is at or
 above the true percentile, and the nearer, the more queries there are. Queries are taken as
 independent of one another.
-
-Runs on the device too: standard library only.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ CONFIDENCE = 0.99
 """MLPerf's, for every scenario; its tolerance is 0."""
 
 MOST_QUERIES = 10_000_000
-"""More than this is called no number at all: a day and more at 10 ms a query."""
+"""More queries than this, over a day at 10 ms each, count as impossible."""
 
 
 def probability_at_most(over: int, queries: int, share: float) -> float:
-    """Probability that at most ``over`` of ``queries`` lie above the percentile ``share``.
+    """Return the probability that at most ``over`` of ``queries`` lie above percentile ``share``.
 
     The lower tail of a binomial distribution, summed from its largest term downwards.
     """
@@ -55,7 +53,7 @@ def probability_at_most(over: int, queries: int, share: float) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def allowed_over(queries: int, share: float = SHARE, confidence: float = CONFIDENCE) -> int:
-    """MLPerf's t: how many of so many queries may be over; 0 where they are too few for a bound."""
+    """Return MLPerf's t, the number of queries that may be over; 0 if there is no bound."""
     most = int(queries * (1 - share))  # the mean: at most so many are seen half of the time
     return _last(
         lambda over: probability_at_most(over, queries, share) <= 1 - confidence, 0, most + 1
@@ -64,7 +62,7 @@ def allowed_over(queries: int, share: float = SHARE, confidence: float = CONFIDE
 
 @functools.lru_cache(maxsize=64)
 def least_queries(share: float = SHARE, confidence: float = CONFIDENCE) -> int:
-    """The fewest queries that give a bound: 64 for the 90th percentile at 99 %."""
+    """Return the fewest queries that give a bound: 64 for the 90th percentile at 99 %."""
 
     def too_few(queries: int) -> bool:
         return probability_at_most(1, queries, share) > 1 - confidence
@@ -78,7 +76,7 @@ def least_queries(share: float = SHARE, confidence: float = CONFIDENCE) -> int:
 def upper_bound(
     samples: Sequence[float], share: float = SHARE, confidence: float = CONFIDENCE
 ) -> float | None:
-    """MLPerf's early-stopping estimate of a percentile.
+    """Return MLPerf's early-stopping estimate of a percentile.
 
     Args:
         samples: In any order.
@@ -93,7 +91,7 @@ def upper_bound(
 
 
 def within_limit(over: int, queries: int) -> bool | None:
-    """Whether the 90th percentile holds a limit that ``over`` of ``queries`` exceeded.
+    """Judge by the number of queries over a limit if the 90th percentile holds it.
 
     Returns:
         True where MLPerf's estimate holds it; False where so many would exceed a limit that holds
@@ -107,10 +105,10 @@ def within_limit(over: int, queries: int) -> bool | None:
 
 
 def queries_to_decide(over: int, queries: int) -> int | None:
-    """About how many queries in all would decide, if as large a share of them is over.
+    """Estimate the number of queries in all that would decide, if the same share of them is over.
 
     Returns:
-        More than ``queries``; None where no number would, as the share is just a tenth.
+        More than ``queries``; None if no number would decide, because the share is about a tenth.
     """
     share = over / queries
 
@@ -127,7 +125,7 @@ def queries_to_decide(over: int, queries: int) -> int | None:
 
 
 def _last(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """The last number that ``holds``, by bisection: it holds for ``low`` and not for ``high``."""
+    """Return the last number that ``holds``, by bisection: ``low`` does, ``high`` does not."""
     while high - low > 1:
         middle = (low + high) // 2
         if holds(middle):

@@ -1,5 +1,6 @@
-"""Whether an artifact is faster than float32 in the same runtime, and what its processor has to do
-with it: from measured figures alone, in sentences.
+"""The gain in speed over float32 in the same runtime, in sentences from measured figures alone.
+
+The processor's features are given as an explanation only of what was measured.
 """
 
 from __future__ import annotations
@@ -8,13 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet_edge import units
+from resnet_edge.ondevice.cpu_features import dot_products, missing_dot_products
 from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact_kind
 from resnet_edge.ondevice.latency.noise import as_fast, faster
 from resnet_edge.ondevice.latency.words import milliseconds, times, with_threads
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
-
-_DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-"""Of ``resnet_edge.ondevice.machine.CPU_FEATURES``: integer dot or matrix products."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Float32Gain:
 
     @property
     def gains(self) -> tuple[bool, ...]:
-        """By thread count: True if the artifact is faster than float32."""
+        """For each pair True if the artifact is faster than float32."""
         return tuple(faster(mine, full) for mine, full in self.pairs)
 
 
@@ -76,7 +75,7 @@ def _pairs(
 
 
 def gain_words(gain: Float32Gain) -> str:
-    """Say in a sentence whether an artifact is faster than float32, with the figures."""
+    """Return a sentence that says if an artifact is faster than float32, with the figures."""
     verdict = "is faster than" if all(gain.gains) else "is not faster than"
     if any(gain.gains) and not all(gain.gains):
         verdict = "is faster only with some thread counts than"
@@ -96,7 +95,7 @@ def _pair_words(mine: Latency, full: Latency) -> str:
 
 
 def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> str:
-    """Say in a sentence what the processor has to do with the speed of static int8.
+    """Return a sentence that relates the speed of static int8 to the processor's features.
 
     Args:
         gains: What was measured; only artifacts with static int8 count.
@@ -112,12 +111,13 @@ def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> 
     quick, slow = tuple(r for r in won if r not in lost), tuple(r for r in lost if r not in won)
     if not features or not (quick or slow):
         return ""
-    if found := [name for name in _DOT_PRODUCTS if name in features]:
+    if found := dot_products(features):
         words = f"This processor has int8 dot product instructions ({', '.join(found)})"
         if slow:
             return f"{words}; why int8 gains nothing in {units.listed(slow)} was not measured."
         return f"{words}, which int8 kernels are made for."
-    words = f"This processor has no int8 dot product instructions{_missing(features)}"
+    lack = missing_dot_products(features)
+    words = f"This processor has no int8 dot product instructions{f' ({lack})' if lack else ''}"
     if slow and quick:
         return (
             f"{words}, so int8 depends on how a runtime does without them: it is faster than "
@@ -129,12 +129,6 @@ def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> 
             "processor has them, int8 is usually faster: measure there."
         )
     return f"{words}; int8 is faster than float32 in {units.listed(quick)} all the same."
-
-
-def _missing(features: tuple[str, ...]) -> str:
-    if "avx2" in features:
-        return " (AVX2 without VNNI)"
-    return " (no asimddp)" if "asimd" in features else ""
 
 
 def _is_static_int8(name: str) -> bool:

@@ -1,7 +1,4 @@
-"""Measures how long one query takes, batch 1, one after another (MLPerf's SingleStream).
-
-Runs on the device too: standard library and numpy only.
-"""
+"""Measures the latency of single queries, one after another (MLPerf's SingleStream)."""
 
 from __future__ import annotations
 
@@ -36,14 +33,14 @@ GAP_S = 1.0
 
 @dataclass(frozen=True)
 class Timing:
-    """What the clock said."""
+    """The measured times of one artifact."""
 
     first_s: float
     """The first query, before any warm-up."""
     warmup: int
     """Queries between the first one and the samples."""
     settled: bool
-    """Whether the warm-up had become stable when it ended."""
+    """True if the warm-up had become stable when it ended."""
     samples_s: tuple[float, ...]
 
     def latency(

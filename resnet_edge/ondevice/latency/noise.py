@@ -1,4 +1,4 @@
-"""When one latency counts as lower than another: the one rule that every comparison follows.
+"""The one rule by which a latency counts as lower than another.
 
 The report, the recommendation, the comparison of two builds and the device's table all use it.
 """

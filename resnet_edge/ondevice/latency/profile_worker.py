@@ -17,8 +17,8 @@ from resnet_edge.ondevice.latency.bench_worker import BenchJob, load_picture
 from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.profiling import onnx_layers, read_profile
 from resnet_edge.ondevice.measurements import OperatorProfile
-from resnet_edge.ondevice.runtimes import open_runtime
 from resnet_edge.ondevice.runtimes.kinds import cannot_profile, profiling_runtime
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers.serving import serve
 
 MAX_WARMUP_S = 1.0

@@ -1,4 +1,4 @@
-"""How long inference takes: the records of ``results/bench-HOST.json``, and the reference's."""
+"""Latency and throughput: the records of ``results/bench-HOST.json`` and of the reference."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from resnet_edge.ondevice.measurements.machine import Machine
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
 from resnet_edge.ondevice.measurements.verdict import GateResult
 
+NOISY_SPREAD = 0.10
+"""A larger spread is called noisy: the machine did something else as well."""
+
 
 @dataclass(frozen=True)
 class Provider:
-    """What computes inside a runtime: its delegate or execution provider."""
+    """The part of a runtime that computes: its delegate or execution provider."""
 
     requested: str
     used: str
-    """What the runtime says that it took; empty where it does not tell."""
+    """The one that the runtime reports to use; empty where it reports none."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ class Latency:
     first_s: float
     """The first inference, before any warm-up."""
     load_s: float
-    """From the file to a runtime that is ready, in a fresh process."""
+    """The time from the file to a runtime that is ready, in a fresh process."""
     peak_memory_bytes: int
     """Peak resident memory of the measuring process."""
     warmup: int
     """Inferences between the first one and the samples."""
     settled: bool = True
-    """Whether the warm-up had become stable when it ended."""
+    """True if the warm-up had become stable when it ended."""
     provider: Provider | None = None
     """None in records of earlier versions."""
     conditions: MeasuringConditions | None = None
@@ -55,77 +58,77 @@ class Latency:
             raise ValueError("latency with a sample that is not positive; expected seconds")
 
     def quantile_s(self, share: float) -> float:
-        """The sample at ``share`` of the sorted samples, by the nearest-rank method."""
+        """Return the sample at ``share`` of the sorted samples, by the nearest-rank method."""
         ordered = sorted(self.samples_s)
         return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
 
     @property
     def p50_s(self) -> float:
-        """Median."""
+        """The median."""
         return statistics.median(self.samples_s)
 
     @property
     def p90_s(self) -> float:
-        """90th percentile."""
+        """The 90th percentile."""
         return self.quantile_s(SHARE)
 
     @property
     def p90_bound_s(self) -> float | None:
-        """What the 90th percentile is at most, by MLPerf's early stopping, with 99 % confidence.
+        """An upper bound of the 90th percentile that holds with 99 % confidence.
 
-        None where there are too few samples.
+        By MLPerf's early stopping; None where there are too few samples.
         """
         return upper_bound(self.samples_s)
 
     @property
     def p97_s(self) -> float:
-        """97th percentile."""
+        """The 97th percentile."""
         return self.quantile_s(0.97)
 
     @property
     def p99_s(self) -> float:
-        """99th percentile."""
+        """The 99th percentile."""
         return self.quantile_s(0.99)
 
     @property
     def mean_s(self) -> float:
-        """Mean."""
+        """The mean."""
         return statistics.fmean(self.samples_s)
 
     @property
     def spread(self) -> float:
-        """Interquartile range over the median."""
+        """The interquartile range over the median."""
         return (self.quantile_s(0.75) - self.quantile_s(0.25)) / self.p50_s
 
     @property
     def noisy(self) -> bool:
-        """Whether the spread is over 10 %: the host did something else as well."""
-        return self.spread > 0.10
+        """True if the spread is over ``NOISY_SPREAD``."""
+        return self.spread > NOISY_SPREAD
 
     @property
     def drift(self) -> float:
-        """Relative change of the median from the first half of the samples to the second."""
+        """The relative change of the median from the first half of the samples to the second."""
         return change_of_median(self.samples_s)
 
     @property
     def drifting(self) -> bool:
-        """Whether that change is large, and no chance."""
+        """True if that change is large, and larger than chance."""
         return drifts(self.samples_s)
 
     @property
     def in_groups(self) -> bool:
-        """Whether slow queries came in groups: the bound of p90 then promises less than 99 %."""
+        """True if slow queries came in groups; the bound of p90 then holds with less than 99 %."""
         return in_groups(self.samples_s, self.p90_s)
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """How fast whole batches are answered, one batch after another."""
+    """The speed at which whole batches are answered, one batch after another."""
 
     batch: int
     """Pictures in a batch."""
     samples_s: tuple[float, ...]
-    """Time of each batch, from pixels in the host's memory to answers in it."""
+    """The time of each batch, from pixels in the host's memory to answers in it."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not self.samples_s:
@@ -135,12 +138,12 @@ class Throughput:
 
     @property
     def batch_s(self) -> float:
-        """Median time of a batch."""
+        """The median time of a batch."""
         return statistics.median(self.samples_s)
 
     @property
     def pictures_per_s(self) -> float:
-        """Pictures a second, by that median."""
+        """Pictures per second, by that median."""
         return self.batch / self.batch_s
 
 
@@ -157,11 +160,11 @@ class ArtifactBench:
 
     @property
     def preferred(self) -> tuple[Latency, ...]:
-        """Those in the preferred runtime, in which the answers are judged too."""
+        """The latencies in the preferred runtime, in which the answers are judged too."""
         return preferred_latencies(self.latencies)
 
     def in_runtime(self, name: str) -> tuple[Latency, ...]:
-        """Those in one runtime."""
+        """Return the latencies in one runtime."""
         return tuple(latency for latency in self.latencies if latency.runtime == name)
 
 
@@ -177,5 +180,5 @@ class BenchResult:
     machine: Machine
     artifacts: tuple[ArtifactBench, ...]
     reference_p50_s: float | None
-    """Median latency of the reference, where it was measured."""
+    """The reference's median latency; None where it was not measured."""
     schema: int = SCHEMA_VERSION

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a measurement was made."""
+    """A machine that measured."""
 
     host: str
     system: str

@@ -21,7 +21,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class ChangedPicture:
-    """A picture that the artifact answers otherwise than the reference."""
+    """A picture to which the artifact gives another answer than the reference."""
 
     picture: str
     sha256: str
@@ -34,7 +34,7 @@ class ChangedPicture:
 
 @dataclass(frozen=True)
 class PictureAnswers:
-    """What was right, picture by picture: verdicts and paired comparisons follow from it alone.
+    """The right answers, picture by picture: verdicts and paired comparisons need nothing else.
 
     The pictures are in the order of their hashes and labels, so that the records of two builds can
     be laid side by side. The other three have a bit per picture, in hexadecimal, the first picture
@@ -42,7 +42,7 @@ class PictureAnswers:
     """
 
     pictures_sha256: str
-    """Of the pictures' hashes and labels: equal where two records are about the same pictures."""
+    """A hash over the pictures' hashes and labels: equal if two records have the same pictures."""
     right: str
     """Pictures that the artifact has right."""
     reference_right: str
@@ -71,7 +71,7 @@ class ArtifactParity:
     max_abs_logit: float
     mean_abs_logit: float
     logit_range: float
-    """Largest minus smallest reference logit: what ``max_abs_logit`` is relative to."""
+    """The largest reference logit minus the smallest; ``max_abs_logit`` is relative to it."""
     cosine: float
     sqnr_db: float
     kl: float
@@ -80,7 +80,7 @@ class ArtifactParity:
     """Rows are true classes, columns are answers; empty where there are more than 100 classes."""
     changed: tuple[ChangedPicture, ...]
     collapse: str | None
-    """What is wrong where the answers are worthless (NaN, one class, chance level), else None."""
+    """The reason why the answers are worthless (NaN, one class, chance level), else None."""
     gate: GateResult
     answers: PictureAnswers | None = None
     """None where no answers were compared, and in records of earlier versions."""
@@ -115,8 +115,8 @@ class ParityResult:
     reference_top5: float
     artifacts: tuple[ArtifactParity, ...]
     gates: dict[str, float] = field(default_factory=dict)
-    """What was asked of accuracy, by the names of ``resnet_edge.ondevice.parity.gates.Gates``."""
+    """The gates of accuracy, by the names of ``resnet_edge.ondevice.parity.gates.Gates``."""
     elsewhere: tuple[ArtifactParity, ...] = ()
-    """The same artifacts in further runtimes that are installed: a runtime is part of the answer,
-    and each may be recommended only where its own answers hold. They decide nothing else."""
+    """The same artifacts in further runtimes that are installed. A runtime may be recommended only
+    if the answers in it pass; the artifact's verdict does not depend on them."""
     schema: int = SCHEMA_VERSION

@@ -16,13 +16,13 @@ class OperatorTime:
     layer: str
     """The Keras layer that it computes; empty where converter or runtime added it."""
     operator: str
-    """Its kind, for instance ``Conv``."""
+    """The operator's kind, for instance ``Conv``."""
     node: str
-    """Its name in the runtime."""
+    """The operator's name in the runtime."""
     median_s: float
-    """Of one inference; runtimes count whole microseconds."""
+    """The median over inferences; runtimes count whole microseconds."""
     share: float
-    """Of the sum over all operators."""
+    """The share of the sum over all operators, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,20 @@ class OperatorProfile:
 
     @property
     def total_s(self) -> float:
-        """Sum over all operators."""
+        """The sum over all operators."""
         return math.fsum(operator.median_s for operator in self.operators)
 
 
 @dataclass(frozen=True)
 class ArtifactProfile:
-    """Where one artifact's time goes, or why that cannot be told."""
+    """One artifact's time by operator, or the reason why that is not known."""
 
     name: str
     sha256: str
     profiles: tuple[OperatorProfile, ...]
-    """One per thread count; empty where the runtime does not tell."""
+    """One per thread count; empty where the runtime does not report it."""
     unavailable: str | None = None
-    """Why there are none."""
+    """The reason why there are none."""
 
 
 @dataclass(frozen=True)

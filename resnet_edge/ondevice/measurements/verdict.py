@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Verdict(enum.Enum):
     """A gate's answer; its members stand in the order from best to worst.
 
-    What was not checked is worse than a pass, because nothing is known of it, and better than what
-    was checked and could not be decided.
+    What was not checked is worse than a pass, because nothing is known of it. It is better than
+    what was checked and could not be decided: there the figures speak against a pass.
     """
 
     PASS = "pass"
@@ -56,6 +56,6 @@ class GateResult:
     reason: str
     interval: Interval | None = None
     images_needed: int | None = None
-    """How many more pictures an inconclusive verdict needs, as far as can be told."""
+    """The number of further pictures that an inconclusive verdict needs; None where not known."""
     queries_needed: int | None = None
-    """How many queries in all an inconclusive latency needs, as far as can be told."""
+    """The number of queries in all that an inconclusive latency needs; None where not known."""

@@ -1,1 +1,1 @@
-"""Proof: every artifact's answers against the full-precision reference, and the gates they pass."""
+"""Parity: every artifact's answers compared with the reference's, and judged by gates."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_edge.ondevice.formats.sidecar import load_artifact
-from resnet_edge.ondevice.runtimes import open_runtime
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers.serving import Reporter, serve
 
 REPORT_EVERY = 16

@@ -1,7 +1,4 @@
-"""An artifact's answers as a bit per picture, and what is counted in them.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""An artifact's answers as a bit per picture, and counts of these bits."""
 
 from __future__ import annotations
 
@@ -21,17 +18,17 @@ def record_answers(
     reference_right: Booleans,
     agrees: Booleans,
 ) -> PictureAnswers:
-    """Keep what was right, picture by picture.
+    """Pack the right answers, picture by picture.
 
     Args:
         hashes: SHA-256 of the n pictures' files.
         labels: Names of their true classes.
-        right: bool (n,), whether the artifact has a picture right.
-        reference_right: bool (n,), whether the reference has.
-        agrees: bool (n,), whether both give the same answer.
+        right: bool (n,), True where the artifact has the picture right.
+        reference_right: bool (n,), True where the reference has it right.
+        agrees: bool (n,), True where both give the same answer.
 
     Returns:
-        The same in an order that does not depend on the order of the arguments.
+        The bits in an order that does not depend on the order of the arguments.
     """
     pictures = [f"{hashes[row]} {labels[row]}" for row in range(len(hashes))]
     order = sorted(range(len(pictures)), key=pictures.__getitem__)
@@ -49,12 +46,12 @@ def _pack(which: Booleans, order: Sequence[int]) -> str:
 
 
 def count_ones(bits: str) -> int:
-    """How many pictures are marked in ``bits``, hexadecimal."""
+    """Return the number of pictures marked in ``bits``, hexadecimal."""
     return bin(_number(bits)).count("1")
 
 
 def count_only(bits: str, others: str) -> int:
-    """How many pictures are marked in ``bits`` and not in ``others``, of the same pictures."""
+    """Return the number of pictures marked in ``bits`` and not in ``others``."""
     return bin(_number(bits) & ~_number(others)).count("1")
 
 

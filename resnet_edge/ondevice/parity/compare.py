@@ -1,7 +1,4 @@
-"""One artifact's answers against the reference's on the whole test evaluation.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""One artifact's answers compared with the reference's, over the whole test split."""
 
 from __future__ import annotations
 
@@ -23,9 +20,6 @@ from resnet_edge.ondevice.parity import metrics
 from resnet_edge.ondevice.parity.answers import record_answers
 from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, not_checked
 from resnet_edge.ondevice.parity.judging import weigh
-
-CONFUSION_CLASSES = 100
-"""With more classes the confusion matrix is left out: nobody reads a million numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ class EvaluationSet:
 
 
 def probability_floor(kind: ArtifactKind) -> float:
-    """Smallest probability that is told from 0 when comparing an artifact with the reference.
+    """Return the smallest probability that counts as more than 0 in a comparison.
 
     Half the smallest step of the artifact's own output, so that a rounded-down 0 is off by half a
     step rather than by 60 nats.
@@ -91,12 +85,12 @@ def compare_artifact(
     """Compare an artifact with the reference and judge it.
 
     Args:
-        kind: Which artifact.
-        sha256: Of the file.
-        runtime: Name and version of what ran it.
+        kind: The artifact.
+        sha256: The file's hash.
+        runtime: Name and version of the runtime that ran it.
         evaluation: Pictures, labels and the reference's answers.
         probabilities: The artifact's answers, shape (n, classes), in the pictures' order.
-        gates: What is asked.
+        gates: The limits.
 
     Returns:
         Every figure; NaN where there is none. Missing answers, NaN, collapse and no pictures at all
@@ -120,13 +114,13 @@ def compare_artifact(
 
 
 def unchecked_artifact(kind: ArtifactKind, sha256: str, runtime: str, why: str) -> ArtifactParity:
-    """The record of an artifact for which there is no test split to check it with.
+    """Return the record of an artifact for which there is no test split to check it with.
 
     Args:
-        kind: Which artifact.
-        sha256: Of the file.
-        runtime: What would have run it.
-        why: What is missing, for a person.
+        kind: The artifact.
+        sha256: The file's hash.
+        runtime: The runtime that would have run it.
+        why: What is missing, in words.
     """
     return _without_figures(kind, sha256, runtime, 0, None, not_checked(why))
 
@@ -203,7 +197,9 @@ def _compare(
         sqnr_db=logits.sqnr_db,
         kl=logits.kl,
         classes=_class_results(evaluation, hits, reference_hits, agree),
-        confusion=_confusion(evaluation, probabilities),
+        confusion=metrics.confusion_rows(
+            probabilities, evaluation.labels, len(evaluation.label_names)
+        ),
         changed=_changed_pictures(evaluation, probabilities, agree),
         collapse=collapse,
         gate=judge_accuracy(kind.precision, evidence, gates),
@@ -226,17 +222,6 @@ def _class_results(
         )
         results.append(ClassResult(name, count, *shares))
     return tuple(results)
-
-
-def _confusion(
-    evaluation: EvaluationSet, probabilities: npt.NDArray[np.floating]
-) -> tuple[tuple[int, ...], ...]:
-    classes = len(evaluation.label_names)
-    if classes > CONFUSION_CLASSES:
-        return ()
-    answers = metrics.top_answers(probabilities, evaluation.labels)
-    matrix = metrics.confusion_matrix(answers, evaluation.labels, classes)
-    return tuple(tuple(row) for row in matrix.tolist())
 
 
 def _changed_pictures(

@@ -1,7 +1,6 @@
-"""The gates that an artifact has to pass, and the judges that say in words whether it does.
+"""The gates that an artifact has to pass, and their verdicts with the reasons in words.
 
-Runs on the device too: standard library only. NaN passes nothing: every comparison is written so
-that it is false for NaN.
+NaN passes nothing: every comparison is written so that it is false for NaN.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ LATENCY_GATES = frozenset({"max_p90_ms", "max_latency_ratio"})
 
 @dataclass(frozen=True)
 class Gates:
-    """The limits that artifacts have to keep.
+    """The limits that artifacts have to hold.
 
     Raises:
         UsageError: A value is out of its range.
@@ -75,7 +74,7 @@ class Gates:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of an artifact on the test split, as far as gates look at it."""
+    """The figures of an artifact on the test split that gates judge."""
 
     images: int
     agreeing: int
@@ -92,7 +91,7 @@ class Evidence:
 
 
 def not_checked(reason: str) -> GateResult:
-    """A verdict for what could not be judged, for instance without a test split.
+    """Return a verdict for what could not be judged, for instance without a test split.
 
     Args:
         reason: What is missing, for a person.
@@ -107,8 +106,8 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
 
     Args:
         precision: Chooses the gate: float32, float16, or the one of all integer precisions.
-        evidence: What was seen.
-        gates: What is asked.
+        evidence: The figures to judge.
+        gates: The limits.
     """
     if evidence.collapse is not None:
         return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
@@ -166,7 +165,8 @@ def _difference_words(evidence: Evidence, interval: Interval, margin: float, gat
         f"({evidence.gained} gained, {evidence.lost} lost of {evidence.images}): "
         f"difference {100 * difference:+.2f} points, {interval.confidence:.0%} interval "
         f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}; "
-        f"above {100 * margin:+.2f} wanted ({gates.int8_accuracy:.1%} of the reference's accuracy)"
+        f"it must lie above {100 * margin:+.2f} ({gates.int8_accuracy:.1%} of the reference's "
+        "accuracy)"
     )
 
 
@@ -175,15 +175,15 @@ def judge_latency(
 ) -> GateResult:
     """Judge an artifact's latency on this machine by the limits that the user gave.
 
-    The thread count with the lowest 90th percentile is judged, because that is the one to deploy.
-    The percentile holds its limit where MLPerf's early-stopping bound does, and exceeds it where
-    so many queries over the limit are no chance, both with 99 % confidence; in between, and with
-    too few queries, the verdict is INCONCLUSIVE.
+    The thread count with the lowest 90th percentile is judged: an artifact holds a limit if it
+    holds it with some thread count. The percentile holds its limit if MLPerf's early-stopping
+    bound does. It exceeds the limit if so many queries over it are no chance, also with 99 %
+    confidence. In between, and with too few queries, the verdict is INCONCLUSIVE.
 
     Args:
         latencies: One per thread count.
         reference_p50_s: The reference's median, needed for a relative limit.
-        gates: What is asked; without any limit the verdict is NOT_CHECKED.
+        gates: The limits; without any the verdict is NOT_CHECKED.
     """
     if gates.max_p90_ms is None and gates.max_latency_ratio is None:
         return not_checked("no latency limit was given")

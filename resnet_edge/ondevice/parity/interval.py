@@ -1,8 +1,7 @@
 """Confidence interval of the difference between two accuracies on the same pictures.
 
 The two models see the same pictures, so only the pictures on which one is right and the other wrong
-tell them apart; comparing two separate accuracies would need many times as many. Standard library
-only.
+tell them apart; comparing two separate accuracies would need many times as many.
 
 Method: the score interval of T. Tango, "Equivalence test and confidence interval for the difference
 in proportions for the paired-sample design", Statistics in Medicine 17 (1998), 891-908. It inverts
@@ -26,7 +25,7 @@ _HALVINGS = 60  # 2 / 2^60 is below the spacing of doubles near 1
 def accuracy_interval(
     gained: float, lost: float, pairs: float, confidence: float = 0.90
 ) -> Interval:
-    """Tango's score interval of (accuracy of the artifact - accuracy of the reference).
+    """Return Tango's score interval of (accuracy of the artifact - accuracy of the reference).
 
     Args:
         gained: Pictures that the artifact has right and the reference wrong.
@@ -38,9 +37,8 @@ def accuracy_interval(
         Bounds as shares in [-1, 1].
 
     Raises:
-        ValueError: The counts are not 0 <= gained + lost <= pairs with pairs > 0, or the confidence
-        is
-            not between 0 and 1.
+        ValueError: The counts are not 0 <= gained + lost <= pairs with pairs > 0, or the
+            confidence is not between 0 and 1.
     """
     if not (gained >= 0 and lost >= 0 and pairs > 0 and gained + lost <= pairs * (1 + 1e-12)):
         raise ValueError(
@@ -88,7 +86,7 @@ def _score(gained: float, lost: float, pairs: float, difference: float) -> float
 def images_needed(
     gained: int, lost: int, pairs: int, margin: float, confidence: float = 0.90
 ) -> int | None:
-    """How many more pictures would decide on which side of ``margin`` the difference lies.
+    """Estimate the number of further pictures that would decide on which side of a margin it lies.
 
     Assumes that the pictures to come differ at the rates seen so far.
 

@@ -1,7 +1,4 @@
-"""Verdicts on results that were saved: other gates, the same evidence, and nothing is run.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""New verdicts on saved results, by other gates; nothing is run."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ AS_JUDGED = Changes(Gates(), frozenset())
 
 
 def accuracy_gates(gates: Gates) -> dict[str, float]:
-    """The gates of accuracy as ``ParityResult.gates`` keeps them."""
+    """Return the gates of accuracy as ``ParityResult.gates`` keeps them."""
     return {name: value for name, value in asdict(gates).items() if name not in LATENCY_GATES}
 
 
@@ -44,14 +41,14 @@ def weigh(
     logit_range: float,
     collapse: str | None,
 ) -> Evidence:
-    """Count what the gates look at.
+    """Count the figures that the gates judge.
 
     Args:
-        answers: Picture by picture.
-        images: How many pictures.
-        max_abs_logit: Largest difference of a logit.
-        logit_range: What it is relative to.
-        collapse: What makes the answers worthless, if anything does.
+        answers: The right answers, picture by picture.
+        images: Number of pictures.
+        max_abs_logit: Largest difference of a logit from the reference's.
+        logit_range: Range of the reference's logits.
+        collapse: The reason why the answers are worthless; None if they are not.
     """
     return Evidence(
         images=images,
@@ -69,8 +66,8 @@ def judge_again(result: ParityResult, gates: Gates) -> ParityResult | None:
     """Judge saved answers.
 
     Args:
-        result: What ``parity`` wrote.
-        gates: What is asked now.
+        result: The record of ``parity``.
+        gates: The limits to judge by.
 
     Returns:
         The same evidence with other verdicts; what was not checked stays so. None where the record
@@ -107,7 +104,7 @@ def _judge_again(parity: ArtifactParity, gates: Gates) -> ArtifactParity | None:
         )
         precision = artifact_kind(parity.name).precision
         return replace(parity, gate=judge_accuracy(precision, evidence, gates))
-    # Without answers no gate decides: nothing was checked, or there is nothing worth judging.
+    # Without answers there is nothing to judge: nothing was checked, or the answers collapsed.
     unchecked = parity.images == 0 and parity.gate.verdict is Verdict.NOT_CHECKED
     return parity if unchecked or parity.collapse is not None else None
 
@@ -116,8 +113,8 @@ def judge_parity_by(result: ParityResult, changes: Changes[Gates], where: str) -
     """Judge saved answers by the gates that were given; the others are those of the record.
 
     Args:
-        result: What ``parity`` wrote.
-        changes: What was given.
+        result: The record of ``parity``.
+        changes: The gates that were given.
         where: Named in errors: the file of the record.
 
     Raises:

@@ -1,7 +1,6 @@
-"""How far one set of class probabilities is from another: pure functions on arrays.
+"""Distances between two sets of class probabilities: pure functions on arrays.
 
-Everywhere ``probabilities`` is float (n, classes) in [0, 1] and ``labels`` is integer (n,). Runs on
-the device too: standard library and numpy only.
+``probabilities`` is always float (n, classes) in [0, 1], and ``labels`` is integer (n,).
 
 Ties are settled so that none ever counts in an artifact's favour: a picture is right only where its
 label is *strictly* better than all the others, and two answers agree only where the same classes
@@ -22,16 +21,19 @@ Integers = npt.NDArray[np.integer]
 Booleans = npt.NDArray[np.bool_]
 
 FLOAT_FLOOR = 1e-30
-"""Smallest probability before the logarithm: float32 reaches 1e-38, zeros are underflow."""
+"""The smallest probability before the logarithm: float32 reaches 1e-38, zeros are underflow."""
 
 UINT8_FLOOR = 1 / 512
 """Half a step of a softmax that answers in steps of 1/256."""
 
 NO_ANSWER = -1
-"""The answer to a picture whose probabilities are not finite."""
+"""Stands for the answer where probabilities are not finite."""
 
 CHANCE_LEVEL = 0.05
 """One-sided error of the two binomial tests in ``find_collapse``."""
+
+CONFUSION_CLASSES = 100
+"""With more classes the confusion matrix is left out: nobody reads a million numbers."""
 
 _ROWS = 4096  # bounds memory: 1000 classes in float64 are 33 MB
 
@@ -45,7 +47,7 @@ class LogitComparison:
     logit_range: float
     """Largest minus smallest logit of the reference."""
     cosine: float
-    """Of all logits as one vector, in [-1, 1]."""
+    """The cosine of all logits as one vector, in [-1, 1]."""
     sqnr_db: float
     """Signal to quantization noise, 10 log10(sum ref^2 / sum (ref - test)^2); infinite if equal."""
     kl: float
@@ -53,10 +55,9 @@ class LogitComparison:
 
 
 def centred_logits(probabilities: Floats, floor: float = FLOAT_FLOOR) -> npt.NDArray[np.float64]:
-    """Logarithms of probabilities minus their mean over the classes.
+    """Return the logarithms of probabilities minus their mean over the classes.
 
-    A softmax forgets a constant added to all logits; taking the mean away makes what is left
-    unique.
+    A constant added to all logits does not change their softmax; without the mean they are unique.
 
     Args:
         probabilities: Shape (n, classes).
@@ -76,7 +77,7 @@ def compare_logits(
 ) -> LogitComparison:
     """Measure the distance between two sets of probabilities.
 
-    Both are floored alike: what the artifact cannot express is not held against it.
+    Both have the same floor, so that probabilities too small for the artifact do not count.
 
     Args:
         reference: Probabilities, shape (n, classes).
@@ -134,12 +135,12 @@ def _decibels(signal: float, noise: float) -> float:
 
 
 def finite_rows(probabilities: Floats) -> Booleans:
-    """Which pictures have an answer free of NaN and infinity: bool (n,)."""
+    """Return True for each picture whose answer has neither NaN nor infinity: bool (n,)."""
     return np.asarray(np.isfinite(probabilities).all(axis=1), np.bool_)
 
 
 def topk_hits(probabilities: Floats, labels: Integers, k: int) -> Booleans:
-    """Whether the label is among the ``k`` most probable classes.
+    """Return True for each picture whose label is among the ``k`` most probable classes.
 
     Classes as probable as the label's count as better ones, so a tie is never a hit by luck. With
     ``k`` classes or fewer every finite answer is a hit.
@@ -159,13 +160,13 @@ def topk_hits(probabilities: Floats, labels: Integers, k: int) -> Booleans:
 
 
 def best_classes(probabilities: Floats) -> Booleans:
-    """Which classes are the most probable: bool (n, classes), several per row in a tie."""
+    """Return True for the most probable classes: bool (n, classes), several per row in a tie."""
     best: Booleans = probabilities == probabilities.max(axis=1, keepdims=True)
     return best & finite_rows(probabilities)[:, None]
 
 
 def top_answers(probabilities: Floats, labels: Integers) -> Integers:
-    """The most probable class of each picture; in a tie the first that is **not** the label.
+    """Return the most probable class of each picture; in a tie the first that is **not** the label.
 
     Returns:
         Integer (n,), ``NO_ANSWER`` where not finite. Equal to the label exactly where
@@ -178,7 +179,7 @@ def top_answers(probabilities: Floats, labels: Integers) -> Integers:
 
 
 def agreements(reference: Floats, artifact: Floats) -> Booleans:
-    """Whether the same classes are best in both: bool (n,), False where an answer is not finite."""
+    """Return True where both have the same best classes: bool (n,), False where not finite."""
     same = (best_classes(reference) == best_classes(artifact)).all(axis=1)
     agree: Booleans = same & finite_rows(reference) & finite_rows(artifact)
     return agree
@@ -201,21 +202,35 @@ def confusion_matrix(answers: Integers, labels: Integers, classes: int) -> Integ
     return matrix
 
 
+def confusion_rows(
+    probabilities: Floats, labels: Integers, classes: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return the confusion matrix as a record keeps it.
+
+    Returns:
+        A row per true class; nothing where there are more than ``CONFUSION_CLASSES``.
+    """
+    if classes > CONFUSION_CLASSES:
+        return ()
+    matrix = confusion_matrix(top_answers(probabilities, labels), labels, classes)
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
 def find_collapse(
     probabilities: Floats,
     labels: Integers,
     label_names: tuple[str, ...],
     floor: float = FLOAT_FLOOR,
 ) -> str | None:
-    """Say what makes a set of answers worthless, if anything does.
+    """Return the reason why a set of answers is worthless; None if it is not.
 
-    Looked for, in this order: no pictures; NaN or infinity; no probabilities (negative, or not
+    The checks, in this order: no pictures; NaN or infinity; no probabilities (negative, or not
     adding up to 1); one class for every picture though the labels are several; accuracy at chance
     level.
 
     Chance level is judged by two exact binomial tests at 5 %: the hits are no more than guessing
     among all classes gives, *and* fewer than a model half-way between guessing and perfect would
-    have. With few pictures the second one keeps a useful model from being called worthless.
+    have. With few pictures, the second test alone tells a useful model from a worthless one.
 
     Args:
         probabilities: Shape (n, classes).
@@ -224,7 +239,7 @@ def find_collapse(
         floor: Half a step of the output; the sums may be off by one such half per class.
 
     Returns:
-        Words for a person, or None.
+        A sentence for a person, or None.
     """
     count, classes = len(labels), len(label_names)
     if count == 0:
@@ -266,7 +281,7 @@ def _find_chance(hits: int, count: int, classes: int) -> str | None:
 
 
 def binomial_cdf(hits: int, count: int, share: float) -> float:
-    """Probability of at most ``hits`` successes in ``count`` trials of chance ``share``.
+    """Return the probability of at most ``hits`` successes in ``count`` trials of chance ``share``.
 
     Args:
         hits: Below 0 gives 0, ``count`` or more gives 1.

@@ -1,4 +1,4 @@
-"""When two signal-to-noise ratios count as the same: the rule of every comparison of answers."""
+"""The one rule by which two signal-to-noise ratios count as the same."""
 
 from __future__ import annotations
 

@@ -126,15 +126,15 @@ def test_other_classes_are_not_compared_in_accuracy(side):
     assert Figure.TOP1 not in changes(comparison)
     assert changes(comparison)[Figure.LATENCY] is Change.SAME
     assert comparison.notes == (
-        "A tells 2 classes apart, B 3, and not the same ones: their answers are not compared",
+        "A has 2 classes, B 3, and they are not the same: their answers are not compared",
     )
 
 
 def test_another_model_is_said(side):
     comparison = compare(side(), side(model_sha256="ef" * 32))
     assert comparison.notes == (
-        "other models: A is of abababababababab…, B of efefefefefefefef…; agreement and SQNR are "
-        "with each one's own reference",
+        "other models: A is of abababababababab…, B of efefefefefefefef…; agreement and SQNR "
+        "compare each with its own reference",
     )
     assert changes(comparison)[Figure.TOP1] is Change.SAME  # paired: the pictures are the same
 
@@ -177,8 +177,8 @@ def test_another_version_of_a_runtime_is_said_and_is_no_control(side):
     comparison = compare(a, b)
     assert changes(comparison)[Figure.LATENCY] is Change.NOISE
     assert comparison.notes == (
-        "medians of files that are the same to the byte lie up to 50.0% apart with 1 thread: that "
-        "much is the machine's doing, and noise",
+        "medians of files that are the same to the byte lie up to 50.0% apart with 1 thread: so "
+        "much comes from the machine, and is noise",
     )
 
 

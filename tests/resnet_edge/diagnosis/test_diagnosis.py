@@ -12,7 +12,7 @@ import pytest
 from resnet_edge.diagnosis import diagnose, diagnosis_rows
 from resnet_edge.diagnosis.diagnosis import NEWEST_PYTHON, OLDEST_PYTHON
 from resnet_edge.diagnosis.packages import NEEDS
-from resnet_edge.diagnosis.sources import Sources
+from resnet_edge.diagnosis.sources import MachineSources
 from resnet_edge.ondevice.json_records import to_json
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
@@ -30,11 +30,11 @@ def one_gpu(command: tuple[str, ...]) -> str:
 
 
 @pytest.fixture
-def healthy(tmp_path: Path) -> Sources:
+def healthy(tmp_path: Path) -> MachineSources:
     cpuinfo, meminfo = tmp_path / "cpuinfo", tmp_path / "meminfo"
     cpuinfo.write_text(CPUINFO, encoding="utf-8")
     meminfo.write_text("MemTotal:       16000000 kB\nMemFree: 1 kB\n", encoding="utf-8")
-    return Sources(
+    return MachineSources(
         cpuinfo=cpuinfo,
         meminfo=meminfo,
         memory_limit=tmp_path / "none",
@@ -48,11 +48,11 @@ def healthy(tmp_path: Path) -> Sources:
     )
 
 
-def replace(sources: Sources, **changes: object) -> Sources:
-    return Sources(**{**sources.__dict__, **changes})
+def replace(sources: MachineSources, **changes: object) -> MachineSources:
+    return MachineSources(**{**sources.__dict__, **changes})
 
 
-def test_a_healthy_machine(healthy: Sources, tmp_path: Path) -> None:
+def test_a_healthy_machine(healthy: MachineSources, tmp_path: Path) -> None:
     found = diagnose(tmp_path / "not" / "yet", healthy)
     assert found.problems == ()
     assert found.processor == "AMD EPYC 7B13"
@@ -63,7 +63,7 @@ def test_a_healthy_machine(healthy: Sources, tmp_path: Path) -> None:
     assert found.onednn.on
 
 
-def test_rows_for_people(healthy: Sources) -> None:
+def test_rows_for_people(healthy: MachineSources) -> None:
     rows = diagnosis_rows(diagnose(Path(), healthy))
     texts = dict(rows)
     assert texts["Processor"] == "AMD EPYC 7B13"
@@ -76,7 +76,7 @@ def test_rows_for_people(healthy: Sources) -> None:
     assert rows[-1] == ("Problems", "none")
 
 
-def test_problems_come_last(healthy: Sources) -> None:
+def test_problems_come_last(healthy: MachineSources) -> None:
     rows = diagnosis_rows(diagnose(Path(), replace(healthy, python=(3, 9))))
     assert rows[-1] == (
         "Problem 1",
@@ -84,7 +84,7 @@ def test_problems_come_last(healthy: Sources) -> None:
     )
 
 
-def test_json_for_machines(healthy: Sources) -> None:
+def test_json_for_machines(healthy: MachineSources) -> None:
     data = json.loads(json.dumps(to_json(diagnose(Path(), healthy)), allow_nan=False))
     assert data["packages"][0]["name"] == "numpy"
     assert data["onednn"] == {
@@ -106,26 +106,28 @@ def test_json_for_machines(healthy: Sources) -> None:
         ),
     ],
 )
-def test_onednn_of_the_environment(healthy: Sources, value: str, on: bool, reason: str) -> None:
+def test_onednn_of_the_environment(
+    healthy: MachineSources, value: str, on: bool, reason: str
+) -> None:
     sources = replace(healthy, environment={"TF_ENABLE_ONEDNN_OPTS": value})
     found = diagnose(Path(), sources).onednn
     assert (found.on, found.reason) == (on, reason)
 
 
-def test_a_gpu_without_cuda_libraries(healthy: Sources) -> None:
+def test_a_gpu_without_cuda_libraries(healthy: MachineSources) -> None:
     found = diagnose(Path(), replace(healthy, run=one_gpu))
     assert found.gpu.summary == "NVIDIA H200, 140 GiB, driver 580.65.06"
     assert len(found.problems) == 1
     assert found.problems[0].endswith("run `pip install 'resnet-edge[cuda]'`")
 
 
-def test_a_gpu_with_cuda_libraries(healthy: Sources) -> None:
+def test_a_gpu_with_cuda_libraries(healthy: MachineSources) -> None:
     packages = {**INSTALLED, "nvidia-cudnn-cu12": "9.3.0"}
     found = diagnose(Path(), replace(healthy, run=one_gpu, version=packages.get))
     assert found.problems == ()
 
 
-def test_a_broken_driver_is_a_problem(healthy: Sources) -> None:
+def test_a_broken_driver_is_a_problem(healthy: MachineSources) -> None:
     def hang(command: tuple[str, ...]) -> str:
         raise subprocess.TimeoutExpired(command, 5)
 
@@ -134,7 +136,7 @@ def test_a_broken_driver_is_a_problem(healthy: Sources) -> None:
 
 
 def test_little_memory_and_disk(
-    healthy: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    healthy: MachineSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text("2000000000\n", encoding="utf-8")
@@ -150,7 +152,9 @@ def test_little_memory_and_disk(
     )
 
 
-def test_nothing_known(healthy: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_known(
+    healthy: MachineSources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(path: Path) -> None:
         raise OSError("no such device")
 

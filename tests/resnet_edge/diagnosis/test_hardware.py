@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.diagnosis.hardware import explain_cpu, usable_memory
-from resnet_edge.diagnosis.sources import Sources
+from resnet_edge.diagnosis.sources import MachineSources
 from resnet_edge.ondevice.gpus import Gpu, find_gpus, run_command
 
 Asked = tuple[Callable[[tuple[str, ...]], str], Path]
@@ -142,7 +142,7 @@ def test_nvidia_smi_that_fails(printed: str, words: str) -> None:
 def test_memory_of_a_container(tmp_path: Path, limit: str, expected: int) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 2 kB\n", encoding="utf-8")
     (tmp_path / "limit").write_text(limit, encoding="utf-8")
-    sources = Sources(meminfo=tmp_path / "meminfo", memory_limit=tmp_path / "limit")
+    sources = MachineSources(meminfo=tmp_path / "meminfo", memory_limit=tmp_path / "limit")
     assert usable_memory(sources) == expected
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from resnet_edge.errors import ArtifactError, RuntimeMissingError, UsageError
 from resnet_edge.inspection import inspect_file, inspection_rows
-from resnet_edge.inspection.contents import Computation, FileKind, deduce_quantization
+from resnet_edge.inspection.contents import Computation, deduce_quantization
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path, write_sidecar
@@ -30,7 +30,7 @@ def artifact(tmp_path: Path, make_tflite: Callable[..., bytes]) -> Path:
 
 def test_without_a_sidecar_the_file_speaks(artifact: Path, labels: tuple[str, ...]) -> None:
     found = inspect_file(artifact)
-    assert found.kind is FileKind.TFLITE
+    assert found.kind == "TFLite"
     assert found.sidecar == "missing"
     assert found.bytes == artifact.stat().st_size
     assert found.sha256 == hashlib.sha256(artifact.read_bytes()).hexdigest()
@@ -123,7 +123,7 @@ def test_onnx_and_its_suffix_in_capitals(
 ) -> None:
     path = tmp_path / "MODEL.ONNX"
     path.write_bytes(make_onnx("float32").SerializeToString())  # type: ignore[attr-defined]
-    assert inspect_file(path).kind is FileKind.ONNX
+    assert inspect_file(path).kind == "ONNX"
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx", "keras"])

@@ -59,7 +59,7 @@ def parity(name: str, runtime: str) -> ArtifactParity:
     return ArtifactParity(name, sha(name), runtime, 10, *figures, (), (), (), None, gate)
 
 
-@settings(deadline=None)  # the machine may be busy
+@settings(deadline=None)
 @given(builds, st.sampled_from([("avx2",), ("avx2", "avx512_vnni"), ()]))
 def test_report_and_recommendation_agree(measured, features):
     machine = Machine("desk", "Linux", "CPU", features, 2, "3.11", {})
@@ -85,7 +85,7 @@ def test_report_and_recommendation_agree(measured, features):
     assert all(note in found.reasons for note in notes if note.startswith("This processor"))
 
 
-@settings(deadline=None)  # the machine may be busy
+@settings(deadline=None)
 @given(times_ms, times_ms)
 def test_a_comparison_of_builds_calls_no_noise_a_change(before, after):
     one, other = bench("int8.onnx", [before]), bench("int8.onnx", [after])

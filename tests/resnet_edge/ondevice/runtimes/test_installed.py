@@ -8,7 +8,7 @@ import pytest
 
 from resnet_edge.errors import RuntimeMissingError
 from resnet_edge.ondevice.formats.kinds import Format
-from resnet_edge.ondevice.runtimes import installed, kinds, open_runtime
+from resnet_edge.ondevice.runtimes import installed, kinds
 from resnet_edge.ondevice.runtimes.installed import (
     InstalledRuntime,
     install_line,
@@ -16,6 +16,7 @@ from resnet_edge.ondevice.runtimes.installed import (
     missing_runtime,
 )
 from resnet_edge.ondevice.runtimes.kinds import Platform
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ import pytest
 
 from resnet_edge.errors import InferenceError, RuntimeMissingError
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes import kinds, open_runtime
+from resnet_edge.ondevice.runtimes import kinds
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 
 
 @pytest.fixture(autouse=True)

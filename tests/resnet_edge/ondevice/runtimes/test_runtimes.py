@@ -18,9 +18,9 @@ from resnet_edge.errors import InferenceError, RuntimeMissingError
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.measurements import Provider
-from resnet_edge.ondevice.runtimes import Runtime, open_runtime
-from resnet_edge.ondevice.runtimes.base import Loading
+from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 from resnet_edge.ondevice.runtimes.kinds import runtimes_for
+from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.runtimes.tflite import describe_delegation
 
 Seal = Callable[..., Artifact]

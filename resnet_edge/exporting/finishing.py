@@ -1,0 +1,66 @@
+"""The end of every export: the file, and the sidecar with which it counts as made."""
+
+from __future__ import annotations
+
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
+from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
+from resnet_edge.exporting.serving_graph import ServingGraph
+from resnet_edge.ondevice.files import hash_path, size_path, write_bytes
+from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.formats.sidecar import Sidecar, write_sidecar
+
+DESCRIPTION = "Image classifier: raw RGB levels 0 to 255 in, class probabilities out."
+
+
+def write_artifact(
+    job: ExportJob,
+    graph: ServingGraph,
+    name: str,
+    data: bytes,
+    report: Report,
+    findings: dict[str, str],
+) -> None:
+    """Write a file and its sidecar; see ``finish``."""
+    write_bytes(job.artifacts / name, data)
+    finish(job, graph, name, report, findings)
+
+
+def finish(
+    job: ExportJob,
+    graph: ServingGraph,
+    name: str,
+    report: Report,
+    findings: dict[str, str],
+) -> None:
+    """Write the sidecar; only with it does the artifact count as made."""
+    path, kind = job.artifacts / name, artifact_kind(name)
+    batch = kind.format.traits.batch
+    sidecar = Sidecar(
+        name=name,
+        format=kind.format,
+        precision=kind.precision,
+        quantization=kind.quantization,
+        input_name=INPUT_NAME,
+        input_dtype=kind.input_dtype,
+        input_shape=(batch, *graph.serving.input_shape[1:]),
+        output_name=OUTPUT_NAME,
+        output_dtype=kind.output_dtype,
+        output_shape=(batch, len(job.labels)),
+        preprocessing=job.preprocessing,
+        fit=job.fit,
+        labels=job.labels,
+        bytes=size_path(path),
+        sha256=hash_path(path),
+        model_name=job.model_name,
+        model_sha256=job.model_sha256,
+        parameters=graph.parameters,
+        multiply_adds=graph.optimized.multiply_adds,
+        multiply_adds_before=graph.optimized.multiply_adds_before,
+        rewrites=graph.optimized.applied,
+        calibration=job.calibration if kind.calibrated else None,
+        tools=job.tools,
+        options=job.options_of(name),
+        findings=findings,
+    )
+    write_sidecar(path, sidecar)
+    report(ExportEvent(name, "written", 1, 1))

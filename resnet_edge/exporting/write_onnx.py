@@ -1,0 +1,58 @@
+"""ONNX files, all derived from one float32 file."""
+
+from __future__ import annotations
+
+import json
+from typing import assert_never
+
+from converters.onnx import conversion, pool_padding
+from converters.quantization.onnx import quantize_int8
+from resnet_edge.errors import ArtifactError
+from resnet_edge.exporting import quantizing
+from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
+from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
+from resnet_edge.exporting.memory import return_freed_memory
+from resnet_edge.exporting.serving_graph import ServingGraph
+from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
+
+
+def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
+    """Write the ONNX files of ``job``, reporting as they are made."""
+    report(ExportEvent("fp32.onnx", "converting", 0, 0))
+    float32 = conversion.convert_float32(graph.serving)
+    return_freed_memory()
+    if job.rewrites and pool_padding.merge_pool_padding(float32):
+        graph = graph.with_rewrite(pool_padding.NAME)
+    for name in job.names:
+        found: dict[str, str] = {}
+        match artifact_kind(name).quantization:
+            case Quantization.NONE:
+                model = float32
+            case Quantization.FLOAT16_WEIGHTS:
+                model = conversion.convert_float16(float32)
+            case Quantization.STATIC:
+                quantized = quantizing.load_quantized(job)
+                target = job.quantization.onnx_target
+                pictures = quantizing.calibration_pictures(job)
+                model = quantize_int8(float32, quantized.calibrated, pictures, target)
+                conversion.use_uint8_input(model)
+                found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
+            case (
+                Quantization.DYNAMIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS
+            ) as other:
+                raise ArtifactError(f"{name}: no ONNX file with {other.value} is made here")
+            case other:
+                assert_never(other)
+        conversion.add_metadata(model, _onnx_properties(job, name))
+        write_artifact(job, graph, name, conversion.serialize(model), report, found)
+
+
+def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
+    return {
+        "name": job.model_name,
+        "description": DESCRIPTION,
+        "labels": json.dumps(job.labels, ensure_ascii=False),
+        "preprocessing": f"{job.preprocessing}, inside the graph",
+        "fit": job.fit,
+        "quantization": artifact_kind(name).quantization.value,
+    }

@@ -1,0 +1,40 @@
+"""SavedModel folders."""
+
+from __future__ import annotations
+
+import shutil
+
+import tensorflow as tf
+
+from converters.saved_model import export_saved_model
+from resnet_edge.errors import OutputError
+from resnet_edge.exporting.finishing import finish
+from resnet_edge.exporting.job import ExportJob, Report
+from resnet_edge.exporting.serving_graph import ServingGraph
+from resnet_edge.ondevice.formats.sidecar import sidecar_path
+
+
+def write_saved_model(job: ExportJob, graph: ServingGraph, report: Report) -> None:
+    """Write the folder beside its place, then rename it.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    (name,) = job.names
+    beside = job.artifacts / f".{name}.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    job.artifacts.mkdir(parents=True, exist_ok=True)
+    target = job.artifacts / name
+    try:
+        export_saved_model(graph.serving, beside, job.labels)
+    except (OSError, tf.errors.OpError) as problem:  # the latter is TensorFlow's own OSError
+        shutil.rmtree(beside, ignore_errors=True)
+        words = str(problem).strip().partition("\n")[0] or type(problem).__name__
+        raise OutputError(
+            f"{target}: cannot be written ({words}); "
+            "free some space or choose another folder with --out"
+        ) from problem
+    sidecar_path(target).unlink(missing_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
+    finish(job, graph, name, report, {})

@@ -1,0 +1,65 @@
+"""TFLite files, all derived from one float32 file."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from converters.quantization import tflite as quantize
+from converters.tflite import conversion, flatbuffer
+from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+from resnet_edge.exporting import quantizing
+from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
+from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
+from resnet_edge.exporting.memory import return_freed_memory
+from resnet_edge.exporting.serving_graph import ServingGraph
+from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
+
+
+def write_tflite(job: ExportJob, graph: ServingGraph, report: Report) -> None:
+    """Write the TFLite files of ``job``; without any, only the quantization that others need."""
+    report(ExportEvent("fp32.tflite", "converting", 0, 0))
+    float32 = conversion.convert_float32(graph.serving)
+    return_freed_memory()
+    quantized = None
+    if not job.names or any(artifact_kind(name).calibrated for name in job.names):
+        quantized = quantizing.quantize(job, float32, graph.serving, report)
+    for name in job.names:
+        kind = artifact_kind(name)
+        data = _quantized(job, float32, kind.quantization, quantized)
+        found = dict(quantized.findings) if quantized and kind.calibrated else {}
+        data = _complete_tflite(job, graph, name, data)
+        write_artifact(job, graph, name, data, report, found)
+
+
+def _quantized(
+    job: ExportJob, float32: bytes, quantization: Quantization, shared: quantizing.Quantized | None
+) -> bytes:
+    """Return the file with this quantization, before names and metadata."""
+    match quantization:
+        case Quantization.NONE:
+            return float32
+        case Quantization.FLOAT16_WEIGHTS:
+            return quantize.quantize_float16(float32)
+        case Quantization.DYNAMIC:
+            return quantize.quantize_dynamic(float32)
+        case Quantization.STATIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS:
+            assert shared is not None  # it is made for every calibrated artifact
+            pictures = quantizing.calibration_pictures(job)
+            return quantizing.integer_tflite(shared, quantization, pictures)
+        case _:
+            assert_never(quantization)
+
+
+def _complete_tflite(job: ExportJob, graph: ServingGraph, name: str, data: bytes) -> bytes:
+    """Give a TFLite file its names, its integer input and output, and its metadata."""
+    kind = artifact_kind(name)
+    model = flatbuffer.read_flatbuffer(data)
+    if kind.input_dtype == "uint8":
+        flatbuffer.use_uint8_input(model)
+    if kind.output_dtype == "uint8":
+        flatbuffer.use_uint8_output(model)
+    flatbuffer.name_endpoints(model)
+    size = graph.serving.input_shape[1:3]
+    about = f"{DESCRIPTION} Quantization: {kind.quantization.value}."
+    add_metadata_buffer(model, ClassifierMetadata(job.model_name, about, job.labels, size))
+    return append_labels(flatbuffer.write_flatbuffer(model), job.labels)
