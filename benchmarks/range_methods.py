@@ -49,11 +49,11 @@ class Row:
     seed: int
     method: str
     sqnr_db: float
-    """Of the centred log-probabilities against the float file's."""
+    """SQNR of the centred log-probabilities against those of the float file."""
     agreement: float
     """Share of pictures with the float file's best class, in [0, 1]."""
     float_top1: float
-    """Of the float file, in [0, 1]."""
+    """Accuracy of the float file, in [0, 1]."""
 
 
 def main() -> int:
