@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -41,6 +39,8 @@ class Preprocessing:
         """
         if self.reverse_channels:
             pictures = _reverse_channels(pictures)
+        import numpy as np  # late: the command line reads the names without it
+
         if any(self.offset):
             offset = np.asarray(self.offset, np.float32)
             if self.picture_size is not None:
@@ -52,6 +52,8 @@ class Preprocessing:
 
 
 def _reverse_channels(pictures: Any) -> Any:  # noqa: ANN401
+    import numpy as np
+
     if isinstance(pictures, np.ndarray):
         return pictures[..., ::-1]
     import keras  # late: NumPy arrays need no Keras
