@@ -322,3 +322,16 @@ def test_tiny16_gives_the_top1_of_its_readme(shared: Path) -> None:
         right, count = right + int((answer == label).sum()), count + len(paths)
     assert count == 800
     assert right / count == 0.6475
+
+
+def test_without_weights_each_block_begins_as_its_shortcut():
+    model = build_model("none", SHAPE, 5, width=WIDTH).model
+    scales = {
+        layer.name: np.asarray(layer.get_weights()[0])
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    silent = {name for name, gamma in scales.items() if (gamma == 0).all()}
+    assert len(silent) == 16
+    assert silent == {name for name in scales if name.endswith("branch2c")}
+    assert all((gamma == 1).all() for name, gamma in scales.items() if name not in silent)
