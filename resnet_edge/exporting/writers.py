@@ -18,7 +18,7 @@ class Writer:
 
     function: str
     """``module:function``, imported in the worker alone: it takes an ``ExportJob``, the
-    ``ServingGraph`` and a ``Report``."""
+    ``ServingGraph`` and a ``Reporter``."""
     packages: tuple[str, ...] = ()
     """The packages whose versions sidecars record, beside TensorFlow and Keras."""
 

@@ -25,6 +25,8 @@ class EventKind(enum.Enum):
     """The bar ends."""
     MADE = "made"
     """One of several things that the job asks for is there; ``text`` is its name."""
+    READY = "ready"
+    """What another worker waits for is there."""
     RESULT = "result"
     """The worker is done; ``text`` is the record of its result, as JSON."""
     FAILED = "failed"
