@@ -58,7 +58,15 @@ class DataError(ResnetEdgeError):
 
 
 class PictureError(DataError):
-    """One picture cannot be decoded."""
+    """One picture cannot be decoded.
+
+    Attributes:
+        reason: The message without its end, the advice for a whole data set.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason}{advice}")
+        self.reason = reason
 
 
 class ModelError(ResnetEdgeError):
@@ -74,7 +82,15 @@ class ReferenceFileError(ResnetEdgeError):
 
 
 class RuntimeMissingError(ResnetEdgeError):
-    """An inference runtime is not installed here."""
+    """An inference runtime, or a package that everything needs, is not installed here.
+
+    Attributes:
+        install: Arguments of ``pip install`` that would help; empty where the message has none.
+    """
+
+    def __init__(self, message: str, install: str = "") -> None:
+        super().__init__(message)
+        self.install = install
 
 
 class InferenceError(ResnetEdgeError):

@@ -15,7 +15,7 @@ import PIL
 from resnet_edge.data.archive import unpack_zip
 from resnet_edge.errors import DataError, PictureError, UsageError
 from resnet_edge.ondevice.files import write_bytes
-from resnet_edge.ondevice.pictures import ADVICE, check_bytes, read_picture
+from resnet_edge.ondevice.pictures import check_bytes, read_picture
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
@@ -294,7 +294,7 @@ def _check(candidate: _Candidate, known: frozenset[str]) -> _Checked:
         if sha256 not in known:
             check_bytes(data, candidate.name)
     except PictureError as problem:
-        return _Checked("", str(problem).removesuffix(ADVICE))
+        return _Checked("", problem.reason)
     return _Checked(sha256, None)
 
 

@@ -121,19 +121,19 @@ def read_picture(path: Path, name: str) -> bytes:
     try:
         size_bytes = path.stat().st_size
         if not path.is_file():
-            raise PictureError(f"{name}: not a regular file; {_EXPECTED}{ADVICE}")
+            raise PictureError(f"{name}: not a regular file; {_EXPECTED}", ADVICE)
         if size_bytes > MAX_FILE_BYTES:
             raise PictureError(
-                f"{name}: {size_bytes:,} bytes; expected at most {MAX_FILE_BYTES:,}{ADVICE}"
+                f"{name}: {size_bytes:,} bytes; expected at most {MAX_FILE_BYTES:,}", ADVICE
             )
         data = path.read_bytes()
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise PictureError(
-            f"{name}: cannot be read ({reason}); check that it is there and its permissions{ADVICE}"
+            f"{name}: cannot be read ({reason}); check that it is there and its permissions", ADVICE
         ) from problem
     if not data:
-        raise PictureError(f"{name}: 0 bytes; {_EXPECTED}{ADVICE}")
+        raise PictureError(f"{name}: 0 bytes; {_EXPECTED}", ADVICE)
     return data
 
 
@@ -153,7 +153,8 @@ def _decode(data: bytes, name: str) -> Image.Image:
         words = str(problem) or type(problem).__name__
         what = "truncated" if "truncated" in words.lower() else "damaged or truncated"
         raise PictureError(
-            f"{name}: {what} {kind} ({words}); expected a whole file; copy it again{ADVICE}"
+            f"{name}: {what} {kind} ({words}); expected a whole file; copy it again",
+            ADVICE,
         ) from problem
 
 
@@ -162,7 +163,8 @@ def _check_size(size: tuple[int, int], name: str) -> None:
     if width * height > MAX_PIXELS:
         raise PictureError(
             f"{name}: {width:,} x {height:,} pixels by its header, not decoded; "
-            f"expected at most {MAX_PIXELS:,} pixels; make it smaller{ADVICE}"
+            f"expected at most {MAX_PIXELS:,} pixels; make it smaller",
+            ADVICE,
         )
 
 
@@ -178,7 +180,7 @@ def _recognise(data: bytes, name: str) -> tuple[str, type[ImageFile.ImageFile]]:
         return "GIF", GifImageFile
     if data.startswith(b"BM"):
         return "BMP", BmpImageFile
-    raise PictureError(f"{name}: not a picture but {_foreign(data)}; {_EXPECTED}{ADVICE}")
+    raise PictureError(f"{name}: not a picture but {_foreign(data)}; {_EXPECTED}", ADVICE)
 
 
 def _foreign(data: bytes) -> str:
@@ -250,7 +252,8 @@ def _crop(image: Image.Image, name: str, width: int, height: int) -> Image.Image
     if covering[0] * covering[1] > MAX_PIXELS:
         raise PictureError(
             f"{name}: {image.width:,} x {image.height:,} pixels, too thin to be cropped to "
-            f"{width} x {height}; crop it by hand or choose another fit{ADVICE}"
+            f"{width} x {height}; crop it by hand or choose another fit",
+            ADVICE,
         )
     resized = _resize(image, *covering)
     left, top = (resized.width - width) // 2, (resized.height - height) // 2

@@ -45,7 +45,14 @@ from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
 START = "resnet_edge/ondevice/command/start.py"
-"""Goes into the archive twice: Python starts ``__main__.py``."""
+"""The beginning of the archive's ``__main__.py``, which Python starts."""
+
+RUN = b"""
+from resnet_edge.ondevice.command.main import main
+
+sys.exit(main(ARCHIVE, sys.argv[1:]))
+"""
+"""Its end: the archive's code has been checked by then."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def _contents(
     with tempfile.TemporaryDirectory() as folder:
         write_reference(Path(folder) / REFERENCE, sample)
         answers = (Path(folder) / REFERENCE).read_bytes()
-    contents: dict[str, Content] = {"__main__.py": code[START], **code}
+    contents: dict[str, Content] = {"__main__.py": code[START] + RUN, **code}
     contents[LABELS] = "".join(f"{label}\n" for label in sample.info.labels).encode()
     contents[REFERENCE] = answers
     contents[PICTURES] = pixels

@@ -91,9 +91,9 @@ def _measure(
         session.copy()
     if state.word in ("empty", "ready"):
         if host.install:
-            kinds = {artifact_kind(name).format.value.lower() for name in made.artifacts}
+            formats = frozenset(artifact_kind(name).format for name in made.artifacts)
             try:
-                session.install(tuple(sorted(kinds)))
+                session.install(formats)
             except ConnectionLostError as problem:
                 raise RemoteError(
                     f"connection to {host.name} lost ({problem}) while packages were installed; "

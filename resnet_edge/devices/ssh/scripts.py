@@ -9,6 +9,7 @@ Every script is told the bundle's key and the Python to use, and keeps to one fo
             asked                the options of the run
             pid                  process group and the system's start
             log                  progress
+            answer.json          its standard output: JSON, also of an error
             result.json, exit    what it left
 """
 
@@ -78,8 +79,9 @@ whole "$bundle.new" "$1" && mv "$bundle.new" "$bundle"
 """Given the bundle's SHA-256: takes what was copied, if all of it has come."""
 
 INFO = _script("""
-"$python" "$bundle" info 2>&1
+"$python" "$bundle" info --json 2>/dev/null
 """)
+"""Prints one line of JSON: a ``DeviceInfo``, or a ``Failure``."""
 
 INSTALL = _script("""
 kind=$("$python" -c 'import os, sys, sysconfig
@@ -108,10 +110,10 @@ nohup "$python" -c 'import os, sys
 os.setsid()
 os.execvp("sh", sys.argv[1:])' sh -c 'run=$1
 shift
-"$@" >/dev/null 2>"$run/log"
+"$@" >"$run/answer.json" 2>"$run/log"
 echo $? >"$run/exit.new"
 mv "$run/exit.new" "$run/exit"' sh "$run" \\
-    "$python" "$bundle" run --out "$run/result.json" "$@" </dev/null >/dev/null 2>&1 &
+    "$python" "$bundle" run --out "$run/result.json" --json "$@" </dev/null >/dev/null 2>&1 &
 echo "$! $now" > "$run/pid.new"
 mv "$run/pid.new" "$run/pid"
 """)
@@ -140,6 +142,11 @@ case $code in 0|255) code={ENDED} ;; esac
 return "$code"
 """)
 """Prints progress until the run's end; 0 where there is a result, else the run's exit code."""
+
+ANSWER = _script("""
+cat "$run/answer.json"
+""")
+"""Prints what a run that has ended says as JSON: a ``Failure`` where it failed."""
 
 _STOP = """
 if alive "$run"; then

@@ -6,18 +6,21 @@ one before was.
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from resnet_edge.devices.ssh import scripts
 from resnet_edge.devices.ssh.connection import Answer, Say, Ssh, printable
 from resnet_edge.display import Display
 from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
+from resnet_edge.ondevice.command.device_info import DeviceInfo, Failure
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.json_records import from_json
 
-_INSTALL = re.compile(r"run `pip install ([^`]+)`")
-"""How the runner's messages name what is missing."""
+T = TypeVar("T")
 
 ROUNDS = 3
 """NumPy first, as nothing else can be asked before; then a runtime for each format."""
@@ -111,18 +114,18 @@ class Session:
                 f"the bundle could not be copied to {host}: {problem}; {again}"
             ) from problem
 
-    def install(self, formats: tuple[str, ...]) -> None:
+    def install(self, formats: frozenset[Format]) -> None:
         """Install NumPy and runtimes that are missing, as the bundle's ``info`` names them.
 
         Args:
-            formats: ``tflite`` and ``onnx``, those that the bundle carries.
+            formats: Those that the bundle carries.
 
         Raises:
             RemoteError: pip failed.
         """
         tried: set[str] = set()
         for _ in range(ROUNDS):
-            line = missing_line(self._do(scripts.INFO, ()).lines, formats, tried)
+            line = missing_packages(self._do(scripts.INFO, ()).lines, formats, tried)
             if line is None:
                 return
             tried.add(line)
@@ -153,17 +156,21 @@ class Session:
         answer = self._do(scripts.FOLLOW, (), self._told)
         if answer.code == 0:
             return
+        failure = read_failure(self._do(scripts.ANSWER, ()).lines)
         self._do(scripts.FORGET, ())
         host = self.ssh.host
+        kind = UsageError if answer.code == UsageError.exit_code else RemoteError
+        if failure is not None:
+            hint = "; or pass --install" if failure.install else ""
+            raise kind(f"{host}: {printable(failure.error)}{hint}")
         lines = [printable(line) for line in answer.lines if line.strip()]
+        # Python is too old there, the bundle is damaged, or an option is wrong: no command ran.
+        said = next((line for line in reversed(lines) if "error: " in line), None)
+        if said is not None:
+            raise kind(f"{host}: {said.partition('error: ')[2]}")
+        code = "" if answer.code == scripts.ENDED else f" with exit code {answer.code}"
         last = lines[-1] if lines else "it said nothing"
-        message = next((line for line in reversed(lines) if "error: " in line), None)
-        if message is None:
-            code = "" if answer.code == scripts.ENDED else f" with exit code {answer.code}"
-            raise RemoteError(f"{host}: the run ended{code} and left no result: {last}")
-        reason = message.partition("error: ")[2]
-        hint = "; or pass --install" if _INSTALL.search(reason) else ""
-        raise (UsageError if answer.code == 2 else RemoteError)(f"{host}: {reason}{hint}")
+        raise RemoteError(f"{host}: the run ended{code} and left no result: {last}")
 
     def collect(self, path: Path) -> None:
         """Fetch the result.
@@ -206,22 +213,34 @@ def check_python(python: str) -> None:
         )
 
 
-def missing_line(
-    lines: tuple[str, ...], formats: tuple[str, ...], tried: set[str] | None = None
+def missing_packages(
+    lines: tuple[str, ...], formats: frozenset[Format], tried: set[str] | None = None
 ) -> str | None:
-    """Find what ``info`` says to install.
+    """Find what the bundle's ``info --json`` says to install.
 
     Args:
         lines: What it printed.
-        formats: ``tflite`` and ``onnx``, those that matter.
+        formats: Those that matter.
         tried: What was installed already.
 
     Returns:
-        What follows ``pip install``; None where nothing is missing.
+        Arguments of ``pip install``; None where nothing is missing, or nothing is known.
     """
-    for line in lines:
-        label = line.partition(":")[0].strip().lower()
-        found = _INSTALL.search(line)
-        if found and label in ("error", *formats) and found[1] not in (tried or ()):
-            return found[1]
-    return None
+    failure, info = read_failure(lines), _read_answer(DeviceInfo, lines)
+    wanted = [] if failure is None else [failure.install]
+    if info is not None:
+        wanted += [each.install for each in info.formats if each.format in formats]
+    return next((line for line in wanted if line and line not in (tried or ())), None)
+
+
+def read_failure(lines: tuple[str, ...]) -> Failure | None:
+    """Read the error of a command of the bundle; None where it printed none."""
+    return _read_answer(Failure, lines)
+
+
+def _read_answer(kind: type[T], lines: tuple[str, ...]) -> T | None:
+    """Read the last line as JSON of one kind; None where it is something else."""
+    try:
+        return from_json(kind, json.loads(lines[-1]), "the device", RemoteError)
+    except (IndexError, ValueError, RemoteError):
+        return None

@@ -11,7 +11,11 @@ from resnet_edge.errors import PictureError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.command.bundle_file import Bundle
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.machine import available_cores
-from resnet_edge.ondevice.runtimes.installed import installed_runtime, missing_runtime
+from resnet_edge.ondevice.runtimes.installed import (
+    installed_runtime,
+    missing_error,
+    missing_runtime,
+)
 from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.versions import installed_version, release
 
@@ -54,13 +58,13 @@ def _choose(bundle: Bundle, name: str | None) -> str:
         raise UsageError(
             f"--artifact: {name} is not in this bundle; expected one of {', '.join(carried)}"
         )
-    reasons = []
+    lacks = []
     for candidate in carried if name is None else (name,):
         kind = artifact_kind(candidate).format
         if installed_runtime(kind) is not None:
             return candidate
-        reasons.append(missing_runtime(kind).reason)
-    raise RuntimeMissingError("; ".join(dict.fromkeys(reasons)))
+        lacks.append(missing_runtime(kind))
+    raise missing_error(lacks)
 
 
 def _read_pixels(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
@@ -71,12 +75,12 @@ def _read_pixels(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
         raise RuntimeMissingError(
             f"{path}: {problem}, or pass a .npy file of uint8 ({height}, {width}, 3)"
         )
-    from resnet_edge.ondevice.pictures import ADVICE, Fit, decode_picture
+    from resnet_edge.ondevice.pictures import Fit, decode_picture
 
     try:
         return decode_picture(path, size, Fit(fit))
-    except PictureError as problem:  # the advice is about data sets
-        raise PictureError(str(problem).replace(ADVICE, "")) from problem
+    except PictureError as refused:  # its advice is about data sets
+        raise PictureError(refused.reason) from refused
 
 
 def _load_pixels(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
+from resnet_edge.ondevice.command.device_info import failure_of
+from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.latency.threads import parse_threads
 from resnet_edge.ondevice.versions import installed_version, release
 
@@ -39,6 +42,8 @@ def main(archive: str, arguments: list[str]) -> int:
         _require_numpy()
         return int(words.command(Path(archive), words))
     except ResnetEdgeError as problem:
+        if words.json:
+            print(json.dumps(to_json(failure_of(problem)), ensure_ascii=False))
         print(f"error: {problem}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
@@ -62,7 +67,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         description="Measure the artifacts of this bundle on this device, or classify a picture.",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
-    parser.set_defaults(command=lambda *_: _no_command(parser))
+    parser.set_defaults(command=lambda *_: _no_command(parser), json=False)
     run = commands.add_parser("run", help="answers, accuracy and latency of every artifact")
     run.set_defaults(command=_run)
     run.add_argument("--artifacts", metavar="A,B", help="only these (default: all in the bundle)")
@@ -93,9 +98,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
     look.add_argument(
         "--artifact", metavar="A", help="by which (default: the first that runs here)"
     )
-    commands.add_parser("info", help="this device, its runtimes, the bundle").set_defaults(
-        command=_info
-    )
+    info = commands.add_parser("info", help="this device, its runtimes, the bundle")
+    info.set_defaults(command=_info)
+    for command in (run, info):
+        command.add_argument("--json", action="store_true", help="print JSON, errors too")
     return parser
 
 
@@ -109,10 +115,10 @@ def _require_numpy() -> None:
     oldest = ".".join(map(str, OLDEST_NUMPY))
     wanted = f"expected {oldest} or later; run `pip install numpy`"
     if importlib.util.find_spec("numpy") is None:
-        raise RuntimeMissingError(f"numpy is not installed; {wanted}")
+        raise RuntimeMissingError(f"numpy is not installed; {wanted}", "numpy")
     version = installed_version("numpy") or ""
     if release(version) < OLDEST_NUMPY:
-        raise RuntimeMissingError(f"numpy {version} is here; {wanted}")
+        raise RuntimeMissingError(f"numpy {version} is here; {wanted}", f"'numpy>={oldest}'")
 
 
 def _run(archive: Path, words: argparse.Namespace) -> int:
@@ -140,8 +146,11 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     )
     result = measure_device(bundle, options, _say)
     write_record(words.out, result)
-    print("\n".join(result_lines(result)))
-    print(f"result: {words.out}")
+    if words.json:
+        print(json.dumps({"result": str(words.out)}))
+    else:
+        print("\n".join(result_lines(result)))
+        print(f"result: {words.out}")
     asked_in_vain = words.artifacts and result.left_out
     bad = {Verdict.FAIL} if words.allow_inconclusive else {Verdict.FAIL, Verdict.INCONCLUSIVE}
     return 1 if asked_in_vain or bad & set(result.verdicts) else 0
@@ -179,8 +188,12 @@ def _classify(archive: Path, words: argparse.Namespace) -> int:
 
 def _info(archive: Path, words: argparse.Namespace) -> int:
     from resnet_edge.ondevice.command.bundle_file import open_bundle
-    from resnet_edge.ondevice.command.info import info_rows
+    from resnet_edge.ondevice.command.info import describe_device, info_rows
 
-    for label, text in info_rows(open_bundle(archive)):
+    info = describe_device(open_bundle(archive))
+    if words.json:
+        print(json.dumps(to_json(info), ensure_ascii=False))
+        return 0
+    for label, text in info_rows(info):
         print(f"{label + ':':14}{text}")
     return 0

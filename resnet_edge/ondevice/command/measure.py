@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from resnet_edge.errors import OutputError, ResnetEdgeError, RuntimeMissingError, UsageError
+from resnet_edge.errors import OutputError, ResnetEdgeError, UsageError
 from resnet_edge.ondevice.command.bundle_file import ARTIFACTS, NO_ROOM, PICTURES, REFERENCE, Bundle
 from resnet_edge.ondevice.command.device_result import DeviceResult, Unmeasured
 from resnet_edge.ondevice.files import hash_path
@@ -33,6 +33,7 @@ from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.ondevice.runtimes.installed import (
     further_runtimes,
     installed_runtime,
+    missing_error,
     missing_runtime,
 )
 
@@ -132,12 +133,11 @@ def _choose(
     for name in wanted:
         kind = artifact_kind(name).format
         if installed_runtime(kind) is None:
-            missing[name] = missing_runtime(kind).reason
+            missing[name] = missing_runtime(kind)
     if len(missing) == len(wanted):
-        reasons = "; ".join(dict.fromkeys(missing.values()))
-        raise RuntimeMissingError(f"nothing in this bundle can run here: {reasons}")
+        raise missing_error(missing.values(), "nothing in this bundle can run here: ")
     names = tuple(name for name in wanted if name not in missing)
-    return names, tuple(Unmeasured(name, reason) for name, reason in missing.items())
+    return names, tuple(Unmeasured(name, lack.reason) for name, lack in missing.items())
 
 
 def _check_room(bundle: Bundle, names: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """The bundle's first lines: they check its code before any of it is imported.
 
-``resnet-edge bundle`` puts this file into the archive as ``__main__.py`` too. Standard library only
-and without newer syntax, so that an old Python gets a message and not a syntax error.
+The archive's ``__main__.py`` is this file, followed by the lines that run the command. Standard
+library only and without newer syntax, so that an old Python gets a message and no syntax error.
 """
 
 import hashlib
@@ -66,29 +66,31 @@ def _hash_member(bundle: zipfile.ZipFile, name: str) -> str:
     return digest.hexdigest()
 
 
-def start(archive: str, arguments: list) -> int:  # type: ignore[type-arg]
-    """Check the archive's code, then let it run.
+def start(archive: str) -> int:
+    """Check Python and the archive's code, before any of it is imported.
 
     Args:
         archive: Path of the bundle.
-        arguments: The command line.
 
     Returns:
-        Exit code: 0 done and gates hold, 1 something failed, 2 wrong usage, 130 interrupted.
+        0 if the code may be imported, 1 if not, with a message on standard error.
     """
-    if sys.version_info < OLDEST_PYTHON:
-        own, oldest = (".".join(map(str, v)) for v in (sys.version_info[:2], OLDEST_PYTHON))
-        print(f"error: Python {own}; expected {oldest} or later", file=sys.stderr)
-        return 1
-    damage = find_damage(archive, only_code=True)
-    if damage:
-        print(f"error: {damage}", file=sys.stderr)
+    problem = _find_problem(archive)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
         return 1
     sys.path[0] = archive  # absolute: the workers may start in another folder
-    from resnet_edge.ondevice.command.main import main
+    return 0
 
-    return main(archive, arguments)
+
+def _find_problem(archive: str) -> str:
+    if sys.version_info < OLDEST_PYTHON:
+        own, oldest = (".".join(map(str, v)) for v in (sys.version_info[:2], OLDEST_PYTHON))
+        return f"Python {own}; expected {oldest} or later"
+    return find_damage(archive, only_code=True)
 
 
 if __name__ == "__main__":
-    sys.exit(start(str(Path(__file__).parent.absolute()), sys.argv[1:]))
+    ARCHIVE = str(Path(__file__).parent.absolute())
+    if start(ARCHIVE):
+        sys.exit(1)

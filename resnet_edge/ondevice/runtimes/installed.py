@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from resnet_edge.errors import RuntimeMissingError
 from resnet_edge.ondevice.formats.kinds import FORMATS, Format
 from resnet_edge.ondevice.runtimes.kinds import (
     Platform,
@@ -181,6 +182,18 @@ def missing_runtime(
         f"such a Python run `{install_line(format_, platform)}`",
         best.requirements,
     )
+
+
+def missing_error(lacks: Iterable[Missing], before: str = "") -> RuntimeMissingError:
+    """Return the error that names every reason once.
+
+    Args:
+        lacks: From ``missing_runtime``, at least one.
+        before: Stands before the reasons.
+    """
+    once = list(dict.fromkeys(lacks))
+    install = next((lack.install for lack in once if lack.install), "")
+    return RuntimeMissingError(before + "; ".join(lack.reason for lack in once), install)
 
 
 def _narrow_files() -> list[str]:

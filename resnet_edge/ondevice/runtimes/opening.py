@@ -80,7 +80,8 @@ def _missing(format_: Format, kinds: tuple[RuntimeKind, ...]) -> RuntimeMissingE
         (kind,) = kinds
         return RuntimeMissingError(
             f"{kind.name} is not installed; expected it for {files}; "
-            f"run `pip install {kind.requirements}`"
+            f"run `pip install {kind.requirements}`",
+            kind.requirements,
         )
     names = ", ".join(kind.name for kind in kinds)
     old = [k.requirements for k in kinds if k.wheels.narrow and k.requirements not in line]

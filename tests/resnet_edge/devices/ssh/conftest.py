@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import pytest
 
 from resnet_edge.devices.ssh.connection import Ssh
 from resnet_edge.devices.ssh.session import Session
+from resnet_edge.ondevice.command.device_info import DeviceInfo, FormatRuntimes
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.json_records import to_json
 
 # As sshd does: the words behind the host, joined by spaces, go to the user's shell. The file `drop`
 # in the home cuts the connection at the first line that contains its text.
@@ -49,16 +53,45 @@ except OSError as problem:
     sys.exit(f"scp: {problem.strerror}")
 """
 
+INFO = DeviceInfo(
+    host="device",
+    system="Linux",
+    processor="Cortex-A72",
+    emulated=False,
+    cpu_features=("asimd",),
+    cores=4,
+    memory_bytes=None,
+    free_bytes=10**9,
+    folder="/tmp",
+    python="3.9.2",
+    numpy="1.26.4",
+    pillow_problem="Pillow is not installed; run `pip install pillow`",
+    formats=(
+        FormatRuntimes(Format.TFLITE, ("LiteRT 2.3.0",), "", ""),
+        FormatRuntimes(Format.ONNX, (), "no runtime for onnx files is here", "onnxruntime"),
+    ),
+    model_name="m",
+    model_sha256="ab" * 32,
+    artifacts={"fp32.onnx": 1},
+    pictures_bytes=1,
+    made_by="resnet-edge",
+)
+"""What `info --json` says there."""
+
 RUNNER = """
 import json, sys, time
 words = sys.argv[1:]
 if words[0] == "info":
-    print("ONNX:         no runtime for onnx files is here; run `pip install onnxruntime`")
+    assert words[1:] == ["--json"]
+    print(INFO)
     sys.exit()
-print("words", json.dumps(words[3:]), file=sys.stderr, flush=True)
-print("a table")
+assert words[3] == "--json"
+print("words", json.dumps(words[4:]), file=sys.stderr, flush=True)
 if "--fail" in words:
-    sys.exit("error: numpy is not installed; expected 1.21 or later; run `pip install numpy`")
+    message = "numpy is not installed; expected 1.21 or later; run `pip install numpy`"
+    print(json.dumps({"error": message, "exit_code": 1, "install": "numpy"}))
+    sys.exit(f"error: {message}")
+print("{}")
 if "--usage" in words:
     print("error: --threads: got '0'", file=sys.stderr)
     sys.exit(2)
@@ -101,8 +134,14 @@ def small_bundle(tmp_path: Path) -> Path:
     """An archive that behaves as a bundle does, in half a second and without NumPy."""
     path = tmp_path / "resnet-edge-device.pyz"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("__main__.py", RUNNER)
+        archive.writestr("__main__.py", f"INFO = {json.dumps(to_json(INFO))!r}\n{RUNNER}")
     return path
+
+
+@pytest.fixture
+def device_info() -> DeviceInfo:
+    """A device without a runtime for ONNX files."""
+    return INFO
 
 
 @pytest.fixture

@@ -7,13 +7,17 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from resnet_edge.devices.ssh.scripts import HOME
-from resnet_edge.devices.ssh.session import missing_line
+from resnet_edge.devices.ssh.session import missing_packages
 from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
+from resnet_edge.ondevice.command.device_info import DeviceInfo, Failure, FormatRuntimes
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.json_records import to_json
 
 HOSTILE = ("--labels", 'it\'s; $(touch gone) "x" `y` *\\', "", "-n")
 
@@ -81,8 +85,6 @@ def test_other_options_do_not_collect_it(home: Path, session):
 
 
 def test_one_measurement_at_a_time(home: Path, session, small_bundle: Path):
-    from dataclasses import replace
-
     first = session("--long")
     first.look()
     first.copy()
@@ -212,20 +214,23 @@ def test_install_runs_pip_with_the_words_of_info(home: Path, session, recorder, 
     bare = session(python=str(pip))
     bare.look()
     bare.copy()
-    bare.install(("tflite",))
+    bare.install(frozenset([Format.TFLITE]))
     assert recorder.said == []
-    bare.install(("onnx",))
+    bare.install(frozenset([Format.ONNX]))
     assert recorder.said[0] == "me@device: pip install onnxruntime"
     assert re.fullmatch("me@device: pip -m pip install (--user )?onnxruntime", recorder.said[1])
 
 
-def test_what_info_says_is_missing():
-    lines = (
-        "Pillow:       Pillow is not installed; run `pip install pillow`",
-        "TFLite:       no runtime for tflite files is installed here; "
-        "run `pip install tflite-runtime 'numpy<2'`",
-    )
-    assert missing_line(lines, ("tflite",)) == "tflite-runtime 'numpy<2'"
-    assert missing_line(lines, ("onnx",)) is None
-    assert missing_line(lines, ("tflite",), {"tflite-runtime 'numpy<2'"}) is None
-    assert missing_line(("error: numpy is not installed; run `pip install numpy`",), ()) == "numpy"
+def test_what_info_says_is_missing(device_info: DeviceInfo):
+    old = FormatRuntimes(Format.TFLITE, (), "no runtime here", "tflite-runtime 'numpy<2'")
+    info = replace(device_info, formats=(old, FormatRuntimes(Format.ONNX, ("x 1",), "", "")))
+    lines = ("a greeting", json.dumps(to_json(info)))
+    tflite, onnx = frozenset([Format.TFLITE]), frozenset([Format.ONNX])
+    assert missing_packages(lines, tflite) == "tflite-runtime 'numpy<2'"
+    assert missing_packages(lines, onnx) is None
+    assert missing_packages(lines, tflite, {"tflite-runtime 'numpy<2'"}) is None
+    failure = Failure("numpy is not installed; run `pip install numpy`", 1, "numpy")
+    assert missing_packages((json.dumps(to_json(failure)),), frozenset()) == "numpy"
+    assert missing_packages((json.dumps(to_json(replace(failure, install=""))),), tflite) is None
+    assert missing_packages((f"error: {failure.error}",), onnx) is None
+    assert missing_packages((), tflite) is None

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from resnet_edge.errors import ArtifactError
+from resnet_edge.ondevice.command.device_info import DeviceInfo, Failure
 from resnet_edge.ondevice.command.device_result import read_device_result
 from resnet_edge.ondevice.command.table import result_lines
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.json_records import from_json, read_record
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import GateResult, ParityResult, Verdict
 from resnet_edge.ondevice.reference_file import read_reference
@@ -174,6 +176,12 @@ def test_info(run_bundle, bundle_path: Path):
     assert rows["TFLite"].startswith("LiteRT ")
     assert rows["ONNX"].startswith("onnxruntime ")
     assert rows["artifacts"].startswith("fp32.tflite (0.0 MB), int8.tflite (0.0 MB), fp32.onnx")
+    ran = run_bundle(bundle_path, "info", "--json")
+    info = from_json(DeviceInfo, json.loads(ran.out), "info", ArtifactError)
+    assert (ran.code, info.numpy, list(info.artifacts)) == (0, np.__version__, NAMES)
+    assert [each.format for each in info.formats] == [Format.TFLITE, Format.ONNX]
+    assert info.formats[0].runtimes[0] == rows["TFLite"]
+    assert {each.install for each in info.formats} == {""}
 
 
 def test_classify(run_bundle, bundle_path: Path, edge_photos: Path, tmp_path: Path):
@@ -336,14 +344,25 @@ def test_no_runtime_at_all(run_bundle, bundle_path: Path, tmp_path: Path):
         assert "run `pip install onnxruntime`" in ran.err
     ran = run_bundle(bundle_path, "info", **hidden)
     assert (ran.code, "pip install ai-edge-litert" in ran.out) == (0, True)
+    ran = run_bundle(bundle_path, "info", "--json", **hidden)
+    info = from_json(DeviceInfo, json.loads(ran.out), "info", ArtifactError)
+    assert [each.install for each in info.formats] == ["ai-edge-litert", "onnxruntime"]
+    ran = run_bundle(bundle_path, "run", *QUICK, "--json", **hidden)
+    failure = from_json(Failure, json.loads(ran.out), "run", ArtifactError)
+    assert (failure.exit_code, failure.install) == (ran.code, "ai-edge-litert")
+    assert ran.err == f"error: {failure.error}\n"
 
 
 def test_no_numpy(run_bundle, bundle_path: Path, tmp_path: Path):
-    ran = run_bundle(bundle_path, "run", **hide(tmp_path / "site", "numpy"))
+    hidden = hide(tmp_path / "site", "numpy")
+    ran = run_bundle(bundle_path, "run", **hidden)
     assert ran.code == 1
     assert ran.err == (
         "error: numpy is not installed; expected 1.21 or later; run `pip install numpy`\n"
     )
+    ran = run_bundle(bundle_path, "info", "--json", **hidden)
+    failure = from_json(Failure, json.loads(ran.out), "info", ArtifactError)
+    assert (ran.code, failure.install) == (1, "numpy")
 
 
 def test_no_pillow(run_bundle, bundle_path: Path, edge_photos: Path, tmp_path: Path):

@@ -126,5 +126,5 @@ def test_a_newer_bundle(whole_bundle: Path, tmp_path: Path):
 
 def test_an_old_python(monkeypatch, capsys):
     monkeypatch.setattr("sys.version_info", (3, 7, 1))
-    assert start("x.pyz", []) == 1
+    assert start("x.pyz") == 1
     assert capsys.readouterr().err == "error: Python 3.7; expected 3.8 or later\n"
