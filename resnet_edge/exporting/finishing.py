@@ -59,9 +59,9 @@ def finish(
         multiply_adds=graph.optimized.multiply_adds,
         multiply_adds_before=graph.optimized.multiply_adds_before,
         rewrites=graph.optimized.applied,
-        calibration=job.integer.calibration if kind.calibrated else None,
+        calibration=inputs.calibration_of(kind),
         tools=job.tools,
-        options=job.options_of(name),
+        options=inputs.options_of(kind),
         findings=findings,
     )
     write_sidecar(path, sidecar)

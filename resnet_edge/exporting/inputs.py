@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from resnet_edge.data.calibration import CalibrationSet
@@ -13,12 +12,11 @@ from resnet_edge.exporting.job import ExportInputs, IntegerInputs
 from resnet_edge.exporting.writers import QUANTIZING, tool_versions
 from resnet_edge.model.description import input_size
 from resnet_edge.model.model_file import ModelInfo
-from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
 from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.options import Options
-from resnet_edge.steps.up_to_date import digest
 
 
 def describe_inputs(
@@ -86,9 +84,7 @@ def decode_calibration(
     """Decode the calibration pictures into the file that workers map."""
     size = _picture_size(options, inputs.model)
     with display.bar("decoding calibration pictures") as advance:
-        decode_pictures(
-            calibration.pictures, size, Fit(inputs.fit), options.layout.cache, advance
-        )
+        decode_pictures(calibration.pictures, size, Fit(inputs.fit), options.layout.cache, advance)
 
 
 def _picture_size(options: Options, source: Path) -> tuple[int, int]:

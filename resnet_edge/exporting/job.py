@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.errors import ArtifactError
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.kinds import ArtifactKind, Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
 from resnet_edge.options import QuantizationOptions
 
@@ -43,6 +43,31 @@ class ExportInputs:
     integer: IntegerInputs | None
     """None where no integer artifact is asked for."""
 
+    @property
+    def for_integers(self) -> IntegerInputs:
+        """The inputs of integer artifacts.
+
+        Raises:
+            ArtifactError: The export has no calibration pictures.
+        """
+        if self.integer is None:
+            raise ArtifactError("calibration: no pictures; pass --calibration DIR")
+        return self.integer
+
+    def calibration_of(self, kind: ArtifactKind) -> CalibrationRecord | None:
+        """Return the calibration in the sidecar of an artifact."""
+        return self.for_integers.calibration if kind.calibrated else None
+
+    def options_of(self, kind: ArtifactKind) -> dict[str, str]:
+        """Return the options in an artifact's sidecar that have no field of their own."""
+        told = {} if self.rewrites else {"rewrites": "no"}
+        if not kind.calibrated:
+            return told
+        target = self.for_integers.options.onnx_target
+        if kind.format is Format.ONNX:
+            return {**told, "onnx-int8": str(target)}
+        return {**told, "int8-weights": str(target.grid)}  # those of int8.onnx
+
 
 @dataclass(frozen=True)
 class ExportJob:
@@ -51,41 +76,20 @@ class ExportJob:
     inputs: ExportInputs
     format: Format
     names: tuple[str, ...]
-    """Empty where another format needs the quantization and nothing else is to be made."""
+    """Empty where the format is needed for the quantization alone."""
     tools: dict[str, str]
     """Versions of the packages that make the format."""
+    quantizes: bool = False
+    """True if the quantization, which all integer artifacts share, is made with this format."""
+
+    def __post_init__(self) -> None:
+        if not self.names and not self.quantizes:
+            raise ValueError(f"a job of {self.format.value} that makes nothing")
 
     @property
     def calibrated(self) -> bool:
         """True if some of the artifacts need the quantization."""
         return any(artifact_kind(name).calibrated for name in self.names)
-
-    @property
-    def quantizes(self) -> bool:
-        """True if the process of this job makes the quantization, of the format that does."""
-        return self.calibrated or not self.names
-
-    @property
-    def integer(self) -> IntegerInputs:
-        """What integer artifacts share.
-
-        Raises:
-            ArtifactError: The export has no calibration pictures.
-        """
-        if self.inputs.integer is None:
-            raise ArtifactError("calibration: no pictures; pass --calibration DIR")
-        return self.inputs.integer
-
-    def options_of(self, name: str) -> dict[str, str]:
-        """Return the options in an artifact's sidecar that have no field of their own."""
-        told = {} if self.inputs.rewrites else {"rewrites": "no"}
-        kind = artifact_kind(name)
-        if not kind.calibrated:
-            return told
-        target = self.integer.options.onnx_target
-        if kind.format is Format.ONNX:
-            return {**told, "onnx-int8": str(target)}
-        return {**told, "int8-weights": str(target.grid)}  # those of int8.onnx
 
 
 @dataclass(frozen=True)

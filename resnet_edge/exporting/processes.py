@@ -95,7 +95,7 @@ def _forget_quantizations(jobs: tuple[ExportJob, ...]) -> None:
     """Remove the quantization that is to be made anew, so that the other worker waits for it."""
     for job in jobs:
         if job.quantizes:
-            job.integer.quantized.unlink(missing_ok=True)
+            job.inputs.for_integers.quantized.unlink(missing_ok=True)
 
 
 def _remove_parts(jobs: tuple[ExportJob, ...]) -> None:

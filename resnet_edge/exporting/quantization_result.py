@@ -13,7 +13,7 @@ from resnet_edge.ondevice.measurements import SCHEMA_VERSION
 
 @dataclass(frozen=True)
 class QuantizationResult:
-    """``results/quantization.json``: how the integer artifacts were made and what their layers cost."""
+    """``results/quantization.json``: how integer artifacts were made, and what each layer costs."""
 
     model_sha256: str
     calibration_sha256: str

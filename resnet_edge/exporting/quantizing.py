@@ -51,7 +51,7 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
         serving: The Keras model that it was converted from.
         reporter: Tells the progress, and when the quantization is there.
     """
-    inputs = job.integer
+    inputs = job.inputs.for_integers
     pictures = calibration_pictures(job)
 
     def show(stage: str, done: int, total: int, words: str) -> None:
@@ -116,7 +116,7 @@ def load_quantized(job: ExportJob, reporter: Reporter) -> Quantized:
     Raises:
         WorkerError: That worker ended and made none.
     """
-    path = job.integer.quantized
+    path = job.inputs.for_integers.quantized
     reporter.wait()
     if not path.exists():
         raise WorkerError(
@@ -128,7 +128,9 @@ def load_quantized(job: ExportJob, reporter: Reporter) -> Quantized:
 
 def calibration_pictures(job: ExportJob) -> np.ndarray:
     """Map the decoded calibration pictures, uint8 ``(n, height, width, 3)``."""
-    pictures: np.ndarray = np.load(job.integer.pictures, mmap_mode="r", allow_pickle=False)
+    pictures: np.ndarray = np.load(
+        job.inputs.for_integers.pictures, mmap_mode="r", allow_pickle=False
+    )
     return pictures
 
 
@@ -155,7 +157,7 @@ def _search(
     reporter: Reporter,
 ) -> CalibratedNetwork:
     """Try layers in float, writing every trial down at once; earlier trials are not repeated."""
-    inputs = job.integer
+    inputs = job.inputs.for_integers
     best: SearchStep | None = None
     trials = _earlier_trials(inputs.findings, result)
     for step in search(

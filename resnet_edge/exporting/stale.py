@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting.job import ExportInputs, ExportJob
 from resnet_edge.exporting.writers import QUANTIZING, WRITERS, tool_versions
-from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import load_artifact, sidecar_path
 
 
 def stale_jobs(formats: tuple[str, ...], inputs: ExportInputs) -> tuple[ExportJob, ...]:
-    """Return one job for each file format that has artifacts to make.
+    """Return one job for each file format that has something to make.
 
-    Where an integer artifact is to be made and the quantization is not there, a job of the format
-    that quantizes comes first, without artifacts if need be.
+    Where an integer artifact is to be made and the quantization is not there, the format that
+    quantizes has a job too, without artifacts if none of its own is stale.
 
     Args:
         formats: Names of the artifacts that are wanted.
         inputs: What they are to be made from.
     """
+    stale = {
+        format_: tuple(
+            name
+            for name in formats
+            if artifact_kind(name).format is format_ and not is_current(inputs, name)
+        )
+        for format_ in WRITERS
+    }
     jobs = []
-    for format_ in WRITERS:
-        wanted = tuple(name for name in formats if artifact_kind(name).format is format_)
-        job = ExportJob(inputs, format_, wanted, tool_versions(format_))
-        names = tuple(name for name in wanted if not is_current(job, name))
-        if names:
-            jobs.append(ExportJob(inputs, format_, names, job.tools))
-    calibrated = {job.format for job in jobs if job.calibrated}
-    if calibrated - {QUANTIZING} == calibrated != set() and not _has_quantization(inputs):
-        others = [job for job in jobs if job.format is not QUANTIZING]
-        known = [job for job in jobs if job.format is QUANTIZING]
-        jobs = [ExportJob(inputs, QUANTIZING, (), tool_versions(QUANTIZING)), *known, *others]
+    for format_, names in stale.items():
+        quantizes = format_ is QUANTIZING and _must_quantize(stale, inputs)
+        if names or quantizes:
+            jobs.append(ExportJob(inputs, format_, names, tool_versions(format_), quantizes))
     return tuple(jobs)
 
 
-def _has_quantization(inputs: ExportInputs) -> bool:
-    return inputs.integer is not None and inputs.integer.quantized.exists()
+def _must_quantize(stale: Mapping[Format, tuple[str, ...]], inputs: ExportInputs) -> bool:
+    if inputs.integer is None:
+        return False
+    calibrated = {
+        format_ for format_, names in stale.items() for n in names if artifact_kind(n).calibrated
+    }
+    return QUANTIZING in calibrated or (bool(calibrated) and not inputs.integer.quantized.exists())
 
 
-def is_current(job: ExportJob, name: str) -> bool:
-    """Return True if an artifact is whole and was made from the same inputs by the same tools.
-
-    Args:
-        job: The job that would make it.
-        name: The artifact's name.
-    """
-    inputs = job.inputs
+def is_current(inputs: ExportInputs, name: str) -> bool:
+    """Return True if an artifact is whole and was made from the same inputs by the same tools."""
     path = inputs.artifacts / name
     if not sidecar_path(path).exists():
         return False
@@ -53,14 +55,14 @@ def is_current(job: ExportJob, name: str) -> bool:
         sidecar = load_artifact(path).sidecar
     except ArtifactError:  # damaged or half-replaced: make it again
         return False
-    calibration = job.integer.calibration if artifact_kind(name).calibrated else None
+    kind = artifact_kind(name)
     return (
         sidecar.model_sha256 == inputs.model_sha256
         and sidecar.model_name == inputs.model_name
         and sidecar.labels == inputs.labels
         and sidecar.preprocessing == inputs.preprocessing
         and sidecar.fit == inputs.fit
-        and sidecar.calibration == calibration
-        and sidecar.tools == job.tools
-        and sidecar.options == job.options_of(name)
+        and sidecar.calibration == inputs.calibration_of(kind)
+        and sidecar.tools == tool_versions(kind.format)
+        and sidecar.options == inputs.options_of(kind)
     )

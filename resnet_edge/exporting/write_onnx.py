@@ -32,7 +32,7 @@ def write_onnx(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
                 model = conversion.convert_float16(float32)
             case Quantization.STATIC:
                 quantized = quantizing.load_quantized(job, reporter)
-                target = job.integer.options.onnx_target
+                target = job.inputs.for_integers.options.onnx_target
                 pictures = quantizing.calibration_pictures(job)
                 model = quantize_int8(float32, quantized.calibrated, pictures, target)
                 conversion.use_uint8_input(model)

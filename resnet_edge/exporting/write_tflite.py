@@ -61,5 +61,7 @@ def _complete_tflite(job: ExportJob, graph: ServingGraph, name: str, data: bytes
     flatbuffer.name_endpoints(model)
     size = graph.serving.input_shape[1:3]
     about = f"{DESCRIPTION} Quantization: {kind.quantization.value}."
-    add_metadata_buffer(model, ClassifierMetadata(job.inputs.model_name, about, job.inputs.labels, size))
+    add_metadata_buffer(
+        model, ClassifierMetadata(job.inputs.model_name, about, job.inputs.labels, size)
+    )
     return append_labels(flatbuffer.write_flatbuffer(model), job.inputs.labels)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_edge import units
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from resnet_edge import units
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.provenance import Fact

@@ -10,6 +10,7 @@ from pathlib import Path
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import InferenceError
 from resnet_edge.layout import Layout
+from resnet_edge.ondevice.files import digest
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
 from resnet_edge.ondevice.json_records import read_record, write_record
@@ -21,7 +22,7 @@ from resnet_edge.ondevice.parity.judging import judge_bench_again
 from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.ondevice.runtimes.installed import all_installed, installed_runtimes
 from resnet_edge.options import Options
-from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
+from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from resnet_edge.ondevice.command.bundle_file import (
     Member,
 )
 from resnet_edge.ondevice.command.start import MANIFEST
-from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, sidecar_path
 from resnet_edge.ondevice.json_records import to_json
@@ -41,7 +41,7 @@ from resnet_edge.ondevice.reference_file import (
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.parity import check_preprocessing, decode_test
-from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
+from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
 START = "resnet_edge/ondevice/command/start.py"

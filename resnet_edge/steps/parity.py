@@ -11,7 +11,7 @@ from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import InferenceError, ReferenceFileError
-from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
 from resnet_edge.ondevice.json_records import read_record, write_record
@@ -28,7 +28,7 @@ from resnet_edge.ondevice.runtimes.installed import all_installed, further_runti
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.ondevice.workers.process import crew_of
 from resnet_edge.options import Options
-from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
+from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 
 @dataclass(frozen=True)

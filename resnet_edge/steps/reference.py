@@ -17,6 +17,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.backend import keras_backend, set_environment
 from resnet_edge.full_precision.compute import Measuring, Pixels, Questions, answer_questions
+from resnet_edge.model.description import describe_model, input_size
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.pictures import Fit
@@ -29,7 +30,6 @@ from resnet_edge.ondevice.reference_file import (
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import check_apart
-from resnet_edge.steps.export import describe_model, input_size
 
 _OURS = ("pillow", "resnet-edge")
 """What decides the pixels, and what asks."""
@@ -102,7 +102,7 @@ def ask(options: Options, model: Path | None, display: Display) -> Asked:
     """
     set_environment()
     source = model or options.layout.model
-    info = describe_model(options, source)
+    info = describe_model(source, options.model, options.data.fit)
     sha256 = hash_path(source)
     test = _test_pictures(options, source, info, display)
     questions = Questions(

@@ -12,6 +12,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Questions, hash_pixels
 from resnet_edge.full_precision.pack import write_pack
+from resnet_edge.model.description import input_size
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.pictures import Fit
@@ -22,7 +23,6 @@ from resnet_edge.ondevice.reference_file import (
     write_reference,
 )
 from resnet_edge.options import Options
-from resnet_edge.steps.export import input_size
 from resnet_edge.steps.reference import Asked, ask
 
 _AGAIN = "pack again with `resnet-edge reference --pack` and answer that"

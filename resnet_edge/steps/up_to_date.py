@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +17,6 @@ class Stamp:
     inputs: dict[str, str]
     outputs: dict[str, str]
     """SHA-256 by path relative to the build folder."""
-
-
-def digest(*parts: object) -> str:
-    """SHA-256 of the parts' representations, in hexadecimal."""
-    return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
 
 
 def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:
