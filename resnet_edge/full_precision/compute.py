@@ -1,7 +1,7 @@
-"""The full-precision model's answers on this machine's best device.
+"""Computes the full-precision model's answers on this machine's best device.
 
-Needs Keras, one of its backends and NumPy, and nothing else: it runs within ``resnet-edge
-reference`` and, from the file that ``reference --pack`` writes, on any machine with a GPU.
+Needs Keras, one of its backends and NumPy, and nothing else. It runs within ``resnet-edge
+reference`` and, from the file that ``reference --pack`` writes, on any other machine.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 BATCHES = (32, 8, 1)
-"""Pictures that are answered at once; a smaller number where the memory runs out."""
+"""Numbers of pictures in a batch; the next one is tried where memory runs out."""
 
 HASHED = 64
-"""Pictures whose pixels are in memory at once while they are hashed."""
+"""Number of pictures whose pixels are hashed at once."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What a model is asked, beside the pixels."""
+    """The test pictures with their true classes, and the model that answers them."""
 
     model_sha256: str
     preprocessing: str
@@ -51,18 +51,18 @@ class Questions:
     hashes: tuple[str, ...]
     """SHA-256 of the pictures' files."""
     classes: tuple[int, ...]
-    """The true ones."""
+    """True classes, as indexes into ``labels``."""
     versions: dict[str, str]
-    """Of what decoded the pictures and of resnet-edge."""
+    """Versions of resnet-edge and of the packages that decoded the pictures."""
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """How latency and throughput are measured."""
+    """Settings for the measurement of latency and throughput."""
 
     spec: LatencySpec
     batches: tuple[int, ...] | None = None
-    """None takes what fits the device."""
+    """Batch sizes of the throughput; None takes those for the kind of device."""
 
 
 def answer_questions(
@@ -76,15 +76,15 @@ def answer_questions(
 
     Args:
         model: A ``.keras`` classifier.
-        questions: What it is asked.
-        load_pixels: Gives uint8 ``(n, height, width, 3)`` for a height and a width.
-        measuring: How long, and which batches.
-        display: Where progress is shown.
+        questions: The test pictures.
+        load_pixels: Returns uint8 ``(n, height, width, 3)`` for a height and a width.
+        measuring: Duration of the measurements, and batch sizes.
+        display: Shows the progress.
 
     Raises:
         InferenceError: The device rounds float32 products.
         ModelError: The model cannot be loaded, or answers NaN.
-        ConversionError: It is no classifier of pictures.
+        ModelConversionError: The model is no classifier of pictures.
     """
     from converters.preprocessing import PREPROCESSINGS
     from converters.serving import serving_model
@@ -143,12 +143,12 @@ def answer_questions(
 
 
 def backend_versions(backend: str) -> dict[str, str]:
-    """Versions of what computes: Keras, its backend and NumPy."""
+    """Return the versions of Keras, its backend and NumPy."""
     return {name: importlib.metadata.version(name) for name in ("keras", backend, "numpy")}
 
 
 def hash_pixels(pixels: Pixels) -> str:
-    """SHA-256 of all pixels in order, in hexadecimal."""
+    """Return the SHA-256 of all pixels in order, in hexadecimal."""
     digest = hashlib.sha256()
     for start in range(0, len(pixels), HASHED):
         digest.update(np.ascontiguousarray(pixels[start : start + HASHED]).tobytes())
@@ -156,7 +156,7 @@ def hash_pixels(pixels: Pixels) -> str:
 
 
 def predict(infer: Infer, pixels: Pixels, classes: int, display: Display) -> np.ndarray:
-    """Answer every picture, a batch at a time, so that memory is bounded.
+    """Answer every picture, one batch after another.
 
     Returns:
         Probabilities, float32 ``(n, classes)``.
