@@ -18,9 +18,10 @@ from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import write_record
+from resnet_edge.ondevice.option import Changes
+from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.parity.judging import (
     AS_JUDGED,
-    GateChanges,
     judge_bench_by,
     judge_parity_by,
 )
@@ -77,7 +78,7 @@ def _check_whole(result: DeviceResult, path: Path) -> None:
 
 
 def read_devices(
-    layout: Layout, artifacts: tuple[Artifact, ...], changes: GateChanges = AS_JUDGED
+    layout: Layout, artifacts: tuple[Artifact, ...], changes: Changes[Gates] = AS_JUDGED
 ) -> Devices:
     """Read every device's result.
 
@@ -130,7 +131,7 @@ def _other_build(layout: Layout, result: DeviceResult, model_sha256: str) -> str
     return None
 
 
-def _judged(result: DeviceResult, changes: GateChanges, path: Path) -> DeviceResult:
+def _judged(result: DeviceResult, changes: Changes[Gates], path: Path) -> DeviceResult:
     """By other gates, where some are given; an emulated device's latencies never are."""
     parity = judge_parity_by(result.parity, changes, str(path))
     bench = result.bench if result.emulated else judge_bench_by(result.bench, changes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet_edge.errors import UsageError
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
-from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.options import ModelOptions
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from resnet_edge import units
 from resnet_edge.errors import PictureError
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.measurements import ChangedPicture
-from resnet_edge.ondevice.pictures import Fit, decode_bytes, read_picture
+from resnet_edge.ondevice.pictures import decode_bytes, read_picture
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 
 THUMBNAIL_PIXELS = 96

@@ -30,7 +30,12 @@ from resnet_edge.ondevice.command.bundle_file import (
 from resnet_edge.ondevice.command.start import MANIFEST
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
-from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, sidecar_path
+from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
+    exported_names,
+    load_artifacts,
+    sidecar_path,
+)
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.reference_file import (
     Reference,
@@ -73,7 +78,7 @@ def bundle_formats(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(n for n in names if artifact_kind(n).format is not Format.SAVED_MODEL)
 
 
-def make_bundle(options: Options, display: Display | None = None) -> Bundled:
+def bundle(options: Options, display: Display | None = None) -> Bundled:
     """Write ``resnet-edge-device.pyz``.
 
     Args:
@@ -87,7 +92,9 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
     """
     display = display or Silent()
     layout = options.layout
-    if len(names := bundle_formats(options.formats)) < len(options.formats):
+    asked = options.formats
+    names = bundle_formats(exported_names(layout.artifacts) if asked is None else asked)
+    if asked is not None and len(names) < len(asked):
         raise UsageError(
             "--formats: saved_model is a folder for TensorFlow, which devices do not run; "
             "expected .tflite and .onnx artifacts"

@@ -21,8 +21,8 @@ from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.options import (
     CALIBRATION_COUNT,
     CalibrationOptions,
@@ -119,7 +119,7 @@ def find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationSe
         test = manifest.split.test if manifest else ()
         return choose_pictures(options.calibration, (), test, labels, layout)
     if manifest is None or not layout.calibration.exists():
-        formats = [name for name in options.formats if artifact_kind(name).calibrated]
+        formats = [name for name in options.formats_to_make if artifact_kind(name).calibrated]
         raise UsageError(
             f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
             "leave them out with --formats"

@@ -12,7 +12,7 @@ from resnet_edge.exporting.stale import stale_jobs
 from resnet_edge.model.description import describe_model
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
-from resnet_edge.options import Options
+from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_calibration, find_calibration, one_class
 
 
@@ -25,8 +25,10 @@ class Exported:
     """Names of those that were made anew; the others were up to date."""
 
 
-def export(options: Options, model: Path | None = None, display: Display | None = None) -> Exported:
-    """Convert a model into every format of ``options.formats``.
+def export(
+    options: Options, model: StrPath | None = None, display: Display | None = None
+) -> Exported:
+    """Convert a model into every format of ``options.formats_to_make``.
 
     Args:
         options: Formats, calibration, and what the model expects where its file does not say.
@@ -37,7 +39,7 @@ def export(options: Options, model: Path | None = None, display: Display | None 
         ResnetEdgeError: See the subclass for what was wrong.
     """
     display = display or Silent()
-    source, formats = model or options.layout.model, options.formats
+    source, formats = Path(model or options.layout.model), options.formats_to_make
     info = describe_model(source, options.model, options.data.fit)
     calibration = None
     if any(artifact_kind(name).calibrated for name in formats):
