@@ -1,6 +1,4 @@
-"""How a step tells a person what it does: words and bars. The command line draws them; the API is
-silent.
-"""
+"""The display of a step: lines and bars. The command line draws them; the API shows nothing."""
 
 from __future__ import annotations
 
@@ -10,14 +8,14 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Called with how much is done and how much there is, and the figures so far in words."""
+    """Moves a bar: called with what is done, the total, and the figures so far in words."""
 
     def __call__(self, done: int, total: int, words: str = "") -> None:
         """Move the bar."""
 
 
 class Display(Protocol):
-    """What a step may show."""
+    """Lines and bars that a step shows."""
 
     def say(self, text: str) -> None:
         """Show a line of progress."""

@@ -1,4 +1,4 @@
-"""The end of every export: the file, and the sidecar with which it counts as made."""
+"""Writes artifacts and their sidecars. An artifact without its sidecar counts as missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def finish(
     reporter: Reporter,
     findings: dict[str, str],
 ) -> None:
-    """Write the sidecar; only with it does the artifact count as made."""
+    """Write the sidecar of an artifact that has been written."""
     inputs, kind = job.inputs, artifact_kind(name)
     path = inputs.artifacts / name
     batch = kind.format.traits.batch

@@ -13,7 +13,7 @@ from resnet_edge.options import QuantizationOptions
 
 @dataclass(frozen=True)
 class IntegerInputs:
-    """What all integer artifacts of an export share."""
+    """Inputs that all integer artifacts of an export share."""
 
     calibration: CalibrationRecord
     pictures: Path
@@ -27,7 +27,7 @@ class IntegerInputs:
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What all artifacts of an export share."""
+    """Inputs that all artifacts of an export share."""
 
     model: Path
     model_sha256: str

@@ -1,4 +1,4 @@
-"""How the integer artifacts were made: the record between ``export`` and ``report``.
+"""The record of a quantization, between ``export`` and ``report``.
 
 Times are seconds, sizes bytes, shares in [0, 1].
 """
@@ -28,5 +28,5 @@ class QuantizationResult:
     best: int | None = None
     """Place of the trial whose layers in float were taken."""
     float32_sha256: str = ""
-    """Of the float32 file that was quantized; trials with another graph are not continued."""
+    """SHA-256 of the float32 file that was quantized; a search goes on only if it is the same."""
     schema: int = SCHEMA_VERSION

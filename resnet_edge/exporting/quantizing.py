@@ -1,4 +1,4 @@
-"""What the export worker does for integer artifacts: one quantization for all, and its report."""
+"""One quantization for all integer artifacts, and the record of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAMED = 3  # unstable layers that a message names
 
 @dataclass(frozen=True)
 class Quantized:
-    """The quantization of a model, with the float file it is of."""
+    """The quantization of a model, with its float32 file."""
 
     float32: bytes
     calibrated: CalibratedNetwork

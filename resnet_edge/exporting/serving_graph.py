@@ -15,14 +15,14 @@ from resnet_edge.model.classifiers import load_classifier
 
 @dataclass(frozen=True)
 class ServingGraph:
-    """The graph to convert, with what is said of it."""
+    """The graph to convert, with the facts about it that sidecars record."""
 
     serving: keras.Model
     parameters: int
     optimized: Optimized
 
     def with_rewrite(self, name: str) -> ServingGraph:
-        """The same graph, of whose files one more rewrite is said."""
+        """Return the same graph with one more rewrite in its record."""
         applied = (*self.optimized.applied, name)
         return replace(self, optimized=replace(self.optimized, applied=applied))
 

@@ -19,7 +19,7 @@ def stale_jobs(formats: tuple[str, ...], inputs: ExportInputs) -> tuple[ExportJo
 
     Args:
         formats: Names of the artifacts that are wanted.
-        inputs: What they are to be made from.
+        inputs: The inputs of the export.
     """
     stale = {
         format_: tuple(

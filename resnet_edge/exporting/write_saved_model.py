@@ -19,7 +19,7 @@ def write_saved_model(job: ExportJob, graph: ServingGraph, reporter: Reporter) -
     """Write the folder beside its place, then rename it.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The folder cannot be written.
     """
     (name,) = job.names
     beside = job.inputs.artifacts / f".{name}.part"

@@ -15,7 +15,7 @@ QUANTIZING = Format.TFLITE
 
 @dataclass(frozen=True)
 class Writer:
-    """What makes the files of one format."""
+    """The writer of one format."""
 
     function: str
     """``module:function``, imported in the worker alone: it takes an ``ExportJob``, the

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.display import Advance, Display
-from resnet_edge.errors import ModelError
+from resnet_edge.errors import ModelError, translate
 from resnet_edge.full_precision.backend import Device, use_full_float32
 from resnet_edge.full_precision.float32_proof import Float32Check, check_float32
 from resnet_edge.full_precision.throughput import CPU_BATCHES, GPU_BATCHES, measure_throughput
@@ -84,9 +84,9 @@ def answer_questions(
 
     Raises:
         InferenceError: The device rounds float32 products.
-        ModelError: The model cannot be loaded, or answers NaN.
-        ModelConversionError: The model is no classifier of pictures.
+        ModelError: The model cannot be loaded, is no classifier of pictures, or answers NaN.
     """
+    from converters.errors import ConversionError
     from converters.preprocessing import PREPROCESSINGS
     from converters.serving import serving_model
     from resnet_edge.full_precision.inference import compile_answers, is_out_of_memory
@@ -98,7 +98,10 @@ def answer_questions(
     display.say(f"reference on {device.description}, {device.backend}, float32")
     proof = _prove(device, display)
     started = time.perf_counter()
-    serving = serving_model(load_classifier(model), PREPROCESSINGS[questions.preprocessing])
+    try:
+        serving = serving_model(load_classifier(model), PREPROCESSINGS[questions.preprocessing])
+    except ConversionError as problem:
+        raise translate(problem) from problem
     load_s = time.perf_counter() - started
     height, width = (int(side) for side in serving.input_shape[1:3])
     pixels = load_pixels((height, width))

@@ -1,4 +1,4 @@
-"""What a ``.keras`` classifier expects: its own description, completed and overruled by options."""
+"""The description of a ``.keras`` classifier: its own, completed and overruled by options."""
 
 from __future__ import annotations
 

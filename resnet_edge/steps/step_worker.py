@@ -53,7 +53,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
         True if the step had something to do.
 
     Raises:
-        ResnetEdgeError: As the step raised it.
+        ResnetEdgeError: The step's own error.
     """
     with ExitStack() as bars:
         advance: Advance = _ignore

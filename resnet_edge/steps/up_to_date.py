@@ -1,4 +1,4 @@
-"""What is up to date: a step whose inputs and outputs are as they were is not run again."""
+"""Stamps: a step whose inputs and outputs have not changed is not run again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_edge.ondevice.json_records import read_record, write_record
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a step was given and what it wrote."""
+    """Inputs and outputs of a step that has run."""
 
     inputs: dict[str, str]
     outputs: dict[str, str]
@@ -20,10 +20,10 @@ class Stamp:
 
 
 def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:
-    """Whether ``step`` ran with these inputs and its outputs are untouched."""
+    """Return True if ``step`` ran with these inputs and its outputs have not changed."""
     try:
         stamp = read_record(Stamp, _path(out, step), ResnetEdgeError)
-    except ResnetEdgeError:  # never ran, or was cut short: run it
+    except ResnetEdgeError:  # it never ran or was cut short
         return False
     return stamp.inputs == inputs and all(
         (out / name).exists() and hash_path(out / name) == sha256
@@ -32,7 +32,7 @@ def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:
 
 
 def write_stamp(out: Path, step: str, inputs: dict[str, str], outputs: tuple[Path, ...]) -> None:
-    """Remember that ``step`` made ``outputs`` from ``inputs``."""
+    """Record that ``step`` made ``outputs`` from ``inputs``."""
     hashes = {path.relative_to(out).as_posix(): hash_path(path) for path in outputs}
     write_record(_path(out, step), Stamp(inputs, hashes))
 

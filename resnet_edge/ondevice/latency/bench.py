@@ -33,10 +33,10 @@ WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
 """The command that measures one job."""
 
 TIMEOUT_S = 1800.0
-"""Time that one measurement has at least: 64 queries of a model at 5 s each take 320 s."""
+"""Shortest time limit of a measurement: 64 queries of 5 s each take 320 s."""
 
 LONGEST_QUERY_S = 5.0
-"""Longer ones end a measurement of very many queries."""
+"""The longest query that the time limit allows for where very many are measured."""
 
 BenchProgress = Callable[[int, int, str], None]
 """Called with the measurements done, all of them, and the one that begins now."""
@@ -48,7 +48,7 @@ def default_threads() -> tuple[int, ...]:
 
 
 def time_limit_s(spec: LatencySpec) -> float:
-    """How long one measurement may take before it counts as hung."""
+    """Return the seconds after which a measurement counts as hung."""
     asked = max(spec.min_seconds, spec.min_queries * LONGEST_QUERY_S) + spec.max_warmup_s
     return max(TIMEOUT_S, 1.5 * asked)
 
@@ -62,7 +62,7 @@ def _thread_counts(threads: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def bench_path(results: Path, host: str) -> Path:
-    """Where the record of a machine belongs: ``bench-HOST.json``.
+    """Return the file for the latencies of a machine: ``bench-HOST.json``.
 
     Args:
         results: The folder ``OUT/results``.
@@ -72,7 +72,7 @@ def bench_path(results: Path, host: str) -> Path:
 
 
 def profile_path(results: Path, host: str) -> Path:
-    """Where a machine's times per operator belong: ``profile-HOST.json``; see ``bench_path``."""
+    """Return the file for a machine's times per operator: ``profile-HOST.json``."""
     return results / f"profile-{host_file_name(host)}.json"
 
 
@@ -92,13 +92,13 @@ def bench_artifacts(
 
     Args:
         artifacts: Already compared with their sidecars.
-        spec: How long to measure.
+        spec: Duration of a measurement.
         gates: Limits of the latency, if any.
         threads: Thread counts, each once; None takes ``default_threads``.
         reference_p50_s: Median latency of the reference, for relative limits.
         picture: uint8 (height, width, 3); None takes random pixels, the same everywhere.
-        progress: Is told how far it is.
-        timeout_s: Of one measurement; None takes ``time_limit_s``.
+        progress: Called before every measurement, and at the end.
+        timeout_s: Limit for one measurement; None takes ``time_limit_s``.
         worker: The command that measures one job.
 
     Raises:
@@ -130,7 +130,7 @@ def bench_artifacts(
 
 
 def _runtimes(artifact: Artifact) -> tuple[str | None, ...]:
-    """Names of the runtimes to measure in; without any, the worker says what is missing."""
+    """Return the runtimes to measure in; None lets the worker choose, or say which is missing."""
     names = tuple(runtime.name for runtime in installed_runtimes(artifact.sidecar.format))
     return names if len(names) > 1 else (None,)
 
@@ -158,7 +158,7 @@ def run_bench_worker(
 
     Args:
         name: The artifact's, for errors.
-        job: What to measure.
+        job: The artifact, the runtime and the threads.
         timeout_s: Seconds after which the process is killed.
         command: The command that measures one job.
 

@@ -1,4 +1,4 @@
-"""Start and end processes: none outlives its parent, and a failure says how a process ended."""
+"""Start and end processes: none outlives its parent, and an error tells how a process ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Crew:
     pool: ThreadPoolExecutor
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
     dismissed: threading.Event = field(default_factory=threading.Event)
-    """Set once nobody waits for the workers any more."""
+    """Set when the work is given up: no worker is started any more."""
 
     def dismiss(self) -> None:
         """Kill every worker that still runs, start none any more, and wait until all are gone."""
@@ -42,12 +42,12 @@ class Crew:
 
 @contextlib.contextmanager
 def crew_of(size: int) -> Iterator[Crew]:
-    """Let workers run side by side; on any error, Ctrl-C too, all of them are killed.
+    """Let workers run side by side; kill all of them on any error, Ctrl-C too.
 
-    Ctrl-C reaches the main thread only, which would else wait until every worker has ended.
+    Ctrl-C reaches the main thread alone, which would otherwise wait for every worker.
 
     Args:
-        size: How many run at a time.
+        size: Number of workers that run at a time.
     """
     crew = Crew(ThreadPoolExecutor(size))
     try:
@@ -146,7 +146,7 @@ def _join(crew: Crew | None, process: subprocess.Popen[str]) -> None:
 
 
 def _send(process: subprocess.Popen[str], line: str) -> None:
-    """Write a line to a process; one that has ended says itself how."""
+    """Write a line to a process; one that has ended is no error here."""
     assert process.stdin is not None
     with contextlib.suppress(OSError, ValueError):  # it is gone, or closed
         process.stdin.write(f"{line}\n")
@@ -164,7 +164,7 @@ def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
 
 
 def _python_path() -> str:
-    """A search path with which the worker finds this very package, also inside a zip."""
+    """Return a search path with which the worker finds this very package, in a zip too."""
     home = str(Path(resnet_edge.__file__).parent.parent)
     others = os.environ.get("PYTHONPATH")
     return os.pathsep.join([home, others] if others else [home])
