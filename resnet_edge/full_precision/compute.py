@@ -22,14 +22,22 @@ from resnet_edge.display import Advance, Display
 from resnet_edge.errors import ModelError, translate
 from resnet_edge.full_precision.backend import Device, use_full_float32
 from resnet_edge.full_precision.float32_proof import Float32Check, check_float32
-from resnet_edge.full_precision.throughput import CPU_BATCHES, GPU_BATCHES, measure_throughput
+from resnet_edge.full_precision.throughput import (
+    CPU_BATCHES,
+    GPU_BATCHES,
+    ThroughputResult,
+    measure_throughput,
+)
 from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, peak_memory_bytes
+from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
 
 if TYPE_CHECKING:
+    import keras
+
     from resnet_edge.full_precision.inference import Infer
 
 Pixels = npt.NDArray[np.uint8]
@@ -86,11 +94,7 @@ def answer_questions(
         InferenceError: The device rounds float32 products.
         ModelError: The model cannot be loaded, is no classifier of pictures, or answers NaN.
     """
-    from converters.errors import ConversionError
-    from converters.preprocessing import PREPROCESSINGS
-    from converters.serving import serving_model
-    from resnet_edge.full_precision.inference import compile_answers, is_out_of_memory
-    from resnet_edge.model.classifiers import load_classifier
+    from resnet_edge.full_precision.inference import compile_answers
 
     device = use_full_float32()
     if device.warning:
@@ -98,10 +102,7 @@ def answer_questions(
     display.say(f"reference on {device.description}, {device.backend}, float32")
     proof = _prove(device, display)
     started = time.perf_counter()
-    try:
-        serving = serving_model(load_classifier(model), PREPROCESSINGS[questions.preprocessing])
-    except ConversionError as problem:
-        raise translate(problem) from problem
+    serving = _load(model, questions.preprocessing)
     load_s = time.perf_counter() - started
     height, width = (int(side) for side in serving.input_shape[1:3])
     pixels = load_pixels((height, width))
@@ -113,13 +114,7 @@ def answer_questions(
             "training diverged; train it again"
         )
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
-    display.say("reference latency")
-    timing = measure(infer, sample, measuring.spec)
-    name, threads = f"Keras on {device.backend}", available_cores()
-    latency = timing.latency(name, threads, load_s, peak_memory_bytes())
-    display.say("reference throughput")
-    batches = measuring.batches or (GPU_BATCHES if device.is_gpu else CPU_BATCHES)
-    fast = measure_throughput(infer, sample, batches, measuring.spec.min_seconds, is_out_of_memory)
+    speed = _measure_speed(infer, sample, device, measuring, load_s, display)
     info = ReferenceInfo(
         model_sha256=questions.model_sha256,
         device=device.description,
@@ -129,12 +124,12 @@ def answer_questions(
         labels=questions.labels,
         pictures=questions.pictures,
         hashes=questions.hashes,
-        latency=latency,
+        latency=speed.latency,
         versions={**backend_versions(device.backend.split()[0]), **questions.versions},
         details=device.details,
         float32=proof.words,
-        throughput=fast.throughputs,
-        throughput_stopped=fast.stopped,
+        throughput=speed.throughput.throughputs,
+        throughput_stopped=speed.throughput.stopped,
         pixels_sha256=hash_pixels(pixels),
         host=platform.node() or "unknown",
     )
@@ -144,6 +139,45 @@ def answer_questions(
         logits=centred_logits(probabilities),
         classes=np.array(questions.classes, np.int64),
     )
+
+
+def _load(model: Path, preprocessing: str) -> keras.Model:
+    """Load a model and put its preprocessing in front."""
+    from converters.errors import ConversionError
+    from converters.preprocessing import PREPROCESSINGS
+    from converters.serving import serving_model
+    from resnet_edge.model.classifiers import load_classifier
+
+    try:
+        return serving_model(load_classifier(model), PREPROCESSINGS[preprocessing])
+    except ConversionError as problem:
+        raise translate(problem) from problem
+
+
+@dataclass(frozen=True)
+class _Speed:
+    latency: Latency
+    throughput: ThroughputResult
+
+
+def _measure_speed(
+    infer: Infer,
+    sample: npt.NDArray[np.float32],
+    device: Device,
+    measuring: Measuring,
+    load_s: float,
+    display: Display,
+) -> _Speed:
+    from resnet_edge.full_precision.inference import is_out_of_memory
+
+    display.say("reference latency")
+    timing = measure(infer, sample, measuring.spec)
+    name, threads = f"Keras on {device.backend}", available_cores()
+    latency = timing.latency(name, threads, load_s, peak_memory_bytes())
+    display.say("reference throughput")
+    batches = measuring.batches or (GPU_BATCHES if device.is_gpu else CPU_BATCHES)
+    seconds = measuring.spec.min_seconds
+    return _Speed(latency, measure_throughput(infer, sample, batches, seconds, is_out_of_memory))
 
 
 def backend_versions(backend: str) -> dict[str, str]:

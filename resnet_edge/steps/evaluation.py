@@ -93,13 +93,7 @@ def compare_all(
             for a in artifacts
         )
     pixels = decode_test(options, reference, artifacts[0], display)
-    evaluation = EvaluationSet(
-        reference=reference.probabilities,
-        labels=reference.classes,
-        label_names=reference.info.labels,
-        pictures=reference.info.pictures,
-        hashes=reference.info.hashes,
-    )
+    evaluation = _evaluation_set(reference)
     questions: list[tuple[Artifact, str | None]] = [(a, None) for a in artifacts]
     questions += [(a, name) for a in artifacts for name in further_runtimes(a.sidecar.format)]
     answered = dict.fromkeys(range(len(questions)), 0)
@@ -130,3 +124,13 @@ def compare_all(
             )
 
         return tuple(crew.pool.map(compare, range(len(questions))))
+
+
+def _evaluation_set(reference: Reference) -> EvaluationSet:
+    return EvaluationSet(
+        reference=reference.probabilities,
+        labels=reference.classes,
+        label_names=reference.info.labels,
+        pictures=reference.info.pictures,
+        hashes=reference.info.hashes,
+    )
