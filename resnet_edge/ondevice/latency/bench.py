@@ -1,7 +1,4 @@
-"""Latency of every artifact on this machine, each alone in its own process.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""Latency of every artifact on this machine, each alone in its own process."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
 """The command that measures one job."""
 
 TIMEOUT_S = 1800.0
-"""Shortest time limit of a measurement: 64 queries of 5 s each take 320 s."""
+"""The least time limit of one measurement: 64 queries of a model at 5 s each take 320 s."""
 
 LONGEST_QUERY_S = 5.0
 """The longest query that the time limit allows for where very many are measured."""
@@ -43,12 +40,12 @@ BenchProgress = Callable[[int, int, str], None]
 
 
 def default_threads() -> tuple[int, ...]:
-    """One thread and all cores that this process may use."""
+    """Return the thread counts to measure: one, and all cores that this process may use."""
     return tuple(dict.fromkeys((1, available_cores())))
 
 
 def time_limit_s(spec: LatencySpec) -> float:
-    """Return the seconds after which a measurement counts as hung."""
+    """Return the time after which one measurement counts as hung."""
     asked = max(spec.min_seconds, spec.min_queries * LONGEST_QUERY_S) + spec.max_warmup_s
     return max(TIMEOUT_S, 1.5 * asked)
 
@@ -62,7 +59,7 @@ def _thread_counts(threads: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def bench_path(results: Path, host: str) -> Path:
-    """Return the file for the latencies of a machine: ``bench-HOST.json``.
+    """Return the path of a machine's record: ``bench-HOST.json``.
 
     Args:
         results: The folder ``OUT/results``.
@@ -72,7 +69,7 @@ def bench_path(results: Path, host: str) -> Path:
 
 
 def profile_path(results: Path, host: str) -> Path:
-    """Return the file for a machine's times per operator: ``profile-HOST.json``."""
+    """Return the path of a machine's times per operator: ``profile-HOST.json``."""
     return results / f"profile-{host_file_name(host)}.json"
 
 

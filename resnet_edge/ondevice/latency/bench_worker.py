@@ -25,7 +25,7 @@ from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers.serving import serve
 
 PICTURE_SEED = 0
-"""Seed of the random picture, the same for every artifact and every machine."""
+"""The random picture's seed: the same pixels for every artifact and every machine."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""How long a latency is measured. Runs on the device too: standard library only."""
+"""The duration of a latency measurement, as options."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from resnet_edge.ondevice.latency.early_stopping import least_queries
 from resnet_edge.ondevice.option import AT_LEAST_1, NOT_NEGATIVE, check_options, option
 
 PANEL = "Latency"
@@ -12,14 +13,16 @@ PANEL = "Latency"
 
 @dataclass(frozen=True)
 class LatencySpec:
-    """How long to measure: at least so many seconds *and* queries.
+    """The least duration of a measurement, in seconds *and* queries.
 
     Raises:
         UsageError: A value is out of its range.
     """
 
     min_seconds: float = option(10.0, "Shortest measurement, s.", PANEL, within=NOT_NEGATIVE)
-    min_queries: int = option(64, "Fewest queries of a measurement.", PANEL, within=AT_LEAST_1)
+    min_queries: int = option(
+        least_queries(), "Fewest queries of a measurement.", PANEL, within=AT_LEAST_1
+    )
     max_warmup_s: float = option(
         10.0,
         "Longest warm-up, s; it ends here even where it has not become stable.",

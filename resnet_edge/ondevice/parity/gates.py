@@ -165,7 +165,8 @@ def _difference_words(evidence: Evidence, interval: Interval, margin: float, gat
         f"({evidence.gained} gained, {evidence.lost} lost of {evidence.images}): "
         f"difference {100 * difference:+.2f} points, {interval.confidence:.0%} interval "
         f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}; "
-        f"above {100 * margin:+.2f} wanted ({gates.int8_accuracy:.1%} of the reference's accuracy)"
+        f"it must lie above {100 * margin:+.2f} ({gates.int8_accuracy:.1%} of the reference's "
+        "accuracy)"
     )
 
 

@@ -73,7 +73,7 @@ def test_int8_passes_with_the_interval_above_the_margin():
     assert result.interval.low == pytest.approx(-0.0026982, abs=1e-6)
     assert result.reason == (
         "top-1 96.00%, reference 96.00% (0 gained, 0 lost of 1000): difference +0.00 points, "
-        "90% interval -0.27 to +0.27; above -0.96 wanted (99.0% of the reference's accuracy)"
+        "90% interval -0.27 to +0.27; it must lie above -0.96 (99.0% of the reference's accuracy)"
     )
 
 
