@@ -44,7 +44,7 @@ def test_the_default_says_what_it_found(edge_build: Path):
     with zipfile.ZipFile(edge_build / "model.keras") as archive:
         config = json.loads(archive.read("config.json"))
     weighted = [
-        layer["name"]
+        layer["config"]["name"]
         for layer in config["config"]["layers"]
         if layer["class_name"] in ("Conv2D", "Dense")
     ]
