@@ -113,17 +113,22 @@ def test_a_worker_that_waits_for_the_quantization_ends_with_the_one_that_makes_i
         processes.convert(jobs, Silent())
 
 
+FULL_DISK = """
+import errno, os, runpy
+
+def fsync(file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+os.fsync = fsync
+runpy.run_module("resnet_edge.exporting.worker", run_name="__main__")
+"""
+
+
 def test_a_full_disk_keeps_its_class(inputs: ExportInputs, monkeypatch):
-    """The real worker, which may write files of 64 kB at most."""
-    limited = (
-        "import resource, runpy, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536));"
-        "runpy.run_module('resnet_edge.exporting.worker', run_name='__main__')"
-    )
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", limited))
-    with pytest.raises(
-        OutputError, match=r"fp32.tflite: cannot be written \(File too large\); free"
-    ):
+    """The real worker, where the system cannot keep what was written."""
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", FULL_DISK))
+    expected = r"fp32.tflite: cannot be written \(No space left on device\); free some space or"
+    with pytest.raises(OutputError, match=expected):
         processes.convert((ExportJob(inputs, Format.TFLITE, ("fp32.tflite",), {}),), Silent())
     assert list(inputs.artifacts.iterdir()) == []
 
