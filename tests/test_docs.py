@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import resnet_edge
-from resnet_edge.cli.app import COMMANDS as cli_commands
+from resnet_edge.cli import app
 from resnet_edge.full_precision import runner
 from resnet_edge.ondevice.command.main import main as device_main
 
@@ -35,7 +35,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
 FOREIGN = {"--user", "--enable_op_profiling", "--against", "--strict", "--epoch"}
 """Options of other programs and of benchmarks, and a misspelling, that pages name."""
-COMMANDS = tuple(command.name for command in cli_commands)
+COMMANDS = tuple(command.name for command in app.COMMANDS)
 
 
 def name_of(page: Path) -> str:
