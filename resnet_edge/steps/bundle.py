@@ -29,7 +29,7 @@ from resnet_edge.ondevice.command.bundle_file import (
 )
 from resnet_edge.ondevice.command.start import MANIFEST
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.kinds import FORMATS, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, sidecar_path
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.reference_file import (
@@ -69,8 +69,13 @@ class Bundled:
 
 
 def bundle_formats(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those artifacts that are single files, which is what devices take."""
-    return tuple(n for n in names if artifact_kind(n).format is not Format.SAVED_MODEL)
+    """Return those artifacts whose format devices take."""
+    return tuple(name for name in names if artifact_kind(name).format.traits.on_devices)
+
+
+def _device_files() -> str:
+    """Name the files that devices take, for instance ``.tflite or .onnx``."""
+    return " or ".join(traits.suffix for traits in FORMATS.values() if traits.on_devices)
 
 
 def make_bundle(options: Options, display: Display | None = None) -> Bundled:
@@ -88,13 +93,14 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
     display = display or Silent()
     layout = options.layout
     if len(names := bundle_formats(options.formats)) < len(options.formats):
+        refused = next(name for name in options.formats if name not in names)
         raise UsageError(
-            "--formats: saved_model is a folder for TensorFlow, which devices do not run; "
-            "expected .tflite and .onnx artifacts"
+            f"--formats: {refused} is {artifact_kind(refused).format.traits.title}, which devices "
+            f"do not run; expected {_device_files()} artifacts"
         )
     if not names:
         raise UsageError(
-            f"{layout.artifacts}: nothing for a device; expected .tflite or .onnx artifacts; "
+            f"{layout.artifacts}: nothing for a device; expected {_device_files()} artifacts; "
             "make some with `resnet-edge export --formats int8.tflite`"
         )
     artifacts = load_artifacts(layout.artifacts, names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 from resnet_edge.errors import ArtifactError
 
@@ -115,6 +116,14 @@ ARTIFACT_KINDS = (
 """Every artifact in the order of the tables."""
 
 ARTIFACT_NAMES = tuple(kind.name for kind in ARTIFACT_KINDS)
+
+
+def assert_never(value: NoReturn) -> NoReturn:
+    """Stand where every member of an enum has been dealt with; mypy tells where one is not.
+
+    As ``typing.assert_never``, which Python before 3.11 does not have.
+    """
+    raise AssertionError(f"{value!r} is not dealt with here")
 
 
 def artifact_kind(name: str) -> ArtifactKind:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resnet_edge.errors import UsageError
-from resnet_edge.ondevice.formats.kinds import Precision
+from resnet_edge.ondevice.formats.kinds import Precision, assert_never
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_decide, within_limit
 from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
 from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
@@ -99,7 +99,9 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
         return _judge_fp32(evidence, gates)
     if precision is Precision.FLOAT16:
         return _judge_agreement(evidence, gates.fp16_agreement)
-    return _judge_int8(evidence, gates)
+    if precision is Precision.INT8 or precision is Precision.INT16X8:
+        return _judge_int8(evidence, gates)
+    return assert_never(precision)
 
 
 def _judge_agreement(evidence: Evidence, least: float) -> GateResult:
