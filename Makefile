@@ -25,7 +25,7 @@ TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
 QUANTIZING = $(call option,quantization,$(QUANTIZATION))
 # The embedded default is there to be seen quickly: shorter latency runs than one would publish.
 LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
-TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite,int16x8.tflite
+TFLITE := fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite
 ONNX := fp32.onnx,fp16.onnx,int8.onnx
 
 .DEFAULT_GOAL := help

@@ -31,7 +31,7 @@ from resnet_edge.data.dataset import Picture, load_dataset  # noqa: E402
 from resnet_edge.data.decoded import decode_pictures  # noqa: E402
 from resnet_edge.data.split import SplitShares, split_dataset  # noqa: E402
 from resnet_edge.model.head import replace_head  # noqa: E402
-from resnet_edge.ondevice.pictures import Fit  # noqa: E402
+from resnet_edge.ondevice.fit import Fit  # noqa: E402
 from resnet_edge.training.labelled_pictures import LabelledPictures  # noqa: E402
 from resnet_edge.training.settings import TrainingSettings  # noqa: E402
 from resnet_edge.training.train import train_classifier  # noqa: E402

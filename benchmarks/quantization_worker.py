@@ -74,7 +74,7 @@ def decode(
     """Return all pictures in the order of their names, and their labels."""
     from resnet_edge.data.dataset import load_dataset
     from resnet_edge.data.decoded import decode_pictures
-    from resnet_edge.ondevice.pictures import Fit
+    from resnet_edge.ondevice.fit import Fit
 
     dataset = load_dataset(folder, cache, labels=labels)
     pictures = sorted(dataset.pictures, key=lambda picture: picture.name)

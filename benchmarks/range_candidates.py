@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,7 @@ MOMENTUM = 0.95  # litert-quantizer's default
 _SHRINK = tuple(2 ** (-i / 16) for i in range(97))  # 4 % apart, down to 1/64
 
 
-@dataclass(frozen=True)
+@dataclass
 class Seen:
     """One tensor on all calibration pictures."""
 
@@ -30,20 +30,22 @@ class Seen:
     """Smallest value of every picture, float64 ``(pictures,)``."""
     highs: np.ndarray
     """Largest value of every picture, float64 ``(pictures,)``."""
-    counts: np.ndarray
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     """Values in each of ``BINS`` equal bins over ``whole``, without those that are exactly zero."""
-    zeros: int
+    zeros: int = 0
     """Values that are exactly zero, which every range represents exactly."""
 
-    @property
-    def whole(self) -> Range:
-        """Smallest and largest value, and zero."""
-        return Range(min(0.0, float(self.lows.min())), max(0.0, float(self.highs.max())))
+    def __post_init__(self) -> None:
+        self.whole = Range(min(0.0, float(self.lows.min())), max(0.0, float(self.highs.max())))
+        self.edges = np.linspace(self.whole.low, self.whole.high, BINS + 1)
 
-    @property
-    def edges(self) -> np.ndarray:
-        """Edges of the bins, ``(BINS + 1,)``."""
-        return np.linspace(self.whole.low, self.whole.high, BINS + 1)
+    def add(self, values: np.ndarray) -> None:
+        """Count the values of one picture, ``(count,)``."""
+        filled = values[values != 0]
+        width = (self.whole.high - self.whole.low) / BINS or 1.0
+        place = ((filled - self.whole.low) / width).astype(np.int64)
+        self.counts += np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS)
+        self.zeros += values.size - filled.size
 
 
 def min_max(seen: Seen) -> Range:

@@ -25,18 +25,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import range_candidates
 from quantization import SHARED, comma_list, spread
 from quantization_worker import decode, in_litert
-from range_candidates import BINS, CANDIDATES, Seen
 from trained_networks import RECIPES, train
 
 from resnet_edge.ondevice.parity import metrics
 
-if TYPE_CHECKING:  # the process that measures nothing needs no TensorFlow
-    import tensorflow as tf
-
+if TYPE_CHECKING:  # the process that measures nothing needs none of them
     from converters.quantization.calibrated_network import CalibratedNetwork
-    from converters.quantization.tflite_network import Operation, TfliteNetwork
+    from converters.quantization.tflite_network import TfliteNetwork
 
 RESNET50 = "resnet50"
 NETWORKS = (RESNET50, *RECIPES)
@@ -113,7 +111,9 @@ def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
     """Make the float file of a network, then one file per count, seed and method."""
     from converters.quantization.calibration import calibrate
     from converters.quantization.settings import Level, QuantizationSettings, Target
+    from converters.quantization.tensorflow_execution import unknown_operations
     from converters.quantization.tflite import quantize_static
+    from converters.quantization.tflite_network import read_network
     from resnet_edge.ondevice.machine import available_cores
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -129,16 +129,18 @@ def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
             agreeing = float(metrics.agreements(expected, answers).mean())
             return Row(network, count, seed, method, sqnr_db, agreeing, top1)
 
+        simulated = not unknown_operations(read_network(float32))
+        levels = (Level.FAST, Level.EQUALIZED) if simulated else (Level.FAST,)
         for count in options.counts:
             for seed in options.seeds:
                 pictures = pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
-                for level in (Level.FAST, Level.EQUALIZED):
+                for level in levels:
                     method = QuantizationSettings(level, grid=Target.AUTO.grid)
                     found = calibrate(float32, pictures, method, threads=available_cores())
                     if level is not Level.FAST:
                         yield judge(count, seed, str(level), found)
                         continue
-                    for name, other in with_other_ranges(found, pictures).items():
+                    for name, other in with_other_ranges(float32, found, pictures).items():
                         yield judge(count, seed, name, other)
 
 
@@ -168,16 +170,16 @@ def make_float_file(
 
 
 def with_other_ranges(
-    fast: CalibratedNetwork, pictures: np.ndarray
+    float32: bytes, fast: CalibratedNetwork, pictures: np.ndarray
 ) -> dict[str, CalibratedNetwork]:
     """Return a quantization of level `fast` with the ranges of every method."""
     from converters.quantization.rounding import widened
     from converters.quantization.scheme import share_ranges
 
     network = fast.network
-    seen = look(network, pictures)
+    seen = look(float32, network, pictures)
     made = {}
-    for name, choose in CANDIDATES.items():
+    for name, choose in range_candidates.CANDIDATES.items():
         ranges = {tensor: widened(choose(one)) for tensor, one in seen.items()}
         ranges |= {t: fast.scheme.ranges[t] for t in fast.scheme.ranges.keys() - ranges.keys()}
         ranges[network.image] = fast.scheme.ranges[network.image]
@@ -186,46 +188,35 @@ def with_other_ranges(
     return made
 
 
-def look(network: TfliteNetwork, pictures: np.ndarray) -> dict[int, Seen]:
-    """Run the pictures twice: for the extremes, then for the bins between them."""
-    from converters.quantization.tensorflow_execution import batches, constant_weights
-    from converters.quantization.tensorflow_execution import run as compute
+def look(
+    float32: bytes, network: TfliteNetwork, pictures: np.ndarray
+) -> dict[int, range_candidates.Seen]:
+    """Run the pictures twice in LiteRT: for the extremes, then for the bins between them."""
+    from ai_edge_litert.interpreter import Interpreter
 
-    weights = constant_weights(network)
-    lows: dict[int, list[np.ndarray]] = {}
-    highs: dict[int, list[np.ndarray]] = {}
-    counts: dict[int, np.ndarray] = {}
-    zeros: dict[int, int] = {}
+    interpreter = Interpreter(model_content=float32, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]["index"]
+    tensors = [operation.output for operation in network.operations]
 
-    def extremes(operation: Operation, output: tf.Tensor) -> tf.Tensor:
-        values = output.numpy().reshape(len(output), -1)
-        lows.setdefault(operation.output, []).append(values.min(axis=1))
-        highs.setdefault(operation.output, []).append(values.max(axis=1))
-        return output
+    def outputs() -> Iterator[dict[int, np.ndarray]]:
+        for picture in pictures:
+            interpreter.set_tensor(image, picture[np.newaxis].astype(np.float32))
+            interpreter.invoke()
+            yield {tensor: interpreter.get_tensor(tensor).reshape(-1) for tensor in tensors}
 
-    def bins(operation: Operation, output: tf.Tensor) -> tf.Tensor:
-        tensor, values = operation.output, output.numpy().reshape(-1)
-        low = min(0.0, float(np.concatenate(lows[tensor]).min()))
-        high = max(0.0, float(np.concatenate(highs[tensor]).max()))
-        filled = values[values != 0]
-        place = ((filled - low) * (BINS / ((high - low) or 1.0))).astype(np.int64)
-        found = np.bincount(np.clip(place, 0, BINS - 1), minlength=BINS)
-        counts[tensor] = counts.get(tensor, 0) + found
-        zeros[tensor] = zeros.get(tensor, 0) + values.size - filled.size
-        return output
-
-    for observe in (extremes, bins):
-        for batch in batches(network, pictures):
-            compute(network, weights, batch, observe)
-    return {
-        tensor: Seen(
-            np.concatenate(lows[tensor]).astype(np.float64),
-            np.concatenate(highs[tensor]).astype(np.float64),
-            counts[tensor],
-            zeros[tensor],
-        )
-        for tensor in counts
+    extremes = [
+        [(float(values.min()), float(values.max())) for values in found.values()]
+        for found in outputs()
+    ]
+    lows, highs = np.moveaxis(np.array(extremes), 2, 0)
+    seen = {
+        tensor: range_candidates.Seen(lows[:, i], highs[:, i]) for i, tensor in enumerate(tensors)
     }
+    for found in outputs():
+        for tensor, values in found.items():
+            seen[tensor].add(values)
+    return seen
 
 
 def answer(folder: Path, data: bytes, pictures: np.ndarray) -> np.ndarray:
@@ -244,7 +235,9 @@ def report(rows: list[Row]) -> None:
         same = [row for row in rows if (row.network, row.count) == (network, count)]
         of = {method: [row for row in same if row.method == method] for method in methods}
         cells = [
-            f"{spread([row.sqnr_db for row in of[method]], '{:.1f}', ' dB')}; "
+            "–"
+            if not of[method]
+            else f"{spread([row.sqnr_db for row in of[method]], '{:.1f}', ' dB')}; "
             f"{statistics.median(row.agreement for row in of[method]):.1%}"
             for method in methods
         ]

@@ -74,7 +74,8 @@ def size_of(model: Path) -> tuple[int, int]:
 
 def decode(folder: Path, size: tuple[int, int], count: int) -> np.ndarray:
     """Return pictures from all over a folder, uint8 ``(n, height, width, 3)``."""
-    from resnet_edge.ondevice.pictures import Fit, decode_picture
+    from resnet_edge.ondevice.fit import Fit
+    from resnet_edge.ondevice.pictures import decode_picture
 
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".png"))
     chosen = paths[:: max(1, len(paths) // count)][:count]

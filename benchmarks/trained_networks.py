@@ -45,17 +45,59 @@ def mobilenet_v2(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
     return keras.applications.MobileNetV2((*size, 3), 0.35, weights=None, classes=classes)
 
 
-def efficientnet_b0(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
-    """EfficientNetB0: swish, squeeze-and-excitation. It rescales its input by itself."""
+def small_efficientnet(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
+    """EfficientNet's blocks, few and narrow: swish, depthwise, squeeze-and-excitation."""
     import keras
+    from keras import layers
 
-    return keras.applications.EfficientNetB0(weights=None, input_shape=(*size, 3), classes=classes)
+    def norm(x: Any) -> Any:  # noqa: ANN401
+        return layers.BatchNormalization()(x)
+
+    def block(x: Any, width: int) -> Any:  # noqa: ANN401
+        inner = 4 * x.shape[-1]
+        y = layers.Activation("swish")(norm(layers.Conv2D(inner, 1, use_bias=False)(x)))
+        y = layers.DepthwiseConv2D(3, 2, padding="same", use_bias=False)(y)
+        y = layers.Activation("swish")(norm(y))
+        gate = layers.GlobalAveragePooling2D(keepdims=True)(y)
+        gate = layers.Conv2D(max(4, inner // 16), 1, activation="swish")(gate)
+        y = layers.Multiply()([y, layers.Conv2D(inner, 1, activation="sigmoid")(gate)])
+        return norm(layers.Conv2D(width, 1, use_bias=False)(y))
+
+    image = keras.Input((*size, 3))
+    x = layers.Conv2D(16, 3, 2, padding="same", use_bias=False)(image)
+    x = layers.Activation("swish")(norm(x))
+    for width in (24, 40, 80):
+        x = block(x, width)
+    x = layers.Activation("swish")(norm(layers.Conv2D(256, 1, use_bias=False)(x)))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
+
+
+def gelu_resnet(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
+    """A residual network with GELU, which level `equalized` cannot simulate."""
+    import keras
+    from keras import layers
+
+    def convolve(x: Any, width: int, stride: int) -> Any:  # noqa: ANN401
+        x = layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    image = keras.Input((*size, 3))
+    x = layers.Activation("gelu")(convolve(image, 32, 2))
+    for width in (32, 64, 128):
+        branch = layers.Activation("gelu")(convolve(x, width, 2))
+        branch = convolve(branch, width, 1)
+        shortcut = layers.BatchNormalization()(layers.Conv2D(width, 1, 2, use_bias=False)(x))
+        x = layers.Activation("gelu")(layers.Add()([branch, shortcut]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
 
 
 RECIPES = {
     "plain-cnn": Recipe(plain_cnn, epochs=6),
-    "mobilenetv2-0.35": Recipe(mobilenet_v2, epochs=8),
-    "efficientnet-b0": Recipe(efficientnet_b0, epochs=3, preprocessing="none"),
+    "mobilenetv2-0.35": Recipe(mobilenet_v2, epochs=6),
+    "gelu-resnet": Recipe(gelu_resnet, epochs=6),
+    "small-efficientnet": Recipe(small_efficientnet, epochs=6),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the input and the output of every exported file are called. A leaf: imports nothing."""
+"""Names of the input and the output of every exported file. This module imports nothing."""
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"

@@ -1,4 +1,4 @@
-"""One inference graph without variables, from which TFLite and ONNX are converted."""
+"""An inference graph without variables, from which TFLite and ONNX files are converted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from converters.endpoints import INPUT_NAME
 def freeze(serving: keras.Model, batch: int | None) -> tf.types.experimental.ConcreteFunction:
     """Trace a model and turn its variables into constants.
 
-    Freezing is not optional: converting the bare concrete function of a Keras 3 model gives a file
-    without weights.
+    Freezing is necessary: a file converted from the bare concrete function of a Keras 3 model has
+    no weights.
 
     Args:
         serving: What ``converters.serving.serving_model`` returned.

@@ -1,4 +1,4 @@
-"""What a network costs: multiply-adds, counted from layer shapes."""
+"""Multiply-adds of a network, counted from the shapes of its layers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ def count_multiply_adds(model: keras.Model) -> int:
     """Count the multiply-adds of one picture through convolutions and dense layers.
 
     Args:
-        model: A functional or Sequential model with a fixed input size; models inside it are
-            counted too, at the size they are called with, and a layer that is called twice counts
-            twice.
+        model: A functional or Sequential model with a fixed input size. Nested models are counted
+            at the size they are called with. A layer that is called twice counts twice.
 
     Returns:
-        Multiply-adds for batch 1. Padding counts as computed, as the literature does.
+        Multiply-adds for batch 1. Products with padding zeros count, as is usual in papers.
     """
     functional = keras.Model(model.inputs, model.outputs)  # a Sequential model shows no nodes
     return sum(
@@ -46,7 +45,7 @@ def _call_multiply_adds(
 
 
 def _at_sizes_of(model: keras.Model, inputs: Sequence[KerasTensor]) -> keras.Model:
-    """The same layers at the sizes of a call; the model itself if it has these."""
+    """Return the same layers at the sizes of a call, or the model itself if it has these sizes."""
     if [tuple(x.shape) for x in model.inputs] == [tuple(x.shape) for x in inputs]:
         return model
     sized = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]

@@ -1,15 +1,13 @@
-"""What a network expects of its input, put inside the graph so that no user can get it wrong.
+"""The input normalization that a network expects, computed inside the exported graph.
 
-A network sees ``(x' - offset) * scale``, where ``x'`` is raw RGB in [0, 255] or, with
-``reverse_channels``, BGR.
+A network sees ``(x' - offset) * scale``. Here ``x'`` is raw RGB in [0, 255], or BGR with
+``reverse_channels``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -18,14 +16,16 @@ class Preprocessing:
 
     name: str
     reverse_channels: bool
-    """Whether the network wants BGR."""
+    """True if the network expects BGR."""
     offset: tuple[float, float, float]
     """Subtracted from each channel, in levels of [0, 255], in the network's channel order."""
     scale: tuple[float, float, float]
     """Multiplied afterwards, in the network's channel order."""
     picture_size: tuple[int, int] | None = None
-    """Height and width where the offset is written out for every pixel: runtimes subtract a whole
-    picture several times as fast as three levels that they have to repeat."""
+    """Height and width if the offset is stored for every pixel, else None.
+
+    Runtimes subtract a whole picture several times as fast as three numbers that they repeat.
+    """
 
     def apply(self, pictures: Any) -> Any:  # noqa: ANN401 - any backend's array or a KerasTensor
         """Normalize pictures.
@@ -35,10 +35,12 @@ class Preprocessing:
                 backend, or a symbolic tensor.
 
         Returns:
-            What the network expects, float32, of the same shape.
+            The input of the network, float32, of the same shape.
         """
         if self.reverse_channels:
             pictures = _reverse_channels(pictures)
+        import numpy as np  # late: the command line reads the names without it
+
         if any(self.offset):
             offset = np.asarray(self.offset, np.float32)
             if self.picture_size is not None:
@@ -50,6 +52,8 @@ class Preprocessing:
 
 
 def _reverse_channels(pictures: Any) -> Any:  # noqa: ANN401
+    import numpy as np
+
     if isinstance(pictures, np.ndarray):
         return pictures[..., ::-1]
     import keras  # late: NumPy arrays need no Keras

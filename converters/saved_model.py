@@ -1,4 +1,4 @@
-"""TensorFlow SavedModel: a signature from pictures to probabilities, labels as an asset."""
+"""TensorFlow SavedModel: a signature from pictures to probabilities, with labels as an asset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from converters.tflite.metadata import label_lines
 
 
 def export_saved_model(serving: keras.Model, folder: Path, labels: tuple[str, ...]) -> None:
-    """Write a SavedModel whose batch size is free.
+    """Write a SavedModel with a free batch size.
 
     Args:
         serving: What ``converters.serving.serving_model`` returned.

@@ -1,4 +1,4 @@
-"""The graph that is exported: raw RGB pictures in, probabilities out. Plain Keras, any backend."""
+"""The exported graph: raw RGB pictures in, probabilities out. Plain Keras, for any backend."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from converters.preprocessing import Preprocessing
 
 
 def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
-    """Put the preprocessing in front of a classifier and, where it ends in logits, a softmax.
+    """Add the preprocessing to a classifier, and a softmax if it ends in logits.
 
     Args:
         model: A classifier ``(batch, height, width, 3) -> (batch, classes)``.
-        preprocessing: What ``model`` expects and does not do itself.
+        preprocessing: The normalization that ``model`` expects and does not do itself.
 
     Returns:
         A functional model: raw RGB in [0, 255], float32 ``(batch, height, width, 3)`` in,
@@ -45,9 +45,9 @@ def serving_model(model: keras.Model, preprocessing: Preprocessing) -> keras.Mod
 
 
 def final_activation(model: keras.Model) -> str:
-    """Return the name of the activation the model's output comes from, for instance ``softmax``.
+    """Return the name of the activation that makes the model's output, for instance ``softmax``.
 
-    Layers that change no value are looked through. ``linear`` where no activation is found.
+    Layers that change no value are skipped. ``linear`` means that no activation was found.
     """
     tensor = model.outputs[0]
     while True:
@@ -80,10 +80,10 @@ def _activation_name(layer: keras.Operation) -> str:
 
 
 def _answers_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> bool:
-    """Whether two pictures of noise get answers that each sum to 1 and are not negative.
+    """True if two pictures of noise get answers that are not negative and each sum to 1.
 
-    A graph does not say so in every case: an average of two softmax answers ends in no activation,
-    and a second softmax over probabilities would flatten them without any error.
+    The graph does not always tell: an average of two softmax answers ends in no activation. A
+    second softmax would flatten such probabilities without any error.
     """
     noise = np.random.default_rng(0).uniform(-100, 100, (2, *shape)).astype(np.float32)
     answers = np.asarray(keras.ops.convert_to_numpy(model(noise, training=False)), np.float64)

@@ -2,7 +2,7 @@
 
     import resnet_edge as edge
 
-    result = edge.run(edge.Options(data=edge.DataOptions(Path("photos"))))
+    result = edge.run(edge.Options(data=edge.DataOptions("photos")))
     print(result.report.content.verdict)
 
 Names are loaded when they are first used, so that importing this package imports neither TensorFlow
@@ -11,126 +11,75 @@ nor anything else that a device does not have.
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from resnet_edge.comparison import Comparison, Tolerance
-    from resnet_edge.errors import ResnetEdgeError
-    from resnet_edge.model.resnet50 import conv_block, identity_block, resnet50
-    from resnet_edge.model.weights import build_model
-    from resnet_edge.ondevice.formats.sidecar import (
-        Artifact,
-        Sidecar,
-        load_artifact,
-        load_artifacts,
-    )
-    from resnet_edge.ondevice.parity.gates import Gates
-    from resnet_edge.ondevice.parity.judging import GateChanges
-    from resnet_edge.ondevice.pictures import Fit, decode_picture
-    from resnet_edge.ondevice.runtimes.opening import open_runtime
-    from resnet_edge.options import (
-        BenchOptions,
-        BundleOptions,
-        CalibrationOptions,
-        DataOptions,
-        ModelOptions,
-        Options,
-    )
-    from resnet_edge.recommendation import Recommendation
-    from resnet_edge.steps.bench import measure_latency
-    from resnet_edge.steps.bundle import make_bundle
-    from resnet_edge.steps.compare import compare
-    from resnet_edge.steps.export import export
-    from resnet_edge.steps.finetune import finetune
-    from resnet_edge.steps.parity import check_parity
-    from resnet_edge.steps.recommend import recommend
-    from resnet_edge.steps.reference import make_reference
-    from resnet_edge.steps.report import make_report
-    from resnet_edge.steps.run import run
-    from resnet_edge.training.settings import TrainingSettings
+if TYPE_CHECKING:  # The table of the public names: type checkers read it, and ``_homes`` does.
+    from resnet_edge.comparison import Comparison as Comparison
+    from resnet_edge.data.split import SplitShares as SplitShares
+    from resnet_edge.display import Display as Display
+    from resnet_edge.errors import ResnetEdgeError as ResnetEdgeError
+    from resnet_edge.model.resnet50 import conv_block as conv_block
+    from resnet_edge.model.resnet50 import identity_block as identity_block
+    from resnet_edge.model.resnet50 import resnet50 as resnet50
+    from resnet_edge.model.weights import build_model as build_model
+    from resnet_edge.ondevice.fit import Fit as Fit
+    from resnet_edge.ondevice.formats.sidecar import Artifact as Artifact
+    from resnet_edge.ondevice.formats.sidecar import Sidecar as Sidecar
+    from resnet_edge.ondevice.formats.sidecar import load_artifact as load_artifact
+    from resnet_edge.ondevice.formats.sidecar import load_artifacts as load_artifacts
+    from resnet_edge.ondevice.latency.spec import LatencySpec as LatencySpec
+    from resnet_edge.ondevice.option import Changes as Changes
+    from resnet_edge.ondevice.parity.gates import Gates as Gates
+    from resnet_edge.ondevice.pictures import decode_picture as decode_picture
+    from resnet_edge.ondevice.runtimes.opening import open_runtime as open_runtime
+    from resnet_edge.options import BenchOptions as BenchOptions
+    from resnet_edge.options import BundleOptions as BundleOptions
+    from resnet_edge.options import CalibrationOptions as CalibrationOptions
+    from resnet_edge.options import DataOptions as DataOptions
+    from resnet_edge.options import ModelOptions as ModelOptions
+    from resnet_edge.options import Options as Options
+    from resnet_edge.options import QuantizationOptions as QuantizationOptions
+    from resnet_edge.options import Tolerance as Tolerance
+    from resnet_edge.recommendation import Recommendation as Recommendation
+    from resnet_edge.steps.bench import bench as bench
+    from resnet_edge.steps.bundle import bundle as bundle
+    from resnet_edge.steps.compare import compare as compare
+    from resnet_edge.steps.doctor import doctor as doctor
+    from resnet_edge.steps.export import export as export
+    from resnet_edge.steps.finetune import finetune as finetune
+    from resnet_edge.steps.inspect import inspect as inspect
+    from resnet_edge.steps.parity import parity as parity
+    from resnet_edge.steps.recommend import recommend as recommend
+    from resnet_edge.steps.reference import reference as reference
+    from resnet_edge.steps.report import report as report
+    from resnet_edge.steps.run import run as run
+    from resnet_edge.training.settings import TrainingSettings as TrainingSettings
 
-_HOMES = {
-    "Artifact": "ondevice.formats.sidecar",
-    "BenchOptions": "options",
-    "BundleOptions": "options",
-    "CalibrationOptions": "options",
-    "Comparison": "comparison",
-    "DataOptions": "options",
-    "Fit": "ondevice.pictures",
-    "GateChanges": "ondevice.parity.judging",
-    "Gates": "ondevice.parity.gates",
-    "ModelOptions": "options",
-    "Options": "options",
-    "Recommendation": "recommendation",
-    "ResnetEdgeError": "errors",
-    "Sidecar": "ondevice.formats.sidecar",
-    "Tolerance": "comparison",
-    "TrainingSettings": "training.settings",
-    "build_model": "model.weights",
-    "check_parity": "steps.parity",
-    "compare": "steps.compare",
-    "conv_block": "model.resnet50",
-    "decode_picture": "ondevice.pictures",
-    "export": "steps.export",
-    "finetune": "steps.finetune",
-    "identity_block": "model.resnet50",
-    "load_artifact": "ondevice.formats.sidecar",
-    "load_artifacts": "ondevice.formats.sidecar",
-    "make_bundle": "steps.bundle",
-    "make_reference": "steps.reference",
-    "make_report": "steps.report",
-    "measure_latency": "steps.bench",
-    "open_runtime": "ondevice.runtimes.opening",
-    "recommend": "steps.recommend",
-    "resnet50": "model.resnet50",
-    "run": "steps.run",
-}
 
-__all__ = [
-    "Artifact",
-    "BenchOptions",
-    "BundleOptions",
-    "CalibrationOptions",
-    "Comparison",
-    "DataOptions",
-    "Fit",
-    "GateChanges",
-    "Gates",
-    "ModelOptions",
-    "Options",
-    "Recommendation",
-    "ResnetEdgeError",
-    "Sidecar",
-    "Tolerance",
-    "TrainingSettings",
-    "build_model",
-    "check_parity",
-    "compare",
-    "conv_block",
-    "decode_picture",
-    "export",
-    "finetune",
-    "identity_block",
-    "load_artifact",
-    "load_artifacts",
-    "make_bundle",
-    "make_reference",
-    "make_report",
-    "measure_latency",
-    "open_runtime",
-    "recommend",
-    "resnet50",
-    "run",
-]
+@functools.lru_cache(maxsize=None)
+def _homes() -> dict[str, str]:
+    """Return the module of every public name, as the imports above have it."""
+    source = importlib.util.find_spec(__name__).loader.get_source(__name__)  # type: ignore
+    return {
+        alias.name: node.module
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(__name__)
+        for alias in node.names
+    }
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its module (PEP 562)."""
-    if name not in _HOMES:
+    if name == "__all__":
+        return sorted(_homes())
+    if name.startswith("__") or name not in _homes():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_homes()[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_homes())

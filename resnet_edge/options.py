@@ -1,23 +1,40 @@
-"""What a run can be told: one frozen record behind the command line, the configuration file and the
-API.
+"""Everything that a run can be told, in frozen records.
+
+Each field made by ``option`` is declared here and nowhere else: command line, ``resnet-edge.toml``
+and Python API follow from it. What devices are told as well is declared in ``ondevice``
+(``LatencySpec``, ``Gates``), the settings of the training in ``training.settings``.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
+import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.settings import Level, RangeMethod, Target
-from resnet_edge.data.split import SplitShares
+from resnet_edge import units
+from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES
+from resnet_edge.ondevice.latency.counts import LARGEST_BATCH, parse_batches, parse_threads
+from resnet_edge.ondevice.latency.spec import PANEL as _LATENCY
+from resnet_edge.ondevice.latency.spec import LatencySpec
+from resnet_edge.ondevice.option import (
+    AT_LEAST_1,
+    NOT_NEGATIVE,
+    Names,
+    Range,
+    check_options,
+    option,
+)
 from resnet_edge.ondevice.parity.gates import Gates
-from resnet_edge.ondevice.pictures import Fit
-from resnet_edge.training.settings import TrainingSettings
+from resnet_edge.training.settings import SEEDS, TrainingSettings
 
 EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
 """The embedded default: handwritten digits (see ``calibration_data/README.md``)."""
@@ -31,47 +48,139 @@ CALIBRATION_COUNT = 200
 PRETRAINED_IMAGE_SIZE = 224
 """Default side with ImageNet weights: what they were trained at."""
 
+SQNR_TOLERANCE_DB = 3.0
+
+StrPath = str | os.PathLike[str]
+"""A path as a Python caller may give it."""
+
+_LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
+_COMPARISON = "Options"  # typer's own panel
+_BUILD, _PICTURES, _MODEL = "Build", "Pictures", "Model"
+_CALIBRATION, _QUANTIZATION, _DEVICE = "Calibration", "Quantization", "Device"
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
+
+    ``all`` stands for every artifact.
+
+    Raises:
+        UsageError: A name is unknown, or none is given.
+    """
+    names = parse_names(text)
+    if "all" in names:
+        return ARTIFACT_NAMES
+    if not names:
+        raise UsageError(
+            f"--formats: nothing given; expected all, or some of {', '.join(ARTIFACT_NAMES)}"
+        )
+    _check_formats(names)
+    return tuple(name for name in ARTIFACT_NAMES if name in names)
+
+
+def _check_formats(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in ARTIFACT_NAMES:
+            close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UsageError(
+                f"--formats: no such artifact: {name}; {hint}"
+                f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
+            )
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Parse names that are separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_size(text: str) -> int:
+    """Parse ``--max-bytes 64MB``: bytes, kB, MB or GB, each 1000 of the one before.
+
+    Raises:
+        UsageError: This is no size.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)b?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"--max-bytes: got {text!r}; expected a size, for instance 64MB or 500kB")
+    return int(float(found[1]) * 1000 ** " kmg".index(found[2].lower() or " "))
+
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which pictures, and how they are split and brought to size."""
+    """The pictures, and the way they are split and brought to size.
 
-    data: Path = EMBEDDED_DATA
-    test: Path | None = None
-    split: SplitShares = field(default_factory=SplitShares)
-    image_size: int | None = None
-    fit: Fit = Fit.CROP
-    skip_unreadable: bool = False
+    Raises:
+        UsageError: A folder does not exist, or a value is out of its range.
+    """
+
+    data: Path = option(
+        EMBEDDED_DATA,
+        "A folder per class, or a zip of that. Default: the embedded handwritten digits.",
+        _PICTURES,
+        show_default=False,
+    )
+    test: Path | None = option(
+        None,
+        "Test pictures of their own, a folder per class. Default: a share of --data.",
+        _PICTURES,
+    )
+    split: SplitShares = option(
+        SplitShares(), "Shares of training, validation and test.", _PICTURES, parse=parse_shares
+    )
+    image_size: int | None = option(
+        None,
+        f"Side of the input in pixels. Default: {SMALL_IMAGE_SIZE} without weights, "
+        f"{PRETRAINED_IMAGE_SIZE} with ImageNet's, a .keras file's own.",
+        _PICTURES,
+        within=Range("32 to 4096 pixels a side", 32, 4096),
+    )
+    fit: Fit = option(
+        Fit.CROP,
+        "Way to bring a picture to the input size: crop (short side, then centre), stretch, pad.",
+        _PICTURES,
+    )
+    skip_unreadable: bool = option(
+        False, "Leave out pictures that cannot be decoded, and list them.", _PICTURES
+    )
 
     def __post_init__(self) -> None:
-        if self.image_size is not None and not 32 <= self.image_size <= 4096:
-            raise UsageError(
-                f"--image-size: got {self.image_size}; expected 32 to 4096 pixels a side"
-            )
-        for option, path in (("--data", self.data), ("--test", self.test)):
+        check_options(self)
+        for flag, path in (("--data", self.data), ("--test", self.test)):
             if path is not None and not path.exists():
                 raise UsageError(
-                    f"{option}: no such folder or zip: {path}; "
+                    f"{flag}: no such folder or zip: {path}; "
                     "expected one folder per class, each with pictures"
                 )
 
 
 @dataclass(frozen=True)
 class CalibrationOptions:
-    """Which pictures the ranges of quantized artifacts come from."""
+    """The pictures that the ranges of quantized artifacts come from.
 
-    calibration: Path | None = None
-    """A folder of pictures; None takes them from the training split."""
-    calibration_count: int | None = None
-    """None takes ``CALIBRATION_COUNT``, and in ``export`` as many as ``finetune`` did."""
-    seed: int | None = None
-    """None takes 0, and in ``export`` what ``finetune`` took."""
+    Raises:
+        UsageError: The folder does not exist, or a value is out of its range.
+    """
+
+    calibration: Path | None = option(
+        None, "Folder of calibration pictures. Default: from the training split.", _CALIBRATION
+    )
+    calibration_count: int | None = option(
+        None,
+        f"Number of calibration pictures. Default: {CALIBRATION_COUNT}; in export as many as "
+        "finetune chose.",
+        _CALIBRATION,
+        within=AT_LEAST_1,
+    )
+    seed: int | None = option(
+        None,
+        "Seed of the calibration pictures. Default: finetune's, or 0.",
+        _CALIBRATION,
+        within=SEEDS,
+    )
 
     def __post_init__(self) -> None:
-        if self.calibration_count is not None and self.calibration_count < 1:
-            raise UsageError(
-                f"--calibration-count: got {self.calibration_count}; expected at least 1"
-            )
+        check_options(self)
         if self.calibration is not None and not self.calibration.is_dir():
             raise UsageError(
                 f"--calibration: no such folder: {self.calibration}; expected a folder of pictures"
@@ -80,25 +189,50 @@ class CalibrationOptions:
 
 @dataclass(frozen=True)
 class QuantizationOptions:
-    """How integer artifacts follow from the float model and the calibration pictures."""
+    """The way from the float model and the calibration pictures to integer artifacts.
 
-    level: Level = Level.EQUALIZED
-    range_method: RangeMethod = RangeMethod.MIN_MAX
-    """Of level ``fast``; the others have ranges of their own."""
-    keep_float: tuple[str, ...] = ()
-    """Keras layers that compute in float, as globs."""
-    budget_minutes: float = 0.0
-    """For finding layers to keep in float where too many answers change; 0 looks for none."""
-    onnx_target: Target = Target.AUTO
-    """The processor that ``int8.onnx`` is for."""
-    few_pictures: bool = False
-    """Whether fewer than 32 calibration pictures will do."""
+    Raises:
+        UsageError: A value is out of its range, or two contradict each other.
+    """
+
+    level: Level = option(
+        Level.EQUALIZED,
+        "Work that is done for the answers of integer artifacts: ranges alone, seconds more, or "
+        "minutes more.",
+        _QUANTIZATION,
+        flag="--quantization",
+    )
+    range_method: RangeMethod = option(
+        RangeMethod.MIN_MAX,
+        "Rule by which ranges follow from the values, for --quantization fast.",
+        _QUANTIZATION,
+    )
+    keep_float: tuple[str, ...] = option(
+        (),
+        "Layers that compute in float: globs of Keras names, separated by commas.",
+        _QUANTIZATION,
+        metavar="NAMES",
+        parse=parse_names,
+        show_default=False,
+    )
+    budget_minutes: float = option(
+        0.0,
+        "Minutes to look for layers that have to stay in float; 0 looks for none.",
+        _QUANTIZATION,
+        flag="--quantization-budget",
+        metavar="MINUTES",
+        within=NOT_NEGATIVE,
+    )
+    onnx_target: Target = option(
+        Target.AUTO,
+        "Processor for int8.onnx and the weights int8 .tflite share; auto: right on all.",
+        _QUANTIZATION,
+        flag="--onnx-int8",
+    )
+    few_pictures: bool = option(False, "Accept fewer than 32 calibration pictures.", _CALIBRATION)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.budget_minutes < float("inf"):
-            raise UsageError(
-                f"--quantization-budget: got {self.budget_minutes}; expected minutes, 0 or more"
-            )
+        check_options(self)
         if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
             raise UsageError(
                 f"--range-method {self.range_method}: --quantization {self.level} chooses ranges "
@@ -107,7 +241,7 @@ class QuantizationOptions:
 
     @property
     def method(self) -> str:
-        """In words, for sidecars."""
+        """The options in words, for sidecars."""
         words = [str(self.level)]
         if self.level is Level.FAST:
             words.append(f"{self.range_method} ranges")
@@ -120,86 +254,164 @@ class QuantizationOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which network to start from, and what it expects."""
+    """The network to start from, and what it expects.
 
-    weights: str = "none"
-    preprocessing: str | None = None
-    labels: Path | None = None
+    Raises:
+        UsageError: There is no preprocessing of that name.
+    """
+
+    weights: str = option("none", "none, imagenet, or a file: .keras, .weights.h5, .h5.", _MODEL)
+    preprocessing: str | None = option(
+        None,
+        "Normalization that the network expects and does not do itself: "
+        f"{', '.join(PREPROCESSINGS)}. It goes into the graph.",
+        _MODEL,
+        within=Names(tuple(PREPROCESSINGS)),
+    )
+    labels: Path | None = option(
+        None, "Class names of a model that does not carry them, one a line.", _MODEL
+    )
 
     def __post_init__(self) -> None:
-        if self.preprocessing is not None and self.preprocessing not in PREPROCESSINGS:
-            raise UsageError(
-                f"--preprocessing: got {self.preprocessing}; "
-                f"expected one of {', '.join(PREPROCESSINGS)}"
-            )
+        check_options(self)
 
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How latency is measured."""
+    """The way latency is measured.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
 
     spec: LatencySpec = field(default_factory=LatencySpec)
-    threads: tuple[int, ...] | None = None
-    """None measures 1 thread and all cores."""
-    batches: tuple[int, ...] | None = None
-    """Batch sizes of the reference's throughput; None takes what fits its device."""
+    threads: tuple[int, ...] | None = option(
+        None,
+        "Thread counts, separated by commas. Default: 1 and all cores; in recommend those that "
+        "bench measured.",
+        _LATENCY,
+        parse=parse_threads,
+        within=AT_LEAST_1,
+    )
+    batches: tuple[int, ...] | None = option(
+        None,
+        "Batch sizes of the reference's throughput, separated by commas. Default: 1,8,32, and 128 "
+        "on a GPU.",
+        _LATENCY,
+        parse=parse_batches,
+        within=Range(f"batch sizes from 1 to {LARGEST_BATCH}", 1, LARGEST_BATCH),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """How much of the test split goes to a device."""
+    """The part of the test split that goes to a device.
 
-    images: int = 300
-    """Pictures at most. With fewer than 268 MLPerf's rule for int8 cannot be decided even where no
-    answer changes (``resnet_edge.ondevice.parity.interval``)."""
-    max_bytes: int = 100_000_000
-    """Their pixels together at most: 300 pictures of 224 x 224 are 45 MB."""
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    images: int = option(
+        300,
+        "Test pictures that go to the device, the classes in turn.",
+        _DEVICE,
+        within=AT_LEAST_1,
+    )
+    """With fewer than 268 MLPerf's rule for int8 cannot be decided even where no answer changes
+    (``resnet_edge.ondevice.parity.interval``)."""
+    max_bytes: int = option(
+        100_000_000,
+        "Their size at most, decoded: 64MB, 500kB.",
+        _DEVICE,
+        metavar="SIZE",
+        parse=parse_size,
+        show=lambda size: units.size(size).replace(" ", ""),
+        within=AT_LEAST_1,
+    )
+    """300 pictures of 224 x 224 are 45 MB."""
 
     def __post_init__(self) -> None:
-        if self.images < 1:
-            raise UsageError(f"--images: got {self.images}; expected at least 1")
-        if self.max_bytes < 1:
-            raise UsageError(f"--max-bytes: got {self.max_bytes}; expected at least 1")
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The loss from build A to build B that ``compare`` tolerates. More is a regression.
+
+    Raises:
+        UsageError: A value is no share.
+    """
+
+    share: float = option(
+        0.05,
+        "Exit 1 where latency, size or memory is worse by more than this share of A's, and by more "
+        "than noise.",
+        _COMPARISON,
+        flag="--tolerance",
+        within=_LOSS,
+    )
+    accuracy: float = option(
+        0.01,
+        "Exit 1 where top-1 or agreement is proven worse and by more than this share: 0.01 is one "
+        f"point. An SQNR lower by more than {SQNR_TOLERANCE_DB:g} dB and a gate that fails where "
+        "it did not are always a regression.",
+        _COMPARISON,
+        flag="--accuracy-tolerance",
+        within=_LOSS,
+    )
+    """The default is what the int8 gate lets pass."""
+    sqnr_db: float = option(
+        SQNR_TOLERANCE_DB, "Loss of SQNR in dB; the default is three times the noise.", within=_LOSS
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Everything that ``resnet-edge run`` can be told."""
+    """Everything that ``resnet-edge run`` can be told.
 
-    out: Path = Path("build")
+    Raises:
+        UsageError: There is no artifact of a name in ``formats``.
+    """
+
+    out: Path = option(Path("build"), "Folder for everything that is made.", _BUILD)
+    formats: tuple[str, ...] | None = option(
+        None,
+        f"Artifacts, separated by commas: {', '.join(ARTIFACT_NAMES)}; or all. Default: run and "
+        f"export make all but {', '.join(n for n in ARTIFACT_NAMES if n not in DEFAULT_NAMES)}, "
+        "the other commands take those that are there.",
+        _BUILD,
+        parse=parse_formats,
+    )
+    rewrites: bool = option(
+        True,
+        "Rewrite the graph before it is converted: the same answers, fewer operations.",
+        _BUILD,
+    )
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
-    formats: tuple[str, ...] = ARTIFACT_NAMES
-    rewrites: bool = True
-    """Whether the graph is rewritten for speed, exactly, before it is converted."""
     gates: Gates = field(default_factory=Gates)
     bench: BenchOptions = field(default_factory=BenchOptions)
     bundle: BundleOptions = field(default_factory=BundleOptions)
 
+    def __post_init__(self) -> None:
+        check_options(self)
+        _check_formats(self.formats or ())
+
+    @property
+    def formats_to_make(self) -> tuple[str, ...]:
+        """The artifacts that ``export`` makes."""
+        return DEFAULT_NAMES if self.formats is None else self.formats
+
     @property
     def layout(self) -> Layout:
-        """Where everything lies under ``out``."""
+        """The files under ``out``."""
         return Layout(self.out)
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
-
-    Raises:
-        UsageError: A name is unknown, or none is given.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in ARTIFACT_NAMES:
-            close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UsageError(
-                f"--formats: no such artifact: {name}; {hint}"
-                f"expected some of {', '.join(ARTIFACT_NAMES)}"
-            )
-    if not names:
-        raise UsageError(f"--formats: nothing given; expected some of {', '.join(ARTIFACT_NAMES)}")
-    return tuple(name for name in ARTIFACT_NAMES if name in names)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Sidecar
+from resnet_edge.ondevice.option import Changes
+from resnet_edge.ondevice.parity.gates import Gates
 
 
 def hand_sidecar(name: str, labels: tuple[str, ...] = ("cat", "dog"), **changes: object) -> Sidecar:
@@ -38,3 +40,8 @@ def hand_sidecar(name: str, labels: tuple[str, ...] = ("cat", "dog"), **changes:
         options={},
     )
     return replace(sidecar, **changes)
+
+
+def changed_gates(**values: float) -> Changes[Gates]:
+    """These gates; the others stay as they were."""
+    return Changes(Gates(**values), frozenset(values))

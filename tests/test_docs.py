@@ -32,8 +32,8 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
-FOREIGN = {"--user", "--enable_op_profiling", "--against", "--strict"}
-"""Options of other programs, and of benchmarks, that pages name."""
+FOREIGN = {"--user", "--enable_op_profiling", "--against", "--strict", "--epoch"}
+"""Options of other programs and of benchmarks, and a misspelling, that pages name."""
 COMMANDS = (
     *("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle"),
     *("recommend", "compare", "inspect", "doctor"),

@@ -1,4 +1,4 @@
-"""ONNX: one float32 model by tf2onnx, and the float16 model derived from it."""
+"""Conversion to a float32 ONNX model by tf2onnx, and the float16 model derived from it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from converters.frozen_graph import freeze
 from converters.onnx.tf2onnx_without_copies import convert_graph
 
 OPSET = 17
-"""The newest opset that runtimes of 2022 and later take, and that QDQ per-channel needs (13)."""
+"""Runtimes of 2022 and later read it. QDQ per channel needs 13 or later."""
 
 
 def convert_float32(serving: keras.Model) -> onnx.ModelProto:
     """Convert to a float32 ONNX model with a free batch size.
 
     Args:
-        serving: What ``converters.serving.serving_model`` returned.
+        serving: A model made by ``converters.serving.serving_model``.
 
     Returns:
         A checked model: ``image`` float32 in, ``probabilities`` float32 out.
@@ -55,7 +55,7 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
 def convert_float16(float32: onnx.ModelProto) -> onnx.ModelProto:
     """Turn weights and computation into float16, with float32 input, output and softmax.
 
-    Raw levels up to 255 and a softmax over many classes lose nothing this way.
+    Raw levels up to 255 and a softmax over many classes lose nothing by it.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -68,7 +68,7 @@ def convert_float16(float32: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def use_uint8_input(model: onnx.ModelProto) -> None:
-    """Let a graph take uint8 pixels: a Cast in front."""
+    """Make a graph take uint8 pixels, by a Cast in front."""
     image = model.graph.input[0]
     image.type.tensor_type.elem_type = TensorProto.UINT8
     inner = f"{image.name}_float32"
@@ -81,13 +81,13 @@ def use_uint8_input(model: onnx.ModelProto) -> None:
 
 
 def add_metadata(model: onnx.ModelProto, properties: dict[str, str]) -> None:
-    """Write ``metadata_props``, replacing what is there."""
+    """Write ``metadata_props`` in place of earlier ones."""
     del model.metadata_props[:]
     helper.set_model_props(model, properties)
 
 
 def serialize(model: onnx.ModelProto) -> bytes:
-    """Serialize so that the same model gives the same bytes."""
+    """Serialize a model. The same model gives the same bytes."""
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -102,10 +102,10 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 
 def _name_by_place(graph: onnx.GraphProto) -> None:
-    """Replace the names that tf2onnx made up (``Transpose__27``), and order the constants.
+    """Replace the names that tf2onnx invented (``Transpose__27``), and sort the constants.
 
-    Its names come from a counter of the process and from sets, so that a second conversion would
-    give other bytes. New names count in the order of the nodes; names of layers stay.
+    Those names come from a counter of the process and from sets, so a second conversion would give
+    other bytes. New names count in the order of the nodes. Names of layers stay.
     """
     names: dict[str, str] = {}
     parts = list(_graphs(graph))
@@ -130,7 +130,7 @@ _MADE_UP = re.compile(r"__\d+")
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and, after it, those inside its nodes."""
+    """Yield the graph and then the graphs inside its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -139,7 +139,7 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _sort_topologically(graph: onnx.GraphProto) -> None:
-    """The float16 converter appends its casts at the end; the ONNX spec wants them in order."""
+    """Sort the nodes, as the ONNX spec demands: the float16 converter appends its casts."""
     known = (
         {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
     )

@@ -1,8 +1,8 @@
-"""Merge explicit zeros into the max-pool that reads them. In ONNX alone: its pools have paddings.
+"""Merging explicit zeros into the max-pool that reads them. Only ONNX pools can have such padding.
 
-A pool's own padding never wins, explicit zeros win over negative numbers only. So they are the same
-behind a ReLU, in windows that hold at least one value. TFLite and Keras know no other padding of
-pools than ``SAME``, which puts its zeros elsewhere.
+A pool's own padding is never the maximum. Explicit zeros are the maximum only where all other
+values are negative. So both give the same behind a ReLU, in windows that hold at least one value.
+TFLite and Keras have no padding of pools but ``SAME``, which puts its zeros elsewhere.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ NAME = "merge_pool_padding"
 
 
 def merge_pool_padding(model: onnx.ModelProto) -> int:
-    """Drop every padding with zeros that only max-pools read, behind an operator without negatives.
+    """Drop every zero padding that only max-pools read, behind an operator without negative output.
 
     Args:
-        model: Opset 13 or later; it is changed.
+        model: Opset 13 or later. It is changed in place.
 
     Returns:
-        How many were dropped.
+        The number of paddings dropped.
     """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -52,7 +52,7 @@ def merge_pool_padding(model: onnx.ModelProto) -> int:
 def _spatial_zeros(
     node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
 ) -> tuple[int, int, int, int] | None:
-    """Zeros before height and width, then behind them; None for any other operator."""
+    """Return the zeros before height and width, then behind them. None for any other operator."""
     if node.op_type != "Pad" or len(node.input) > 3 or node.input[1] not in constants:
         return None
     if _attribute(node, "mode", b"constant") != b"constant":
@@ -75,7 +75,7 @@ def _without_negatives(node: onnx.NodeProto, constants: dict[str, onnx.TensorPro
 
 
 def _can_take(node: onnx.NodeProto, zeros: tuple[int, int, int, int]) -> bool:
-    """Whether the zeros can be a max-pool's own, so that no window lies in them alone."""
+    """True if the zeros can be a max-pool's own padding: no window lies in the zeros alone."""
     if node.op_type != "MaxPool" or len(node.output) > 1:
         return False
     plain = (

@@ -1,10 +1,9 @@
-"""Runs tf2onnx without its copies of the weights: a third of the time, a third of the memory.
+"""tf2onnx without its copies of the weights: a third of the time and a third of the memory.
 
-tf2onnx 1.17 copies a graph's weights before every optimizer pass, and in its large-model mode
-writes them into protobuf messages after every pass, whose arenas keep all of these copies (two GB
-for ResNet50). That mode also calls ``np.product``, which NumPy 2 has removed. The three are worked
-around here and nowhere else; large-model mode is documented at
-https://github.com/onnx/tensorflow-onnx#--large_model.
+tf2onnx 1.17 copies a graph's weights before every optimizer pass. In its large-model mode it also
+writes them into protobuf messages after every pass, and protobuf keeps all of these copies (two GB
+for ResNet50). That mode also calls ``np.product``, which NumPy 2 has removed. All three are worked
+around here. Large-model mode is documented at https://github.com/onnx/tensorflow-onnx#--large_model.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ import tf2onnx.graph
 def convert_graph(
     graph: tf.compat.v1.GraphDef, input_name: str, output_name: str, opset: int
 ) -> onnx.ModelProto:
-    """Convert a frozen graph with the weights kept aside, then put them in.
+    """Convert a frozen graph with its weights set aside, then add the weights.
 
     Args:
-        graph: A graph without variables; it is emptied of its weights.
+        graph: A graph without variables. Its weights are removed from it.
         input_name: Tensor name, for instance ``image:0``.
         output_name: Tensor name.
         opset: ONNX opset.
@@ -57,7 +56,7 @@ def _lean() -> Iterator[None]:
         self: tf2onnx.graph.Graph,
         external_tensor_storage: tf2onnx.graph.ExternalTensorStorage | None = None,
     ) -> None:
-        # Passes read the nodes, not the messages; only the last writing has a storage to fill.
+        # Passes read the nodes, not the messages. Only the last call has a storage to fill.
         if external_tensor_storage is not None:
             write(self, external_tensor_storage)
 

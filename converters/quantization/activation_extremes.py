@@ -1,7 +1,7 @@
-"""What every tensor of a network holds on calibration pictures: extremes by channel.
+"""Smallest and largest values of every channel of every tensor on calibration pictures.
 
-Bounded in memory, whatever the number of pictures; independent of their order; and mergeable, so
-that parts can be collected on several machines and added.
+They take the same memory for any number of pictures and do not depend on the order. The extremes of
+two sets of pictures can be merged, so several machines can each measure a part.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ class Extremes:
     high: np.ndarray
 
     def merge(self, other: Extremes) -> Extremes:
-        """The extremes of both."""
+        """Return the extremes over both sets of pictures."""
         return Extremes(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
     @property
     def range(self) -> Range:
-        """Of the whole tensor; it holds zero, as every quantized range must."""
+        """Range of the whole tensor with zero, which every quantized range must hold."""
         return Range(min(0.0, float(self.low.min())), max(0.0, float(self.high.max())))
 
     def scaled(self, factor: np.ndarray) -> Extremes:
-        """The extremes after every channel was multiplied by a positive factor."""
+        """Return the extremes after every channel is multiplied by a positive factor."""
         return Extremes(self.low * factor, self.high * factor)
 
 
 Statistics = Mapping[int, Extremes]
-"""Of every computed tensor, by its index."""
+"""Extremes of every computed tensor, by the index of the tensor."""
 
 
 def merge_statistics(first: Statistics, second: Statistics) -> Statistics:
-    """Add what two sets of pictures gave."""
+    """Merge the extremes of two sets of pictures."""
     return {tensor: first[tensor].merge(second[tensor]) for tensor in first}
 
 
@@ -62,11 +62,11 @@ def measure_activations(
 ) -> Statistics:
     """Measure the extremes of every tensor that has to be represented.
 
-    What a ReLU discards need not be represented. Where a sum goes through a ReLU and one of its
-    terms goes nowhere else, that term may be clipped from below as long as the sum stays below
-    zero where it was: its lower extreme is the smallest ``max(term, -other term)``, its upper
-    extreme the largest value where the sum is positive. On residual networks that halves the
-    range of most branches and shortcuts, and changes no answer on these pictures.
+    Values that a ReLU discards need no representation. If a sum goes through a ReLU and only the
+    sum reads one of its terms, that term may be clipped from below as long as negative sums stay
+    negative. Its lower extreme is then the smallest ``max(term, -other term)``, its upper extreme
+    the largest value where the sum is positive. On residual networks this halves the range of most
+    branches and shortcuts, and it changes no answer on these pictures.
 
     Args:
         network: The graph.
@@ -92,10 +92,13 @@ def measure_activations(
 
 
 def discarding_sums(network: TfliteNetwork) -> Mapping[int, tuple[int, int]]:
-    """Terms of sums with a fused ReLU that nothing else reads: (that term, other term) by sum.
+    """Return sums with a fused ReLU and a term that only the sum reads.
 
-    Only one of the two may be clipped by what the other is; where both are read here alone, it is
-    the first, in Keras' ResNets the shortcut.
+    Only one of two terms may be clipped by the value of the other. If only the sum reads both, the
+    first is clipped, which is the shortcut in Keras' ResNets.
+
+    Returns:
+        The clipped term and the other term, by index of the sum's operator.
     """
     found = {}
     for operation in network.operations:

@@ -1,4 +1,4 @@
-"""How far answers are from those of the float network."""
+"""Differences between answers and those of the float network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Signal to quantization noise of ``actual``, in decibels; NaN where it is not finite."""
+    """Return the signal to quantization noise ratio (SQNR) in decibels; NaN if the noise is."""
     noise = float(np.square(actual.astype(np.float64) - expected).sum())
     signal = float(np.square(expected.astype(np.float64)).sum())
     if not math.isfinite(noise):
@@ -17,14 +17,14 @@ def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
 
 
 def mean_sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Mean of the pictures' own decibels: one strange picture shall not decide."""
+    """Return the mean of the pictures' own SQNR, so that one unusual picture does not decide."""
     pairs = zip(expected, actual, strict=True)
     return float(np.mean([min(sqnr_db(one, other), _EXACT_DB) for one, other in pairs]))
 
 
 def agreement(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Share of pictures with the same best class, in [0, 1]."""
+    """Return the share of pictures with the same best class, in [0, 1]."""
     return float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean())
 
 
-_EXACT_DB = 150.0  # an exact answer's infinity would hide all others'
+_EXACT_DB = 150.0  # the infinite SQNR of an exact answer would hide all others

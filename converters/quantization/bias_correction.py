@@ -1,4 +1,4 @@
-"""Corrected biases: rounding shifts the means of channels, and a bias takes a shift back."""
+"""Bias correction: rounding shifts the mean of a channel, and its bias takes the shift back."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from converters.quantization.tflite_network import (
 
 @dataclass(frozen=True)
 class FloatOutputs:
-    """What the float network computes for a sample of pictures, which rounding shall not move."""
+    """Values of the float network on a sample of pictures, which rounding should keep."""
 
     means: Mapping[int, np.ndarray]
-    """Of every picture's output channels, before the fused activation, by index of the operator
-    with a kernel; float32 ``(pictures, outputs)``."""
+    """Means of the output channels of every operator with a kernel, before the fused activation, by
+    index of the operator; float32 ``(pictures, outputs)``."""
     logits: np.ndarray
     """float32 ``(pictures, classes)``."""
 
     def scaled(self, output_scales: Mapping[int, np.ndarray]) -> FloatOutputs:
-        """That of the network whose output channels were divided by these scales.
+        """Return the values of the network whose output channels are divided by these scales.
 
         Args:
             output_scales: See ``converters.quantization.equalization.Equalized``.
@@ -76,21 +76,23 @@ def correct_biases(
     held_out: int = 0,
     activation_bits: int = 8,
 ) -> tuple[Scheme, np.ndarray]:
-    """Take the mean error of every output channel back by its bias, layer after layer.
+    """Correct the mean error of every output channel by its bias, layer after layer.
 
-    Rounding and clipping shift means, and a shift grows through the layers behind it. Every layer
-    with a kernel gets the bias that gives its channels the float network's means before the next
-    one is computed (Nagel et al. 2019, arXiv:1906.04721, section 4.2, but in sequence, so that no
-    error is corrected twice).
+    Rounding and clipping shift means, and shifts grow from layer to layer. Each layer with a kernel
+    gets the bias that gives its channels the float network's means, before the next layer is
+    computed. So no error is corrected twice (Nagel et al. 2019, arXiv:1906.04721, section 4.2,
+    corrects all layers at once).
 
     Args:
         network: The graph.
-        scheme: Its weights, ranges and float operators.
+        scheme: Weights, ranges and float operators.
         float_outputs: Of the float network for the same pictures, in the scheme's channel scales.
-        pictures: uint8 ``(count, height, width, 3)``; all are in memory at once, so keep to
-            ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH`` or a few times that.
-        held_out: The last so many pictures are computed, but no bias is fitted to them.
-        activation_bits: 8, or 16, which loses nothing that matters: activations are not rounded.
+        pictures: uint8 ``(count, height, width, 3)``. All are in memory at once: keep to a few
+        times
+            ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH``.
+        held_out: Number of pictures at the end that are computed but not fitted.
+        activation_bits: 8, or 16, where activations are not rounded: 16 bits lose too little to
+        matter.
 
     Returns:
         The scheme with other biases, and the rounded network's logits for ``pictures``.

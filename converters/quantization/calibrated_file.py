@@ -1,4 +1,4 @@
-"""A calibrated network as a file, so that another process can go on with it."""
+"""Storing a calibrated network in a file for another process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from converters.quantization.tflite_network import Parameters, read_network
 
 
 def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -> None:
-    """Write a quantization beside the float file it is of, so that another process can go on."""
+    """Write a float file and its calibrated network to one file, for another process."""
     scheme, float_outputs, figures = calibrated.scheme, calibrated.float_outputs, calibrated.figures
     arrays: dict[str, np.ndarray] = {"float32": np.frombuffer(float32, np.uint8)}
     for index, p in scheme.parameters.items():
@@ -51,7 +51,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
 
 
 def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
-    """Read what ``save_calibrated`` wrote: the float file and its quantization.
+    """Return the float file and the calibrated network that ``save_calibrated`` wrote.
 
     Raises:
         IntermediateFileError: The file is missing or damaged.

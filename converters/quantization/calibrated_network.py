@@ -1,4 +1,4 @@
-"""A network with everything that was decided about its rounding."""
+"""A network and how it is to be rounded: the result of calibration."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from converters.quantization.scheme import Scheme
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
 Progress = Callable[[str, int, int, str], None]
-"""Gets what is being done, how much is done, of how much, and the figures so far in words."""
+"""A function that gets the stage, the number done, the total, and the figures so far in words."""
 
 
 @dataclass(frozen=True)
 class EqualizationFigures:
-    """How an equalized or distilled quantization was chosen, for the sidecar and the report."""
+    """Figures of the choice at level ``equalized`` or ``distilled``, for sidecar and report."""
 
     strength: float
-    """Of the equalisation, in [0, 1]."""
+    """Strength of the equalisation, in [0, 1]."""
     held_out_sqnr_db: float
-    """Of simulated centred logits, the mean over held-out calibration pictures."""
+    """SQNR of simulated centred logits, mean over the held-out calibration pictures."""
     held_out: int
-    """How many pictures those were."""
+    """Number of held-out pictures."""
     groups: int
 
 
@@ -36,21 +36,21 @@ class CalibratedNetwork:
     network: TfliteNetwork
     scheme: Scheme
     float_parameters: Mapping[int, Parameters]
-    """The float function in the scheme's channel scales: what the scheme's weights stand for."""
+    """Weights of the float function in the scheme's channel scales, by index of the operator."""
     unstable: tuple[str, ...] = ()
     """Layers whose range differs by more than ``UNSTABLE`` between halves of the pictures."""
     figures: EqualizationFigures | None = None
-    """None at level ``fast``, which has no choice."""
+    """None at level ``fast``, which chooses nothing."""
     float_outputs: FloatOutputs | None = None
-    """What the float network computes for ``sample_pictures``, in the scheme's channel scales; None
-    at level ``fast``, which corrects nothing."""
+    """Values of the float network for ``sample_pictures``, in the scheme's channel scales; None at
+    level ``fast``, which corrects no bias."""
 
     def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
-        """Another scheme for the same weights, with biases that fit what it rounds.
+        """Return another scheme for the same weights, with biases that fit its rounding.
 
         Args:
-            pictures: Those that this was calibrated with.
-            scheme: In the same channel scales.
+            pictures: The calibration pictures of this network.
+            scheme: A scheme in the same channel scales.
             activation_bits: See ``converters.quantization.bias_correction.correct_biases``.
         """
         if self.float_outputs is None:

@@ -1,7 +1,7 @@
-"""The quantization engine's front door: a float file and pictures in, one quantization out.
+"""Calibration: a float32 file and pictures in, one calibrated network out.
 
-What comes out is written by ``converters.quantization.tflite`` and ``converters.quantization.onnx``
-alike, so that both files hold the same weights and round in the same ranges.
+``converters.quantization.tflite`` and ``converters.quantization.onnx`` both write it, so that their
+files hold the same weights and round in the same ranges.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ def calibrate(
     threads: int = 1,
     progress: Progress = _silent,
 ) -> CalibratedNetwork:
-    """Decide what is rounded and how.
+    """Choose weights, ranges and biases of the integer files.
 
     Args:
         float32: The float32 TFLite file.
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
-        method: The level and its options.
-        layers: Names of the Keras model's layers, by which operators are known.
-        threads: Of the interpreter that ``fast`` measures with.
-        progress: Called with stage, done, total and the figures so far in words.
+        method: The level and its settings.
+        layers: Names of the Keras model's layers, by which ``keep_float`` finds operators.
+        threads: Threads of the interpreter that level ``fast`` runs.
+        progress: See ``Progress``.
 
     Raises:
-        ConversionError: Too few pictures, activations that are not finite, a name to keep in float
-            that no layer has, or an operator that cannot be simulated.
+        RequestError: There are too few pictures, or a glob to keep in float matches no layer.
+        ModelConversionError: Activations are not finite, or an operator cannot be simulated.
     """
     check_pictures(pictures, method)
     network = read_network(float32, layers)
@@ -72,11 +72,12 @@ def calibrate(
 
 
 def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
-    """The scheme with biases for rounded weights alone.
+    """Return the scheme for int16 activations: biases corrected for rounded weights only.
 
-    With 16 bits activations lose nothing that matters, so what was corrected for their rounding
-    would be wrong. Weights are the float function's: those of ``distilled`` make up for a rounding
-    of activations that is not there. Such a file has no ONNX counterpart, so all 8 bits are used.
+    16-bit activations lose too little to matter, so biases corrected for rounded activations would
+    be wrong. So would the weights of level ``distilled``, which compensate for that rounding: the
+    weights of the float function are used. No ONNX file shares these weights, so they use all 8
+    bits.
     """
     scheme = replace(
         calibrated.scheme, parameters=calibrated.float_parameters, grid=WeightGrid.FULL
@@ -102,7 +103,7 @@ def check_pictures(pictures: np.ndarray, method: QuantizationSettings) -> None:
 
 
 def operations_of(network: TfliteNetwork, patterns: Collection[str]) -> frozenset[int]:
-    """Operators of the layers whose names fit the globs, by index.
+    """Return the operators of the layers whose names match the globs, by index.
 
     Raises:
         RequestError: A glob matches no layer.

@@ -1,4 +1,4 @@
-"""The calibration pictures that trials and biases are computed with."""
+"""The part of the calibration pictures that choices and biases are computed with."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from converters.quantization.tflite_network import TfliteNetwork
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures for trials and for biases."""
+    """Pictures to choose a strength and to correct biases with."""
 
     pictures: np.ndarray
-    """uint8, the held-out ones at the end."""
+    """uint8 ``(count, height, width, 3)``, the held-out ones at the end."""
     held_out: int
+    """Number of held-out pictures."""
 
 
 def sample_pictures(network: TfliteNetwork, pictures: np.ndarray) -> Sample:
-    """Draw a bounded number of pictures; a third of them, of the last quarter, is held out."""
+    """Draw a bounded number of pictures. A third of them is held out, from the last quarter."""
     height, width = network.shapes[network.image][1:3]
     most = max(8, 2 * PIXELS_PER_BATCH // (height * width))
     *fit, held = draw_quarters(len(pictures))
@@ -35,7 +36,7 @@ def sample_pictures(network: TfliteNetwork, pictures: np.ndarray) -> Sample:
 
 
 def draw_quarters(count: int) -> list[np.ndarray]:
-    """Indices of four parts of the pictures, drawn by lot, so that classes take turns."""
+    """Return indices of four parts of the pictures, drawn at random: classes may be in order."""
     order = np.random.default_rng(0).permutation(count)
     order = np.resize(order, max(4, count))  # every quarter needs one
     return [order[start::4] for start in range(4)]

@@ -1,10 +1,10 @@
-"""Distilled quantization: weights, biases and ranges trained against the float model's logits.
+"""Level ``distilled``: weights, biases and ranges trained against the float model's logits.
 
-The student is the rounded network as the runtime computes it; its teacher is the float network;
-nobody needs a label. Rounding passes gradients straight through (Jacob et al. 2018,
-arXiv:1712.05877), and ranges are learned as in LSQ (Esser et al. 2020, arXiv:1902.08153). Weights
-move in units of their own rounding step, so that one learning rate fits every channel of every
-layer: a rounding decision is what is learned (as in AdaRound, Nagel et al. 2020, arXiv:2004.10568).
+The student is the rounded network as the runtime computes it, the teacher is the float network. No
+labels are needed. Gradients pass straight through rounding (Jacob et al. 2018, arXiv:1712.05877),
+and ranges are learned as in LSQ (Esser et al. 2020, arXiv:1902.08153). Weights move in units of
+their own rounding step, so one learning rate fits every channel of every layer. The training
+decides how weights are rounded (as AdaRound does, Nagel et al. 2020, arXiv:2004.10568).
 """
 
 from __future__ import annotations
@@ -37,47 +37,48 @@ from converters.quantization.tflite_network import SAME_VALUES, Operation, Param
 
 STEPS = 200
 BATCH = 32
-"""Pictures in a step at 64x64; fewer where pictures are larger, so that memory stays bounded."""
+"""Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
 
 WEIGHT_RATE = 0.003
-"""Of Adam, in rounding steps; with a cosine to zero a weight moves a quarter of a step at most."""
+"""Adam's rate for weights, in rounding steps. With a cosine decay to zero a weight moves at most a
+quarter of a step."""
 
 RANGE_RATE = 0.0005
-"""Of Adam, relative to the range."""
+"""Adam's rate for ranges, relative to the range."""
 
 BIAS_RATE = 0.005
-"""Of Adam, in rounding steps of the layer's output."""
+"""Adam's rate for biases, in rounding steps of the layer's output."""
 
 LEAD = 4.0
-"""Weight of errors in the lead of the best class over the second: they are what changes answers."""
+"""Weight of errors in the lead of the best class over the second. Such errors change answers."""
 
 CHECK_EVERY = 50
-"""Steps between examinations; many would let chance choose."""
+"""Steps between examinations. More of them would let chance choose."""
 
 HELD_OUT = 0.15
-"""Part of the pictures that students are examined on."""
+"""Part of the pictures that the student is examined on and does not learn from."""
 
 VIEWS = 6
-"""Views of every picture: itself, mirrored, and shifted by up to a tenth."""
+"""Views of every picture: the picture, mirrored, and both shifted by up to a tenth."""
 
 
 def distill(
     calibrated: CalibratedNetwork, pictures: np.ndarray, progress: Progress
 ) -> CalibratedNetwork:
-    """Train a quantization further.
+    """Train an equalized network further.
 
-    Some pictures are held out; the student that answers those best is kept, the one it
-    began as included, so that the result is never worse than the beginning. The same inputs give
-    the same result.
+    Some pictures are held out. The student with the best answers to them is returned, which may be
+    the one at the start. So the result is never worse than the start. The same inputs give the same
+    result.
 
     Args:
-        calibrated: An equalised quantization.
-        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map;
-            labels are not needed.
+        calibrated: A network calibrated at level ``equalized``.
+        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map.
+            Labels are not needed.
         progress: See ``Progress``.
 
     Returns:
-        The quantization with other weights, biases and ranges.
+        The calibrated network with other weights, biases and ranges.
     """
     network = calibrated.network
     order = np.random.default_rng(1).permutation(len(pictures))
@@ -143,13 +144,13 @@ class _Exam:
         return cls(held, np.concatenate(answers))
 
     def examine(self, network: TfliteNetwork, scheme: Scheme) -> float:
-        """Mean decibels of the network exactly as it would be written."""
+        """Return the mean SQNR of the network exactly as it would be written, in decibels."""
         logits = simulate(network, scheme, self.pictures)
         return mean_sqnr_db(self.logits, centred_logits(network, logits).numpy())
 
 
 class _Lessons:
-    """Views of pictures to learn from; what the teacher says of one is asked when it comes up."""
+    """Views of pictures to learn from. The teacher answers a view when it is first used."""
 
     def __init__(self, teacher: _Teacher, pictures: np.ndarray, chosen: np.ndarray) -> None:
         self._teacher, self._pictures, self._chosen = teacher, pictures, chosen
@@ -157,7 +158,7 @@ class _Lessons:
         self.count = VIEWS * len(chosen)
 
     def give(self, views: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Pictures and the teacher's centred logits for them."""
+        """Return pictures and the teacher's centred logits for them."""
         x = tf.constant(np.stack([self._view(int(view)) for view in views]), tf.float32)
         forget_pages(self._pictures)
         if any(view not in self._answers for view in views):
@@ -165,7 +166,7 @@ class _Lessons:
         return x, tf.constant(np.stack([self._answers[view] for view in views]))
 
     def _view(self, number: int) -> np.ndarray:
-        """A picture as it is, mirrored, or shifted too, uint8."""
+        """Return a picture as it is, mirrored, or also shifted, uint8."""
         view, index = divmod(number, len(self._chosen))
         picture = np.asarray(self._pictures[self._chosen[index]])
         height, width = picture.shape[:2]
@@ -179,7 +180,7 @@ class _Lessons:
 
 
 def _batches(count: int, size: int) -> Iterator[np.ndarray]:
-    """Indices for every step: all views in a new order, again and again."""
+    """Yield indices for every step: all views in a new order, again and again."""
     rng = np.random.default_rng(3)
     waiting = np.empty(0, np.int64)
     for _ in range(STEPS):
@@ -199,7 +200,7 @@ def _cosine(step: int) -> float:
 
 
 class _Student:
-    """The rounded network with everything that is learned as variables."""
+    """The rounded network, with its learned parts as variables."""
 
     def __init__(self, network: TfliteNetwork, scheme: Scheme) -> None:
         self._network = with_rounded_constants(network, scheme.float_operations)
@@ -238,7 +239,7 @@ class _Student:
         )
 
     def learn(self, pictures: Tensor, logits: Tensor, share: float) -> None:
-        """One step, with this share of the learning rates."""
+        """Learn one step, with this share of the learning rates."""
         gradients = self._gradients(pictures, logits)
         for optimizer, rate, slopes, variables in zip(
             self._optimizers, self._rates, gradients, self._variables(), strict=True
@@ -247,7 +248,7 @@ class _Student:
             optimizer.apply_gradients(zip(slopes, variables, strict=True))
 
     def scheme(self) -> Scheme:
-        """What has been learned so far."""
+        """Return the scheme learned so far."""
         parameters = {
             op.index: Parameters(self._kernel(op).numpy(), self._bias(op).numpy())
             for op in self._network.weighted
@@ -274,7 +275,7 @@ class _Student:
         return self._start.parameters[index].bias + self._shifts[index] * self._units[index]
 
     def _ends(self, tensor: int) -> tuple[Tensor, Tensor]:
-        """Ends of a range; they keep their sign, so zero stays inside."""
+        """Return the ends of a range. They keep their sign, so zero stays inside."""
         start, move = self._start.ranges[tensor], tf.exp(self._ranges[tensor])
         return start.low * move[0], start.high * move[1]
 
@@ -313,7 +314,7 @@ class _Student:
 
 
 def _behind_first_kernel(network: TfliteNetwork) -> frozenset[int]:
-    """Tensors computed with weights; those before are the pixels themselves."""
+    """Return the tensors that depend on a kernel. Tensors before the first one are pixels."""
     kernels = {operation.index for operation in network.weighted}
     found: set[int] = set()
     for operation in network.operations:

@@ -1,11 +1,11 @@
-"""Exact activation equalisation: every channel is made to fill the range of its tensor.
+"""Exact equalisation of activations: every channel uses more of the range of its tensor.
 
 ReLU, sums, pooling and convolutions commute with a positive scale per channel. So a channel can be
-multiplied by ``1 / s`` where it is written and by ``s`` where it is read, and the float function
-stays the same, while a channel that used a tenth of its tensor's range uses all of it. Scales per
-output channel of the weights absorb the first for free. Nagel et al. 2019 (arXiv:1906.04721) do
-this for pairs of layers; here all tensors that are bound to one another by sums, pooling and
-padding are one group: a whole stage's residual stream with all that writes and reads it.
+multiplied by ``1 / s`` where it is written and by ``s`` where it is read. The float function stays
+the same, while a channel that used a tenth of its tensor's range uses all of it. Weights have a
+step per output channel, so the first factor costs them nothing. Nagel et al. 2019
+(arXiv:1906.04721) do this for pairs of layers. Here all tensors that sums, pooling and padding
+connect are one group: the whole residual stream of a stage, with all layers that write and read it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from converters.quantization.tflite_network import (
 _COMMUTING_ACTIVATIONS = ("NONE", "RELU")
 _ONE_IN_ONE_OUT = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "RELU", "LEAKY_RELU"})
 SMALLEST_RATIO = 1e-4
-"""A channel that uses less of its tensor's range than this is as good as dead."""
+"""A channel that uses less of its tensor's range than this is scaled as if it used this much."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors whose channels must be scaled alike, and the operators at its border."""
+    """Tensors whose channels must be scaled alike, and the operators that apply the scales."""
 
     tensors: tuple[int, ...]
     writers: tuple[int, ...]
-    """Operators with a kernel whose output channels take the inverse scale, by index."""
+    """Operators with a kernel whose output channels are divided by the scale, by index."""
     readers: tuple[int, ...]
-    """Operators with a kernel whose input channels take the scale."""
+    """Operators with a kernel whose input channels are multiplied by the scale, by index."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Equalized:
     statistics: Statistics
     groups: tuple[Group, ...]
     output_scales: Mapping[int, np.ndarray]
-    """What every output channel of an operator with a kernel was divided by, by its index; those
-    of operators outside all groups are missing."""
+    """Divisor of every output channel of an operator with a kernel, by its index. Operators outside
+    all groups are missing."""
 
 
 def find_groups(network: TfliteNetwork) -> tuple[Group, ...]:
-    """Find the groups of tensors that can be scaled, from the graph alone.
+    """Find the groups of tensors that can be scaled, from the graph only.
 
-    A group ends at a kernel, which takes the scale up. Where a tensor meets an operator that does
-    not commute with a scale per channel (a product, a softmax, a ReLU6, a slice of the channels,
-    the image or the answer itself), all its group stays as it is.
+    A group ends at kernels, which apply the scale. A whole group is left alone if one of its
+    tensors meets an operator that does not commute with a scale per channel: a product, a softmax,
+    a ReLU6, a slice of the channels. So is the group of the image, and that of the answer.
     """
     parent: dict[int, int] = {}
 
@@ -100,14 +100,14 @@ def equalize(
 ) -> Equalized:
     """Scale every channel towards the range of its tensors.
 
-    The scale of a channel is the largest share of a range that it fills in any tensor of its group,
+    The scale of a channel is the largest share of a range that it uses in any tensor of its group,
     to the power of ``strength``. A channel that is zero on all pictures keeps the scale 1.
 
     Args:
         network: The graph with its weights.
         statistics: Extremes of every tensor.
-        strength: From 0, nothing, to 1: activations are served best, kernels worst.
-        groups: What ``find_groups`` returned, where it is at hand.
+        strength: From 0 (no change) to 1 (best for activations, worst for kernels).
+        groups: The result of ``find_groups``, if the caller has it.
 
     Returns:
         New weights and extremes; the float function is that of ``network`` up to rounding.
@@ -142,7 +142,7 @@ def _divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 
 def _binding(network: TfliteNetwork, operation: Operation, weighted: set[int]) -> str:
-    """How an operator binds the scales of its tensors: border, same or none."""
+    """Return the relation of the scales of an operator's tensors: border, same or none."""
     if operation.index in weighted:
         shape = network.shapes[operation.inputs[0]]
         kernel = network.parameters[operation.index].kernel
@@ -200,7 +200,7 @@ def _scale(group: Group, statistics: Statistics, strength: float) -> np.ndarray:
 
 
 def _shares(extremes: Extremes) -> np.ndarray:
-    """How much of the tensor's range each channel fills, in [0, 1]."""
+    """Return the share of the tensor's range that each channel uses, in [0, 1]."""
     whole = extremes.range
     above = np.maximum(extremes.high, 0) / (whole.high or 1.0)
     below = np.minimum(extremes.low, 0) / (whole.low or -1.0)

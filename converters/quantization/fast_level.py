@@ -1,4 +1,4 @@
-"""Level ``fast``: ranges of the tensors as they are; any network, no simulation."""
+"""Level ``fast``: every tensor keeps its range. It needs no simulation, so any network will do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What measuring a quantization found, as plain records that a caller can keep as JSON."""
+"""Records of the noise of layers and of the search for layers that should stay in float.
+
+Plain numbers and texts, which a caller can keep as JSON. This module imports no heavy package.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +11,48 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """What the rounding of one Keras layer does."""
+    """Effect of rounding one Keras layer."""
 
     layer: str
     kinds: tuple[str, ...]
-    """Of its operators that round something, in graph order, each once."""
+    """Kinds of its operators that round something, in graph order, each once."""
     low: float
-    """Of the scheme's range for what its last rounding operator writes, in that tensor's units; as
-    calibrated: a runtime widens a range without zero until it has it."""
+    """Low end of the range that its output is rounded in, as calibrated. The output is that of its
+    last operator that rounds. A runtime widens a range until it holds zero."""
     high: float
+    """High end of that range."""
     output_sqnr_db: float
-    """Of that tensor, when the whole network is rounded, against the reference: the noise of all
-    layers in front is in it, and so are values that the range leaves out because a ReLU behind
-    discards them. A few decibels at a shortcut are no fault then. Infinite where it is exact."""
+    """SQNR of its output in the fully rounded network, with the noise of all layers before it;
+    infinite if exact. It is low for a range that leaves out values which a later ReLU discards, as
+    at shortcuts. That does no harm."""
     logits_sqnr_db: float
-    """Of the centred logits when this layer alone is rounded; infinite where nothing changes."""
+    """SQNR of the centred logits if only this layer is rounded; infinite if nothing changes."""
     agreement: float
-    """Share of pictures with the same best class when this layer alone is rounded, in [0, 1]."""
+    """Share of pictures with the same best class if only this layer is rounded, in [0, 1]."""
     share: float
-    """Noise power on the centred logits that this layer causes alone, as a part of the sum over all
-    layers, in [0, 1]; all are 0 where no layer causes any."""
+    """Its part of the noise in the centred logits, in [0, 1]. The parts of all layers sum to 1, or
+    are all 0 if no layer causes noise."""
 
 
 @dataclass(frozen=True)
 class PrecisionTrial:
-    """One file, measured."""
+    """A file with some layers in float, measured."""
 
     layer: str
-    """Put back into float, or taken out again, since the best set before; none for the first."""
+    """The layer whose precision was changed; empty for the first trial, which rounds all layers."""
     float_layers: tuple[str, ...]
-    """All layers that the search put into float, those that follow others included, in graph order.
-    As ``keep_float`` they give this file again."""
+    """All layers in float, in graph order, with those that follow others into float. As
+    ``keep_float`` they give this file again."""
     agreement: float
     """Share of pictures with the float file's best class, in [0, 1]."""
     sqnr_db: float
-    """Of the centred logits of all pictures against the float file's; infinite where equal."""
+    """SQNR of the centred logits against those of the float file; infinite if equal."""
     bytes: int
     """Size of the file."""
     latency_s: float
-    """Median over the pictures, one thread."""
+    """Median time of one inference, one thread."""
     holds: bool
-    """Whether the agreement is what was required."""
+    """True if the agreement is at least the required one."""
 
 
 def best_trial(trials: Iterable[PrecisionTrial]) -> PrecisionTrial:

@@ -1,4 +1,4 @@
-"""The operators that compute in float for a choice of layers."""
+"""The operators that compute in float if some layers are put into float."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LIGHT = ELEMENTWISE | {
     "RELU6",
     "TANH",
 }
-"""Operators that follow a layer into float where that keeps its output from being rounded."""
+"""Operators that follow a layer into float, if its output is then no longer rounded."""
 
 
 class FloatLayers:
-    """Which operators compute in float for a choice of layers, and what that brings."""
+    """The operators in float for any choice of layers, and the roundings that this avoids."""
 
     def __init__(self, network: TfliteNetwork, base: frozenset[int]) -> None:
         self._network, self._base = network, base
@@ -37,7 +37,11 @@ class FloatLayers:
             self._layers[operation.layer] = (*found, operation)
 
     def check(self, layers: Collection[str], owner: str) -> None:
-        """Refuse names of other networks' layers."""
+        """Refuse layers that this network does not have.
+
+        Raises:
+            IntermediateFileError: A layer is unknown.
+        """
         if unknown := [layer for layer in layers if layer not in self._layers]:
             raise IntermediateFileError(
                 f"search: {owner} names layer {unknown[0]!r}, which this network does not have; "
@@ -45,7 +49,7 @@ class FloatLayers:
             )
 
     def layers(self, chosen: Collection[str]) -> tuple[str, ...]:
-        """The chosen layers and those that follow them into float, in graph order."""
+        """Return the chosen layers and those that follow them into float, in graph order."""
         found = set(chosen)
         inside = self._base | self._indices(chosen)
         for layer in chosen:
@@ -56,18 +60,18 @@ class FloatLayers:
         return tuple(layer for layer in self._layers if layer in found)
 
     def operations(self, layers: Collection[str]) -> frozenset[int]:
-        """All operators that compute in float when just these layers are put back."""
+        """Return all operators that compute in float for exactly these layers, by index."""
         return self._base | self._indices(layers)
 
-    def options(self, layer: str) -> Iterator[tuple[str, ...]]:
-        """The layer alone; and with all that read it, without which its output is rounded."""
+    def with_readers(self, layer: str) -> Iterator[tuple[str, ...]]:
+        """Yield the layer alone, then the layer with all layers that read it."""
         yield (layer,)
         if any(op in self._network.weighted for op in self._layers[layer]):
             found = [name for op in self._layers[layer] for name in self._behind(op.output)]
             yield tuple(dict.fromkeys((layer, *found)))
 
     def freed(self, before: Collection[str], after: Collection[str]) -> frozenset[str]:
-        """Kernels and tensors that are no longer rounded, by a name of their own."""
+        """Return names of the kernels and tensors that are no longer rounded."""
         return self._rounded(before) - self._rounded(after)
 
     def _rounded(self, chosen: Collection[str]) -> frozenset[str]:
@@ -80,13 +84,13 @@ class FloatLayers:
         )
 
     def _origin(self, tensor: int) -> int:
-        """The tensor whose values this one holds, where operators only moved them."""
+        """Return the tensor that this one is a copy of, through operators that only move values."""
         while (op := self._network.writers.get(tensor)) is not None and op.kind in SAME_VALUES:
             tensor = op.inputs[0]
         return tensor
 
     def _behind(self, tensor: int) -> Iterator[str]:
-        """Layers that read a tensor, through operators that only move values."""
+        """Yield the layers that read a tensor, also through operators that only move values."""
         for op in self._network.readers.get(tensor, ()):
             if op.index not in self._base:
                 yield op.layer

@@ -1,8 +1,8 @@
-"""A network as an integer runtime computes it, simulated in float.
+"""Simulation in float of a network as an integer runtime computes it.
 
-LiteRT and onnxruntime round the output of every operator, after its fused activation, to 8 bits,
-and sum products exactly in 32 bits between: rounding the same tensors of the float graph gives the
-same answers up to the last bit of a step.
+LiteRT and onnxruntime round the output of every operator, after its fused activation, to 8 bits.
+Between, they sum products exactly in 32 bits. So rounding the same tensors of the float graph gives
+the same answers, up to one step in rare values.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from converters.quantization.tflite_network import (
 
 
 def round_parameters(network: TfliteNetwork, scheme: Scheme) -> dict[int, Weights]:
-    """Rounded kernels, and biases as they are: 32 bits lose nothing that matters."""
+    """Return rounded kernels, and biases as they are: 32 bits lose too little to matter."""
     rounded = {}
     for operation in network.weighted:
         p = scheme.parameters[operation.index]
@@ -52,10 +52,10 @@ def round_parameters(network: TfliteNetwork, scheme: Scheme) -> dict[int, Weight
 def with_rounded_constants(
     network: TfliteNetwork, float_operations: Collection[int]
 ) -> TfliteNetwork:
-    """The network with the constants of integer sums and products as a runtime holds them.
+    """Return the network with rounded constants of integer sums and products, as in a runtime.
 
-    A mean that preprocessing subtracts is rounded to 8 bits too, and by up to a quarter of a level
-    wrong, which biases behind it can make good once it is known.
+    The mean that preprocessing subtracts is rounded to 8 bits too. It is then wrong by up to a
+    quarter of a level, which later biases can correct once it is known.
     """
     constants = dict(network.constants)
     for operation in network.operations:
@@ -69,7 +69,7 @@ def with_rounded_constants(
 
 
 def rounding(network: TfliteNetwork, scheme: Scheme) -> Observe:
-    """The function that rounds every operator's output as the runtime would."""
+    """Return the function that rounds every operator's output as the runtime does."""
     tensors = rounded_tensors(network, scheme.float_operations)
 
     def observe(operation: Operation, output: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def rounding(network: TfliteNetwork, scheme: Scheme) -> Observe:
 
 
 def simulate(network: TfliteNetwork, scheme: Scheme, pictures: np.ndarray) -> np.ndarray:
-    """Logits of the rounded network, float32 ``(count, classes)``."""
+    """Return the logits of the rounded network, float32 ``(count, classes)``."""
     weights, observe = round_parameters(network, scheme), rounding(network, scheme)
     network = with_rounded_constants(network, scheme.float_operations)
     return np.concatenate(

@@ -1,11 +1,12 @@
-"""Which layers the rounding hurts: every layer is rounded alone, and the answers are compared.
+"""The noise of each layer in the answers, when only this layer is rounded.
 
-The reference is the network with the scheme's own weights and biases, not rounded. Under ``fast``
-that is the original model. Other levels have in their biases what the rounding of everything shifts
-on average, so their reference is off the original model by those shifts, and with it every trial:
-the difference cancels. For the same reason a trial gets the means of the reference's channels back
-behind every kernel, as those biases do it for the rounded network: a mean that is made good later,
-say of a rounded preprocessing constant, is nobody's guilt.
+The reference is the network with the scheme's own weights and biases, not rounded. At level
+``fast`` that is the original model. At the other levels, biases correct the mean errors of rounding
+all layers, so the reference differs from the original model by these corrections. Every trial has
+the same biases, and the difference cancels. For the same reason the channels of a trial get the
+reference's means after every kernel, as corrected biases do it in the rounded network. An error of
+the mean that a later bias corrects, for instance of a rounded preprocessing constant, is then not
+counted.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ from converters.quantization.tensorflow_execution import (
 from converters.quantization.tflite_network import SAME_VALUES, Operation, TfliteNetwork
 
 MOST_PICTURES = 64
-"""More change little: the noise of a layer is an average over all values of the logits."""
+"""More pictures change little: the noise of a layer is an average over many logits."""
 
 FEWEST_OF_LARGE = 4
-"""Of large pictures, which have many values of every layer each. Already at 64x64 the shares of 4
-pictures correlate by 0.95 to 0.97 with those of 64, with four of the five guiltiest the same (a
-trained ResNet50)."""
+"""Fewest pictures, if they are large: a large picture gives many values of every layer. Even at
+64x64 the shares measured with 4 pictures correlate by 0.95 to 0.97 with those of 64, and four of
+the five noisiest layers are the same (a trained ResNet50)."""
 
 
 def measure_sensitivity(
@@ -55,26 +56,27 @@ def measure_sensitivity(
     pictures: np.ndarray,
     progress: Progress | None = None,
 ) -> tuple[LayerSensitivity, ...]:
-    """Measure what every layer's rounding does to the logits.
+    """Measure the effect of rounding each layer on the logits.
 
-    A layer rounds its kernel, the constants of its sums and products, and the tensors it writes,
-    each where the scheme says so. The dense layer of the float head rounds its kernel only. A layer
-    that only moves values rounds nothing.
+    A layer rounds its kernel, the constants of its sums and products, and the tensors that it
+    writes, as far as the scheme rounds them. The dense layer of the float head rounds its kernel
+    only. A layer that only moves values rounds nothing.
 
     Args:
         network: The float graph.
-        scheme: What is rounded and how.
+        scheme: Weights, ranges and float operators.
         pictures: uint8 ``(count, height, width, 3)``, may be a memory map. At most
-            ``MOST_PICTURES`` of them are used, fewer of large ones, evenly spread. The float
-            tensors of one batch are kept, about 0.5 GB for ResNet50 whatever the picture size.
+            ``MOST_PICTURES`` of them are used, evenly spread, and fewer large ones. The float
+            tensors of one batch are kept: about 0.5 GB for ResNet50 at any picture size.
         progress: See ``converters.quantization.calibrated_network.Progress``.
 
     Returns:
-        A row for every layer that rounds something in front of the logits, in graph order.
+        A record for every layer before the logits that rounds something, in graph order.
 
     Raises:
-        ConversionError: No pictures, an operator is unknown, or a tensor holds NaN or infinity,
-            which the error names by its layer.
+        RequestError: There are no pictures.
+        ModelConversionError: An operator cannot be simulated, or a tensor holds NaN or infinity.
+            The message names its layer.
     """
     if not len(pictures):
         raise RequestError(
@@ -111,30 +113,30 @@ class _Tally:
 
 @dataclass(frozen=True)
 class _Exact:
-    """What the float network computes for one batch."""
+    """Values of the float network for one batch."""
 
     values: Mapping[int, Tensor]
     """Every tensor up to the logits."""
     means: Mapping[int, Tensor]
-    """Of every output channel in front of the fused activation, by index of the operator."""
+    """Mean of every output channel before the fused activation, by index of the operator."""
 
 
 @dataclass(frozen=True)
 class _Rounding:
-    """A network with everything it needs to run any part of it rounded."""
+    """A network with all data to run any part of it rounded."""
 
     network: TfliteNetwork
     operations: tuple[Operation, ...]
-    """Those in front of the logits."""
+    """Operators before the logits, with the one that writes them."""
     constants: TfliteNetwork
     """The network with rounded constants."""
     scheme: Scheme
     exact: Mapping[int, Weights]
     rounded: Mapping[int, Weights]
     tensors: frozenset[int]
-    """Those that are rounded when they are written."""
+    """Tensors that are rounded when they are written."""
     corrects: bool
-    """Whether the scheme's biases are others than the network's own."""
+    """True if the scheme's biases differ from the network's own."""
 
     @classmethod
     def of(cls, network: TfliteNetwork, scheme: Scheme) -> _Rounding:
@@ -162,7 +164,7 @@ class _Rounding:
         )
 
     def layers(self) -> dict[str, tuple[Operation, ...]]:
-        """The operators that round something, by layer, in graph order."""
+        """Return the operators that round something, by layer, in graph order."""
         found: dict[str, tuple[Operation, ...]] = {}
         kept, head = self.scheme.float_operations, self.network.head
         for op in self.operations:
@@ -172,7 +174,7 @@ class _Rounding:
         return found
 
     def run_float(self, batch: Tensor) -> _Exact:
-        """Run nothing rounded."""
+        """Run all operators in float."""
         values: dict[int, Tensor] = {self.network.image: batch}
         means: dict[int, Tensor] = {}
         for op in self.operations:
@@ -185,7 +187,7 @@ class _Rounding:
         return _Exact(values, means)
 
     def run_from(self, exact: _Exact, indices: Collection[int]) -> Tensor:
-        """Logits when only some operators round; what does not depend on them is not computed."""
+        """Return the logits if only some operators round. Only dependent tensors are computed."""
         changed: dict[int, Tensor] = {}
         values = ChainMap(changed, dict(exact.values))
         means = exact.means if self.corrects else {}
@@ -220,7 +222,7 @@ class _Rounding:
         rounds: bool,
         means: Mapping[int, Tensor],
     ) -> Tensor:
-        """One operator's output; where means are given, its channels get them by their bias."""
+        """Return one operator's output. If means are given, its channels get them."""
         weights = (self.rounded if rounds else self.exact).get(op.index)
         if weights is not None:
             found = weighted_sum(op, values[op.inputs[0]], weights)
@@ -229,7 +231,7 @@ class _Rounding:
             output = activate(op, found)
         else:
             output = compute(self.constants if rounds else self.network, op, values)
-        if not rounds:  # what is not finite stays so, to the logits
+        if not rounds:  # a value that is not finite stays so, up to the logits
             return output
         output = _finite(op, output)  # before a range could hide that it is not
         if op.output in self.tensors:
@@ -244,7 +246,7 @@ class _Rounding:
                 del values[tensor]
 
 
-_FEWEST_VALUES = 64  # for a channel's mean; of fewer it would take a good part of the noise itself
+_FEWEST_VALUES = 64  # for a channel's mean: the mean of fewer would remove a good part of the noise
 
 
 def _finite(operation: Operation, output: Tensor) -> Tensor:
@@ -254,7 +256,7 @@ def _finite(operation: Operation, output: Tensor) -> Tensor:
 
 
 def _to_logits(network: TfliteNetwork) -> Iterator[Operation]:
-    """The operators up to the one that writes the logits."""
+    """Yield the operators up to the one that writes the logits."""
     for operation in network.operations:
         yield operation
         if operation.output == network.logits:
@@ -262,7 +264,7 @@ def _to_logits(network: TfliteNetwork) -> Iterator[Operation]:
 
 
 def _spread(network: TfliteNetwork, pictures: np.ndarray) -> np.ndarray:
-    """A bounded number of pictures from all over."""
+    """Return a bounded number of evenly spread pictures."""
     height, width = network.shapes[network.image][1:3]
     most = max(FEWEST_OF_LARGE, PIXELS_PER_BATCH // (height * width))
     count = min(MOST_PICTURES, most, len(pictures))

@@ -1,18 +1,17 @@
-"""Mixed precision by measuring: the layers that rounding hurts most compute in float again.
+"""Mixed precision: a search for the layers that should compute in float.
 
-Every trial is a real file in the real runtime. No labels are needed: what is compared is the best
-class with that of the float model. Accuracy can fall by no more than the share of pictures whose
-best class changes, so an agreement of 0.99 is enough (not necessary) for an accuracy within one
-percentage point of the float model's, on these pictures.
+Every trial is a file as it would ship, run in LiteRT. No labels are needed: the best class is
+compared with that of the float model (the agreement). Accuracy cannot fall by more than the share
+of pictures whose best class changes. So an agreement of 0.99 is enough, though not necessary, for
+an accuracy within one percentage point of the float model's on these pictures.
 
-A layer put back into float brings something only where its kernel, or a tensor, stops being
-rounded, and a tensor is rounded as long as an integer operator writes or reads it. A sum between
-integer neighbours brings nothing. A convolution whose output only a sum reads goes into float
-together with that sum, so that the tensor between them stays float too. Where a layer alone brings
-too little, it is tried together with the layers that read it, without which its output is rounded.
+A layer in float helps only if its kernel or a tensor is no longer rounded. A tensor is rounded as
+long as an integer operator writes or reads it. So a sum between integer operators gains nothing. A
+convolution goes into float together with a sum that alone reads it, so that the tensor between them
+stays float. If a layer alone gains too little, it is tried together with all layers that read it.
 
-Biases stay as they are. Those of an equalised scheme make good for the rounding of all layers, of
-those too that are put back: with very many layers in float a little of that is left as an error.
+Biases are not changed. In an equalized network they compensate for the rounding of all layers. With
+very many layers in float, a little of this compensation is left as an error.
 """
 
 from __future__ import annotations
@@ -31,23 +30,22 @@ from converters.quantization.scheme import Scheme
 from converters.quantization.trial_runner import TrialRunner
 
 REQUIRED_AGREEMENT = 0.99
-"""Of the best classes with the float model's, as in the module's description."""
+"""Share of pictures with the float model's best class that is enough, see above."""
 
 
 @dataclass(frozen=True)
 class SearchStep:
-    """What is known after a trial."""
+    """State of the search after a trial."""
 
     trial: PrecisionTrial
     best: PrecisionTrial
-    """Of all so far: one that holds, of those the smallest file; where none holds, the one with the
-    highest agreement, then the most decibels."""
+    """The best trial so far, by ``converters.quantization.findings.best_trial``."""
     scheme: Scheme
-    """Of the best."""
+    """Scheme of the best trial."""
     data: bytes
-    """The best file."""
+    """File of the best trial."""
     repeated: bool = False
-    """Whether the trial is an earlier one, whose file was made again."""
+    """True if the trial is an earlier one, whose file was made again."""
 
 
 def search(
@@ -61,52 +59,54 @@ def search(
     earlier: Sequence[PrecisionTrial] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[SearchStep]:
-    """Put the guiltiest layers back into float, one more at a time, until the answers hold.
+    """Put layers into float, those with the most noise first, until the agreement is enough.
 
-    A layer stays in float where it improved agreement or SQNR; one that did not is tried again when
-    its neighbours in float let it do more. Once the answers hold, layers turn
-    to integers again, the least guilty first, where the answers hold without them. Every result is
-    handed out before the next trial begins. The same inputs give the same trials, but for latencies
-    and for how many fit into the budget.
+    A layer stays in float if agreement or SQNR improves. Other layers are tried again when more
+    layers around them are in float. Once the agreement is enough, layers are put back to integers,
+    those with the least noise first, as long as it stays enough. Every result is yielded before the
+    next trial begins. The same inputs give the same trials, except for latencies and for the number
+    of trials that the budget allows.
 
     Args:
         float32: The float file of the network.
-        calibrated: Its quantization; what that keeps in float stays there.
-        sensitivities: What ``measure_sensitivity`` found; layers without a share are not tried.
-        pictures: Best such as did not choose the scheme, uint8 ``(count, height, width, 3)``, may
-            be a memory map.
-        budget_s: Seconds after which no trial begins; one that has begun is finished. The first
-            trial, everything integer, is always made; with 0 it is the only one.
+        calibrated: The calibrated network. Operators that it keeps in float stay in float.
+        sensitivities: The result of ``measure_sensitivity``. Layers with a share of 0 are left out.
+        pictures: uint8 ``(count, height, width, 3)``, may be a memory map. It is best if they are
+            not those that chose the scheme.
+        budget_s: Seconds after which no trial begins. A trial that has begun is finished. The first
+            trial, with all layers integer, is always made; with a budget of 0 it is the only one.
         required: The agreement that is enough, in [0, 1].
-        earlier: Trials of a search that was cut off, with the same inputs. They are not made
-            again; the first item is then the best of them, with its file made again.
-        clock: Seconds; budget and latencies go by it.
+        earlier: Trials of an interrupted search with the same inputs. They are not made again. The
+            first item is then the best of them, with its file made again.
+        clock: Returns seconds, for the budget and the latencies.
 
     Yields:
-        One item after every trial.
+        The state after every trial.
 
     Raises:
-        ConversionError: No pictures; answers that are not finite; a sensitivity or an earlier
-            trial that is not of this quantization; or the quantizer or the runtime refuses a mix.
+        RequestError: There are no pictures.
+        IntermediateFileError: A sensitivity or an earlier trial is of another network.
+        ModelConversionError: Answers are not finite, or the quantizer or the runtime refuses a mix
+            of integer and float layers.
     """
     if not len(pictures):
         raise RequestError("search: no pictures; expected at least one; pass --calibration DIR")
-    plan = FloatLayers(calibrated.network, calibrated.scheme.float_operations)
-    plan.check([row.layer for row in sensitivities], "a sensitivity")
+    options = FloatLayers(calibrated.network, calibrated.scheme.float_operations)
+    options.check([row.layer for row in sensitivities], "a sensitivity")
     for row in earlier:
-        plan.check(row.float_layers, "an earlier trial")
+        options.check(row.float_layers, "an earlier trial")
     shares = {row.layer: row.share for row in sensitivities if row.share > 0}
-    bench = TrialRunner(float32, calibrated, pictures, clock)
+    runner = TrialRunner(float32, calibrated, pictures, clock)
     known = {row.float_layers: replace(row, holds=row.agreement >= required) for row in earlier}
-    yield from _Search(plan, bench, shares, known, required, budget_s).run()
+    yield from _Search(options, runner, shares, known, required, budget_s).run()
 
 
 @dataclass
 class _Search:
-    """The state of a search; its generators hand out what they find on the way."""
+    """A search in progress. Its generators yield every state on the way."""
 
-    plan: FloatLayers
-    bench: TrialRunner
+    options: FloatLayers
+    runner: TrialRunner
     shares: Mapping[str, float]
     known: dict[tuple[str, ...], PrecisionTrial]
     required: float
@@ -114,7 +114,7 @@ class _Search:
     best: SearchStep | None = None
 
     def run(self) -> Iterator[SearchStep]:
-        """Remember, put into float, take out again."""
+        """Start from earlier trials, put layers into float, then back to integers."""
         if self.known:
             yield self._remember()
         first = yield from self._attempt("", ())
@@ -125,7 +125,7 @@ class _Search:
             yield from self._take_out(chosen)
 
     def _put_back(self, now: PrecisionTrial) -> Generator[SearchStep, None, tuple[str, ...] | None]:
-        """Grow the set in float; None where the answers do not hold in the end."""
+        """Put layers into float. Return them, or None if the agreement stays too low."""
         chosen: tuple[str, ...] = ()
         tried: set[tuple[str, frozenset[str]]] = set()
         while not now.holds:
@@ -144,24 +144,24 @@ class _Search:
     def _candidates(
         self, chosen: tuple[str, ...], tried: Collection[tuple[str, frozenset[str]]]
     ) -> Iterator[tuple[str, frozenset[str], tuple[str, ...]]]:
-        """Layers with what they would free, guiltiest first.
+        """Yield a layer, the roundings that it would avoid, and the new set, most noise first.
 
-        A layer that brought nothing comes again once it would free more than it did then.
+        A layer that did not help is tried again only if it would avoid more roundings now.
         """
-        for layer in sorted(self.shares.keys() - set(chosen), key=self._guilt):
-            for option in self.plan.options(layer):
+        for layer in sorted(self.shares.keys() - set(chosen), key=self._most_noise_first):
+            for option in self.options.with_readers(layer):
                 grown = tuple(dict.fromkeys((*chosen, *option)))
-                freed = self.plan.freed(chosen, grown)
+                freed = self.options.freed(chosen, grown)
                 if freed and (layer, freed) not in tried:
                     yield layer, freed, grown
 
-    def _guilt(self, layer: str) -> tuple[float, str]:
-        """Smallest for the guiltiest; names decide between equals."""
+    def _most_noise_first(self, layer: str) -> tuple[float, str]:
+        """Return a key that sorts the layer with the most noise first, then by name."""
         return -self.shares.get(layer, 0.0), layer
 
     def _take_out(self, chosen: tuple[str, ...]) -> Generator[SearchStep, None, None]:
-        """Shrink the set in float where the answers hold without a layer."""
-        for layer in sorted(chosen, key=self._guilt, reverse=True):
+        """Put layers back to integers as long as the agreement stays enough."""
+        for layer in sorted(chosen, key=self._most_noise_first, reverse=True):
             rest = tuple(name for name in chosen if name != layer)
             trial = yield from self._attempt(layer, rest)
             if trial is None:
@@ -172,14 +172,14 @@ class _Search:
     def _attempt(
         self, layer: str, chosen: tuple[str, ...]
     ) -> Generator[SearchStep, None, PrecisionTrial | None]:
-        """Measure a set of layers unless that was done before; None where no time is left."""
-        float_layers = self.plan.layers(chosen)
+        """Measure a set of layers in float, unless it is known. None if no time is left."""
+        float_layers = self.options.layers(chosen)
         if float_layers in self.known:
             return self.known[float_layers]
-        if self.known and self.bench.spent_s() >= self.budget_s:
+        if self.known and self.runner.spent_s() >= self.budget_s:
             return None
-        scheme, data = self.bench.make(self.plan.operations(float_layers))
-        trial = self.bench.measure(layer, float_layers, data, self.required)
+        scheme, data = self.runner.make(self.options.operations(float_layers))
+        trial = self.runner.measure(layer, float_layers, data, self.required)
         self.known[float_layers] = trial
         if self.best is None or best_trial((self.best.best, trial)) is trial:
             self.best = SearchStep(trial, trial, scheme, data)
@@ -187,13 +187,13 @@ class _Search:
         return trial
 
     def _remember(self) -> SearchStep:
-        """Make the best earlier file again.
+        """Make the file of the best earlier trial again.
 
         Raises:
-            IntermediateFileError: It comes out otherwise than it was.
+            IntermediateFileError: The file has another size than before.
         """
         trial = best_trial(self.known.values())
-        scheme, data = self.bench.make(self.plan.operations(trial.float_layers))
+        scheme, data = self.runner.make(self.options.operations(trial.float_layers))
         if len(data) != trial.bytes:
             raise IntermediateFileError(
                 f"search: an earlier trial's file had {trial.bytes} bytes, made again it has "

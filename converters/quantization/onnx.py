@@ -1,4 +1,4 @@
-"""ONNX int8: static QDQ, per-channel, by onnxruntime's quantizer, from the shared quantization."""
+"""int8.onnx: static QDQ per channel by onnxruntime's quantizer, from a calibrated network."""
 
 from __future__ import annotations
 
@@ -40,23 +40,22 @@ _FLOAT_OPERATORS = frozenset({"Cast", "Mul", "Pad", "Slice", "Softmax", "Sub", "
 def quantize_int8(
     float32: onnx.ModelProto, calibrated: CalibratedNetwork, pictures: np.ndarray, target: Target
 ) -> onnx.ModelProto:
-    """Quantize with the ranges and weights that the TFLite files have.
+    """Quantize with the ranges and weights of the TFLite files.
 
-    What onnxruntime does otherwise is taken into account: preprocessing stays float, so biases
-    are corrected anew for what this file rounds.
+    Unlike there, the preprocessing stays float. So biases are corrected again for this file.
 
     Args:
-        float32: What ``converters.onnx.conversion.convert_float32`` returned.
-        calibrated: The quantization of the same model.
+        float32: A model made by ``converters.onnx.conversion.convert_float32``.
+        calibrated: The calibrated network of the same model.
         pictures: Calibration pictures, uint8 ``(count, height, width, 3)``.
-        target: The processor it is for; the quantization has its weight grid.
+        target: The processor that the file is for. ``calibrated`` has its weight grid.
 
     Returns:
-        The quantized model, float32 in and out; preprocessing, logits and softmax stay float.
+        The quantized model, float32 in and out. Preprocessing, logits and softmax stay float.
 
     Raises:
-        ConversionError: The two float files are not the same network, or the weights of the
-            quantization are not safe on that processor.
+        RequestError: The weights of the calibrated network saturate on that processor.
+        ModelConversionError: The two float files are not the same network.
     """
     network, grid = calibrated.network, calibrated.scheme.grid
     if target.grid is WeightGrid.PAIR_SAFE and grid is not target.grid:
@@ -68,24 +67,24 @@ def quantize_int8(
     source.CopyFrom(float32)  # the quantizer works in place
     names = match_tensors(source, network, pictures[0])
     scheme = _with_float_preprocessing(calibrated, pictures)
-    plan = _Plan(network, scheme, names)
-    overrides = plan.write_weights(source)
-    ranges = plan.ranges(source)
-    excluded = plan.float_nodes(source)
+    applied = _OnnxScheme(network, scheme, names)
+    overrides = applied.write_weights(source)
+    ranges = applied.ranges(source)
+    excluded = applied.float_nodes(source)
     quantized = _quantize(source, ranges, overrides, excluded, target)
     multiply_in_integers(quantized)
     return quantized
 
 
 def _with_float_preprocessing(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
-    """The scheme with biases for what this file rounds: the preprocessing it does not."""
+    """Return the scheme with biases for a float preprocessing."""
     scheme = calibrated.scheme
     kept = scheme.float_operations | _preprocessing(calibrated.network)
     return calibrated.corrected(pictures, replace(scheme, float_operations=kept))
 
 
 def _preprocessing(network: TfliteNetwork) -> frozenset[int]:
-    """Operators before the first kernel."""
+    """Return the operators before the first kernel that compute new values."""
     found = []
     for operation in network.operations:
         if operation.kind in WITH_KERNEL:
@@ -96,15 +95,15 @@ def _preprocessing(network: TfliteNetwork) -> frozenset[int]:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """How the scheme applies to one ONNX graph."""
+class _OnnxScheme:
+    """A scheme applied to one ONNX graph."""
 
     network: TfliteNetwork
     scheme: Scheme
     names: Mapping[int, tuple[str, ...]]
 
     def write_weights(self, model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
-        """Put the scheme's weights into the graph; return their steps as onnxruntime takes them."""
+        """Write the scheme's weights into the graph. Return their steps in onnxruntime's form."""
         overrides = {}
         found = [
             (op, find_kernel(model, self.network, op, self.names.get(op.output, ())))
@@ -124,10 +123,10 @@ class _Plan:
         return overrides
 
     def ranges(self, model: onnx.ModelProto) -> dict[str, Range]:
-        """A range for every tensor that the quantizer may ask for.
+        """Return a range for every tensor that the quantizer may ask for.
 
-        A tensor that only a ReLU reads has no counterpart, as TFLite fuses the two; the quantizer
-        fuses them as well, and then asks for the range of the ReLU.
+        A tensor that only a ReLU reads has no counterpart, because TFLite fuses the two. The
+        quantizer fuses them as well, and then asks for the range of the ReLU.
         """
         found = {
             name: self.scheme.ranges[tensor]
@@ -148,7 +147,7 @@ class _Plan:
         return found
 
     def float_nodes(self, model: onnx.ModelProto) -> list[str]:
-        """Nodes that stay float: those that make the tensors of the scheme's float operators."""
+        """Return the nodes that make the tensors of the scheme's float operators."""
         integer = {
             name
             for operation in self.network.operations
@@ -232,5 +231,5 @@ def _tensors_data(ranges: Mapping[str, Range]) -> TensorsData:
 
 
 def _is_no_preprocessing_hint(record: logging.LogRecord) -> bool:
-    """Batch normalization is folded before; the quantizer's hint to do so would mislead."""
+    """Return False for the quantizer's hint to preprocess the model, which is done already."""
     return "pre-process" not in record.getMessage()

@@ -1,9 +1,9 @@
-"""The dense head of a quantized ONNX graph, multiplied in integers.
+"""Integer multiplication in the dense head of a quantized ONNX graph.
 
-Its logits are not rounded, so onnxruntime's quantizer leaves it alone: a float product of a
-dequantized kernel. That widens all weights anew in every inference (a sixth of a ResNet50's time
-with 1000 classes). Both factors being integers with steps, the same product is an exact sum of
-integers, scaled at its end: ``MatMulInteger``, which runtimes have fast kernels for.
+The logits are not rounded, so onnxruntime's quantizer leaves a float product of a dequantized
+kernel. It converts all weights to float in every inference: a sixth of the time of a ResNet50 with
+1000 classes. Both factors are integers with steps, so the same product is an exact sum of integers,
+scaled at the end. That is ``MatMulInteger``, for which runtimes have fast kernels.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 MIDDLE = 128
-"""Zero of a kernel stored as uint8: with two uint8 factors no x86 kernel saturates."""
+"""Zero point of a kernel stored as uint8. With two uint8 factors no x86 kernel saturates."""
 
 
 def multiply_in_integers(model: onnx.ModelProto) -> int:
-    """Turn float products of two dequantized tensors, the second a constant, into integer ones.
+    """Turn float products of a dequantized tensor and a dequantized constant into integer products.
 
     Args:
-        model: A quantized graph (QDQ); it is changed. Products whose kernel has a step per row, or
-            whose first factor is no integer, stay as they are.
+        model: A quantized graph (QDQ). It is changed in place. Products whose kernel has a step per
+            row, or whose first factor is no integer, stay as they are.
 
     Returns:
-        How many products there were.
+        The number of products changed.
     """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -44,7 +44,7 @@ def multiply_in_integers(model: onnx.ModelProto) -> int:
 
 
 def _is_widened(node: onnx.NodeProto | None) -> TypeGuard[onnx.NodeProto]:
-    """Whether a tensor's maker is what turns integers into floats."""
+    """True if a node turns integers into floats."""
     return node is not None and node.op_type == "DequantizeLinear"
 
 

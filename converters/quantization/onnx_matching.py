@@ -1,8 +1,7 @@
-"""The same network as an ONNX graph: which of its tensors is which, and its weights.
+"""Matching of a TFLite network with the ONNX graph of the same model: tensors and weights.
 
-Converters name and arrange tensors as they like; what a tensor holds is the same. So tensors are
-recognised by their values on one picture, and kernels are checked to be equal before one is
-replaced.
+Converters choose names and layouts of tensors, but the values are the same. So tensors are matched
+by their values on one picture. A kernel is replaced only if it is equal.
 """
 
 from __future__ import annotations
@@ -24,36 +23,36 @@ from converters.quantization.tensorflow_execution import (
 )
 from converters.quantization.tflite_network import DEPTHWISE, Operation, Parameters, TfliteNetwork
 
-_TOLERANCE = 1e-3  # of a tensor's largest value; runtimes differ by 1e-5
+_TOLERANCE = 1e-3  # relative to a tensor's largest value; runtimes differ by 1e-5
 _PASSING = frozenset({"Clip", "Relu", "Reshape", "Squeeze", "Transpose"})
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Where an operator's weights are in an ONNX graph."""
+    """Place of an operator's weights in an ONNX graph."""
 
     node: onnx.NodeProto
     """The Conv, MatMul or Gemm."""
     weight: str
-    """Its initializer."""
+    """Name of its initializer."""
     axis: int
-    """Of the output channels in it."""
+    """Axis of the output channels."""
     bias: tuple[onnx.NodeProto, int] | None
-    """The node that adds the bias, and at which input; None where nothing does."""
+    """The node that adds the bias, and the number of its input; None if there is no bias."""
 
 
 def match_tensors(
     model: onnx.ModelProto, network: TfliteNetwork, picture: np.ndarray
 ) -> Mapping[int, tuple[str, ...]]:
-    """Names of the ONNX tensors that hold what a tensor of the network holds, by its index.
+    """Return the names of ONNX tensors equal to each tensor of the network, by its index.
 
     Args:
         model: The float32 model, channels first or last.
         network: The same network as read from the float32 TFLite file.
-        picture: uint8 ``(height, width, 3)``; one with contrast tells tensors apart.
+        picture: uint8 ``(height, width, 3)``. It needs contrast to tell tensors apart.
 
     Raises:
-        ModelConversionError: The network has operators that cannot be simulated.
+        ModelConversionError: The network has an operator that cannot be simulated.
     """
     if unknown := unknown_operations(network):
         raise ModelConversionError(
@@ -86,11 +85,11 @@ def find_kernel(
     Args:
         model: The float32 model.
         network: The graph that ``operation`` is of.
-        operation: One with a kernel.
+        operation: An operator with a kernel.
         names: The ONNX tensors that hold its output.
 
     Raises:
-        ModelConversionError: There is no node with this kernel that makes this tensor.
+        ModelConversionError: No node with this kernel makes such a tensor.
     """
     made_by = {name: node for node in model.graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -122,7 +121,7 @@ def find_kernel(
 def replace_parameters(
     model: onnx.ModelProto, kernel: Kernel, operation: Operation, parameters: Parameters
 ) -> str:
-    """Give a node other weights; initializers that others read stay for them. Returns its name."""
+    """Give a node other weights and return their name. Other readers keep the old initializer."""
     values = _laid_out(kernel.node, operation, parameters.kernel)
     weight = _replace_input(model, kernel.node, 1, values)
     if kernel.bias is not None:
@@ -138,7 +137,7 @@ def replace_parameters(
 
 
 def _add_bias(model: onnx.ModelProto, node: onnx.NodeProto, bias: np.ndarray) -> None:
-    """Put a sum behind a product whose bias was zero, so that the converter left it out."""
+    """Add a sum after a product. The converter left it out because the bias was zero."""
     result, product, name = node.output[0], f"{node.output[0]}_product", f"{node.name}_bias"
     node.output[0] = product
     model.graph.initializer.append(numpy_helper.from_array(bias, name))
@@ -147,7 +146,7 @@ def _add_bias(model: onnx.ModelProto, node: onnx.NodeProto, bias: np.ndarray) ->
 
 
 def store_in_8_bits(model: onnx.ModelProto, kernel: Kernel, steps: np.ndarray) -> None:
-    """Store a float node's kernel as int8 with a scale per output channel, widened when it runs."""
+    """Store a float node's kernel as int8 with a scale per output channel."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     name = kernel.node.input[1]
     values = numpy_helper.to_array(constants[name])
@@ -170,7 +169,7 @@ def store_in_8_bits(model: onnx.ModelProto, kernel: Kernel, steps: np.ndarray) -
 
 
 def _activations(model: onnx.ModelProto, batch: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Every tensor that a node computes, on one picture."""
+    """Yield name and values of every tensor that a node computes, for one picture."""
     open_model = onnx.ModelProto()
     open_model.CopyFrom(model)
     names = [name for node in model.graph.node for name in node.output if name]
@@ -192,7 +191,7 @@ def _activations(model: onnx.ModelProto, batch: np.ndarray) -> Iterator[tuple[st
 
 
 def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Whether two tensors hold the same, channels last or first."""
+    """True if two tensors hold the same values, with channels last or first."""
     largest = float(np.abs(ours).max(initial=0.0))
     layouts = [theirs]
     if theirs.ndim == 4:
@@ -207,7 +206,7 @@ def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
 
 
 def _laid_out(node: onnx.NodeProto, operation: Operation, kernel: np.ndarray) -> np.ndarray:
-    """A kernel in the layout that a node wants."""
+    """Return a kernel in the layout that a node expects."""
     if node.op_type == "Conv":
         if operation.kind == DEPTHWISE:
             height, width = kernel.shape[:2]

@@ -1,4 +1,4 @@
-"""Layers whose ranges depend on which calibration pictures were drawn."""
+"""Layers whose ranges differ between two halves of the calibration pictures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import TfliteNetwork
 
 UNSTABLE = 0.25
-"""A tensor's range that differs by more than this share between two halves of the pictures."""
+"""A range is unstable if it differs by more than this share between two halves of the pictures."""
 
 
 def unstable_layers(
     network: TfliteNetwork, first: Statistics, second: Statistics
 ) -> tuple[str, ...]:
-    """Layers whose tensor's range differs much between two halves of the pictures, worst first."""
+    """Return the layers with unstable ranges, worst first, from the extremes of two halves."""
     spans = {tensor: (first[tensor].range, second[tensor].range) for tensor in first}
     return unstable_ranges(network, spans)
 
@@ -26,7 +26,7 @@ def unstable_layers(
 def unstable_ranges(
     network: TfliteNetwork, spans: Mapping[int, tuple[Range, Range]]
 ) -> tuple[str, ...]:
-    """The same of two ranges for every tensor, by its index."""
+    """Return the same from two ranges for every tensor, by the index of the tensor."""
     found: dict[str, float] = {}
     for tensor, (one, two) in spans.items():
         apart = instability(one, two)

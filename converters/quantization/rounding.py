@@ -1,4 +1,4 @@
-"""Integers: 8-bit weights with a step per output channel, activations with one per tensor."""
+"""Rounding: 8-bit weights with a step per output channel, activations with a step per tensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from converters.quantization.tensorflow_execution import Tensor
 from converters.quantization.tflite_network import DEPTHWISE
 
 LEVELS = 127
-"""Largest magnitude of a weight: symmetric, so that the zero point is 0 (LiteRT 8-bit spec)."""
+"""Largest magnitude of a weight. The zero point is 0 (LiteRT 8-bit spec)."""
 
 PAIR = 128
 """Largest sum of two neighbouring weights of one sign that cannot saturate (see ``PAIR_SAFE``)."""
@@ -22,7 +22,7 @@ _Gradient = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def weight_scales(kernel: Tensor, kind: str, grid: WeightGrid = WeightGrid.FULL) -> Tensor:
-    """Step of every output channel's weights: the smallest with which none is clipped.
+    """Return the smallest step of every output channel that clips no weight.
 
     Args:
         kernel: Float32, in the layout of ``converters.quantization.tflite_network.Parameters``.
@@ -40,16 +40,17 @@ def weight_scales(kernel: Tensor, kind: str, grid: WeightGrid = WeightGrid.FULL)
 
 
 def round_weights(kernel: Tensor, kind: str, scales: Tensor) -> Tensor:
-    """The nearest multiples of the steps, as floats; ``weight_scales`` leave none to be clipped."""
+    """Return the nearest multiples of the steps, as floats."""
     return tf.reshape(tf.round(_columns(kernel, kind) / scales) * scales, kernel.shape)
 
 
 def fake_quantize(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Round to the 256 levels of a range with an exact zero (Jacob et al. 2018, arXiv:1712.05877).
 
-    Gradients pass straight through to ``x`` where it is inside. The ends get what clipping says of
-    them where ``x`` is outside, and what rounding says of the step where it is inside (Esser et al.
-    2020, arXiv:1902.08153); TensorFlow's own gradient has the first alone, and only widens.
+    Gradients pass straight through to ``x`` inside the range. The ends of the range get the
+    gradient of clipping from values outside and that of the step from values inside (Esser et al.
+    2020, arXiv:1902.08153). TensorFlow's own gradient has the first part only, and it only widens
+    ranges.
     """
     return _fake_quantize(x, tf.cast(low, tf.float32), tf.cast(high, tf.float32))
 
@@ -72,33 +73,33 @@ _fake_quantize: Callable[[Tensor, Tensor, Tensor], Tensor] = tf.custom_gradient(
 
 
 def fake_quantize_kernel(kernel: Tensor, kind: str, grid: WeightGrid) -> Tensor:
-    """Round a kernel to 8 bits, with gradients that pass straight through."""
+    """Round a kernel to 8 bits. Gradients pass straight through."""
     rounded = round_weights(kernel, kind, weight_scales(kernel, kind, grid))
     return kernel + tf.stop_gradient(rounded - kernel)
 
 
 def widened(values: Range) -> Range:
-    """A range that can be quantized: it holds zero and has a width."""
+    """Return a range that can be quantized: it holds zero and has a width."""
     low, high = min(0.0, values.low), max(0.0, values.high)
     return Range(low, high) if high - low > _SMALLEST_SPAN else Range(0.0, 1.0)
 
 
 _SMALLEST_STEP = 1e-12
-_SMALLEST_SPAN = 1e-9  # of a tensor that is zero on all pictures any range will do
+_SMALLEST_SPAN = 1e-9  # any range will do for a tensor that is always zero
 
 
 def _columns(kernel: Tensor, kind: str) -> Tensor:
-    """The kernel as ``(weights of an output channel, output channels)``."""
+    """Return the kernel as ``(weights of an output channel, output channels)``."""
     outputs = kernel.shape[-1] * (kernel.shape[-2] if kind == DEPTHWISE else 1)
     return tf.reshape(kernel, [-1, outputs])
 
 
 def _largest_pair(kernel: Tensor) -> Tensor:
-    """Largest magnitude of a sum of two weights that may be multiplied together, by output channel.
+    """Return the largest magnitude of a sum of two neighbouring weights, by output channel.
 
-    Neighbours in the order (height, width, in) that runtimes unroll a kernel in, and in the order
-    (in, height, width) of those that keep channels first. A sum of opposite signs is smaller than
-    the larger of the two.
+    Runtimes unroll a kernel in the order (height, width, in), or (in, height, width) with channels
+    first: neighbours in both orders count. A sum of opposite signs is smaller than the larger of
+    the two.
     """
     orders = [tf.reshape(kernel, [-1, kernel.shape[-1]])]
     if len(kernel.shape) == 4 and kernel.shape[0] * kernel.shape[1] > 1:

@@ -1,4 +1,4 @@
-"""What is rounded and how: weights, and a range for every rounded tensor."""
+"""The scheme of a quantized network: its weights, and a range for every rounded tensor."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from converters.quantization.tflite_network import (
 
 @dataclass(frozen=True)
 class Scheme:
-    """What is rounded and how: weights, and a range for every rounded tensor."""
+    """Weights, a range for every rounded tensor, and the operators that stay in float."""
 
     parameters: Mapping[int, Parameters]
-    """By operator index; not rounded."""
+    """Weights before rounding, by index of the operator."""
     ranges: Mapping[int, Range]
-    """By tensor index."""
+    """Range of every rounded tensor, by index of the tensor."""
     float_operations: frozenset[int]
     """Operators that compute in float, by index."""
     grid: WeightGrid = WeightGrid.FULL
-    """What weights are rounded to, but those of the float head, which is always ``FULL``."""
+    """Integers for the weights. The weights of the float head always use ``FULL``."""
 
     def grid_of(self, network: TfliteNetwork, operation: Operation) -> WeightGrid | None:
-        """What an operator's kernel is rounded to; None where it stays as it is."""
+        """Return the integers for an operator's kernel; None if it is not rounded."""
         if operation.index in network.head:
             return WeightGrid.FULL
         return None if operation.index in self.float_operations else self.grid
 
 
 def rounded_tensors(network: TfliteNetwork, float_operations: Collection[int]) -> frozenset[int]:
-    """Tensors that an integer operator reads or writes."""
+    """Return the tensors that an integer operator reads or writes."""
     return frozenset(
         tensor
         for operation in network.operations
@@ -47,14 +47,14 @@ def rounded_tensors(network: TfliteNetwork, float_operations: Collection[int]) -
 
 
 FIXED_RANGES = {"LOGISTIC": Range(0.0, 255 / 256), "TANH": Range(-1.0, 127 / 128)}
-"""Of operators whose integer kernels know one step only."""
+"""Output ranges of operators whose integer kernels have one fixed step."""
 
 
 def share_ranges(network: TfliteNetwork, ranges: Mapping[int, Range]) -> dict[int, Range]:
-    """Set the ranges that runtimes demand.
+    """Return the ranges with those that runtimes demand.
 
-    Both sides of operators that only move values have one range; sigmoid and tanh have a fixed one
-    (LiteRT 8-bit spec).
+    Input and output of an operator that only moves values share one range. Sigmoid and tanh have a
+    fixed range (LiteRT 8-bit spec).
     """
     shared = dict(ranges)
     for operation in network.operations:

@@ -1,4 +1,4 @@
-"""What a user of the engine can choose. A leaf: the command line reads it without TensorFlow."""
+"""The choices of a caller of the quantization. This module imports no heavy package."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from enum import StrEnum
 from converters.errors import RequestError
 
 FEWEST_PICTURES = 32
-"""With fewer, extremes say little about other pictures."""
+"""The extremes of fewer pictures say little about other pictures."""
 
 
 class Level(StrEnum):
-    """How much is done for the answers."""
+    """The amount of work for answers close to those of the float model."""
 
     FAST = "fast"
-    """Ranges alone."""
+    """Ranges of the tensors only."""
     EQUALIZED = "equalized"
-    """Equalisation, ranges without what a ReLU discards, corrected biases. Seconds more."""
+    """Equalisation, ranges without values that a ReLU discards, corrected biases. Seconds more."""
     DISTILLED = "distilled"
-    """From there, ranges, weights and biases trained against the float model. Minutes more."""
+    """After that, ranges, weights and biases trained against the float model. Minutes more."""
 
 
 class RangeMethod(StrEnum):
@@ -33,22 +33,22 @@ class RangeMethod(StrEnum):
 
 
 class WeightGrid(StrEnum):
-    """Which integers a channel's weights may be rounded to."""
+    """The integers that weights may be rounded to."""
 
     FULL = "8 bits"
     """-127 to 127."""
     PAIR_SAFE = "8 bits, neighbours of one sign together at most 128"
     """For x86 without VNNI. Its instruction ``vpmaddubsw`` adds two products of a uint8 and an int8
-    into 16 bits and saturates: 255 * (a + b) stays below 32768 where a + b is at most 128. Seven
-    bits for every weight, the usual cure, cost four times the rounding noise; bounding the sums of
-    neighbours costs 1.6 times on a trained ResNet50."""
+    in 16 bits, which saturate: 255 * (a + b) stays below 32768 if a + b is at most 128. The usual
+    cure, seven bits for every weight, has four times the rounding noise. Bounding the sums of
+    neighbours has 1.6 times, on a trained ResNet50."""
 
 
 class Target(StrEnum):
     """The processor that int8.onnx is made for, and the weights that TFLite files share with it."""
 
     AUTO = "auto"
-    """Any: safe without VNNI, and nowhere slower."""
+    """Any processor: safe without VNNI, and nowhere slower."""
     AVX2 = "avx2"
     """x86 without VNNI, which saturates: uint8 activations, pair-safe int8 weights."""
     VNNI = "vnni"
@@ -58,13 +58,13 @@ class Target(StrEnum):
 
     @property
     def grid(self) -> WeightGrid:
-        """The integers that weights are rounded to."""
+        """The integers for weights."""
         safe = self in (Target.AUTO, Target.AVX2)
         return WeightGrid.PAIR_SAFE if safe else WeightGrid.FULL
 
     @property
     def reason(self) -> str:
-        """What was chosen and why, in a sentence."""
+        """The choice and its reason, in a sentence."""
         match self:
             case Target.VNNI:
                 return "U8S8 with full 8-bit weights: VNNI sums in 32 bits; wrong on x86 without it"
@@ -79,7 +79,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True)
 class QuantizationSettings:
-    """What the engine is told."""
+    """Settings of the quantization."""
 
     level: Level = Level.EQUALIZED
     range_method: RangeMethod = RangeMethod.MIN_MAX
@@ -87,9 +87,9 @@ class QuantizationSettings:
     keep_float: tuple[str, ...] = ()
     """Keras layers that compute in float, as globs: ``conv5_*``."""
     grid: WeightGrid = WeightGrid.FULL
-    """What weights are rounded to, in all files."""
+    """Integers for the weights of all files."""
     few_pictures: bool = False
-    """Whether fewer than ``FEWEST_PICTURES`` pictures are accepted."""
+    """True to accept fewer than ``FEWEST_PICTURES`` pictures."""
 
     def __post_init__(self) -> None:
         if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:

@@ -1,4 +1,4 @@
-"""A range of values, and the error for values that have none. A leaf: numpy is not even needed."""
+"""The range of a tensor, and the error for a tensor that has none. Needs no NumPy."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Range:
     high: float
 
     def union(self, other: Range) -> Range:
-        """Return the range that holds both."""
+        """Return the smallest range that holds both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
 
 def not_finite(name: str) -> ModelConversionError:
-    """The error for an activation tensor that is NaN or infinite on a calibration picture."""
+    """Return the error for a tensor that is NaN or infinite on a calibration picture."""
     return ModelConversionError(
         f"calibration: tensor {name!r} holds NaN or infinite values; the model's weights or "
         "the --preprocessing do not fit; check the float artifacts first"

@@ -1,7 +1,7 @@
-"""Run a network's operators with TensorFlow, on its GPU where there is one, in batches.
+"""Running the operators of a TFLite network in TensorFlow, in batches, on a GPU if there is one.
 
-The same code gives float activations (for ranges), simulated integer ones (for choosing and for
-measuring) and gradients (for distillation): what differs is the function applied to each tensor.
+The same code computes float activations (for ranges), simulated integer activations (for choices
+and figures) and gradients (for distillation). Only the function applied to each tensor differs.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ Tensor = Any
 """A ``tf.Tensor``; TensorFlow comes without types."""
 
 PIXELS_PER_BATCH = 64 * 64 * 50
-"""Bounds the memory of a batch: 50 pictures of 64x64, 4 of 224x224; about 0.5 GB for ResNet50."""
+"""Bound of a batch: 50 pictures of 64x64, 4 of 224x224. ResNet50 takes about 0.5 GB with it."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What an operator with a kernel computes with: arrays, variables or tensors."""
+    """Kernel and bias of an operator: arrays, variables or tensors."""
 
     kernel: Tensor
     bias: Tensor
 
 
 OperatorOptions = Any
-"""An operator's options as the schema generates them."""
+"""An operator's options, in the class that the TFLite schema generates."""
 
 Observe = Callable[[Operation, Tensor], Tensor]
-"""Gets an operator and its float output (after the fused activation) and returns what goes on."""
+"""A function from an operator and its output to the tensor that later operators read."""
 
 
 def run(
@@ -47,20 +47,20 @@ def run(
     observe: Observe | None = None,
     weigh: Observe | None = None,
 ) -> Tensor:
-    """Compute the logits, showing every operator's output to ``observe`` on the way.
+    """Compute the logits. ``observe`` sees and may replace every operator's output.
 
     Args:
-        network: The graph; its batch size of 1 does not bind.
+        network: The graph. Its batch size of 1 does not matter.
         weights: Kernel and bias by operator index.
         pictures: float32 ``(batch, height, width, 3)``, what the network's image holds.
-        observe: See above; None changes nothing.
-        weigh: The same for what a kernel computes, before its fused activation.
+        observe: Gets every output after its fused activation. None changes nothing.
+        weigh: Gets the output of every kernel before its fused activation.
 
     Returns:
         The tensor ``network.logits``, ``(batch, classes)``.
 
     Raises:
-        ModelConversionError: An operator is not known here.
+        ModelConversionError: An operator cannot be simulated.
     """
     values: dict[int, Tensor] = {network.image: pictures}
     last = {t: op.index for op in network.operations for t in op.inputs}
@@ -80,10 +80,10 @@ def run(
 
 
 def centred_logits(network: TfliteNetwork, logits: Tensor) -> Tensor:
-    """Logits minus their mean over the classes, which is all that a softmax sees of them.
+    """Return logits minus their mean over the classes. A softmax depends on nothing else.
 
-    Where the network ends in no softmax, its answers are probabilities, and their logarithms are
-    taken.
+    If the network does not end in a softmax, its answers are probabilities, and their logarithms
+    are used.
     """
     if network.logits == network.answer:
         logits = tf.math.log(tf.maximum(logits, 1e-30))
@@ -91,7 +91,7 @@ def centred_logits(network: TfliteNetwork, logits: Tensor) -> Tensor:
 
 
 def constant_weights(network: TfliteNetwork) -> dict[int, Weights]:
-    """The network's own kernels and biases."""
+    """Return the network's own kernels and biases, by index of the operator."""
     return {
         index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
         for index, p in network.parameters.items()
@@ -101,13 +101,13 @@ def constant_weights(network: TfliteNetwork) -> dict[int, Weights]:
 def batches(
     network: TfliteNetwork, pictures: np.ndarray, order: np.ndarray | None = None
 ) -> Iterator[Tensor]:
-    """Pictures as float32 tensors of bounded size.
+    """Yield the pictures as float32 tensors of bounded size.
 
     Args:
-        network: The graph; its picture size bounds a batch.
-        pictures: uint8 ``(count, height, width, 3)``, may be a memory map, which does not stay in
-            memory.
-        order: Indices of those wanted; None takes all as they come.
+        network: The graph. Its picture size bounds a batch.
+        pictures: uint8 ``(count, height, width, 3)``, may be a memory map, whose pages are
+            released.
+        order: Indices of the wanted pictures. None takes all in their order.
     """
     height, width = network.shapes[network.image][1:3]
     size = max(1, PIXELS_PER_BATCH // (height * width))
@@ -119,10 +119,9 @@ def batches(
 
 
 def forget_pages(pictures: np.ndarray) -> None:
-    """Give the pages of a memory map back: the kernel would keep them as long as it has room.
+    """Release the pages of a memory map, which the kernel would keep as long as it has room.
 
-    What was read counts as this process' memory until then, for whoever looks and for a container
-    with a limit.
+    Pages that were read count as memory of this process, also against the limit of a container.
     """
     mapped = getattr(pictures, "_mmap", None)
     if mapped is not None and hasattr(mapped, "madvise"):  # not on Windows
@@ -130,12 +129,12 @@ def forget_pages(pictures: np.ndarray) -> None:
 
 
 def unknown_operations(network: TfliteNetwork) -> tuple[str, ...]:
-    """Kinds of operators that cannot be run here, sorted."""
+    """Return the kinds of operators that cannot be simulated, sorted."""
     return tuple(sorted({op.kind for op in network.operations} - set(_KNOWN)))
 
 
 def check_operations(network: TfliteNetwork) -> None:
-    """Refuse a network with operators that cannot be run here.
+    """Refuse a network with operators that cannot be simulated.
 
     Raises:
         ModelConversionError: There are some.
@@ -148,7 +147,7 @@ def check_operations(network: TfliteNetwork) -> None:
 
 
 def compute(network: TfliteNetwork, operation: Operation, values: Mapping[int, Tensor]) -> Tensor:
-    """The output of an operator without a kernel, after its fused activation."""
+    """Return the output of an operator without a kernel, after its fused activation."""
     arguments = [_value(network, values, index) for index in operation.inputs]
     if operation.kind not in _KNOWN:
         check_operations(network)
@@ -161,7 +160,7 @@ def activate(operation: Operation, x: Tensor) -> Tensor:
 
 
 def channel_means(x: Tensor) -> Tensor:
-    """Mean of every channel over pictures and places, ``(channels,)``."""
+    """Return the mean of every channel over pictures and positions, ``(channels,)``."""
     return tf.reduce_mean(x, list(range(len(x.shape) - 1)))
 
 
@@ -172,7 +171,7 @@ def _value(network: TfliteNetwork, values: Mapping[int, Tensor], index: int) -> 
 
 
 def weighted_sum(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
-    """What an operator with a kernel computes before its fused activation."""
+    """Return the output of an operator with a kernel, before its fused activation."""
     options: OperatorOptions = operation.options
     match operation.kind:
         case "FULLY_CONNECTED":
@@ -203,7 +202,7 @@ def _pool(function: Callable[..., Tensor]) -> Callable[[OperatorOptions, Sequenc
 
 
 def _reshape(_: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
-    """The batch is free, whatever the file says of it; even where the file, sure of 1, drops it."""
+    """Reshape with a free batch, also if the file has no batch dimension because it is 1."""
     x, shape = arguments[0], [int(size) for size in np.asarray(arguments[1]).reshape(-1)]
     size = math.prod(x.shape[1:])
     rest = shape[1:]
@@ -216,7 +215,7 @@ def _reshape(_: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
 
 
 def _slice(options: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
-    """A strided slice that leaves the batch alone."""
+    """Slice with strides along all axes but the batch."""
     x, begin, end, strides = arguments
     index: list[slice] = [slice(None)]
     for axis in range(1, len(begin)):

@@ -1,6 +1,6 @@
-"""TFLite precisions, each derived from the one float32 file by litert-quantizer.
+"""TFLite precisions, derived from the float32 file by litert-quantizer.
 
-Google's current route: quantizing a converted file takes under a second, converting anew 14 to 27.
+This is Google's current way. It takes under a second, while a new conversion takes 14 to 27.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ANY = ".*"
 
 
 def quantize_float16(float32: bytes) -> bytes:
-    """Store the weights as float16; the runtime widens them when it loads the file."""
+    """Store the weights as float16. The runtime converts them to float32 when it loads the file."""
     recipe = recipe_manager.RecipeManager()
     recipe.add_quantization_config(
         regex=_ANY,
@@ -55,10 +55,10 @@ def quantize_float16(float32: bytes) -> bytes:
 
 
 def quantize_dynamic(float32: bytes) -> bytes:
-    """Dynamic range: int8 weights, activations quantized at run time, float32 in and out.
+    """Quantize weights to int8; the runtime quantizes activations. Float32 in and out.
 
-    Dense layers get one scale for the whole weight matrix: tflite-runtime 2.14 loads a file with
-    per-channel dense weights and answers garbage. Convolutions stay per-channel.
+    Dense layers get one scale for the whole weight matrix, because tflite-runtime 2.14 loads a file
+    with per-channel dense weights and gives wrong answers. Convolutions stay per-channel.
     """
     recipe = recipe_manager.RecipeManager()
     recipe.add_dynamic_config(regex=_ANY, operation_name=_Operator.ALL_SUPPORTED, num_bits=8)
@@ -79,18 +79,18 @@ def quantize_static(
     integer_only: bool,
     activation_bits: int = 8,
 ) -> bytes:
-    """Static int8: per-channel weights, activations in the scheme's ranges.
+    """Quantize to static int8: weights per channel, activations in the ranges of the scheme.
 
     Args:
         float32: The float32 file.
         network: The graph of that file.
-        scheme: Weights, ranges, and the operators that stay in float. A kernel of the float head
-            is stored in 8 bits all the same and widened when the file is loaded.
-        integer_only: Whether everything is integer whatever the scheme says (int8 out), for NPUs.
+        scheme: Weights, ranges, and the operators that stay in float. The kernel of the float head
+            is stored in 8 bits and converted to float when the file is loaded.
+        integer_only: True to make all operators integer, with int8 output, for NPUs.
         activation_bits: 8, or 16 for int16 activations with int8 weights.
 
     Returns:
-        A file that takes int8 pixels (level minus 128); with int16 activations, float32 ones.
+        A file that takes int8 pixels (level minus 128), or float32 pixels with int16 activations.
 
     Raises:
         ModelConversionError: The ranges do not fit this file, or with ``integer_only`` the
@@ -133,7 +133,7 @@ def quantize_static(
 
 
 def _weight_range(operation: Operation, scheme: Scheme) -> _Range:
-    """The ends that give every output channel the step it has in the scheme's grid."""
+    """Return the ends that give every output channel its step in the grid of the scheme."""
     kernel = scheme.parameters[operation.index].kernel
     largest = LEVELS * weight_scales(kernel, operation.kind, scheme.grid).numpy()
     match operation.kind:
@@ -149,7 +149,7 @@ def _weight_range(operation: Operation, scheme: Scheme) -> _Range:
 def _keep_float(
     recipe: recipe_manager.RecipeManager, network: TfliteNetwork, operation: Operation
 ) -> None:
-    """Let one operator compute in float; a dense layer of the head stores 8-bit weights."""
+    """Keep one operator in float. A dense layer of the head still stores 8-bit weights."""
     own_name = f"^{re.escape(network.names[operation.output])};?$"
     if operation.index in network.head and operation.kind == DENSE:
         recipe.add_weight_only_config(own_name, _Operator.FULLY_CONNECTED, num_bits=8)
@@ -162,7 +162,7 @@ def _keep_float(
 
 
 def float_operators(data: bytes) -> tuple[str, ...]:
-    """Name the operators of a TFLite file that read or write float tensors, sorted, each once."""
+    """Return the kinds of operators that read or write float tensors, sorted, each once."""
     model = read_flatbuffer(data)
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
     found = set()
@@ -180,17 +180,17 @@ def _quantize(
     statistics: Mapping[str, _Range] | None = None,
 ) -> bytes:
     quantizer = Quantizer(bytearray(float32), recipe.get_quantization_recipe())
-    # The package prints its progress; a caller's standard output belongs to the caller.
+    # The package prints its progress, but standard output belongs to the caller.
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
         warnings.catch_warnings(),
     ):
-        # It checks the ranges with an interpreter that keeps all tensors, and is warned of that.
+        # It checks ranges with an interpreter that keeps all tensors, which warns of the memory.
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
         try:
             result = quantizer.quantize(dict(statistics) if statistics else None)
-        except Exception as problem:  # it raises whatever comes up
+        except Exception as problem:  # it has no error class of its own
             raise ModelConversionError(
                 f"litert-quantizer cannot quantize this model: {problem}; "
                 "leave this format out with --formats"

@@ -1,7 +1,7 @@
-"""A float32 TFLite file as a graph: what the runtime executes is what gets analysed and quantized.
+"""A float32 TFLite file as a graph of operators.
 
-Reading the converted file, not the Keras model, gives the operators as the runtime fuses them, so
-every tensor of this graph is a tensor that the runtime will quantize.
+The converted file, not the Keras model, has the operators as the runtime fuses them. So every
+tensor of this graph is a tensor that the integer runtime rounds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WITH_KERNEL = (CONVOLUTION, DEPTHWISE, DENSE)
 SAME_VALUES = frozenset(
     {"MAX_POOL_2D", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE"}
 )
-"""Operators that move values without computing new ones; input and output share one range."""
+"""Operators that move values and compute no new ones. Input and output share one range."""
 
 ELEMENTWISE = frozenset({"ADD", "DIV", "MAXIMUM", "MUL", "SUB"})
 
@@ -45,14 +45,14 @@ class Operation:
     kind: str
     """Its name in the TFLite schema, for instance ``CONV_2D``."""
     inputs: tuple[int, ...]
-    """Tensors it reads, constants included; -1 where an optional one is absent."""
+    """Tensors that it reads, with constants; -1 for an absent optional one."""
     outputs: tuple[int, ...]
     activation: str
-    """Fused into it: ``NONE``, ``RELU``, ``RELU6``, …"""
+    """Its fused activation: ``NONE``, ``RELU``, ``RELU6``, …"""
     options: object
     """The schema's options of this kind: strides, padding, axes."""
     layer: str
-    """The Keras layer it comes from; operators of one layer share the name."""
+    """Name of the Keras layer that it comes from. Operators of one layer share it."""
 
     @property
     def output(self) -> int:
@@ -79,7 +79,7 @@ class TfliteNetwork:
     operations: tuple[Operation, ...]
     """In an order in which they can be computed."""
     names: tuple[str, ...]
-    """Of all tensors."""
+    """Names of all tensors."""
     shapes: tuple[tuple[int, ...], ...]
     constants: Mapping[int, np.ndarray]
     image: int
@@ -87,7 +87,7 @@ class TfliteNetwork:
 
     @cached_property
     def readers(self) -> Mapping[int, tuple[Operation, ...]]:
-        """The operators that read each tensor."""
+        """The operators that read each tensor, by index of the tensor."""
         found: dict[int, tuple[Operation, ...]] = {}
         for operation in self.operations:
             for tensor in dict.fromkeys(operation.inputs):
@@ -96,7 +96,7 @@ class TfliteNetwork:
 
     @cached_property
     def writers(self) -> Mapping[int, Operation]:
-        """The operator that writes each computed tensor."""
+        """The operator that writes each computed tensor, by index of the tensor."""
         return {tensor: op for op in self.operations for tensor in op.outputs}
 
     @cached_property
@@ -115,15 +115,15 @@ class TfliteNetwork:
 
     @cached_property
     def logits(self) -> int:
-        """What the final softmax reads; the answer itself where there is none."""
+        """The tensor that the final softmax reads; the answer itself if there is no softmax."""
         last = self.writers[self.answer]
         return last.inputs[0] if last.kind == "SOFTMAX" else self.answer
 
     @cached_property
     def head(self) -> frozenset[int]:
-        """The operators that make the answer of the logits, and the dense layer that makes those.
+        """The last dense layer and the operators that compute the answer from its logits.
 
-        In float they cost next to nothing and keep the logits from being rounded to 8 bits.
+        In float they cost almost nothing, and the logits are not rounded to 8 bits.
         """
         found, tensor = [], self.answer
         while (operation := self.writers.get(tensor)) is not None:
@@ -155,9 +155,9 @@ def read_network(float32: bytes, layers: Collection[str] = ()) -> TfliteNetwork:
     """Read a float32 TFLite file.
 
     Args:
-        float32: What ``converters.tflite.conversion.convert_float32`` returned.
-        layers: Names of the Keras model's layers, which operators are then known by; without, an
-            operator is known by what the converter made of the name.
+        float32: A file made by ``converters.tflite.conversion.convert_float32``.
+        layers: Names of the Keras model's layers, to find the layer of each operator. Without them
+            an operator gets the name that the converter made of its layer's name.
 
     Returns:
         The graph of its first subgraph.
@@ -186,15 +186,15 @@ class Rewritten:
 
     data: bytes
     kernel_names: Mapping[int, str]
-    """Of the tensors that hold the kernels, by operator index; each operator has its own."""
+    """Names of the kernels' tensors, by index of the operator. Each operator has its own."""
 
 
 def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Rewritten:
-    """Give the file other kernels and biases; the graph stays.
+    """Return the file with other kernels and biases.
 
     Args:
         float32: The file that the network was read from.
-        parameters: By operator index; operators that are not named keep theirs.
+        parameters: By index of the operator. All other operators keep theirs.
     """
     model = read_flatbuffer(float32)
     graph = model.subgraphs[0]
@@ -232,7 +232,7 @@ def _replace_constant(
     array: np.ndarray,
     uses: Mapping[int, int],
 ) -> None:
-    """Give an operator another constant; one that others read too stays for them as it was."""
+    """Give an operator another constant. Other operators that read the old one keep it."""
     graph = model.subgraphs[0]
     index = int(operator.inputs[place])
     tensor = graph.tensors[index]
@@ -282,15 +282,15 @@ def _operation(
 
 
 def layer_of(tensor: str, layers: frozenset[str] = frozenset()) -> str:
-    """The Keras layer that a tensor's name speaks of.
+    """Return the Keras layer that a tensor's name belongs to.
 
     The converter joins the names of fused operators by ``;``, and Keras numbers a layer that is
-    called a second time: ``serving_1/resnet50_1/conv1_relu_1/Relu;serving_1/…``. Where the model
-    itself is numbered, all its layers are: ``serving_1/…/add_1`` is ``add``, not ``add_1``.
+    called a second time: ``serving_1/resnet50_1/conv1_relu_1/Relu;serving_1/…``. If the model
+    itself is numbered, so are all its layers: ``serving_1/…/add_1`` is ``add``, not ``add_1``.
 
     Args:
         tensor: A tensor's name in the TFLite file.
-        layers: Names that exist; among them the innermost that fits is taken.
+        layers: Names that exist. The innermost part of the path that is among them is returned.
     """
     path = tensor.split(";")[-1].split("/")
     numbered = re.search(r"_\d+$", path[0]) is not None

@@ -1,4 +1,4 @@
-"""One trial of the search for mixed precision: a real file in the real runtime."""
+"""A trial of the search for layers in float: a file as it would ship, run in LiteRT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from converters.quantization.tflite import quantize_static
 
 
 class TrialRunner:
-    """Makes files, runs them, and compares their answers with the float file's."""
+    """Makes files, runs them and compares their answers with those of the float file."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class TrialRunner:
         self._expected, _ = self.run(float32)
 
     def spent_s(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since this runner was made."""
         return self._clock() - self.begun_s
 
     def make(self, float_operations: frozenset[int]) -> tuple[Scheme, bytes]:
-        """Quantize with these operators in float."""
+        """Return the scheme and the file with these operators in float."""
         network, scheme = self._calibrated.network, self._calibrated.scheme
         scheme = replace(scheme, float_operations=float_operations)
         return scheme, quantize_static(self._float32, network, scheme, integer_only=False)
@@ -45,7 +45,7 @@ class TrialRunner:
     def measure(
         self, layer: str, float_layers: tuple[str, ...], data: bytes, required: float
     ) -> PrecisionTrial:
-        """Run a file on all pictures."""
+        """Run a file on all pictures and compare its answers."""
         logits, latency_s = self.run(data)
         agreeing = agreement(self._expected, logits)
         return PrecisionTrial(
@@ -59,7 +59,7 @@ class TrialRunner:
         )
 
     def run(self, data: bytes) -> tuple[np.ndarray, float]:
-        """Centred logits, float64 ``(count, classes)``, and the median of seconds per picture."""
+        """Return centred logits, float64 ``(count, classes)``, and the median seconds a picture."""
         interpreter = _load(data)
         (image,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
         shift = 128 if image["dtype"] == np.int8 else 0

@@ -1,1 +1,1 @@
-"""Exact graph rewrites: the same function, fewer operations. Each takes any functional model."""
+"""Exact graph rewrites: the same function with fewer operations, for any functional model."""

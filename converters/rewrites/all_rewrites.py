@@ -1,4 +1,4 @@
-"""All rewrites, in the order in which they help one another."""
+"""All rewrites, in an order in which one makes another possible."""
 
 from __future__ import annotations
 
@@ -26,35 +26,37 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     (merge_padding.NAME, merge_padding.merge_padding),
     (hoist_strides.NAME, hoist_strides.hoist_strides),
 )
-"""A dropout may stand before a batch normalization, and a padding that is merged needs no other."""
+"""The order matters: a dropout may stand before a batch normalization, and ``hoist_strides`` adds
+paddings of its own."""
 
 NECESSARY = tuple(pair for pair in REWRITES if pair[0] == fold_batch_norm.NAME)
-"""What all formats need to have the same convolutions, and so one quantization."""
+"""The rewrite that gives all formats the same convolutions, and so one quantization."""
 
 
 @dataclass(frozen=True)
 class Optimized:
-    """A model after the rewrites, with what they saved."""
+    """A model after the rewrites, with its multiply-adds before and after."""
 
     model: keras.Model
     applied: tuple[str, ...]
-    """Names of the rewrites that found something to do."""
+    """Names of the rewrites that changed the model."""
     multiply_adds_before: int
+    """Multiply-adds of one inference before the rewrites, batch 1."""
     multiply_adds: int
-    """Of one inference, batch 1."""
+    """The same after the rewrites."""
 
 
 def fold_into(
     optimized: Optimized, preprocessing: Preprocessing
 ) -> tuple[Optimized, Preprocessing]:
-    """Fold the preprocessing into a model whose other rewrites are done.
+    """Fold the preprocessing into a model that is rewritten otherwise.
 
     Args:
         optimized: The model, which expects ``preprocessing``.
-        preprocessing: Kept where it cannot be folded.
+        preprocessing: Returned as it is where it cannot be folded.
 
     Returns:
-        A model and the preprocessing that it expects: together the same function.
+        A model and the preprocessing that it expects. Together they are the same function.
     """
     rewritten, rest = fold_preprocessing.fold_preprocessing(optimized.model, preprocessing)
     if not rewritten.count:
@@ -71,7 +73,7 @@ def optimize(model: keras.Model, rewrites: tuple[tuple[str, Rewrite], ...] = REW
         rewrites: Names and functions, in order.
 
     Returns:
-        A model with the same function in inference; ``model`` itself where nothing applied.
+        A model with the same function in inference, or ``model`` itself if nothing applied.
     """
     before = count_multiply_adds(model)
     applied = []

@@ -1,4 +1,4 @@
-"""Where the windows of a convolution lie along one axis, as TensorFlow's ``same`` places them."""
+"""Places of a convolution's windows along one axis, with ``same`` as TensorFlow has it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from keras import KerasTensor, layers
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows along one axis: the first begins ``before`` positions in front of the tensor."""
+    """Windows along one axis. The first begins ``before`` positions in front of the tensor."""
 
     size: int | None
-    """Positions of the tensor; None where that is free."""
+    """Positions of the tensor; None if free."""
     kernel: int
     stride: int
     dilation: int
     is_same: bool
-    """Whether the padding is ``same``, else ``valid``."""
+    """True if the padding is ``same``, False if it is ``valid``."""
 
     @property
     def extent(self) -> int:
@@ -26,14 +26,14 @@ class Windows:
 
     @property
     def count(self) -> int | None:
-        """How many windows there are; None where that is free."""
+        """Number of windows; None if free."""
         if self.size is None:
             return None
         return -(-(self.size if self.is_same else self.size - self.extent + 1) // self.stride)
 
     @property
     def before(self) -> int | None:
-        """Zeros in front of the tensor; None where they depend on a free size."""
+        """Zeros in front of the tensor; None if they depend on a free size."""
         if not self.is_same:
             return 0
         if self.stride == 1:
@@ -43,13 +43,13 @@ class Windows:
         return max((self.count - 1) * self.stride + self.extent - self.size, 0) // 2
 
     def strided(self, factor: int) -> Windows:
-        """Windows of the same kind with a longer stride; they may lie elsewhere."""
+        """Return windows of the same kind with a longer stride. They may lie elsewhere."""
         return replace(self, stride=self.stride * factor)
 
     def zeros_for(self, factor: int) -> tuple[int, int] | None:
-        """Zeros before and behind for which ``valid`` windows are every ``factor``-th of these.
+        """Return the zeros with which ``valid`` windows are every ``factor``-th of these.
 
-        None where that depends on a free size.
+        Zeros in front and behind; None if they depend on a free size.
         """
         if self.before is None:
             return None
@@ -60,7 +60,7 @@ class Windows:
 
 
 def windows_of(convolution: layers.Layer, tensor: KerasTensor) -> tuple[Windows, Windows]:
-    """The windows of a two-dimensional convolution, channels last, over rows and over columns."""
+    """Return the windows of a 2D convolution, channels last, over rows and over columns."""
     rows, columns = (
         Windows(*numbers, convolution.padding == "same")
         for numbers in zip(

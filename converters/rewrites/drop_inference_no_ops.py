@@ -1,6 +1,6 @@
-"""Drop layers that do something in training only: dropout, noise, activity penalties, ``linear``.
+"""Dropping layers that do nothing in inference: dropout, noise, activity penalties, ``linear``.
 
-They cost nothing in most converted files, but stand between layers that other rewrites join.
+They cost nothing in most converted files, but they stand between layers that other rewrites join.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _TRAINING_ONLY = (
 
 
 def drop_inference_no_ops(model: keras.Model) -> Rewritten:
-    """Drop every layer that gives back what it gets in inference.
+    """Drop every layer whose output is its input in inference.
 
     Args:
         model: A functional or Sequential model, also with models inside. It is not changed.
 
     Returns:
-        A new model without them, or the model itself where there are none. One that is told to
-        behave as in training stays, and so does one that makes an output, whose name callers know.
+        A new model without them, or the model itself if there are none. A layer that is called as
+        in training stays. So does one that makes an output, because callers know its name.
     """
     return rewrite_graphs(model, _find_change)
 
@@ -48,7 +48,7 @@ def _find_change(graph: KerasGraph) -> Change:
 
 
 def gives_back(call: Call) -> bool:
-    """Whether a call's answer in inference is its only input."""
+    """True if a call returns its only input in inference."""
     if call.training or len(call.inputs) != 1:
         return False
     layer = call.layer

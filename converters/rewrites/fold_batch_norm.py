@@ -1,7 +1,7 @@
-"""Fold batch normalization into the convolution it follows.
+"""Folding batch normalization into the convolution before it.
 
 In inference ``gamma * (conv(x) + b - mean) / sqrt(variance + epsilon) + beta`` is a convolution
-with other weights. Folding once, before any converter, gives every format the same convolutions.
+with other weights. Folding before any conversion gives every format the same convolutions.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ NAME = "fold_batch_norm"
 
 
 def fold_batch_norm(model: keras.Model) -> Rewritten:
-    """Fold every batch normalization that directly and alone follows a convolution.
+    """Fold every batch normalization that is the only reader of a convolution.
 
     Args:
         model: A functional or Sequential model, also with models inside. It is not changed.
 
     Returns:
-        A new model with the same function in inference, or the model itself where nothing can be
-        folded. Layers keep their names; the folded batch normalizations are gone; all layers but
-        the folded convolutions are shared with ``model``.
+        A new model with the same function in inference, or the model itself if nothing can be
+        folded. Layers keep their names, and the folded batch normalizations are gone. All layers
+        but the folded convolutions are shared with ``model``.
     """
     return rewrite_graphs(model, _find_change)
 
@@ -47,7 +47,7 @@ def _find_change(graph: KerasGraph) -> Change:
 
 
 def _convolution_before(graph: KerasGraph, norm: Call) -> Call | None:
-    """The convolution that a batch normalization can be folded into."""
+    """Return the convolution that a batch normalization can be folded into, or None."""
     if not isinstance(norm.layer, layers.BatchNormalization) or norm.training:
         return None
     source = norm.inputs[0]
@@ -72,7 +72,7 @@ def _is_linear_convolution(layer: keras.Operation) -> bool:
 
 
 def _fold(conv: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Kernel and bias of the folded convolution, computed in float64."""
+    """Return kernel and bias of the folded convolution, computed in float64."""
     mean = np.asarray(norm.moving_mean, np.float64)
     factor = 1.0 / np.sqrt(np.asarray(norm.moving_variance, np.float64) + norm.epsilon)
     if norm.scale:

@@ -1,11 +1,11 @@
-"""Make the order of the channels and their scale part of the first convolution.
+"""Folding the order of the channels and their scale into the first convolution.
 
 A convolution of ``(x - offset) * scale``, with the channels reversed, is a convolution of
-``x - offset`` with other weights. What is left is the offset. It cannot become part of the bias,
-because the zeros around the picture are put there after it.
+``x - offset`` with other weights. The offset is left. It cannot become part of the bias, because
+the zeros around the picture are added after it.
 
-In LiteRT reversing the channels takes a twentieth of an int8 inference: the bytes of the whole
-picture are moved one by one, by one thread.
+In LiteRT, reversing the channels takes a twentieth of an int8 inference: one thread moves the bytes
+of the whole picture one by one.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ NAME = "fold_preprocessing"
 def fold_preprocessing(
     model: keras.Model, preprocessing: Preprocessing
 ) -> tuple[Rewritten, Preprocessing]:
-    """Fold what can be folded of the preprocessing.
+    """Fold the channel order and the scale of the preprocessing.
 
     Args:
         model: A functional or Sequential classifier of pictures ``(batch, height, width, 3)``, also
             with models inside. It is not changed.
-        preprocessing: What it expects and does not do itself.
+        preprocessing: The normalization that it expects and does not do itself.
 
     Returns:
-        A model, and the preprocessing that it expects: together the same function. Both are those
-        that were given where the picture is not read by one convolution alone.
+        A model and the preprocessing that it expects. Together they are the same function. Both are
+        returned unchanged if more than one convolution, or another layer, reads the picture.
     """
     if not preprocessing.reverse_channels and set(preprocessing.scale) == {1.0}:
         return Rewritten(model, 0), preprocessing
@@ -70,7 +70,7 @@ def fold_preprocessing(
 
 
 def _first_convolution(model: keras.Model) -> Call | None:
-    """The convolution that alone reads the picture, perhaps behind zeros or in a model inside."""
+    """Return the only convolution that reads the picture, also behind zeros or nested."""
     if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
         return None
     graph = read_graph(model)
@@ -89,7 +89,7 @@ def _first_convolution(model: keras.Model) -> Call | None:
 
 
 def _is_convolution(layer: keras.Operation) -> bool:
-    # By the kernel: one of several groups sees fewer channels.
+    # By the kernel: with several groups it sees fewer channels.
     channels_last = type(layer) is layers.Conv2D and layer.data_format == "channels_last"
     return channels_last and layer.kernel.shape[2] == 3
 
@@ -99,7 +99,7 @@ def _pads_with_zeros(layer: keras.Operation) -> bool:
 
 
 def _fold(conv: layers.Conv2D, preprocessing: Preprocessing) -> list[np.ndarray]:
-    """The weights for raw RGB without its offset, computed in float64."""
+    """Return the weights for raw RGB minus the offset, computed in float64."""
     kernel = np.asarray(conv.kernel, np.float64)
     kernel = kernel * np.asarray(preprocessing.scale)[:, np.newaxis]
     if preprocessing.reverse_channels:

@@ -1,14 +1,15 @@
-"""Move strides up to the convolution that computes what they throw away.
+"""Moving strides up to the convolution that computes the positions they discard.
 
-Where all readers of a tensor are 1x1 convolutions of stride 2, three quarters of it are never read:
-so in ResNet v1, whose stages begin with such. A stride is a subsampling, and a subsampling can be
-pushed up through all that works position by position, until a convolution takes it up in its own
-stride and computes a quarter. Where a branch cannot take it up, a shortcut that others still read
-in full, a 1x1 max-pool of that stride subsamples it.
+If all readers of a tensor are 1x1 convolutions of stride 2, three quarters of it are never read.
+The stages of ResNet v1 begin like this. A stride is a subsampling. A subsampling can move up
+through all operators that work position by position, until a convolution adds it to its own stride
+and computes a quarter. A shortcut that others read in full cannot be computed in part: there a 1x1
+max-pool of that stride subsamples it.
 
-Two passes. From the answer to the picture: which positions of every tensor are read at all. From
-the picture to the answer: which of them are computed, where a convolution can leave out the rest.
-A tensor is thinned out only behind such a convolution, so multiply-adds always go down.
+There are two passes. The first goes from the answer to the picture and finds the positions of every
+tensor that are read at all. The second goes from the picture to the answer and finds the positions
+that are computed, where a convolution can leave out the rest. A tensor is subsampled only behind
+such a convolution, so the number of multiply-adds always falls.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from converters.rewrites.subsampling import Role, role_of
 NAME = "hoist_strides"
 
 Step = tuple[int, int]
-"""Every how many rows and columns."""
+"""Distance between positions, in rows and in columns."""
 
 _ALL: Step = (1, 1)
 
 
 def hoist_strides(model: keras.Model) -> Rewritten:
-    """Have no convolution compute positions that are never read.
+    """Make convolutions compute only positions that are read.
 
     Args:
         model: A functional or Sequential model, also with models inside, with batch normalizations
@@ -47,8 +48,8 @@ def hoist_strides(model: keras.Model) -> Rewritten:
 
     Returns:
         A new model with the same function in inference and fewer multiply-adds, or the model itself
-        where all that is computed is read; counted are the convolutions that compute less. Layers
-        keep their names; a new padding or pooling is named after the layer that reads it.
+        if every computed position is read. The count is of convolutions that compute less. Layers
+        keep their names. A new padding or pooling is named after the layer that reads it.
     """
     return rewrite_graphs(model, _find_change)
 
@@ -71,9 +72,9 @@ def _find_change(graph: KerasGraph) -> Change:
 
 
 def _read_steps(graph: KerasGraph, roles: dict[Call, Role]) -> dict[int, Step]:
-    """The step between the positions that are read of every tensor, by its ``id``.
+    """Return the step between the positions that are read of every tensor, by its ``id``.
 
-    Of what a convolution makes, it is the step that the convolution can take up.
+    For the output of a convolution, it is the step that the convolution can add to its stride.
     """
     read: dict[int, Step] = dict.fromkeys(graph.outputs, _ALL)
     for call in reversed(graph.calls):
@@ -101,7 +102,7 @@ def _read_steps(graph: KerasGraph, roles: dict[Call, Role]) -> dict[int, Step]:
 def _computed_steps(
     graph: KerasGraph, roles: dict[Call, Role], read: dict[int, Step]
 ) -> dict[int, Step]:
-    """The step between the positions that are computed of every tensor; it divides that read."""
+    """Return the step between the computed positions of every tensor, by its ``id``."""
     steps = {id(tensor): _ALL for tensor in graph.model.inputs}
     for call in graph.calls:
         steps |= {id(tensor): _ALL for tensor in call.outputs}
@@ -118,7 +119,7 @@ def _computed_steps(
 
 
 def _strideable(call: Call, step: Step) -> Step:
-    """What of a step a convolution with neighbours can take up."""
+    """Return the part of a step that a convolution with neighbours can add to its stride."""
     if type(call.layer) is layers.DepthwiseConv2D:  # TensorFlow has them with equal strides only
         step = (math.gcd(*step), math.gcd(*step))
         if call.layer.strides[0] != call.layer.strides[1]:
@@ -128,7 +129,7 @@ def _strideable(call: Call, step: Step) -> Step:
 
 
 def _less(call: Call, step: Step) -> Step:
-    """The step itself if a convolution would compute fewer positions with it."""
+    """Return the step if a convolution computes fewer positions with it, else ``(1, 1)``."""
     sides = call.outputs[0].shape[1:3]
     gains = any(side != 1 and along > 1 for side, along in zip(sides, step, strict=True))
     return step if gains else _ALL
@@ -136,21 +137,21 @@ def _less(call: Call, step: Step) -> Step:
 
 @dataclass
 class _Edit:
-    """The change to a graph, as it grows."""
+    """The change to a graph, while it is collected."""
 
     graph: KerasGraph
     steps: dict[int, Step]
     names: set[str]
-    """Of all layers, old and new."""
+    """Names of all layers, old and new."""
     count: int = 0
     replaced: dict[str, layers.Layer] = field(default_factory=dict)
     between: dict[tuple[Call, int], layers.Layer] = field(default_factory=dict)
     pools: dict[tuple[int, Step], layers.Layer] = field(default_factory=dict)
-    """By what they read: a tensor that several calls want subsampled is so once."""
+    """New poolings by the tensor that they read: one serves several calls."""
     skipped: set[Call] = field(default_factory=set)
 
     def give_stride(self, call: Call) -> None:
-        """Have a convolution with neighbours compute the wanted positions, at the same places."""
+        """Make a convolution with neighbours compute only the wanted positions."""
         step = self.steps[id(call.outputs[0])]
         if step == _ALL:
             return
@@ -169,7 +170,7 @@ class _Edit:
         self.replaced[call.name] = reconfigured(call.layer, strides=strides, padding=padding)
 
     def fit_stride(self, call: Call) -> None:
-        """Give a 1x1 convolution or pooling the stride between what it gets and what it makes."""
+        """Give a 1x1 convolution or pooling the stride between its input and its output."""
         got, made = self.steps[id(call.inputs[0])], self.steps[id(call.outputs[0])]
         self.count += made != _ALL and isinstance(call.layer, layers.Conv2D)
         strides = _over(_times(call.layer.strides, made), got)
@@ -181,7 +182,7 @@ class _Edit:
             self.replaced[call.name] = reconfigured(call.layer, strides=strides)
 
     def subsample_inputs(self, call: Call) -> None:
-        """Thin out those inputs of a sum that do not come thinned out."""
+        """Subsample the inputs of a sum that are not subsampled yet."""
         made = self.steps[id(call.outputs[0])]
         for tensor in call.inputs:
             step = _over(made, self.steps[id(tensor)])
@@ -196,7 +197,7 @@ class _Edit:
             self.between[call, id(tensor)] = self.pools[id(tensor), step]
 
     def change(self) -> Change:
-        """What there is to change; nothing where no convolution computes less."""
+        """Return the collected change. It is empty if no convolution computes less."""
         weights = {
             call.name: call.layer.get_weights()
             for call in self.graph.calls
@@ -222,5 +223,5 @@ def _over(one: Step, other: Step) -> Step:
 
 
 def _common(steps: list[Step]) -> Step:
-    """The smallest step that is a multiple of all."""
+    """Return the smallest step that is a multiple of all."""
     return math.lcm(*(step[0] for step in steps)), math.lcm(*(step[1] for step in steps))

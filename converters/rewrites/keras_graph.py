@@ -1,7 +1,7 @@
-"""A model's graph as its calls, and a new model with some of them changed.
+"""A Keras model as a graph of calls, and a new model with some of the calls changed.
 
-What all rewrites share. Each finds a ``Change`` for the graph of one model; models inside are
-rewritten by themselves, so a rewrite need not look into them.
+All rewrites use it. A rewrite finds a ``Change`` for the graph of one model. Nested models are
+rewritten on their own, so a rewrite need not look into them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Call:
     inputs: tuple[KerasTensor, ...]
     outputs: tuple[KerasTensor, ...]
     training: bool
-    """Whether it was told to behave as in training, whatever the model does."""
+    """True if the call passes ``training=True``, whatever the model does."""
     node: object
-    """Keras' own record."""
+    """Keras' own record of the call."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class KerasGraph:
 
     model: keras.Model
     calls: tuple[Call, ...]
-    """In an order in which they can be computed, without those that make the inputs."""
+    """In an order in which they can be computed, without the calls that make the inputs."""
 
     @cached_property
     def readers(self) -> Mapping[int, tuple[Call, ...]]:
@@ -53,7 +53,7 @@ class KerasGraph:
 
     @cached_property
     def writers(self) -> Mapping[int, Call]:
-        """The call that writes each tensor, by the tensor's ``id``; not of the model's inputs."""
+        """The call that writes each tensor but the model's inputs, by the tensor's ``id``."""
         return {id(tensor): call for call in self.calls for tensor in call.outputs}
 
     @cached_property
@@ -66,54 +66,54 @@ class KerasGraph:
         return Counter(call.name for call in self.calls)
 
     def called_once(self, call: Call) -> bool:
-        """Whether the call is its layer's only one, so that the layer can be changed for it."""
+        """Return True if the call is its layer's only one, so that the layer can be changed."""
         return self._uses[call.name] == 1
 
     def only_reader(self, tensor: KerasTensor) -> Call | None:
-        """The one call that reads a tensor which is no output; None where there are more."""
+        """Return the only call that reads a tensor; None for several, or for an output."""
         readers = self.readers.get(id(tensor), ())
         return readers[0] if len(readers) == 1 and id(tensor) not in self.outputs else None
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a rewrite does to one graph."""
+    """Changes that a rewrite makes to one graph."""
 
     count: int = 0
-    """How often it applied; nothing is changed where this is 0."""
+    """Number of places where the rewrite applied. If 0, nothing changes."""
     replaced: Mapping[str, layers.Layer] = field(default_factory=dict)
-    """What stands for a layer, by its name."""
+    """The new layer for a layer, by the name of the old one."""
     weights: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
-    """Of those new layers, by name."""
+    """Weights of the new layers, by name."""
     skipped: frozenset[Call] = frozenset()
-    """Calls that give back what they get."""
+    """Calls that are left out: their output becomes their input."""
     between: Mapping[tuple[Call, int], layers.Layer] = field(default_factory=dict)
     """New layers between a tensor, by its ``id``, and a call that reads it."""
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A rewritten model and how often the rewrite applied."""
+    """A rewritten model and the number of places where the rewrite applied."""
 
     model: keras.Model
     count: int
 
 
 def rewrite_graphs(model: keras.Model, find: Callable[[KerasGraph], Change]) -> Rewritten:
-    """Change a model's graph and those of all models inside.
+    """Change the graphs of a model and of all models nested in it.
 
     Args:
-        model: Any model; it is not changed. One without a graph, a subclassed one, stays as it is.
-        find: What there is to change in one graph.
+        model: Any model. It is not changed. A subclassed model has no graph and is returned itself.
+        find: Returns the change to one graph.
 
     Returns:
         A functional model that shares all layers but the replaced ones with ``model``, or the model
-        itself where there is nothing to change.
+        itself if there is nothing to change.
     """
     if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
         return Rewritten(model, 0)
     graph = read_graph(model)
-    # A model that is told to train has batch statistics inside: no rewrite is exact there.
+    # A model called with training=True uses batch statistics: no rewrite is exact there.
     fixed = {call.name for call in graph.calls if call.training}
     inner = {
         call.name: rewrite_graphs(call.layer, find)
@@ -139,12 +139,12 @@ def read_graph(model: keras.Model) -> KerasGraph:
 
 
 def reconfigured(layer: layers.Layer, **config: object) -> layers.Layer:
-    """A layer of the same name with other settings, and weights of its own."""
+    """Return a layer of the same name with other settings and with weights of its own."""
     return type(layer).from_config({**layer.get_config(), **config})
 
 
 def _calls(model: keras.Model) -> Iterator[Call]:
-    # The model's own nodes: a layer's inbound nodes would also name other models' calls.
+    # The model's own nodes: a layer's inbound nodes include calls from other models.
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if not node.is_input:

@@ -1,7 +1,8 @@
-"""Merge explicit zeros into the convolutions that read them, where ``same`` pads alike.
+"""Merging explicit zeros into the convolutions that read them, where ``same`` pads alike.
 
-A padding of its own copies its tensor. ``same`` puts ``(total + 1) // 2`` zeros behind, so stride 1
-with an odd kernel can always be merged, stride 2 where the zeros are those that ``same`` would add.
+A padding layer copies its tensor. ``same`` puts ``(total + 1) // 2`` zeros behind. So a padding can
+always be merged into stride 1 with an odd kernel, and into stride 2 if its zeros are those of
+``same``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def merge_padding(model: keras.Model) -> Rewritten:
         model: A functional or Sequential model, also with models inside. It is not changed.
 
     Returns:
-        A new model with the same function, or the model itself where nothing can be merged.
+        A new model with the same function, or the model itself if nothing can be merged.
     """
     return rewrite_graphs(model, _find_change)
 
@@ -56,7 +57,7 @@ def _find_change(graph: KerasGraph) -> Change:
 
 
 def _pads_alike(graph: KerasGraph, padding: Call, reader: Call) -> bool:
-    """Whether ``same`` gives a convolution the windows it has on the padded tensor."""
+    """True if ``same`` gives a convolution the windows that it has on the padded tensor."""
     conv, explicit = reader.layer, padding.layer
     if (
         type(conv) not in (layers.Conv2D, layers.DepthwiseConv2D)

@@ -1,7 +1,8 @@
-"""Which calls commute with reading every second position only, channels last.
+"""Calls that commute with a subsampling of positions, channels last.
 
-``subsample(f(x)) == f(subsample(x))`` for all that treats every position alike and by itself. A
-convolution with neighbours does not commute, but can compute the wanted positions alone.
+``subsample(f(x)) == f(subsample(x))`` holds for every operator that treats each position alike and
+by itself. A convolution with neighbours does not commute, but can compute only the wanted
+positions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _FUNCTIONS: frozenset[Callable[..., object]] = frozenset(
         *("silu", "softmax", "softplus", "softsign", "squareplus", "tanh"),
     )
 )
-"""Activations whose value at a position follows from that position; softmax is over channels."""
+"""Activations whose value at a position depends on that position only. Softmax is over channels."""
 
 _ONE_INPUT = (
     *(layers.ActivityRegularization, layers.AlphaDropout, layers.Dropout, layers.ELU),
@@ -38,7 +39,7 @@ _MERGE_OPS = frozenset({"Add", "Maximum", "Minimum", "Multiply", "Subtract"})
 
 
 class Role(enum.Enum):
-    """What happens to a subsampling of a call's output."""
+    """The effect of a call on a subsampling of its output."""
 
     ABSORBS = "a convolution with neighbours: computes fewer positions, reads all"
     CARRIES = "a 1x1 convolution: computes fewer positions, reads fewer"
@@ -48,10 +49,10 @@ class Role(enum.Enum):
 
 
 def role_of(graph: KerasGraph, call: Call) -> Role:
-    """Return what a call does to a subsampling that is pushed into it from behind.
+    """Return the effect of a call on a subsampling of its output.
 
-    Whatever is not known to be exact stops it: also a convolution with a dilation, which has no
-    stride in Keras, and one that is called twice, which has one stride for both calls.
+    Every call that is not known to be exact stops it. So does a convolution with a dilation, which
+    has no stride in Keras, and one that is called twice, which has one stride for both calls.
     """
     pictures = (*call.inputs, *call.outputs)
     if call.training or len(call.outputs) != 1 or any(len(x.shape) != 4 for x in pictures):
@@ -89,7 +90,7 @@ def _is_single(layer: keras.Operation) -> bool:
 
 
 def _is_merge(call: Call) -> bool:
-    """Whether the call joins tensors position by position; broadcasting ones do not count."""
+    """True if the call joins tensors position by position, without broadcasting."""
     layer = call.layer
     if type(layer) is layers.Concatenate:
         return layer.axis in (-1, 3)
@@ -98,5 +99,5 @@ def _is_merge(call: Call) -> bool:
 
 
 def _is_function(layer: keras.Operation, names: frozenset[str]) -> bool:
-    """Whether the call is of a function of ``keras.ops``, also by an operator such as ``+``."""
+    """True if the call is of a function of ``keras.ops``, also by an operator such as ``+``."""
     return type(layer).__name__ in names and type(layer).__module__.startswith("keras.src.ops.")

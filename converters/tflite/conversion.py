@@ -1,4 +1,4 @@
-"""TFLite: the one float32 file that every other TFLite precision is derived from."""
+"""Conversion to the float32 TFLite file, from which every other TFLite precision is derived."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from converters.frozen_graph import freeze
 def convert_float32(serving: keras.Model) -> bytes:
     """Convert to a float32 TFLite flatbuffer with batch 1.
 
-    The converter leaks memory on every call; call it in a process of its own.
+    The converter leaks memory on every call: run it in a process of its own.
 
     Args:
-        serving: What ``converters.serving.serving_model`` returned.
+        serving: A model made by ``converters.serving.serving_model``.
 
     Returns:
-        The file's bytes, built-in operators only, without metadata and signature.
+        The file's bytes: built-in operators only, no metadata, no signature.
 
     Raises:
         ModelConversionError: The model has an operator that TFLite lacks.
     """
     frozen = freeze(serving, batch=1)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], tf.Module())
-    # A frozen graph needs no SavedModel on its way: same operators and weights in less than half
-    # the time, in 2.8 GiB instead of 3.7 (ResNet50).
+    # Without a SavedModel in between, operators and weights are the same, in less than half the
+    # time and in 2.8 GiB instead of 3.7 (ResNet50).
     converter.experimental_lower_to_saved_model = False
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
@@ -41,7 +41,7 @@ def convert_float32(serving: keras.Model) -> bytes:
 
 
 def _reason(message: str) -> str:
-    """The operators that a message of the converter names, else its first line of many."""
+    """Return the operators that the converter's message names, else its first line."""
     operators = sorted(set(re.findall(r"'(tf\.\w+)' op is neither", message)))
     if operators:
         return f"it has no operator for {', '.join(operators)}"

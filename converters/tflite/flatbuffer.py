@@ -1,7 +1,7 @@
-"""Read and write a TFLite flatbuffer: what its schema leaves to the caller.
+"""Reading, changing and writing a TFLite flatbuffer.
 
-The generated schema (``ai_edge_litert.schema_py_generated``) does the parsing; this module knows
-what has to be changed: names, integer input and output, metadata.
+The generated schema (``ai_edge_litert.schema_py_generated``) does the parsing. The changes made
+here are names of input and output, and uint8 instead of int8 pixels.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SIGNATURE = b"serving_default"
 def read_flatbuffer(data: bytes) -> schema.ModelT:
     """Parse a TFLite file into the schema's object tree, weights included.
 
-    litert-quantizer may put weights behind the flatbuffer and refer to them by offset; an offset
-    would be wrong as soon as anything is changed, so they are brought in.
+    litert-quantizer may store weights behind the flatbuffer and refer to them by offset. Any change
+    to the file would make the offsets wrong, so the weights are moved into the tree.
     """
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for buffer in model.buffers:
@@ -35,16 +35,16 @@ def read_flatbuffer(data: bytes) -> schema.ModelT:
 
 
 def write_flatbuffer(model: schema.ModelT) -> bytes:
-    """Serialize an object tree; the same tree gives the same bytes."""
+    """Serialize an object tree. The same tree gives the same bytes."""
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 
 def name_endpoints(model: schema.ModelT) -> None:
-    """Call the input ``image`` and the output ``probabilities``, as in every other format.
+    """Name the input ``image`` and the output ``probabilities``, as in every other format.
 
-    The one signature (what ``get_signature_runner`` goes by) says the same.
+    The file's one signature, which ``get_signature_runner`` uses, gets the same names.
     """
     graph = model.subgraphs[0]
     image, answer = int(graph.inputs[0]), int(graph.outputs[0])
@@ -58,9 +58,9 @@ def name_endpoints(model: schema.ModelT) -> None:
 
 
 def use_uint8_input(model: schema.ModelT) -> None:
-    """Let a quantized graph take uint8 pixels instead of int8.
+    """Make a quantized graph take uint8 pixels instead of int8.
 
-    A QUANTIZE operator in front shifts the zero point; scale stays, so no level is lost.
+    A QUANTIZE operator in front shifts the zero point. The scale stays, so no level is lost.
     """
     graph = model.subgraphs[0]
     inner = int(graph.inputs[0])
@@ -70,7 +70,7 @@ def use_uint8_input(model: schema.ModelT) -> None:
 
 
 def use_uint8_output(model: schema.ModelT) -> None:
-    """Let an integer-only graph answer in uint8 instead of int8."""
+    """Make an integer-only graph answer in uint8 instead of int8."""
     graph = model.subgraphs[0]
     inner = int(graph.outputs[0])
     outer = _add_uint8_twin(model, inner)

@@ -2,7 +2,7 @@
 
 The format is TensorFlow Lite's ``metadata_schema.fbs`` (file identifier ``M001``): a flatbuffer in
 a model buffer named ``TFLITE_METADATA``, with associated files appended to the model as a zip. No
-maintained package writes it, so the few tables an image classifier needs are built here; slot
+maintained package writes it, so the few tables that an image classifier needs are built here. Slot
 numbers are the positions of the fields in that schema.
 """
 
@@ -29,7 +29,7 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class ClassifierMetadata:
-    """What travels inside a TFLite classifier."""
+    """Facts stored inside a TFLite classifier."""
 
     name: str
     description: str
@@ -39,7 +39,7 @@ class ClassifierMetadata:
 
 
 def add_metadata_buffer(model: schema.ModelT, metadata: ClassifierMetadata) -> None:
-    """Put the metadata flatbuffer into the model's buffers, replacing one that is there."""
+    """Store the metadata flatbuffer in the model's buffers, in place of an earlier one."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(build_metadata(metadata), np.uint8)
     model.buffers.append(buffer)
@@ -50,19 +50,19 @@ def add_metadata_buffer(model: schema.ModelT, metadata: ClassifierMetadata) -> N
 
 
 def label_lines(labels: tuple[str, ...]) -> str:
-    """Labels as a text file, one a line; a line break inside a label becomes a space."""
+    """Return labels as a text file, one a line. A line break inside a label becomes a space."""
     return "".join(label.replace("\n", " ") + "\n" for label in labels)
 
 
 def append_labels(data: bytes, labels: tuple[str, ...]) -> bytes:
-    """Append ``labels.txt`` as a zip, the way MediaPipe and Task libraries look for it.
+    """Append ``labels.txt`` as a zip, where MediaPipe and the Task libraries look for it.
 
     Args:
         data: A TFLite file.
         labels: Class names in output order, one line each.
 
     Returns:
-        The file with the archive behind it; interpreters ignore what follows the flatbuffer.
+        The file with the archive behind it. Interpreters ignore everything behind the flatbuffer.
     """
     stream = io.BytesIO(data)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:

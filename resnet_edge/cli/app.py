@@ -1,4 +1,4 @@
-"""The command line's commands and the options that come before them."""
+"""The commands, and the options that come before them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ from typing import Annotated
 
 import typer
 
-from resnet_edge.cli.bundling import bundle
-from resnet_edge.cli.choosing import recommend
-from resnet_edge.cli.comparing import compare
+from resnet_edge.cli.bench import bench
+from resnet_edge.cli.binding import Bound, bind
+from resnet_edge.cli.bundle import bundle
+from resnet_edge.cli.compare import compare
 from resnet_edge.cli.config import find_config, read_config
-from resnet_edge.cli.looking import doctor, inspect
-from resnet_edge.cli.making import export, finetune, run
-from resnet_edge.cli.proving import bench, parity, reference, report
-from resnet_edge.cli.settings import option_types
+from resnet_edge.cli.doctor import doctor
+from resnet_edge.cli.export import export
+from resnet_edge.cli.finetune import finetune
+from resnet_edge.cli.inspect import inspect
+from resnet_edge.cli.parity import parity
+from resnet_edge.cli.recommend import recommend
+from resnet_edge.cli.reference import reference
+from resnet_edge.cli.report import report
+from resnet_edge.cli.run import run
+
+COMMANDS: tuple[Bound, ...] = tuple(
+    bind(command)
+    for command in (
+        *(run, finetune, export, reference, parity, bench, report, bundle),
+        *(recommend, compare, inspect, doctor),
+    )
+)
+"""The commands in the order of ``--help``."""
 
 app = typer.Typer(
     help="ResNet50 from photos to edge devices: fine-tune, export, and proof for every file.\n\n"
@@ -23,9 +38,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-_STEPS = (run, finetune, export, reference, parity, bench, report, bundle)
-for _command in (*_STEPS, recommend, compare, inspect, doctor):
-    app.command()(_command)
+for _command in COMMANDS:
+    app.command(_command.name)(_command.run)
+
+
+def print_version(asked: bool) -> None:
+    """Print name and version and end, where ``--version`` asks for it."""
+    if asked:
+        import importlib.metadata
+
+        print(f"resnet-edge {importlib.metadata.version('resnet-edge')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -38,18 +61,17 @@ def root(
     debug: Annotated[  # main() takes it out of the arguments; it is declared for --help
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Read the configuration file; its values become the commands' defaults."""
     if (path := find_config(config)) is None:
         return
-    commands = [c.callback for c in app.registered_commands if c.callback is not None]
-    known = {command.__name__: option_types(command) for command in commands}
-    everything = {name: kind for kinds in known.values() for name, kind in kinds.items()}
-    of_one_call = ("file", "device", "before", "after", "host", "python", "install", "as_json")
-    for word in (*of_one_call, "pack", "from_"):  # not of a project
-        del everything[word]
-    values = read_config(path, everything)
+    known = {told.name: told.kind for each in COMMANDS for told in each.told if not told.one_call}
+    values = read_config(path, known)
     context.default_map = {
-        command: {name: value for name, value in values.items() if name in kinds}
-        for command, kinds in known.items()
+        command.name: {told.name: values[told.name] for told in command.told if told.name in values}
+        for command in COMMANDS
     }

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,10 +15,12 @@ from rich.table import Table
 
 from resnet_edge.display import Advance
 from resnet_edge.ondevice.json_records import to_json
-from resnet_edge.reporting.content import ReportContent
-from resnet_edge.reporting.tables import SUMMARY_HEADINGS, summary_rows
+from resnet_edge.ondevice.option import Option
 
-_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+VERDICT_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+"""The look of each verdict in a table."""
+
+Json = Annotated[bool, Option("Print the result as JSON.", "Build", flag="--json", one_call=True)]
 
 
 class Terminal:
@@ -83,16 +86,3 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _is_figure(cell: str) -> bool:
     return cell[:1].isdigit()
-
-
-def print_summary(content: ReportContent) -> None:
-    """Print the table of the artifacts on standard output."""
-    table = Table(header_style="bold")
-    for index, title in enumerate(SUMMARY_HEADINGS):
-        last = index == len(SUMMARY_HEADINGS) - 1
-        table.add_column(title, justify="left" if index == 0 or last else "right", no_wrap=not last)
-    for row in summary_rows(content):
-        *cells, verdict = (escape(cell) for cell in row.cells)
-        style = _STYLES.get(verdict.split(":")[0].split()[0] if verdict else "")
-        table.add_row(*cells, f"[{style}]{verdict}[/]" if style else verdict)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)

@@ -8,7 +8,7 @@ from resnet_edge.comparison.compare_builds import (
     VerdictChange,
     compare_sides,
 )
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
+from resnet_edge.comparison.differences import Change, Difference, Figure
 from resnet_edge.comparison.results_files import Side, read_side
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Difference",
     "Figure",
     "Side",
-    "Tolerance",
     "VerdictChange",
     "compare_sides",
     "read_side",

@@ -8,7 +8,6 @@ from resnet_edge.comparison.differences import (
     Change,
     Difference,
     Figure,
-    Tolerance,
     exceeds,
     judge_interval,
 )
@@ -17,6 +16,7 @@ from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answers import count_only
 from resnet_edge.ondevice.parity.interval import accuracy_interval
 from resnet_edge.ondevice.parity.noise import ENOUGH_DB, SAME_DB
+from resnet_edge.options import Tolerance
 
 
 def compare_answers(

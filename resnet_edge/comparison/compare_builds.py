@@ -13,12 +13,13 @@ from resnet_edge.comparison.compare_speed import (
     latency_pairs,
     noise_floors,
 )
-from resnet_edge.comparison.differences import Change, Difference, Figure, Tolerance
+from resnet_edge.comparison.differences import Change, Difference, Figure
 from resnet_edge.comparison.pairing import Pair, pair_notes, pair_results, unmatched_notes
 from resnet_edge.comparison.results_files import Side
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Verdict
+from resnet_edge.options import Tolerance
 
 
 @dataclass(frozen=True)

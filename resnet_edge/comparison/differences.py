@@ -41,18 +41,6 @@ SHARES = (Figure.TOP1, Figure.AGREEMENT)
 
 
 @dataclass(frozen=True)
-class Tolerance:
-    """The loss that B may have; a larger one is a regression."""
-
-    share: float = 0.05
-    """Tolerated growth of latency, size and memory, as a share of A's."""
-    accuracy: float = 0.01
-    """Tolerated loss of top-1 and agreement, as a difference of shares: the int8 gate's."""
-    sqnr_db: float = 3.0
-    """Tolerated loss of SQNR: three times the noise."""
-
-
-@dataclass(frozen=True)
 class Difference:
     """A figure in both builds."""
 

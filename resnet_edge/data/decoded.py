@@ -15,7 +15,8 @@ import PIL
 
 from resnet_edge.data.dataset import WORKERS, Picture, Progress, read_verified
 from resnet_edge.errors import DataError, OutputError
-from resnet_edge.ondevice.pictures import Fit, Pixels, decode_bytes
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.pictures import Pixels, decode_bytes
 
 _BATCH = 64
 """Pictures in memory at once."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import read_record, write_record
-from resnet_edge.ondevice.pictures import Fit
 
 MANIFEST_VERSION = 1
 

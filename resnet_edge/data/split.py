@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from resnet_edge.data.dataset import Dataset, Picture
 
 
 @dataclass(frozen=True)
 class SplitShares:
-    """Which share of the pictures each side gets, on average.
+    """Each side's share of the pictures, on average.
 
     Raises:
-        ValueError: A share is outside [0, 1], they do not add up to 1, or nothing is left to train
+        UsageError: A share is outside [0, 1], they do not add up to 1, or nothing is left to train
             or to validate on.
     """
 
@@ -26,11 +29,17 @@ class SplitShares:
     def __post_init__(self) -> None:
         shares = (self.train, self.validation, self.test)
         if not all(0 <= share <= 1 for share in shares):
-            raise ValueError(f"shares {shares}; expected each in [0, 1]")
+            raise UsageError(f"--split: got {self}; expected each share in [0, 1]")
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
-            raise ValueError(f"shares {shares} add up to {sum(shares):g}; expected 1")
+            raise UsageError(
+                f"--split: got {self}, which add up to {sum(shares):g}; expected 1, for instance "
+                "0.6,0.1,0.3"
+            )
         if not (self.train and self.validation):
-            raise ValueError(f"shares {shares}; expected train and validation above 0")
+            raise UsageError(f"--split: got {self}; expected train and validation above 0")
+
+    def __str__(self) -> str:
+        return f"{self.train:g},{self.validation:g},{self.test:g}"
 
 
 @dataclass(frozen=True)
@@ -50,17 +59,12 @@ def parse_shares(text: str) -> SplitShares:
     Raises:
         UsageError: These are not three numbers that add up to 1.
     """
-    what_to_do = "expected train,validation,test, for instance --split 0.6,0.1,0.3"
+    what_to_do = "expected train,validation,test, for instance 0.6,0.1,0.3"
     try:
-        numbers = [float(part) for part in text.split(",")]
+        train, validation, test = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"split {text!r}; {what_to_do}") from None
-    if len(numbers) != 3:
-        raise UsageError(f"split {text!r} has {len(numbers)} numbers; {what_to_do}")
-    try:
-        return SplitShares(*numbers)
-    except ValueError as problem:
-        raise UsageError(f"split {text!r}: {problem}; {what_to_do}") from None
+        raise UsageError(f"--split: got {text!r}; {what_to_do}") from None
+    return SplitShares(train, validation, test)
 
 
 def split_dataset(dataset: Dataset, shares: SplitShares, test: Dataset | None = None) -> Split:

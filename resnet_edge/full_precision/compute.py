@@ -23,7 +23,8 @@ from resnet_edge.errors import ModelError
 from resnet_edge.full_precision.backend import Device, use_full_float32
 from resnet_edge.full_precision.float32_proof import Float32Check, check_float32
 from resnet_edge.full_precision.throughput import CPU_BATCHES, GPU_BATCHES, measure_throughput
-from resnet_edge.ondevice.latency.measure import LatencySpec, measure
+from resnet_edge.ondevice.latency.measure import measure
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, peak_memory_bytes
 from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from resnet_edge.display import Advance
 from resnet_edge.errors import translate
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 
 if TYPE_CHECKING:
     from resnet_edge.ondevice.reference_file import Reference
@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace, pack: Path) -> Reference:
     from resnet_edge.full_precision.backend import keras_backend, set_environment
     from resnet_edge.full_precision.compute import Measuring, answer_questions
     from resnet_edge.full_precision.pack import open_pack
-    from resnet_edge.full_precision.throughput import parse_batches
+    from resnet_edge.ondevice.latency.counts import parse_batches
     from resnet_edge.ondevice.reference_file import write_reference
 
     spec = LatencySpec(options.min_seconds, options.min_queries)

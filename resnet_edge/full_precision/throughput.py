@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.measurements import Throughput
 
 CPU_BATCHES = (1, 8, 32)
@@ -34,20 +33,6 @@ class ThroughputResult:
     throughputs: tuple[Throughput, ...]
     stopped: str = ""
     """Why the larger batches were left out; empty where none was."""
-
-
-def parse_batches(text: str) -> tuple[int, ...]:
-    """Parse ``--batches 1,8,32``: batch sizes in rising order, each once.
-
-    Raises:
-        UsageError: One is no whole number from 1 to 4096, or none is given.
-    """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdecimal() and 1 <= int(word) <= 4096 for word in words):
-        raise UsageError(
-            f"--batches: got {text!r}; expected batch sizes from 1 to 4096, separated by commas"
-        )
-    return tuple(sorted({int(word) for word in words}))
 
 
 def measure_throughput(

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import ModelError
 from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import from_json, to_json
-from resnet_edge.ondevice.pictures import Fit
 
 if TYPE_CHECKING:  # reading a description must not take the seconds that importing Keras takes
     import keras

@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.errors import ResnetEdgeError, UsageError
 from resnet_edge.ondevice.files import write_bytes
 
 T = TypeVar("T")
 
 
-_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 """What ``X | None`` is: of two kinds, of which Python before 3.10 has only the first."""
 
 
@@ -78,7 +78,7 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
             raise error(f"{where}: key {name!r} is missing; make the file again")
     try:
         return kind(**values)
-    except ValueError as problem:
+    except (ValueError, UsageError) as problem:
         raise error(f"{where}: {problem}") from problem
 
 
@@ -97,7 +97,7 @@ def _check_schema(
 
 def _decode(hint: Any, value: object, where: str, error: type[ResnetEdgeError]) -> Any:  # noqa: ANN401
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         if value is None and type(None) in arguments:
             return None
         return _decode(next(a for a in arguments if a is not type(None)), value, where, error)

@@ -7,7 +7,6 @@ of them see the same bytes. Runs on the device too: standard library, numpy and 
 from __future__ import annotations
 
 import codecs
-import enum
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from resnet_edge.errors import PictureError
+from resnet_edge.ondevice.fit import Fit
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,17 +47,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation (EXIF 2.32, tag 0x0112)."""
-
-
-class Fit(enum.Enum):
-    """How a picture of another shape is brought to the input size; always bilinear, antialiased."""
-
-    CROP = "crop"
-    """Resize until it covers the size, then cut the centre out: nothing distorted, edges lost."""
-    STRETCH = "stretch"
-    """Resize to the size: nothing lost, proportions changed."""
-    PAD = "pad"
-    """Resize until it lies within the size, black borders: nothing lost, less of the area used."""
 
 
 def decode_picture(path: Path, size: tuple[int, int], fit: Fit = Fit.CROP) -> Pixels:

@@ -23,9 +23,9 @@ COLOURS = {
 }
 
 _WORST_SHOWN = 0.10
-"""Artifacts further below the best lie at the lower edge: else all others would be one line."""
+"""Artifacts further below the best are drawn at the lower edge, so that the others spread out."""
 _SLOWEST_SHOWN = 1.6
-"""A reference slower than this many times the slowest artifact lies at the right edge, likewise."""
+"""A reference slower than this many times the slowest artifact is drawn at the right edge."""
 _MARKER_PIXELS = 9.0
 
 
@@ -39,7 +39,7 @@ class _Point:
 
 
 def plot_accuracy_latency(content: ReportContent) -> str | None:
-    """Draw top-1 over the median latency, one point per artifact; None where nothing has both."""
+    """Draw top-1 over the median latency, one point per artifact; None if none has both."""
     points = _artifact_points(content)
     if not points:
         return None
@@ -111,7 +111,7 @@ def _scale_latency(axes: Axes, values_ms: Sequence[float]) -> None:
 
 
 def _scale_accuracy(axes: Axes, low: float, high: float) -> None:
-    """At least 2 points are shown: a zoom into a few pictures' difference would mislead."""
+    """Show at least 2 percentage points: a closer view of a few pictures would mislead."""
     span = max(high - low, 0.02)
     bottom, top = (low + high - span) / 2 - span * 0.15, (low + high + span) / 2 + span * 0.25
     axes.set_ylim(bottom, top)
@@ -146,7 +146,7 @@ def _label_points(axes: Axes, points: Sequence[_Point], line: float | None) -> N
 
 
 def plot_differences(content: ReportContent) -> str | None:
-    """Draw each artifact's paired interval of the accuracy difference; None where there is none."""
+    """Draw each artifact's paired interval of the accuracy difference; None if there is none."""
     rows = [row for row in content.artifacts if _interval_points(row) is not None]
     if not rows:
         return None

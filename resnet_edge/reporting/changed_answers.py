@@ -1,4 +1,4 @@
-"""The pictures that an artifact answers otherwise than the reference, with thumbnails."""
+"""The pictures to which an artifact gives another answer than the reference, with thumbnails."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from PIL import Image
 
 from resnet_edge import units
 from resnet_edge.errors import PictureError
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.measurements import ChangedPicture
-from resnet_edge.ondevice.pictures import Fit, decode_bytes, read_picture
+from resnet_edge.ondevice.pictures import decode_bytes, read_picture
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 
 THUMBNAIL_PIXELS = 96
 MAX_SHOWN = 12
 """Pictures shown per artifact; the others are listed by name."""
 MAX_LISTED = 500
-"""Names listed per artifact: with ten thousand the page would be all names."""
+"""Names listed per artifact: ten thousand would fill the page."""
 
 _PNG_PIXELS = 32
 """Up to this size PNG is smaller than JPEG, and without its blur."""
@@ -38,11 +39,11 @@ class Card:
     reference_probability: str
     artifact_probability: str
     outcome: str
-    """In words, who is right: the reference, the artifact or neither."""
+    """The side that is right, in words: the reference, the artifact or neither."""
     thumbnail: str | None
     """A data URI; None where the picture cannot be shown."""
     problem: str
-    """Why there is no thumbnail, else empty."""
+    """The reason why there is no thumbnail; empty if there is one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class ChangedSection:
     images: int
     total: int
     lost: int
-    """Of these, how many the reference has right and the artifact wrong."""
+    """The number that the reference has right and the artifact wrong."""
     gained: int
     cards: tuple[Card, ...]
     listed: tuple[str, ...]
@@ -129,7 +130,7 @@ def _thumbnail(
     image_size: tuple[int, int],
     pictures: Mapping[str, Path],
 ) -> tuple[str | None, str]:
-    """Return a data URI of what the model saw, or else why there is none."""
+    """Return a data URI of the picture as the model sees it, or the reason why there is none."""
     path = pictures.get(changed.sha256)
     if path is None:
         return None, "not at hand"

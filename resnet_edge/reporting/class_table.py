@@ -35,14 +35,14 @@ class ClassTable:
     """The classes that lose most, worst first."""
 
     artifacts: tuple[str, ...]
-    """Those whose top-1 differs from the reference's in some class."""
+    """The artifacts whose top-1 differs from the reference's in some class."""
     same: tuple[str, ...]
-    """Those whose top-1 is the reference's in every class."""
+    """The artifacts whose top-1 is the reference's in every class."""
     rows: tuple[ClassRow, ...]
     classes: int
-    """How many have test pictures."""
+    """The number of classes with test pictures."""
     untested: int
-    """How many have none."""
+    """The number of classes without any."""
 
 
 def build_class_table(content: ReportContent) -> ClassTable | None:

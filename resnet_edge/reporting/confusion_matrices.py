@@ -1,4 +1,4 @@
-"""Confusion matrices, cut down to the classes that matter."""
+"""Confusion matrices, cut down to the classes with the most wrong answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Cell:
 
     count: int
     share: float
-    """Of the row's pictures, in [0, 1]; how dark it is drawn."""
+    """The share of the row's pictures, in [0, 1]; a larger one is drawn darker."""
     correct: bool
     before: int | None
     """The reference's count where that differs, else None."""
@@ -34,7 +34,7 @@ class Matrix:
     """A confusion matrix ready to be drawn; a last column holds all classes that are not shown."""
 
     names: tuple[str, ...]
-    """Whose answers: one artifact, or several with the same matrix."""
+    """The artifact, or several that have the same matrix."""
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]

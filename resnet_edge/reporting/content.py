@@ -1,6 +1,6 @@
-"""Everything a report shows, as frozen dataclasses; the three renderings read nothing else.
+"""The content of a report, as frozen dataclasses; the three renderings read nothing else.
 
-Shares are in [0, 1], times seconds, sizes bytes. What was not measured is None, never a number.
+Shares are in [0, 1], times seconds, sizes bytes. A figure that was not measured is None.
 """
 
 from __future__ import annotations
@@ -42,31 +42,31 @@ class ModelSection:
     """Height and width in pixels."""
     parameters: int
     multiply_adds: int
-    """Of one inference, batch 1, after the rewrites."""
+    """The multiply-adds of one inference, batch 1, after the rewrites."""
     multiply_adds_before: int
-    """Before them."""
+    """The same before the rewrites."""
     weights: str
-    """Where the weights come from, in words."""
+    """The source of the weights, in words."""
     rewrites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DataSection:
-    """How many pictures each step saw; 0 where a split does not exist."""
+    """The number of pictures in each split; 0 if a split does not exist."""
 
     train: int
     validation: int
     calibration: int
     test: int
     source: str = ""
-    """Where the pictures come from, in words."""
+    """The source of the pictures, in words."""
     skipped: tuple[str, ...] = ()
     """Unreadable pictures that ``--skip-unreadable`` left out, each with its reason."""
 
 
 @dataclass(frozen=True)
 class ReferenceSection:
-    """The full-precision answers that artifacts are compared with."""
+    """The reference: the full-precision answers with which artifacts are compared."""
 
     device: str
     """In words, for instance ``CPU: no GPU was found``."""
@@ -77,12 +77,12 @@ class ReferenceSection:
     latency: Latency | None
     confusion: Confusion | None = None
     details: Mapping[str, str] = field(default_factory=dict)
-    """Of the device: driver, CUDA and the like."""
+    """Facts about the device: driver, CUDA and the like."""
     float32: str = ""
-    """What proved that the device multiplies in full float32."""
+    """The proof that the device multiplies in full float32, in words."""
     throughput: tuple[Throughput, ...] = ()
     throughput_stopped: str = ""
-    """Why larger batches were left out; empty where none was."""
+    """The reason why larger batches were left out; empty if none was."""
     host: str = ""
     """Name of the machine that answered."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class EpochPoint:
 
 @dataclass(frozen=True)
 class ArtifactRow:
-    """One exported file with all that was measured of it.
+    """One exported file with all its measurements.
 
     Raises:
         ArtifactError: A measurement was made of other bytes than the sidecar's.
@@ -145,7 +145,7 @@ class ArtifactRow:
 
     @property
     def accuracy_gate(self) -> GateResult:
-        """The accuracy gate, with NaN and collapse turned into a failure whatever the gate said."""
+        """The accuracy gate; NaN and collapse are failures, whatever the gate's verdict."""
         if self.parity is None:
             return GateResult(
                 Verdict.NOT_CHECKED, "its answers were not compared: no parity results"
@@ -170,13 +170,13 @@ class ArtifactRow:
 
     @property
     def verdict(self) -> Verdict:
-        """The worse of both gates; a latency gate that nobody asked for does not count."""
+        """The worse of both gates; see ``combine_gates``."""
         return combine_gates(self.accuracy_gate.verdict, self.latency_gate.verdict)
 
 
 @dataclass(frozen=True)
 class DeviceSection:
-    """A device, and what it measured of these very files on a sample of the test split."""
+    """A device, and its measurements of the same files on a sample of the test split."""
 
     machine: Machine
     emulated: bool
@@ -193,7 +193,7 @@ class DeviceSection:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of its artifacts; one that crashed there failed."""
+        """The worst verdict of its artifacts; one that crashed failed."""
         crashed = [Verdict.FAIL for _ in self.failed]
         return worst_verdict([*(row.verdict for row in self.artifacts), *crashed])
 
@@ -213,14 +213,14 @@ class ReportContent:
     history: tuple[EpochPoint, ...] = ()
     machine: Machine | None = None
     notes: tuple[str, ...] = ()
-    """What the reader must know, in sentences: random weights, steps that were left out, …"""
+    """Sentences that a reader must know: random weights, steps that were left out, …"""
     made_by: str = "resnet-edge"
     pictures: Mapping[str, Path] = field(default_factory=dict)
-    """Where the test pictures lie, by the SHA-256 of their bytes."""
+    """The paths of the test pictures, by the SHA-256 of their bytes."""
     quantization: QuantizationResult | None = None
-    """How the integer artifacts were made; None where that is not known."""
+    """The making of the integer artifacts; None where it is not known."""
     devices: tuple[DeviceSection, ...] = ()
-    """What devices measured, in the order of their names."""
+    """The devices' measurements, in the order of the devices' names."""
 
     def __post_init__(self) -> None:
         for row in self.artifacts:
@@ -240,8 +240,8 @@ class ReportContent:
     def verdict(self) -> Verdict:
         """The worst verdict of the artifacts; ``not checked`` where there are none.
 
-        What fails on a device fails. A device's sample is smaller than the test split, so that it
-        is undecided there changes nothing.
+        A failure on a device counts. A device's sample is smaller than the test split, so an
+        inconclusive verdict there does not.
         """
         failed = [d.verdict for d in self.devices if d.verdict is Verdict.FAIL]
         return worst_verdict([*(row.verdict for row in self.artifacts), *failed])

@@ -1,4 +1,4 @@
-"""How often an artifact answers on a device as it does on this machine."""
+"""The agreement of an artifact's answers on a device and on this machine."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from resnet_edge.reporting.content import ArtifactRow, DeviceSection
 
 
 def agreement_with(device: DeviceSection, row: ArtifactRow) -> float | None:
-    """Share of the device's pictures to which the same file gives the same answer here.
+    """Return the share of the device's pictures to which the same file gives the same answer here.
 
-    Both were compared with one reference, and what differs from it is kept with its answer: so no
-    answers need to travel.
+    Both were compared with one reference, and the records keep the answers that differ from it: so
+    no other answers are needed.
 
     Args:
-        device: Whose pictures.
-        row: An artifact on this machine.
+        device: The device with its pictures.
+        row: The artifact on this machine.
 
     Returns:
-        None where the device has no pictures, or one side was not compared or answers rubbish.
+        None if the device has no pictures, or one side was not compared or gave no valid answers.
     """
     there = next((each.parity for each in device.artifacts if each.name == row.name), None)
     if not device.pictures or not _has_answers(there) or not _has_answers(row.parity):
@@ -32,6 +32,6 @@ def _has_answers(parity: ArtifactParity | None) -> bool:
 
 
 def _changed(parity: ArtifactParity | None) -> dict[str, str]:
-    """By the picture's hash, what was answered instead of the reference's answer."""
+    """Return the answers that differ from the reference's, by the picture's hash."""
     changed = parity.changed if parity is not None else ()
     return {picture.sha256: picture.artifact_answer for picture in changed}

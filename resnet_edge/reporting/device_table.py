@@ -22,13 +22,13 @@ LEAD = (
 
 @dataclass(frozen=True)
 class DeviceHeading:
-    """What stands above a device's column."""
+    """The heading of a device's column."""
 
     name: str
     machine: str
     """Processor, cores, runtimes."""
     sample: str
-    """How many pictures it answered."""
+    """The number of pictures that it answered, and the reference's top-1 on them."""
     emulated: bool
 
 
@@ -37,7 +37,7 @@ class DeviceCell:
     """One artifact on one device."""
 
     verdict: str
-    """A ``Verdict`` value; empty where the artifact is not in the device's bundle."""
+    """A ``Verdict`` value; empty if the artifact is not in the device's bundle."""
     answers: str
     """Agreement with the reference, SQNR, and agreement with this machine's answers."""
     latency: str
@@ -45,17 +45,17 @@ class DeviceCell:
 
     @property
     def words(self) -> str:
-        """All of it in one line."""
+        """The cell in one line."""
         return ", ".join(filter(None, (self.verdict, self.answers, self.latency))) or units.NOTHING
 
 
 @dataclass(frozen=True)
 class DeviceReason:
-    """Why an artifact has its verdict on a device."""
+    """The reason for an artifact's verdict on a device."""
 
     device: str
     artifact: str
-    """Its name, or those of several that share the reason."""
+    """The artifact's name, or those of several that share the reason."""
     what: str
     """The gate and its verdict, or what happened instead."""
     reason: str
@@ -67,7 +67,7 @@ class DeviceTable:
 
     headings: tuple[DeviceHeading, ...]
     rows: tuple[tuple[str, tuple[DeviceCell, ...]], ...]
-    """Artifact, and its cell on every device; what is in no device's bundle has no row."""
+    """Artifact and its cell on every device; one that is in no device's bundle has no row."""
     reasons: tuple[DeviceReason, ...]
     lead: str = LEAD
 
@@ -93,7 +93,7 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
 def _lines(
     devices: Sequence[DeviceSection], here: ArtifactRow
 ) -> Iterator[tuple[str, tuple[DeviceCell, ...]]]:
-    """An artifact in each device's preferred runtime, then in every further one."""
+    """Yield an artifact in each device's preferred runtime, then in every further one."""
     yield here.name, tuple(_cell(device, here) for device in devices)
     there = [next((r for r in device.artifacts if r.name == here.name), None) for device in devices]
     further = (other.runtime_name for row in there if row for other in row.in_further_runtimes)
@@ -130,7 +130,7 @@ def _has_words(cell: DeviceCell) -> bool:
 
 
 def device_names(content: ReportContent) -> list[str]:
-    """Hosts; of several devices with one name each gets its number."""
+    """Return the devices' host names; several devices with one name are numbered."""
     hosts = [device.machine.host for device in content.devices]
     return [
         f"{host} ({hosts[: place + 1].count(host)})" if hosts.count(host) > 1 else host
@@ -167,7 +167,7 @@ def _cell(device: DeviceSection, here: ArtifactRow) -> DeviceCell:
 
 
 def _reasons(device: DeviceSection, name: str) -> list[DeviceReason]:
-    """Of what did not pass; what passed says so in its cell."""
+    """Return the reasons for all that did not pass."""
     reasons = [
         DeviceReason(name, row.name, f"{gate} {result.verdict.value}", _without_verdict(result))
         for row in device.artifacts

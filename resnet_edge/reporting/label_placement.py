@@ -1,4 +1,4 @@
-"""Where labels of a scatter plot go so that they cover neither points nor each other."""
+"""Places for the labels of a scatter plot that cover neither points nor each other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _GRID = 4.0
-"""Distance of the candidate places in pixels."""
+"""The distance of the candidate places in pixels."""
 _GAP = 5.0
-"""Between a point and its label, in pixels."""
+"""The gap between a point and its label, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Box:
     height: float
 
     def overlaps(self, other: Box) -> bool:
-        """Whether both share an area."""
+        """True if both share an area."""
         return (
             self.left < other.left + other.width
             and other.left < self.left + self.width
@@ -32,7 +32,7 @@ class Box:
         )
 
     def contains(self, other: Box) -> bool:
-        """Whether ``other`` lies inside."""
+        """True if ``other`` lies inside."""
         return (
             self.left <= other.left
             and self.bottom <= other.bottom
@@ -41,11 +41,11 @@ class Box:
         )
 
     def distance(self, x: float, y: float) -> float:
-        """From a point to the nearest place of the box; 0 inside."""
+        """Return the distance from a point to the nearest place of the box; 0 inside."""
         return math.dist((x, y), self.nearest(x, y))
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
-        """The place of the box that is nearest to a point."""
+        """Return the place of the box that is nearest to a point."""
         return (
             min(max(x, self.left), self.left + self.width),
             min(max(y, self.bottom), self.bottom + self.height),
@@ -61,16 +61,16 @@ def place_labels(
 ) -> tuple[Box, ...]:
     """Choose a place for each label: the free one that is nearest to its point.
 
-    Greedy, in the order given. A label for which no free place is left goes beside its point,
-    whatever it covers: it is never left out.
+    Greedy, in the order given. A label for which no free place is left stands beside its point and
+    may cover others; no label is left out.
 
     Args:
-        points: What the labels belong to, in pixels.
+        points: The points that have labels, in pixels.
         sizes: Width and height of each label in pixels.
-        frame: Where labels may lie.
-        taken: What they must not cover.
-        marker: Width of a point's marker: labels stay off all of them, and further off the others'
-            than off their own, lest they be read as theirs.
+        frame: The area in which labels may lie.
+        taken: Areas that they must not cover.
+        marker: Width of a point's marker. Labels keep off all markers, and further off those of
+            other points, so that they are not read as theirs.
 
     Returns:
         A box per label.
@@ -100,7 +100,7 @@ def _around(point: tuple[float, float], width: float) -> Box:
 
 
 def _beside(x: float, y: float, width: float, height: float) -> Iterator[Box]:
-    """Right, left, above, below: the places a reader expects."""
+    """Yield the places that a reader expects: right, left, above, below."""
     yield Box(x + _GAP, y - height / 2, width, height)
     yield Box(x - _GAP - width, y - height / 2, width, height)
     yield Box(x - width / 2, y + _GAP, width, height)

@@ -1,4 +1,4 @@
-"""The plot of which layers cause the noise in the logits."""
+"""The plot of each layer's share of the noise in the logits."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from resnet_edge.reporting.quantization_section import rank_layers
 from resnet_edge.reporting.svg import BLUE, INK, MUTED, ORANGE, WIDE, render, tick_percent
 
 LABELLED = 10
-"""Layers that are named; the table names more."""
+"""The number of layers that are named; the table names more."""
 _HEIGHT = 310
 _ANGLE = 35.0
-"""Of the names, in degrees: they stand beside each other as neighbouring bars do."""
+"""The angle of the names, in degrees, at which neighbours do not overlap."""
 _NAME_PIXELS = 21.0
-"""At least from one name to the next."""
+"""The least distance from one name to the next."""
 _GAP = 24.0
-"""Between the highest bar and the names, in pixels: there the lines lead from one to the other."""
+"""The gap between the highest bar and the names, in pixels, which their lines cross."""
 _LONGEST_NAME = 26
 _BAR = 0.7
-"""Width of a bar, of the distance between two."""
+"""The width of a bar, as a share of the distance between two."""
 _THINNEST = 1 / 300
-"""A named bar is at least this wide, of the plot; else it would be a hair among a thousand."""
+"""The least width of a named bar, as a share of the plot, visible among a thousand layers."""
 
 
 def plot_shares(layers: Sequence[LayerQuantization]) -> str | None:
-    """Draw each layer's share of the noise in graph order; None where no layer has one."""
+    """Draw each layer's share of the noise in graph order; None if no layer has one."""
     shares = [layer.share if math.isfinite(layer.share) else 0.0 for layer in layers]
     if max(shares, default=0.0) <= 0:
         return None

@@ -70,7 +70,7 @@ def render_markdown(content: ReportContent) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return ``text`` so that Markdown and HTML show it as it is, on one line."""
+    """Escape text, so that Markdown and HTML show it unchanged, on one line."""
     one_line = " ".join(text.split())
     escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", one_line)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""Where each artifact comes from: terms and their values, as strings."""
+"""The provenance of each artifact: terms and their values, as strings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Fact:
     term: str
     value: str
     is_code: bool = False
-    """Whether the value is a hash or an identifier, to be set in a fixed width."""
+    """True if the value is a hash or an identifier, which is set in a fixed width."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _artifact(sidecar: Sidecar) -> FactSheet:
 
 
 def _saved(multiply_adds: int, before: int) -> str:
-    """Multiply-adds as they are, and as they were where rewrites changed them."""
+    """Return the multiply-adds, with those before the rewrites if they differ."""
     count = units.count(multiply_adds)
     if multiply_adds == before:
         return count

@@ -54,7 +54,7 @@ LAYER_HEADINGS = (
 )
 
 ALONE = "“Alone” means that only this layer is rounded and all others compute in float."
-"""Explains the headings."""
+"""Explains two headings."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class QuantizationSection:
     summary: str
     """The share of the noise that the noisiest layers cause, in a sentence."""
     noisiest: tuple[LayerRow, ...]
-    """Those with the largest shares of the noise, largest first."""
+    """The layers with the largest shares of the noise, largest first."""
     layers: tuple[LayerRow, ...]
     """All, in the order of the graph."""
     trials: tuple[TrialRow, ...]

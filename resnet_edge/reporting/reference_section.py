@@ -14,17 +14,17 @@ THROUGHPUT_HEADINGS = ("batch", "pictures / s", "ms a batch", "batches timed")
 
 @dataclass(frozen=True)
 class ReferenceView:
-    """What the section shows."""
+    """The section's content."""
 
     facts: tuple[Fact, ...]
     throughput: tuple[tuple[str, ...], ...]
     """Cells in the order of ``THROUGHPUT_HEADINGS``."""
     stopped: str
-    """Why larger batches are missing, a sentence; empty where none is."""
+    """A sentence that says why larger batches are missing; empty if none is."""
 
 
 def build_reference(reference: ReferenceSection | None) -> ReferenceView | None:
-    """Return the section; None where there is no reference."""
+    """Return the section; None if there is no reference."""
     if reference is None:
         return None
     stopped = reference.throughput_stopped
@@ -36,7 +36,7 @@ def build_reference(reference: ReferenceSection | None) -> ReferenceView | None:
 
 
 def reference_facts(reference: ReferenceSection) -> tuple[Fact, ...]:
-    """Return where and with what the reference was computed."""
+    """Return the device and the software that computed the reference."""
     return (
         Fact("device", reference.device),
         *(Fact(name, value) for name, value in reference.details.items()),

@@ -1,21 +1,23 @@
-"""``report.json``: what scripts read.
+"""``report.json``: the report for scripts.
 
-Numbers are finite or null, so every JSON reader takes the file: what was not measured is null, as
-is NaN, which shows in the verdict (``fail``) and its reason. An SQNR without limit (the artifact's
-answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside ``"sqnr_exact": true``.
-Shares are in [0, 1], ``_ms`` milliseconds, sizes bytes. ``latency`` is the thread count with the
-lowest median in the preferred runtime, ``latencies`` holds every one; ``elsewhere`` has the answers
-in further runtimes, which the verdict does not depend on. ``quantization`` is null where nothing is
-known of it; an SQNR without limit is there, too, null beside a ``…_exact`` that is true.
-``devices`` holds what each device measured of the same files, on a sample of the test split; its
-``agreement_here`` is the share of these pictures that the same file answers as on this machine.
+Numbers are finite or null, so every JSON reader accepts the file. A figure that was not measured is
+null, and so is NaN, which shows in the verdict (``fail``) and its reason. An SQNR without limit
+(the artifact's answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside
+``"sqnr_exact": true``. Shares are in [0, 1], ``_ms`` are milliseconds, sizes bytes.
 
-Of a latency, ``p90_bound_ms`` is what the 90th percentile is at most with 99 % confidence (MLPerf's
-early stopping; null below 64 queries), ``drift`` the relative change of the median from the first
-half of the samples to the second, ``doubts`` what speaks against it and what to do. ``conditions``
-is null where they were not read, as in older records; in it, null or an empty list is what the
-machine does not tell, loads are numbers of cores. ``verdict.queries_needed`` is how many queries in
-all an inconclusive latency gate needs.
+``latency`` is the one to deploy in the preferred runtime: the lowest median, or one that is as fast
+with fewer threads. ``latencies`` holds all. ``elsewhere`` has the answers in further runtimes; the
+verdict does not depend on them. ``quantization`` is null if nothing is known of it. ``devices``
+holds each device's measurements of the same files, on a sample of the test split; its
+``agreement_here`` is the share of these pictures to which the same file gives the same answer on
+this machine.
+
+In a latency, ``p90_bound_ms`` is an upper bound of the 90th percentile with 99 % confidence
+(MLPerf's early stopping; null below 64 queries), ``drift`` the relative change of the median from
+the first half of the samples to the second, ``doubts`` the warnings, each with its advice.
+``conditions`` is null if they were not read, as in older records; in it, null or an empty list is
+what the machine does not report, and loads are numbers of cores. ``verdict.queries_needed`` is the
+number of queries in all that an inconclusive latency gate needs.
 """
 
 from __future__ import annotations
@@ -48,14 +50,14 @@ _FIGURES = (
     *("top1", "top5", "agreement", "sqnr_db"),
     *("max_abs_logit", "mean_abs_logit", "logit_range", "cosine", "kl"),
 )
-"""Of ``ArtifactParity``."""
+"""Figures of ``ArtifactParity``."""
 
 _TIMES = ("p50_s", "p90_s", "p90_bound_s", "p97_s", "p99_s", "mean_s", "first_s", "load_s")
-"""Of ``Latency``."""
+"""Times of ``Latency``."""
 
 
 def report_json(content: ReportContent) -> JsonObject:
-    """Return what ``report.json`` holds; ``json.dumps(…, allow_nan=False)`` takes it."""
+    """Return the content of ``report.json`` in JSON's types, without NaN and infinity."""
     reference = content.reference
     reference_s = reference.latency.p50_s if reference and reference.latency else None
     quantization = content.quantization

@@ -1,4 +1,4 @@
-"""From a matplotlib drawing to an SVG element whose colours are the page's CSS variables.
+"""Matplotlib drawings as SVG elements whose colours are the page's CSS variables.
 
 Figures are made by matplotlib's objects, without pyplot and its state, and hold neither dates nor
 random ids: the same drawing gives the same bytes.
@@ -33,9 +33,9 @@ _VARIABLES = {
     PURPLE: "--purple",
 }
 _WIDTH = 400
-"""Pixels of the drawing; the page scales it, on a phone to about 0.9, on a desk to about 1.4."""
+"""The width in pixels; the page scales it, on a phone by about 0.9, on a desktop by 1.4."""
 WIDE = 720
-"""Of a drawing over the whole page, which on a phone is scrolled."""
+"""The width of a drawing over the whole page, which is scrolled on a phone."""
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "resnet-edge",
@@ -61,7 +61,14 @@ _STYLE = {
 
 
 def render(title: str, height: float, draw: Callable[[Axes], None], width: float = _WIDTH) -> str:
-    """Return what ``draw`` puts on the axes as an SVG element; ``title`` is for screen readers."""
+    """Return a drawing as an SVG element.
+
+    Args:
+        title: Read out by screen readers.
+        height: Pixels.
+        draw: Draws on the axes.
+        width: Pixels.
+    """
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # It only measures text; which fonts have the letters is the browser's business.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)

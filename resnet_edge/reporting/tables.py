@@ -71,9 +71,9 @@ class LatencyRow:
     samples: str
     ratio: str
     warnings: str
-    """Why the figures are not to be relied on, in words, or empty."""
+    """The reasons not to rely on the figures, in words; empty if there are none."""
     best: bool
-    """Whether it is the thread count with the lowest median."""
+    """True for the thread count to deploy, which the other tables show."""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -105,12 +105,12 @@ BOUND = (
     "“p90 at most” is MLPerf's early-stopping bound: with 99 % confidence, nine in ten inferences "
     "are no slower."
 )
-"""What that heading means."""
+"""Explains that heading."""
 
 
 @dataclass(frozen=True)
 class ReasonRow:
-    """Why an artifact has its verdict: one gate in plain language."""
+    """The reason for an artifact's verdict at one gate."""
 
     artifact: str
     gate: str
@@ -158,7 +158,7 @@ def _latency_cell(latency: Latency | None) -> str:
 
 
 def latency_rows(content: ReportContent) -> tuple[LatencyRow, ...]:
-    """Return every latency that was measured, the reference's first."""
+    """Return every latency, the reference's first."""
     reference = content.reference.latency if content.reference else None
     rows = []
     if reference is not None:
@@ -197,9 +197,9 @@ def _latency_row(
 
 
 def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
-    """Return why each artifact has its verdicts, one line per gate.
+    """Return the reasons for each artifact's verdicts, one line per gate.
 
-    A latency reason that all artifacts share, as where no limit was given, comes once at the end.
+    A latency reason that all artifacts share, as without a limit, comes once at the end.
     """
     rows = content.artifacts
     accuracy = [_accuracy_rows(row) for row in rows]
@@ -211,7 +211,7 @@ def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
 
 
 def _accuracy_rows(row: ArtifactRow) -> tuple[ReasonRow, ...]:
-    """In the preferred runtime, whose verdict is the artifact's, then in the others."""
+    """Return the reason in the preferred runtime, which decides, then those in the others."""
     others = ((f"accuracy in {other.runtime}", other.gate) for other in row.in_further_runtimes)
     gates = (("accuracy", row.accuracy_gate), *others)
     return tuple(_reason_row(row.name, gate, result) for gate, result in gates)

@@ -14,7 +14,7 @@ from resnet_edge.reporting.svg import BLUE, MUTED, render, tick_percent
 
 
 def plot_training(history: Sequence[EpochPoint]) -> tuple[str, ...]:
-    """Draw the loss and the accuracy of each epoch; nothing where there is no finite value."""
+    """Draw the loss and the accuracy of each epoch; nothing if no value is finite."""
     loss = _render_curves(
         "Loss",
         history,

@@ -16,8 +16,8 @@ def write_report(out: Path, content: ReportContent) -> tuple[Path, Path, Path]:
     """Write ``report.html``, ``report.md`` and ``report.json`` into ``out``.
 
     Args:
-        out: The folder; made where it is missing.
-        content: What the report shows.
+        out: The folder; made if it is missing.
+        content: The report's content.
 
     Returns:
         The paths of the three files, in that order.

@@ -33,7 +33,7 @@ class Benched:
     rebuilt: bool
 
 
-def measure_latency(options: Options, display: Display | None = None) -> Benched:
+def bench(options: Options, display: Display | None = None) -> Benched:
     """Measure every artifact, each alone in its own process.
 
     Args:
@@ -59,7 +59,9 @@ def measure_latency(options: Options, display: Display | None = None) -> Benched
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")
         found = read_record(BenchResult, path, InferenceError)
-        result = judge_bench_again(_only(found, options.formats), reference_p50_s, options.gates)
+        result = judge_bench_again(
+            _only(found, [a.name for a in artifacts]), reference_p50_s, options.gates
+        )
         _warn(result, display)
         if (judged := _replaced(found, result)) != found:
             _write(options.out, path, judged, inputs)

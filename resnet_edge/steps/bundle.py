@@ -30,7 +30,12 @@ from resnet_edge.ondevice.command.bundle_file import (
 from resnet_edge.ondevice.command.start import MANIFEST
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import FORMATS, artifact_kind
-from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, sidecar_path
+from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
+    exported_names,
+    load_artifacts,
+    sidecar_path,
+)
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.reference_file import (
     Reference,
@@ -78,7 +83,7 @@ def _device_files() -> str:
     return " or ".join(traits.suffix for traits in FORMATS.values() if traits.on_devices)
 
 
-def make_bundle(options: Options, display: Display | None = None) -> Bundled:
+def bundle(options: Options, display: Display | None = None) -> Bundled:
     """Write ``resnet-edge-device.pyz``.
 
     Args:
@@ -92,8 +97,10 @@ def make_bundle(options: Options, display: Display | None = None) -> Bundled:
     """
     display = display or Silent()
     layout = options.layout
-    if len(names := bundle_formats(options.formats)) < len(options.formats):
-        refused = next(name for name in options.formats if name not in names)
+    asked = options.formats
+    names = bundle_formats(exported_names(layout.artifacts) if asked is None else asked)
+    if asked is not None and len(names) < len(asked):
+        refused = next(name for name in asked if name not in names)
         raise UsageError(
             f"--formats: {refused} is {artifact_kind(refused).format.traits.title}, which devices "
             f"do not run; expected {_device_files()} artifacts"

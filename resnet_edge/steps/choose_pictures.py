@@ -15,7 +15,7 @@ from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
-from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.options import (
     CALIBRATION_COUNT,
     CalibrationOptions,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-from resnet_edge.comparison import Comparison, Tolerance, compare_sides, read_side
+from resnet_edge.comparison import Comparison, compare_sides, read_side
 from resnet_edge.errors import UsageError
+from resnet_edge.options import StrPath, Tolerance
 
 
-def compare(a: Path, b: Path, tolerance: Tolerance | None = None) -> Comparison:
+def compare(a: StrPath, b: StrPath, tolerance: Tolerance | None = None) -> Comparison:
     """Compare the results of two builds, artifact by artifact; nothing is run.
 
     Args:
@@ -22,17 +22,10 @@ def compare(a: Path, b: Path, tolerance: Tolerance | None = None) -> Comparison:
         tolerated.
 
     Raises:
-        UsageError: A path is missing or holds nothing to compare, both are the same, or a tolerance
-            is no share.
+        UsageError: A path is missing or holds nothing to compare, or both are the same.
         ResnetEdgeError: A file is damaged or was written by another version.
     """
-    tolerance = tolerance or Tolerance()
-    for option, value in (
-        ("--tolerance", tolerance.share),
-        ("--accuracy-tolerance", tolerance.accuracy),
-    ):
-        if not 0 <= value < math.inf:
-            raise UsageError(f"{option}: got {value}; expected a share, 0 or more")
+    a, b, tolerance = Path(a), Path(b), tolerance or Tolerance()
     if a.exists() and b.exists() and a.samefile(b):
         raise UsageError(f"A and B are both {a}; expected two builds, or two files of results")
     return compare_sides(read_side(a), read_side(b), tolerance)

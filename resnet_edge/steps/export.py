@@ -16,6 +16,7 @@ from resnet_edge.exporting.writers import QUANTIZING, WRITERS
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
@@ -24,9 +25,8 @@ from resnet_edge.ondevice.formats.sidecar import (
     sidecar_path,
 )
 from resnet_edge.ondevice.machine import available_cores
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.options import Options
+from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import (
     TRAINING_SPLIT,
     check_calibration,
@@ -46,8 +46,10 @@ class Exported:
     """Names of those that were made anew; the others were up to date."""
 
 
-def export(options: Options, model: Path | None = None, display: Display | None = None) -> Exported:
-    """Convert a model into every format of ``options.formats``.
+def export(
+    options: Options, model: StrPath | None = None, display: Display | None = None
+) -> Exported:
+    """Convert a model into every format of ``options.formats_to_make``.
 
     Args:
         options: Formats, calibration, and what the model expects where its file does not say.
@@ -58,14 +60,14 @@ def export(options: Options, model: Path | None = None, display: Display | None 
         ResnetEdgeError: See the subclass for what was wrong.
     """
     display = display or Silent()
-    source = model or options.layout.model
+    source, formats = Path(model or options.layout.model), options.formats_to_make
     base = _describe_job(options, source)
     calibration = None
-    if any(artifact_kind(name).calibrated for name in options.formats):
+    if any(artifact_kind(name).calibrated for name in formats):
         calibration = _find_calibration(options, base.labels)
         base = replace(base, calibration=_calibration_record(options, calibration))
         base = replace(base, quantized=_quantized_path(options, base))
-    jobs = _with_quantization(_stale_jobs(options.formats, base), base)
+    jobs = _with_quantization(_stale_jobs(formats, base), base)
     stale = tuple(name for job in jobs for name in job.names)
     if stale:
         if calibration and any(artifact_kind(name).calibrated for name in stale):
@@ -76,8 +78,8 @@ def export(options: Options, model: Path | None = None, display: Display | None 
             jobs = tuple(replace(job, pictures=pixels) for job in jobs)
         convert(jobs, display)
     else:
-        display.say(f"all {len(options.formats)} artifacts are up to date")
-    artifacts = tuple(load_artifact(base.artifacts / name) for name in options.formats)
+        display.say(f"all {len(formats)} artifacts are up to date")
+    artifacts = tuple(load_artifact(base.artifacts / name) for name in formats)
     return Exported(artifacts, stale)
 
 
@@ -205,7 +207,7 @@ def _find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationS
         test = manifest.split.test if manifest else ()
         return choose_pictures(options.calibration, (), test, labels, layout)
     if manifest is None or not layout.calibration.exists():
-        formats = [name for name in options.formats if artifact_kind(name).calibrated]
+        formats = [name for name in options.formats_to_make if artifact_kind(name).calibrated]
         raise UsageError(
             f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
             "leave them out with --formats"

@@ -65,7 +65,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.dataset.labels,
         layout,
     )
-    if any(artifact_kind(name).calibrated for name in options.formats):
+    if any(artifact_kind(name).calibrated for name in options.formats or ()):
         check_calibration(calibration, options.quantization)  # now, not when all is trained
     write_manifest(
         layout.dataset,

@@ -11,9 +11,17 @@ from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import InferenceError, ReferenceFileError
+from resnet_edge.layout import Layout
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
-from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts, recorded_hashes
+from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
+    exported_names,
+    load_artifacts,
+    recorded_hashes,
+    sidecar_path,
+)
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.measurements import ArtifactParity, ParityResult
@@ -22,7 +30,6 @@ from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.parity.judging import accuracy_gates, judge_again
 from resnet_edge.ondevice.parity.metrics import topk_hits
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.ondevice.runtimes.installed import all_installed, further_runtimes
 from resnet_edge.ondevice.versions import version_of
@@ -39,11 +46,12 @@ class Compared:
     rebuilt: bool
 
 
-def check_parity(options: Options, display: Display | None = None) -> Compared:
+def parity(options: Options, display: Display | None = None) -> Compared:
     """Let every artifact answer the whole test split and judge it.
 
     Answers do not depend on the gates: where only these are others, the saved answers are judged
-    again and nothing is run.
+    again and nothing is run. The same holds for a build that has answers and no artifacts any
+    more, unless ``options`` names some.
 
     Args:
         options: Where the build is, which artifacts, and the gates.
@@ -53,9 +61,13 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
         ResnetEdgeError: See the subclass for what was wrong.
     """
     display = display or Silent()
-    layout = options.layout
+    layout, names = options.layout, options.formats
+    if names is None:
+        if _only_saved_answers(layout):
+            return judge_saved(options, display)
+        names = exported_names(layout.artifacts)
     reference = read_reference(layout.reference)
-    artifacts = load_artifacts(layout.artifacts, options.formats)
+    artifacts = load_artifacts(layout.artifacts, names)
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
         check_preprocessing(reference, artifact)
@@ -73,7 +85,7 @@ def check_parity(options: Options, display: Display | None = None) -> Compared:
             display.say(f"{layout.parity} is up to date")
             if judged != found:
                 _write(options, judged, inputs)
-            return Compared(_only(judged, options.formats), rebuilt=False)
+            return Compared(_only(judged, names), rebuilt=False)
     compared = _compare_all(options, reference, artifacts, display)
     result = ParityResult(
         model_sha256=reference.info.model_sha256,
@@ -112,7 +124,7 @@ def _with_others(result: ParityResult, options: Options) -> ParityResult:
         return result
     hashes = recorded_hashes(layout.artifacts)
     same = [a.name for a in found.artifacts if hashes.get(a.name) == a.sha256]
-    kept = [name for name in same if name not in options.formats]
+    kept = [name for name in same if name not in {a.name for a in result.artifacts}]
     others = judge_again(_only(found, kept), options.gates)
     if others is None:
         return result
@@ -122,6 +134,11 @@ def _with_others(result: ParityResult, options: Options) -> ParityResult:
         artifacts=tuple(by_name[name] for name in ARTIFACT_NAMES if name in by_name),
         elsewhere=(*others.elsewhere, *result.elsewhere),
     )
+
+
+def _only_saved_answers(layout: Layout) -> bool:
+    present = any(sidecar_path(layout.artifacts / name).exists() for name in ARTIFACT_NAMES)
+    return layout.parity.exists() and not present
 
 
 def judge_saved(options: Options, display: Display | None = None) -> Compared:

@@ -19,7 +19,7 @@ from resnet_edge.full_precision.backend import keras_backend, set_environment
 from resnet_edge.full_precision.compute import Measuring, Pixels, Questions, answer_questions
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.reference_file import (
     Reference,
     ReferenceInfo,
@@ -27,7 +27,7 @@ from resnet_edge.ondevice.reference_file import (
     write_reference,
 )
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.options import Options
+from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_apart
 from resnet_edge.steps.export import describe_model, input_size
 
@@ -58,8 +58,8 @@ class Referenced:
     rebuilt: bool
 
 
-def make_reference(
-    options: Options, model: Path | None = None, display: Display | None = None
+def reference(
+    options: Options, model: StrPath | None = None, display: Display | None = None
 ) -> Referenced:
     """Answer the whole test split in full float32 and measure the latency.
 
@@ -94,14 +94,14 @@ def make_reference(
     return Referenced(reference, rebuilt=True)
 
 
-def ask(options: Options, model: Path | None, display: Display) -> Asked:
+def ask(options: Options, model: StrPath | None, display: Display) -> Asked:
     """Find the model and the test pictures, and what the model expects.
 
     Raises:
         ResnetEdgeError: See the subclass for what was wrong.
     """
     set_environment()
-    source = model or options.layout.model
+    source = Path(model or options.layout.model)
     info = describe_model(options, source)
     sha256 = hash_path(source)
     test = _test_pictures(options, source, info, display)

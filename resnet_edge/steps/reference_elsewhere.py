@@ -13,8 +13,8 @@ from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Questions, hash_pixels
 from resnet_edge.full_precision.pack import write_pack
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.parity.metrics import centred_logits
-from resnet_edge.ondevice.pictures import Fit
 from resnet_edge.ondevice.reference_file import (
     Reference,
     check_model,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.manifest import Manifest, read_manifest
-from resnet_edge.devices.device_results import read_devices
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, InferenceError, ModelError
 from resnet_edge.exporting.quantization_result import QuantizationResult
@@ -24,9 +23,10 @@ from resnet_edge.ondevice.measurements import (
     ParityResult,
     Verdict,
 )
+from resnet_edge.ondevice.option import Changes
+from resnet_edge.ondevice.parity.gates import LATENCY_GATES, Gates
 from resnet_edge.ondevice.parity.judging import (
     AS_JUDGED,
-    GateChanges,
     judge_bench_by,
     judge_parity_by,
 )
@@ -43,6 +43,7 @@ from resnet_edge.reporting.content import (
     ReportContent,
 )
 from resnet_edge.reporting.write import write_report
+from resnet_edge.steps.device_sections import read_devices
 from resnet_edge.training.record import TrainingRecord
 
 
@@ -56,8 +57,8 @@ class Reported:
     content: ReportContent
 
 
-def make_report(
-    options: Options, display: Display | None = None, changes: GateChanges = AS_JUDGED
+def report(
+    options: Options, display: Display | None = None, changes: Changes[Gates] = AS_JUDGED
 ) -> Reported:
     """Merge everything that was measured into one report. Nothing is run.
 
@@ -76,7 +77,9 @@ def make_report(
     return Reported(html, markdown, data, content)
 
 
-def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED) -> ReportContent:
+def collect(
+    options: Options, display: Display, changes: Changes[Gates] = AS_JUDGED
+) -> ReportContent:
     """Read the report's content from the files of a build, with warnings of what is left out."""
     layout = options.layout
     artifacts = load_artifacts(layout.artifacts, options.formats)
@@ -108,14 +111,14 @@ def collect(options: Options, display: Display, changes: GateChanges = AS_JUDGED
     )
 
 
-def _read_parity(layout: Layout, changes: GateChanges) -> ParityResult | None:
+def _read_parity(layout: Layout, changes: Changes[Gates]) -> ParityResult | None:
     if not layout.parity.exists():
         return None
     result = read_record(ParityResult, layout.parity, InferenceError)
     return judge_parity_by(result, changes, str(layout.parity))
 
 
-def _read_bench(layout: Layout, changes: GateChanges) -> BenchResult | None:
+def _read_bench(layout: Layout, changes: Changes[Gates]) -> BenchResult | None:
     path = bench_path(layout.results, describe_machine({}).host)
     if not path.exists():
         return None
@@ -211,11 +214,11 @@ def _row(
     artifact: Artifact,
     parity: ParityResult | None,
     bench: BenchResult | None,
-    changes: GateChanges,
+    changes: Changes[Gates],
 ) -> ArtifactRow:
     name = artifact.name
     timed = next((a for a in bench.artifacts if a.name == name), None) if bench else None
-    if timed is None and changes.limits_latency:
+    if timed is None and not changes.names.isdisjoint(LATENCY_GATES):
         why = "a limit of the latency was given, but it was not timed; run `resnet-edge bench`"
         gate = GateResult(Verdict.INCONCLUSIVE, why)
         timed = ArtifactBench(name, artifact.sidecar.sha256, artifact.sidecar.bytes, (), gate)

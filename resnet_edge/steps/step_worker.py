@@ -97,9 +97,9 @@ def _run(job: StepJob, reporter: Reporter) -> StepJobResult:
         from resnet_edge.steps.finetune import finetune
 
         return StepJobResult(finetune(job.options, reporter).rebuilt)
-    from resnet_edge.steps.reference import make_reference
+    from resnet_edge.steps.reference import reference
 
-    return StepJobResult(make_reference(job.options, None, reporter).rebuilt)
+    return StepJobResult(reference(job.options, None, reporter).rebuilt)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, write_sidecar
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.latency.bench import bench_path
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import resnet_edge
+from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.json_records import read_annotations
+from resnet_edge.options import Options, Tolerance
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -19,6 +24,12 @@ HEAVY = (
     "matplotlib",
     "PIL",
     "scipy",
+)
+
+
+VERBS = (
+    *("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle"),
+    *("recommend", "compare", "inspect", "doctor"),
 )
 
 
@@ -51,8 +62,7 @@ def test_options_need_no_tensorflow(tmp_path):
 def test_steps_need_no_tensorflow_until_they_run(tmp_path):
     code = (
         "import sys, resnet_edge as edge;"
-        "edge.run, edge.export, edge.make_reference, edge.check_parity, edge.make_report;"
-        "edge.recommend;"
+        f"[getattr(edge, verb) for verb in {VERBS}];"
         "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     )
     assert run_python(code, tmp_path) == "[]"
@@ -65,8 +75,77 @@ def test_every_public_name_resolves(name):
     assert found.__doc__
 
 
-def test_all_is_sorted_and_complete():
-    assert sorted(resnet_edge._HOMES) == resnet_edge.__all__ == dir(resnet_edge)
+def test_all_is_sorted():
+    assert sorted(resnet_edge.__all__) == resnet_edge.__all__ == dir(resnet_edge)
+
+
+def test_the_verbs_are_the_commands():
+    from resnet_edge.cli.app import COMMANDS
+
+    assert tuple(command.name for command in COMMANDS) == VERBS
+    assert set(VERBS) < set(resnet_edge.__all__)
+
+
+def option_records() -> set[type]:
+    """Every record that takes part in what a command is told, found from the commands."""
+    found = {Options, Tolerance}
+    waiting = [Options]
+    while waiting:
+        for kind in read_annotations(waiting.pop()).values():
+            if dataclasses.is_dataclass(kind) and kind not in found:
+                found.add(kind)
+                waiting.append(kind)
+    return found
+
+
+def test_every_record_of_the_options_is_public():
+    records = option_records()
+    assert len(records) == 12
+    for record in records:
+        assert getattr(resnet_edge, record.__name__) is record
+        assert record() == record()
+
+
+def test_enums_of_the_options_may_be_words_and_paths_text(tmp_path):
+    (tmp_path / "photos").mkdir()
+    options = resnet_edge.Options(
+        out=str(tmp_path / "out"),
+        formats=["fp32.onnx"],
+        data=resnet_edge.DataOptions(str(tmp_path / "photos"), fit="pad"),
+        quantization=resnet_edge.QuantizationOptions(level="fast", range_method="mse"),
+        bench=resnet_edge.BenchOptions(threads=[1, 2]),
+    )
+    assert options.layout.model == tmp_path / "out" / "model.keras"
+    assert options.data.data == tmp_path / "photos"
+    assert options.data.fit is resnet_edge.Fit.PAD
+    assert options.quantization.method == "fast; mse ranges"
+    assert (options.formats, options.bench.threads) == (("fp32.onnx",), (1, 2))
+    with pytest.raises(UsageError, match=r"^--fit: got round; expected one of crop, stretch, pad$"):
+        resnet_edge.DataOptions(fit="round")
+    with pytest.raises(UsageError, match=r"^--formats: no such artifact: coreml; expected all, or"):
+        resnet_edge.Options(formats=("coreml",))
+
+
+def test_verbs_take_text_for_paths(build):
+    assert resnet_edge.inspect(str(build / "artifacts" / "int8.tflite")).format == "TFLite"
+    other = build.parent / "other"
+    shutil.copytree(build, other)
+    assert resnet_edge.compare(str(build), str(other))
+    done = resnet_edge.export(
+        resnet_edge.Options(str(build), formats=("fp32.onnx",)), str(build / "model.keras")
+    )
+    assert done.rebuilt == ()
+
+
+def test_no_public_name_is_shadowed_by_a_submodule(tmp_path):
+    code = (
+        "import importlib, pkgutil, resnet_edge as edge\n"
+        "for module in pkgutil.walk_packages(edge.__path__, 'resnet_edge.'):\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print([n for n in edge.__all__ if not callable(getattr(edge, n))])"
+    )
+    assert run_python(code, tmp_path) == "[]"
 
 
 def test_a_name_that_is_not_there():

@@ -16,11 +16,13 @@ from resnet_edge.options import (
 )
 
 
-def test_defaults_are_the_embedded_digits_and_every_artifact():
+def test_defaults_are_the_embedded_digits_and_the_default_artifacts():
     options = Options()
     assert options.data.data == EMBEDDED_DATA
     assert EMBEDDED_DATA.is_file()
-    assert options.formats == ARTIFACT_NAMES
+    assert options.formats is None
+    assert options.formats_to_make == tuple(n for n in ARTIFACT_NAMES if n != "int16x8.tflite")
+    assert Options(formats=("int16x8.tflite",)).formats_to_make == ("int16x8.tflite",)
     assert options.out == Path("build")
 
 
@@ -37,16 +39,22 @@ def test_formats_come_in_the_order_of_the_tables_and_once():
     assert parse_formats("int8.onnx, fp32.tflite,fp32.tflite,") == ("fp32.tflite", "int8.onnx")
 
 
+def test_one_word_for_every_format():
+    assert parse_formats("all") == parse_formats("fp32.tflite, all") == ARTIFACT_NAMES
+
+
 def test_a_misspelt_format_is_guessed():
     with pytest.raises(UsageError) as caught:
         parse_formats("fp32.tflite,fp61.tflite")
     assert str(caught.value) == (
         "--formats: no such artifact: fp61.tflite; did you mean fp16.tflite? "
-        f"expected some of {', '.join(ARTIFACT_NAMES)}"
+        f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
     )
-    with pytest.raises(UsageError, match=r"no such artifact: coreml; expected some of saved_model"):
+    with pytest.raises(
+        UsageError, match=r"no such artifact: coreml; expected all, or some of saved"
+    ):
         parse_formats("coreml")
-    with pytest.raises(UsageError, match=r"^--formats: nothing given; expected some of"):
+    with pytest.raises(UsageError, match=r"^--formats: nothing given; expected all, or some of"):
         parse_formats(" , ")
 
 

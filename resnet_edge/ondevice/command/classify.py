@@ -75,7 +75,8 @@ def _read_pixels(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
         raise RuntimeMissingError(
             f"{path}: {problem}, or pass a .npy file of uint8 ({height}, {width}, 3)"
         )
-    from resnet_edge.ondevice.pictures import Fit, decode_picture
+    from resnet_edge.ondevice.fit import Fit
+    from resnet_edge.ondevice.pictures import decode_picture
 
     try:
         return decode_picture(path, size, Fit(fit))

@@ -14,7 +14,10 @@ from pathlib import Path
 from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.command.device_info import failure_of
 from resnet_edge.ondevice.json_records import to_json
-from resnet_edge.ondevice.latency.threads import parse_threads
+from resnet_edge.ondevice.latency.counts import parse_threads
+from resnet_edge.ondevice.latency.spec import LatencySpec
+from resnet_edge.ondevice.option import declared_option
+from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.versions import installed_version, release
 
 OLDEST_NUMPY = (1, 21)
@@ -72,13 +75,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     run.add_argument("--artifacts", metavar="A,B", help="only these (default: all in the bundle)")
     run.add_argument("--threads", metavar="N,M", help="thread counts (default: 1 and all cores)")
-    run.add_argument(
-        "--min-seconds", type=float, help="shortest measurement (default: as on the host)"
-    )
-    run.add_argument(
-        "--min-queries", type=int, help="fewest queries of a measurement (default: as on the host)"
-    )
-    run.add_argument("--max-p90-ms", type=float, help="largest 90th percentile of the latency")
+    _declared(run, LatencySpec, "min_seconds", " Default: as on the host.")
+    _declared(run, LatencySpec, "min_queries", " Default: as on the host.")
+    _declared(run, Gates, "max_p90_ms")
     run.add_argument(
         "--allow-inconclusive",
         action="store_true",
@@ -105,6 +104,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _declared(parser: argparse.ArgumentParser, record: type, name: str, default: str = "") -> None:
+    """Add an option as its record declares it."""
+    each = declared_option(record, name)
+    parser.add_argument(each.flag, type=each.kind, help=each.option.help + default)
+
+
 def _no_command(parser: argparse.ArgumentParser) -> int:
     parser.print_help(sys.stderr)
     return 2
@@ -127,7 +132,6 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     from resnet_edge.ondevice.command.measure import DeviceOptions, measure_device
     from resnet_edge.ondevice.command.table import result_lines
     from resnet_edge.ondevice.json_records import write_record
-    from resnet_edge.ondevice.latency.measure import LatencySpec
     from resnet_edge.ondevice.measurements import Verdict
 
     _check_writable(words.out)
@@ -140,7 +144,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     options = DeviceOptions(
         gates=gates,
         artifacts=_names(words.artifacts),
-        threads=parse_threads(words.threads),
+        threads=None if words.threads is None else parse_threads(words.threads),
         spec=replace(LatencySpec(), **asked),
         emulated=words.emulated or looks_emulated(),
     )

@@ -20,7 +20,7 @@ from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench import bench_artifacts, default_threads
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, describe_machine
 from resnet_edge.ondevice.measurements import ArtifactParity, BenchResult, Machine, ParityResult
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob

@@ -106,8 +106,9 @@ ARTIFACT_KINDS = (
     ArtifactKind("dynamic.tflite", _F.TFLITE, _P.INT8, _Q.DYNAMIC, "float32", "float32"),
     ArtifactKind("int8.tflite", _F.TFLITE, _P.INT8, _Q.STATIC, "uint8", "float32"),
     ArtifactKind("int8_full.tflite", _F.TFLITE, _P.INT8, _Q.INTEGER_ONLY, "uint8", "uint8"),
-    ArtifactKind(
-        "int16x8.tflite", _F.TFLITE, _P.INT16X8, _Q.INT16_ACTIVATIONS, "float32", "float32"
+    ArtifactKind(  # nothing runs it fast on a CPU
+        *("int16x8.tflite", _F.TFLITE, _P.INT16X8, _Q.INT16_ACTIVATIONS, "float32", "float32"),
+        default=False,
     ),
     ArtifactKind("fp32.onnx", _F.ONNX, _P.FLOAT32, _Q.NONE, "float32", "float32"),
     ArtifactKind("fp16.onnx", _F.ONNX, _P.FLOAT16, _Q.FLOAT16_WEIGHTS, "float32", "float32"),
@@ -116,6 +117,9 @@ ARTIFACT_KINDS = (
 """Every artifact in the order of the tables."""
 
 ARTIFACT_NAMES = tuple(kind.name for kind in ARTIFACT_KINDS)
+
+DEFAULT_NAMES = tuple(kind.name for kind in ARTIFACT_KINDS if kind.default)
+"""The artifacts that are made where none are asked for by name."""
 
 
 def assert_never(value: NoReturn) -> NoReturn:

@@ -135,6 +135,18 @@ def recorded_hashes(folder: Path) -> dict[str, str]:
     return {name: load_artifact(folder / name, verify=False).sidecar.sha256 for name in names}
 
 
+def exported_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of a folder's artifacts, those with a sidecar, in the order of the tables.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    names = tuple(name for name in ARTIFACT_NAMES if sidecar_path(folder / name).exists())
+    if not names:
+        raise ArtifactError(f"{folder}: no artifacts here; make them with `resnet-edge export`")
+    return names
+
+
 def load_artifacts(folder: Path, names: tuple[str, ...] | None = None) -> tuple[Artifact, ...]:
     """Read every artifact of a folder, in the order of the tables.
 
@@ -146,7 +158,5 @@ def load_artifacts(folder: Path, names: tuple[str, ...] | None = None) -> tuple[
         ArtifactError: None found, one of ``names`` is missing, or one does not match its sidecar.
     """
     if names is None:
-        names = tuple(n for n in ARTIFACT_NAMES if sidecar_path(folder / n).exists())
-    if not names:
-        raise ArtifactError(f"{folder}: no artifacts here; make them with `resnet-edge export`")
+        names = exported_names(folder)
     return tuple(load_artifact(folder / name) for name in names)

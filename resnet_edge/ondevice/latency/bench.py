@@ -1,7 +1,4 @@
-"""Latency of every artifact on this machine, each alone in its own process.
-
-Runs on the device too: standard library and numpy only.
-"""
+"""Latency of every artifact on this machine, each alone in its own process."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import numpy.typing as npt
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench_worker import BenchJob, BenchJobResult
-from resnet_edge.ondevice.latency.measure import LatencySpec
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, describe_machine, host_file_name
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
@@ -33,7 +30,7 @@ WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
 """The command that measures one job."""
 
 TIMEOUT_S = 1800.0
-"""Time that one measurement has at least: 64 queries of a model at 5 s each take 320 s."""
+"""The least time limit of one measurement: 64 queries of a model at 5 s each take 320 s."""
 
 LONGEST_QUERY_S = 5.0
 """Longer ones end a measurement of very many queries."""
@@ -43,12 +40,12 @@ BenchProgress = Callable[[int, int, str], None]
 
 
 def default_threads() -> tuple[int, ...]:
-    """One thread and all cores that this process may use."""
+    """Return the thread counts to measure: one, and all cores that this process may use."""
     return tuple(dict.fromkeys((1, available_cores())))
 
 
 def time_limit_s(spec: LatencySpec) -> float:
-    """How long one measurement may take before it counts as hung."""
+    """Return the time after which one measurement counts as hung."""
     asked = max(spec.min_seconds, spec.min_queries * LONGEST_QUERY_S) + spec.max_warmup_s
     return max(TIMEOUT_S, 1.5 * asked)
 
@@ -62,7 +59,7 @@ def _thread_counts(threads: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def bench_path(results: Path, host: str) -> Path:
-    """Where the record of a machine belongs: ``bench-HOST.json``.
+    """Return the path of a machine's record: ``bench-HOST.json``.
 
     Args:
         results: The folder ``OUT/results``.
@@ -72,7 +69,7 @@ def bench_path(results: Path, host: str) -> Path:
 
 
 def profile_path(results: Path, host: str) -> Path:
-    """Where a machine's times per operator belong: ``profile-HOST.json``; see ``bench_path``."""
+    """Return the path of a machine's times per operator: ``profile-HOST.json``."""
     return results / f"profile-{host_file_name(host)}.json"
 
 

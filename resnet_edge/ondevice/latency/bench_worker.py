@@ -17,14 +17,15 @@ import numpy.typing as npt
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.latency.cpu_state import conditions_between, take_snapshot
-from resnet_edge.ondevice.latency.measure import LatencySpec, measure
+from resnet_edge.ondevice.latency.measure import measure
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.runtimes.opening import open_runtime
 from resnet_edge.ondevice.workers.serving import serve
 
 PICTURE_SEED = 0
-"""Of the random picture: the same pixels for every artifact and every machine."""
+"""The random picture's seed: the same pixels for every artifact and every machine."""
 
 
 @dataclass(frozen=True)

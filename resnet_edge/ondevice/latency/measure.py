@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.errors import InferenceError, UsageError
+from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.measurements import Latency, Provider
 
 WINDOW = 5
@@ -29,44 +29,6 @@ JUMP_S = 10.0
 
 GAP_S = 1.0
 """Longest time that may pass between two queries, where nothing but a list is written."""
-
-
-@dataclass(frozen=True)
-class LatencySpec:
-    """How long to measure: at least so many seconds *and* queries."""
-
-    min_seconds: float = 10.0
-    min_queries: int = 64
-    max_warmup_s: float = 10.0
-    """The warm-up ends here even where it has not become stable."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_seconds < math.inf:
-            raise UsageError(
-                f"latency over at least {self.min_seconds} s: expected a number of seconds from 0"
-            )
-        if self.min_queries < 1:
-            raise UsageError(
-                f"latency over at least {self.min_queries} queries: expected 1 or more"
-            )
-        if not 0 <= self.max_warmup_s < math.inf:
-            raise UsageError(
-                f"warm-up of at most {self.max_warmup_s} s: expected a number of seconds from 0"
-            )
-
-    def at_least(self, other: LatencySpec) -> LatencySpec:
-        """Take the longer of two, in seconds and in queries."""
-        return replace(
-            self,
-            min_seconds=max(self.min_seconds, other.min_seconds),
-            min_queries=max(self.min_queries, other.min_queries),
-        )
-
-
-MLPERF = LatencySpec(min_seconds=600.0, min_queries=1024)
-"""SingleStream in MLPerf Inference: 600 s by its rules (``inference_rules.adoc``, Scenarios), 1024
-queries by its ``mlperf.conf``. The default is for people who wait: 64 queries are the fewest that
-bound p90 (``resnet_edge.ondevice.latency.early_stopping``)."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Time of every operator, by the Keras layer that it computes, where the runtime tells.
-
-Runs on the device too: standard library only, and ``onnx`` where it is installed.
-"""
+"""The time of every operator, by the Keras layer that it computes, from onnxruntime's profiler."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ from resnet_edge.ondevice.measurements import OperatorTime
 _KERNEL = "_kernel_time"
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _FUSED = ("Add", "Clip", "Relu")
-"""What onnxruntime fuses into the operator before it, as far as it renames that by its output."""
+"""Operators that onnxruntime fuses into the one before, which it renames by their output."""
 
 
 @dataclass(frozen=True)
 class _Kernel:
     index: str
-    """Of the node in onnxruntime's graph: names need not be unique."""
+    """The node's number in onnxruntime's graph: names need not be unique."""
     node: str
     operator: str
 
@@ -40,7 +37,7 @@ class _Event:
 def read_profile(
     path: Path, skip: int, layers: Mapping[str, str] | None = None
 ) -> tuple[OperatorTime, ...]:
-    """Read what onnxruntime's profiler wrote.
+    """Read a file of onnxruntime's profiler.
 
     Args:
         path: A JSON list of trace events.
@@ -48,7 +45,7 @@ def read_profile(
         layers: Keras layers by the names that a kernel may have, from ``onnx_layers``.
 
     Returns:
-        Median time of every operator, in the order of execution.
+        The median time of every operator, in the order of execution.
 
     Raises:
         InferenceError: The file has no operators, or no more inferences than ``skip``.
@@ -76,7 +73,7 @@ def read_profile(
 
 
 def _read_events(path: Path) -> list[_Event]:
-    """One event per operator and inference; the file's times are microseconds."""
+    """Read one event per operator and inference; the file's times are microseconds."""
     try:
         return [
             _Event(
@@ -100,7 +97,7 @@ def _read_events(path: Path) -> list[_Event]:
 
 
 def _layer(kernel: _Kernel, layers: Mapping[str, str]) -> str:
-    """The weights say best whose operator it is; else its name does."""
+    """Return the Keras layer of an operator by its weights, else by its name."""
     name = re.sub(r"_nchwc$|_token_\d+$", "", kernel.node)
     if any(kind in kernel.operator for kind in _WEIGHTED) and name in layers:
         return layers[name]
@@ -108,7 +105,7 @@ def _layer(kernel: _Kernel, layers: Mapping[str, str]) -> str:
 
 
 def keras_layer(name: str) -> str:
-    """The Keras layer that a node's or a tensor's name speaks of.
+    """Return the Keras layer that is part of a node's or a tensor's name.
 
     Keras names the operators of a layer by a path, and numbers a layer that is called a second
     time: ``serving_1/resnet50_1/conv1_relu_1/Relu:0`` is of ``conv1_relu``. Where the model is
@@ -118,7 +115,7 @@ def keras_layer(name: str) -> str:
         name: In the ONNX file or the runtime.
 
     Returns:
-        The layer's name; empty for what converter and runtime add.
+        The layer's name; empty for nodes that the converter or the runtime added.
     """
     path = name.partition(":")[0].split("/")
     inner = path[1:-1]
@@ -129,16 +126,16 @@ def keras_layer(name: str) -> str:
 
 
 def onnx_layers(path: Path) -> Mapping[str, str]:
-    """Keras layers of the operators with weights, by every name that onnxruntime may give them.
+    """Return the Keras layers of operators with weights, by every name onnxruntime may give them.
 
     onnxruntime names a convolution that it fused with what follows by the last tensor of both, the
-    activation's: the weights tell that it is the convolution's.
+    activation's: only the weights show that it is the convolution's.
 
     Args:
         path: A ``.onnx`` file.
 
     Returns:
-        Nothing where ``onnx`` is not installed, on a device for instance: names tell alone.
+        Nothing if ``onnx`` is not installed, for instance on a device: then names alone decide.
     """
     try:
         import onnx
@@ -159,7 +156,7 @@ def onnx_layers(path: Path) -> Mapping[str, str]:
 
 
 def _fused_names(node: Any, readers: Mapping[str, list[Any]], constants: set[str]) -> list[str]:  # noqa: ANN401
-    """Names of a node and its output, then of those that can be fused into it."""
+    """Return the names of a node and its output, then of nodes that can be fused into it."""
     names = [node.name, node.output[0]]
     following = readers.get(node.output[0], [])
     if len(following) != 1 or following[0].op_type not in _FUSED:
@@ -172,7 +169,7 @@ def _fused_names(node: Any, readers: Mapping[str, list[Any]], constants: set[str
 def by_layer(operators: tuple[OperatorTime, ...]) -> tuple[OperatorTime, ...]:
     """Join the operators of each layer, the slowest layer first.
 
-    What belongs to no layer stays as it is, under the node's name.
+    An operator of no layer stays alone, under the node's name.
     """
     joined: dict[str, OperatorTime] = {}
     for operator in operators:

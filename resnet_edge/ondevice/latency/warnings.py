@@ -1,4 +1,4 @@
-"""What makes a measured latency unreliable, and how to measure it better."""
+"""Warnings about a measured latency, with advice on how to measure it better."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ SYMPTOMS = (_W.NOISY, _W.DRIFTING, _W.GROUPED, _W.UNSETTLED)
 """Warnings that have a cause, seen or not."""
 
 _SENTENCES = {
-    _W.FEW: "There are too few queries for a bound of p90: {names}.",
+    _W.FEW: "There are too few queries for an upper bound of p90: {names}.",
     _W.NOISY: "The machine was noisy: the middle half of the latency samples spans over 10 % of "
     "the median for {names}.",
     _W.DRIFTING: "The latency drifted: the median of the second half of the samples is over 5 % "
     "off the first half's for {names}.",
-    _W.GROUPED: "Slow queries came in groups, so the bound of p90 is less sure than 99 % for "
-    "{names}.",
+    _W.GROUPED: "Slow queries came in groups, so the upper bound of p90 holds with less than 99 % "
+    "confidence for {names}.",
     _W.UNSETTLED: "The latency still changed when the warm-up ended: {names}.",
     _W.THROTTLED: "The processor was throttled while it ran {names}.",
     _W.POWERSAVE: "The cores' governor was powersave while they ran {names}.",

@@ -9,49 +9,67 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.formats.kinds import Precision, assert_never
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_decide, within_limit
 from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
+from resnet_edge.ondevice.option import POSITIVE, SHARE, Range, check_options, option
 from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
+
+_PANEL = "Gates"
+
+LATENCY_GATES = frozenset({"max_p90_ms", "max_latency_ratio"})
 
 
 @dataclass(frozen=True)
 class Gates:
-    """The limits that artifacts have to hold. Shares lie in [0, 1]."""
+    """The limits that artifacts have to hold.
 
-    fp32_agreement: float = 1.0
-    """Least share of pictures to which a float32 artifact gives the reference's answer."""
-    fp32_max_logit: float = 1e-3
-    """Largest difference of a float32 artifact's logits, as a share of the reference's range."""
-    fp16_agreement: float = 0.995
-    """The same for float16 artifacts."""
-    int8_accuracy: float = 0.99
-    """Least top-1 of a quantized artifact as a share of the reference's: MLPerf Inference's rule
-    for its 99 % targets."""
-    confidence: float = 0.90
-    """Two-sided confidence of the interval that judges ``int8_accuracy``; 0.90 is 95 % per side,
-    the usual one-sided level of a non-inferiority test."""
-    max_p90_ms: float | None = None
-    """Largest 90th percentile of the latency, in milliseconds; None asks nothing."""
-    max_latency_ratio: float | None = None
-    """Largest median latency as a multiple of the reference's; None asks nothing."""
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    fp32_agreement: float = option(
+        1.0, "Least agreement of float32 artifacts.", _PANEL, within=SHARE
+    )
+    """A share of pictures: those to which the artifact gives the reference's answer."""
+    fp32_max_logit: float = option(
+        1e-3,
+        "Largest logit difference of float32 artifacts, as a share of the logits' range.",
+        _PANEL,
+        within=SHARE,
+    )
+    fp16_agreement: float = option(
+        0.995, "Least agreement of float16 artifacts.", _PANEL, within=SHARE
+    )
+    int8_accuracy: float = option(
+        0.99,
+        "Least top-1 of quantized artifacts, as a share of the reference's.",
+        _PANEL,
+        within=SHARE,
+    )
+    """The default is MLPerf Inference's rule for its 99 % targets."""
+    confidence: float = option(
+        0.90,
+        "Two-sided confidence of the paired interval.",
+        _PANEL,
+        within=Range("a share between 0 and 1, both excluded", 0, 1, open_low=True, open_high=True),
+    )
+    """Of the interval that judges ``int8_accuracy``. 0.90 is 95 % per side, the usual one-sided
+    level of a non-inferiority test."""
+    max_p90_ms: float | None = option(
+        None, "Largest 90th percentile of the latency, ms.", _PANEL, within=POSITIVE
+    )
+    """None asks nothing."""
+    max_latency_ratio: float | None = option(
+        None,
+        "Largest median latency as a multiple of the reference's.",
+        _PANEL,
+        within=POSITIVE,
+    )
+    """None asks nothing."""
 
     def __post_init__(self) -> None:
-        for name in ("fp32_agreement", "fp16_agreement", "int8_accuracy", "fp32_max_logit"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(_refusal(name, getattr(self, name), "a share from 0 to 1"))
-        if not 0 < self.confidence < 1:
-            wanted = "a share between 0 and 1, both excluded"
-            raise UsageError(_refusal("confidence", self.confidence, wanted))
-        for name in ("max_p90_ms", "max_latency_ratio"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(_refusal(name, value, "a positive number"))
-
-
-def _refusal(name: str, value: float, wanted: str) -> str:
-    return f"gate {name} = {value}: expected {wanted}"
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
         return _judge_agreement(evidence, gates.fp16_agreement)
     if precision is Precision.INT8 or precision is Precision.INT16X8:
         return _judge_int8(evidence, gates)
-    return assert_never(precision)
+    assert_never(precision)
 
 
 def _judge_agreement(evidence: Evidence, least: float) -> GateResult:
@@ -149,7 +167,8 @@ def _difference_words(evidence: Evidence, interval: Interval, margin: float, gat
         f"({evidence.gained} gained, {evidence.lost} lost of {evidence.images}): "
         f"difference {100 * difference:+.2f} points, {interval.confidence:.0%} interval "
         f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}; "
-        f"above {100 * margin:+.2f} wanted ({gates.int8_accuracy:.1%} of the reference's accuracy)"
+        f"it must lie above {100 * margin:+.2f} ({gates.int8_accuracy:.1%} of the reference's "
+        "accuracy)"
     )
 
 

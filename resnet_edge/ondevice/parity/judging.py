@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.formats.kinds import artifact_kind
@@ -15,41 +15,18 @@ from resnet_edge.ondevice.measurements import (
     PictureAnswers,
     Verdict,
 )
+from resnet_edge.ondevice.option import Changes
 from resnet_edge.ondevice.parity.answers import count_ones, count_only
-from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, judge_latency
+from resnet_edge.ondevice.parity.gates import (
+    LATENCY_GATES,
+    Evidence,
+    Gates,
+    judge_accuracy,
+    judge_latency,
+)
 
-LATENCY_GATES = ("max_p90_ms", "max_latency_ratio")
-
-
-@dataclass(frozen=True)
-class GateChanges:
-    """Gates to judge saved results by; None leaves a gate as it was.
-
-    The limits of the latency go together: where one is given, both are as they are here.
-    """
-
-    fp32_agreement: float | None = None
-    fp32_max_logit: float | None = None
-    fp16_agreement: float | None = None
-    int8_accuracy: float | None = None
-    confidence: float | None = None
-    max_p90_ms: float | None = None
-    max_latency_ratio: float | None = None
-
-    @property
-    def limits_latency(self) -> bool:
-        """True if a limit of the latency is given."""
-        return self.max_p90_ms is not None or self.max_latency_ratio is not None
-
-    @property
-    def accuracy(self) -> dict[str, float]:
-        """The gates of accuracy that are given, by their names."""
-        given = asdict(self)
-        return {n: v for n, v in given.items() if v is not None and n not in LATENCY_GATES}
-
-
-AS_JUDGED = GateChanges()
-"""Verdicts as the results have them."""
+AS_JUDGED = Changes(Gates(), frozenset())
+"""No change: verdicts as the results have them."""
 
 
 def accuracy_gates(gates: Gates) -> dict[str, float]:
@@ -132,7 +109,7 @@ def _judge_again(parity: ArtifactParity, gates: Gates) -> ArtifactParity | None:
     return parity if unchecked or parity.collapse is not None else None
 
 
-def judge_parity_by(result: ParityResult, changes: GateChanges, where: str) -> ParityResult:
+def judge_parity_by(result: ParityResult, changes: Changes[Gates], where: str) -> ParityResult:
     """Judge saved answers by the gates that were given; the others are those of the record.
 
     Args:
@@ -142,12 +119,11 @@ def judge_parity_by(result: ParityResult, changes: GateChanges, where: str) -> P
 
     Raises:
         InferenceError: The record does not hold the answers.
-        UsageError: A gate is out of its range.
     """
-    if not changes.accuracy:
+    if changes.names <= LATENCY_GATES:
         return result
     before = from_json(Gates, result.gates, f"{where}: gates", InferenceError)
-    judged = judge_again(result, replace(before, **changes.accuracy))
+    judged = judge_again(result, changes.of(before))
     if judged is None:
         raise InferenceError(
             f"{where}: an earlier version wrote it, without the answers picture by picture, so "
@@ -156,16 +132,14 @@ def judge_parity_by(result: ParityResult, changes: GateChanges, where: str) -> P
     return judged
 
 
-def judge_bench_by(result: BenchResult, changes: GateChanges) -> BenchResult:
+def judge_bench_by(result: BenchResult, changes: Changes[Gates]) -> BenchResult:
     """Judge saved latencies by the limits that were given; without any, leave them as they are.
 
-    Raises:
-        UsageError: A limit is out of its range.
+    The limits go together: where one is given, both are those of ``changes``.
     """
-    if not changes.limits_latency:
+    if changes.names.isdisjoint(LATENCY_GATES):
         return result
-    gates = Gates(max_p90_ms=changes.max_p90_ms, max_latency_ratio=changes.max_latency_ratio)
-    return judge_bench_again(result, result.reference_p50_s, gates)
+    return judge_bench_again(result, result.reference_p50_s, changes.record)
 
 
 def judge_bench_again(

@@ -125,4 +125,4 @@ def test_report_judges_again(cli, build):
     assert cli("report", "--out", build, "--allow-inconclusive").code == 0
     ran = cli("report", "--out", build, "--int8-accuracy", "98")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "error: gate int8_accuracy = 98.0: expected a share from 0 to 1\n"
+    assert ran.err == "error: --int8-accuracy: got 98.0; expected a share from 0 to 1\n"

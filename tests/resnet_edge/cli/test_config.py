@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.cli.app import app
+from resnet_edge.cli.app import COMMANDS
 from resnet_edge.cli.config import find_config, read_config
-from resnet_edge.cli.settings import option_types
 from resnet_edge.errors import UsageError
-from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.fit import Fit
 
 KNOWN: dict[str, type] = {
     "epochs": int,
@@ -81,11 +80,10 @@ def test_where_it_is_looked_for(tmp_path, monkeypatch):
 
 
 def test_every_option_has_a_type_that_the_file_can_check():
-    for command in app.registered_commands:
-        assert command.callback is not None
-        for name, kind in option_types(command.callback).items():
-            known = kind in (bool, int, float, str, Path) or issubclass(kind, Enum)
-            assert known, (command.callback.__name__, name)
+    for command in COMMANDS:
+        for told in command.told:
+            known = told.kind in (bool, int, float, str, Path) or issubclass(told.kind, Enum)
+            assert known, (command.name, told.name)
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_default(cli, tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from resnet_edge.cli.profiles import layer_rows, print_profiles
+from resnet_edge.cli.bench_tables import layer_rows, print_profiles
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import (
     ArtifactProfile,
@@ -66,7 +66,7 @@ def profiled(monkeypatch, measured_build):
 
     (path,) = measured_build.results.glob("bench-*.json")
     benched = Benched(path, read_record(BenchResult, path, InferenceError), rebuilt=False)
-    monkeypatch.setattr("resnet_edge.steps.bench.measure_latency", lambda *_: benched)
+    monkeypatch.setattr("resnet_edge.steps.bench.bench", lambda *_: benched)
     found = Profiled(measured_build.results / "profile-here.json", make_result(2))
     monkeypatch.setattr("resnet_edge.steps.profile.profile_operators", lambda *_: found)
     return measured_build

@@ -28,6 +28,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_format(cli, edge_photos, resnet, tmp_path):
     out = tmp_path / "out"
     words = ("--data", edge_photos, "--weights", resnet, "--out", out, "--preprocessing", "caffe")
+    words += ("--formats", "all")
     ran = cli("run", *words, *LATENCY, "--epochs", "5", "--json")
     assert ran.code in (0, 1), ran.err  # random features may not tell the colours apart
     report = json.loads(ran.out)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.comparison.compare_speed import compare_size, compare_speed, noise_floors
-from resnet_edge.comparison.differences import Change, Figure, Tolerance
+from resnet_edge.comparison.differences import Change, Figure
+from resnet_edge.options import Tolerance
 
 TOLERANCE = Tolerance()
 OPPOSITE = {

@@ -16,7 +16,8 @@ from resnet_edge.data import decoded
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.errors import DataError, OutputError, PictureError
-from resnet_edge.ondevice.pictures import Fit, decode_picture
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.pictures import decode_picture
 
 SIZE = (4, 6)
 
@@ -132,7 +133,7 @@ def test_kill_9_then_the_same_again(pictures, tmp_path):
         from pathlib import Path
         from resnet_edge.data.dataset import Picture
         from resnet_edge.data.decoded import decode_pictures
-        from resnet_edge.ondevice.pictures import Fit
+        from resnet_edge.ondevice.fit import Fit
         pictures = [Picture(Path(p), n, 0, h) for p, n, h in
                     {[(str(p.path), p.name, p.sha256) for p in pictures]!r}]
         def hang(done, total):

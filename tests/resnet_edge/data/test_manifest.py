@@ -8,7 +8,7 @@ from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
-from resnet_edge.ondevice.pictures import Fit
+from resnet_edge.ondevice.fit import Fit
 
 
 def make_dataset(root: Path, *names: str, skipped: tuple[str, ...] = ()) -> Dataset:

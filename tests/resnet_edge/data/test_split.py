@@ -135,11 +135,11 @@ def test_parse_shares():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a,b,c", "split 'a,b,c'; expected train,validation,test, for instance --split"),
-        ("0.5,0.5", "split '0.5,0.5' has 2 numbers; expected"),
-        ("0.5,0.2,0.2", r"add up to 0.9; expected 1; expected train"),
-        ("1.5,-0.7,0.2", r"expected each in \[0, 1\]"),
-        ("nan,0.5,0.5", r"expected each in \[0, 1\]"),
+        ("a,b,c", "--split: got 'a,b,c'; expected train,validation,test, for instance 0.6,"),
+        ("0.5,0.5", "--split: got '0.5,0.5'; expected train,validation,test"),
+        ("0.5,0.2,0.2", r"got 0.5,0.2,0.2, which add up to 0.9; expected 1"),
+        ("1.5,-0.7,0.2", r"expected each share in \[0, 1\]"),
+        ("nan,0.5,0.5", r"expected each share in \[0, 1\]"),
         ("0,0.5,0.5", "expected train and validation above 0"),
         ("0.5,0,0.5", "expected train and validation above 0"),
     ],

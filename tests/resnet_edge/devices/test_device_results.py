@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hand_made import changed_gates
 
-from resnet_edge.devices.device_results import keep_device_result, read_devices
+from resnet_edge.devices.device_results import keep_device_result
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.ondevice.command.device_result import DeviceResult, Unmeasured, device_path
 from resnet_edge.ondevice.files import hash_path
@@ -20,10 +21,10 @@ from resnet_edge.ondevice.formats.sidecar import load_artifacts
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import BenchResult, GateResult, ParityResult, Verdict
-from resnet_edge.ondevice.parity.judging import GateChanges
 from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.options import Options
-from resnet_edge.steps.report import make_report
+from resnet_edge.steps.device_sections import read_devices
+from resnet_edge.steps.report import report
 
 AGAIN = "; make the bundle again with `resnet-edge bundle` and run it on the device"
 
@@ -58,7 +59,7 @@ def keep(options: Options, tmp_path: Path) -> Callable[[DeviceResult], Path]:
 
 def test_a_result_is_kept_and_merged(options: Options, result, keep, recorder):
     assert keep(result) == device_path(options.layout.results, result)
-    written = make_report(options, recorder)
+    written = report(options, recorder)
     assert recorder.warned == []
     (device,) = json.loads(written.json.read_text())["devices"]
     assert device["machine"]["host"] == "pi"
@@ -82,7 +83,7 @@ def test_what_fails_on_a_device_fails(options: Options, result, keep):
     slow = replace(result.bench.artifacts[0], gate=gate)
     bench = replace(result.bench, artifacts=(slow, *result.bench.artifacts[1:]))
     keep(replace(result, bench=bench))
-    content = make_report(options).content
+    content = report(options).content
     assert content.verdict is Verdict.FAIL
     assert "Failed on a device: pi." in (options.out / "report.md").read_text()
 
@@ -90,8 +91,8 @@ def test_what_fails_on_a_device_fails(options: Options, result, keep):
 @pytest.mark.parametrize("emulated", [False, True])
 def test_other_gates_judge_what_a_device_saved(options: Options, result, keep, emulated):
     keep(replace(result, emulated=emulated))
-    changes = GateChanges(int8_accuracy=1e-9, confidence=0.99, max_p90_ms=1e-6)
-    (section,) = make_report(options, None, changes).content.devices
+    changes = changed_gates(int8_accuracy=1e-9, confidence=0.99, max_p90_ms=1e-6)
+    (section,) = report(options, None, changes).content.devices
     by_default = {row.name: row.accuracy_gate for row in section.artifacts}
     assert by_default["fp32.tflite"].verdict is Verdict.PASS
     limits = [row.latency_gate.verdict for row in section.artifacts]
@@ -102,8 +103,8 @@ def test_nan_fails_whatever_the_device_says(options: Options, result, keep):
     worthless = replace(result.parity.artifacts[0], sqnr_db=math.nan)
     parity = replace(result.parity, artifacts=(worthless, *result.parity.artifacts[1:]))
     keep(replace(result, parity=parity))
-    report = make_report(options)
-    verdict = json.loads(report.json.read_text())["devices"][0]["artifacts"][0]["verdict"]
+    written = report(options)
+    verdict = json.loads(written.json.read_text())["devices"][0]["artifacts"][0]["verdict"]
     assert verdict["overall"] == "fail"
 
 
@@ -113,7 +114,7 @@ def test_what_crashed_there_and_what_was_left_out(options: Options, result, keep
     parity = replace(result.parity, artifacts=result.parity.artifacts[:1])
     bench = replace(result.bench, artifacts=result.bench.artifacts[:1])
     keep(replace(result, parity=parity, bench=bench, failed=(crashed,), left_out=(gone,)))
-    written = make_report(options)
+    written = report(options)
     (device,) = json.loads(written.json.read_text())["devices"]
     assert device["verdict"] == "fail"
     assert device["failed"] == [{"name": "int8.tflite", "reason": crashed.reason}]
@@ -140,7 +141,7 @@ def test_of_another_model(options: Options, result, keep, recorder):
     ):
         keep(other)
     write_record(device_path(options.layout.results, other), other)
-    assert make_report(options, recorder).content.devices == ()
+    assert report(options, recorder).content.devices == ()
     (warning,) = recorder.warned
     assert "is left out: it is of model cdcdcdcdcdcdcdcd…, this build of " in warning
     assert warning.endswith(AGAIN)
@@ -157,7 +158,7 @@ def test_of_other_pictures(options: Options, result, keep, recorder):
     expected = f"1 of its {count} pictures are not of this build's test split{AGAIN}"
     assert str(caught.value).endswith(expected)
     write_record(device_path(options.layout.results, other), other)
-    make_report(options, recorder)
+    report(options, recorder)
     assert expected in recorder.warned[0]
 
 
@@ -186,7 +187,7 @@ def test_an_artifact_that_was_exported_anew(options: Options, result, keep, reco
             result, parity=replace(result.parity, artifacts=(stale, *result.parity.artifacts[1:]))
         )
     )
-    (section,) = make_report(options, recorder).content.devices
+    (section,) = report(options, recorder).content.devices
     assert [row.name for row in section.artifacts] == list(options.formats[1:])
     assert recorder.warned == [
         f"{path.name}: fp32.tflite left out: exported anew since the bundle was made; make it "
@@ -197,7 +198,7 @@ def test_an_artifact_that_was_exported_anew(options: Options, result, keep, reco
 def test_a_damaged_file_among_the_results_is_an_error(options: Options):
     (options.layout.results / "device-pi.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"device-pi.json: not JSON"):
-        make_report(options)
+        report(options)
 
 
 def test_there_and_back_by_the_command_line(options: Options, tmp_path: Path, cli):

@@ -8,8 +8,8 @@ from resnet_edge.full_precision.inference import is_out_of_memory
 from resnet_edge.full_precision.throughput import (
     ThroughputResult,
     measure_throughput,
-    parse_batches,
 )
+from resnet_edge.ondevice.latency.counts import parse_batches
 from resnet_edge.ondevice.measurements import Throughput
 
 PICTURE = np.ones((1, 2, 2, 3), np.float32)

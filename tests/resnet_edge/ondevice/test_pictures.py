@@ -12,7 +12,8 @@ from PIL import Image
 
 from resnet_edge.errors import PictureError
 from resnet_edge.ondevice import pictures
-from resnet_edge.ondevice.pictures import Fit, check_bytes, decode_bytes, decode_picture
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.pictures import check_bytes, decode_bytes, decode_picture
 
 GRADIENT = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 

@@ -30,7 +30,7 @@ from resnet_edge.ondevice.reference_file import (
     write_reference,
 )
 from resnet_edge.options import BundleOptions, Options, parse_formats
-from resnet_edge.steps.bundle import make_bundle
+from resnet_edge.steps.bundle import bundle
 
 
 def hand_reference(classes: list[int], names: int) -> Reference:
@@ -76,11 +76,11 @@ def test_268_pictures_decide_where_no_answer_changes():
 
 
 def test_what_is_in_it(options: Options):
-    made = make_bundle(options)
+    made = bundle(options)
     assert not made.rebuilt  # the run has made it
-    bundle = open_bundle(made.path)
-    bundle.check()
-    manifest = bundle.manifest
+    opened = open_bundle(made.path)
+    opened.check()
+    manifest = opened.manifest
     assert manifest.artifacts == made.artifacts == options.formats
     assert manifest.reference_sha256 == hash_path(options.layout.reference)
     with zipfile.ZipFile(made.path) as archive:
@@ -104,7 +104,7 @@ def test_what_is_in_it(options: Options):
 
 
 def test_a_sample(options: Options, tmp_path: Path):
-    made = make_bundle(replace(options, bundle=BundleOptions(images=5)))
+    made = bundle(replace(options, bundle=BundleOptions(images=5)))
     assert (made.images, made.rebuilt) == (5, True)
     whole = read_reference(options.layout.reference)
     part = open_bundle(made.path).reference(tmp_path)
@@ -113,23 +113,23 @@ def test_a_sample(options: Options, tmp_path: Path):
     places = [whole.info.hashes.index(sha256) for sha256 in part.info.hashes]
     np.testing.assert_array_equal(part.probabilities, whole.probabilities[places])
     assert part.info.pictures == tuple(whole.info.pictures[place] for place in places)
-    few = make_bundle(replace(options, bundle=BundleOptions(max_bytes=4 * 32 * 32 * 3 + 1)))
+    few = bundle(replace(options, bundle=BundleOptions(max_bytes=4 * 32 * 32 * 3 + 1)))
     assert few.images == 4
 
 
 def test_classes_without_a_picture_are_said(options: Options, recorder):
-    make_bundle(replace(options, bundle=BundleOptions(images=2)), recorder)
+    bundle(replace(options, bundle=BundleOptions(images=2)), recorder)
     assert recorder.warned == [
         "2 pictures in the bundle: 1 classes have none; raise --images or --max-bytes"
     ]
 
 
 def test_the_same_inputs_give_the_same_bytes(options: Options, tmp_path: Path):
-    first = make_bundle(options).path.read_bytes()
+    first = bundle(options).path.read_bytes()
     options.layout.bundle.unlink()
     for path in options.layout.artifacts.iterdir():
         os.utime(path, (1, 1))
-    assert make_bundle(options).rebuilt
+    assert bundle(options).rebuilt
     assert options.layout.bundle.read_bytes() == first
 
 
@@ -139,8 +139,8 @@ def test_what_makes_it_anew(options: Options):
         replace(options, formats=parse_formats("int8.tflite")),
         replace(options, bundle=BundleOptions(images=6)),
     ):
-        assert make_bundle(changed).rebuilt
-        assert not make_bundle(changed).rebuilt
+        assert bundle(changed).rebuilt
+        assert not bundle(changed).rebuilt
     assert open_bundle(options.layout.bundle).manifest.gates == Gates()
 
 
@@ -149,7 +149,7 @@ def test_a_reference_of_another_model(options: Options):
     other = replace(reference.info, model_sha256="cd" * 32)
     write_reference(options.layout.reference, replace(reference, info=other))
     with pytest.raises(ReferenceFileError, match=r"^reference is of model cdcdcdcdcdcdcdcd…, fp32"):
-        make_bundle(options)
+        bundle(options)
 
 
 def test_a_reference_of_other_pictures(options: Options):
@@ -157,38 +157,38 @@ def test_a_reference_of_other_pictures(options: Options):
     other = replace(reference.info, hashes=("0" * 64, *reference.info.hashes[1:]))
     write_reference(options.layout.reference, replace(reference, info=other))
     with pytest.raises(ReferenceFileError, match=r"other pictures than the test split's"):
-        make_bundle(options)
+        bundle(options)
 
 
 def test_no_reference(options: Options):
     options.layout.reference.unlink()
     with pytest.raises(ReferenceFileError, match=r"no such file; make it with `resnet-edge refere"):
-        make_bundle(options)
+        bundle(options)
 
 
 def test_another_preprocessing(options: Options):
     path = options.layout.artifacts / "fp32.onnx"
     write_sidecar(path, replace(load_artifact(path).sidecar, preprocessing="tf"))
     with pytest.raises(ReferenceFileError, match=r"fp32.onnx: exported with preprocessing 'tf', t"):
-        make_bundle(options)
+        bundle(options)
 
 
 def test_a_truncated_artifact(options: Options):
     path = options.layout.artifacts / "int8.tflite"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"int8.tflite: sha256 is .* export it again"):
-        make_bundle(options)
+        bundle(options)
 
 
 def test_a_folder_is_no_file_for_a_device(options: Options):
     with pytest.raises(
         UsageError, match=r"^--formats: saved_model is a folder for TensorFlow, whi"
     ):
-        make_bundle(replace(options, formats=("saved_model", "fp32.tflite")))
+        bundle(replace(options, formats=("saved_model", "fp32.tflite")))
     with pytest.raises(
         UsageError, match=r"artifacts: nothing for a device; expected .tflite or .o"
     ):
-        make_bundle(replace(options, formats=()))
+        bundle(replace(options, formats=()))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_sizes_that_are_none(make, message):
 
 def test_room_for_not_one_picture(options: Options):
     with pytest.raises(UsageError) as caught:
-        make_bundle(replace(options, bundle=BundleOptions(max_bytes=3071)))
+        bundle(replace(options, bundle=BundleOptions(max_bytes=3071)))
     assert str(caught.value) == (
         "--max-bytes: got 3071; expected at least 3072, one picture of 32 x 32"
     )
@@ -222,7 +222,7 @@ def test_without_test_pictures_latency_can_still_be_measured(options: Options, r
         classes=reference.classes[:0],
     )
     write_reference(options.layout.reference, empty)
-    assert make_bundle(options, recorder).images == 0
+    assert bundle(options, recorder).images == 0
     assert recorder.warned == [
         "no test pictures: the device can check no accuracy; pass --test DIR"
     ]
@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_the_old_bundle(options: Options, monkeypatch):
     with pytest.raises(
         OutputError, match=r"device.pyz: cannot be written \(No space left on devic"
     ):
-        make_bundle(replace(options, bundle=BundleOptions(images=4)))
+        bundle(replace(options, bundle=BundleOptions(images=4)))
     assert options.layout.bundle.read_bytes() == before
     assert not list(options.out.glob(".*.part"))
 

@@ -29,16 +29,16 @@ from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import Options, parse_formats
 from resnet_edge.reporting.tables import reason_rows
 from resnet_edge.steps import parity as parity_step
-from resnet_edge.steps.bench import measure_latency
-from resnet_edge.steps.parity import check_parity, judge_saved
-from resnet_edge.steps.report import make_report
+from resnet_edge.steps.bench import bench
+from resnet_edge.steps.parity import judge_saved, parity
+from resnet_edge.steps.report import report
 from resnet_edge.steps.up_to_date import Stamp, write_stamp
 
 ONE = parse_formats("fp32.tflite")
 
 
 def test_every_artifact_answered_every_test_picture(options: Options, recorder):
-    done = check_parity(options, recorder)
+    done = parity(options, recorder)
     assert not done.rebuilt
     reference = read_reference(options.layout.reference)
     assert done.result.images == len(reference.classes)
@@ -52,7 +52,7 @@ def test_every_artifact_answered_every_test_picture(options: Options, recorder):
 
 
 @pytest.mark.parametrize("name", ["fp32.tflite", "fp32.onnx"])
-@pytest.mark.parametrize("step", [check_parity, measure_latency])
+@pytest.mark.parametrize("step", [parity, bench])
 def test_truncated_artifacts(options: Options, name, step):
     path = options.layout.artifacts / name
     path.write_bytes(path.read_bytes()[:-1])
@@ -65,7 +65,7 @@ def test_truncated_artifacts(options: Options, name, step):
 
 
 @pytest.mark.parametrize("name", ["fp32.tflite", "fp32.onnx"])
-@pytest.mark.parametrize("step", [check_parity, measure_latency])
+@pytest.mark.parametrize("step", [parity, bench])
 def test_a_damaged_file_whose_sidecar_agrees_is_refused_by_its_runtime(
     options: Options, name, step
 ):
@@ -87,7 +87,7 @@ def test_a_reference_of_another_model(options: Options):
     other = replace(reference.info, model_sha256="cd" * 32)
     write_reference(options.layout.reference, replace(reference, info=other))
     with pytest.raises(ReferenceFileError, match=r"^reference is of model cdcdcdcdcdcdcdcd…, fp32"):
-        check_parity(options)
+        parity(options)
 
 
 def test_another_preprocessing(options: Options):
@@ -95,7 +95,7 @@ def test_another_preprocessing(options: Options):
     other = replace(reference.info, preprocessing="tf")
     write_reference(options.layout.reference, replace(reference, info=other))
     with pytest.raises(ReferenceFileError) as caught:
-        check_parity(options)
+        parity(options)
     assert str(caught.value) == (
         "fp32.tflite: exported with preprocessing 'unit', the reference was made with 'tf'; "
         "run both steps with the same --preprocessing"
@@ -109,7 +109,7 @@ def test_a_reference_of_other_pictures(options: Options):
     write_reference(options.layout.reference, replace(reference, info=other))
     count = len(info.hashes)
     with pytest.raises(ReferenceFileError) as caught:
-        check_parity(options)
+        parity(options)
     assert str(caught.value) == (
         f"{options.layout.reference}: made for {count} other pictures than the test split's "
         f"{count}; make it again with `resnet-edge reference`"
@@ -120,7 +120,7 @@ def test_a_reference_with_answers_of_its_own_fails_the_artifact(options: Options
     reference = read_reference(options.layout.reference)
     turned = np.ascontiguousarray(reference.probabilities[:, ::-1])
     write_reference(options.layout.reference, replace(reference, probabilities=turned))
-    done = check_parity(replace(options, formats=ONE))
+    done = parity(replace(options, formats=ONE))
     assert done.result.artifacts[0].gate.verdict is Verdict.FAIL
 
 
@@ -134,7 +134,7 @@ def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
         classes=reference.classes[:0],
     )
     write_reference(options.layout.reference, empty)
-    done = check_parity(options, recorder)
+    done = parity(options, recorder)
     assert recorder.warned == ["no test pictures: accuracy is not checked; pass --test DIR"]
     assert {a.gate.verdict for a in done.result.artifacts} == {Verdict.NOT_CHECKED}
     assert {a.images for a in done.result.artifacts} == {0}
@@ -145,17 +145,17 @@ def test_further_runtimes_answer_too_and_decide_nothing(options: Options, monkey
         parity_step, "further_runtimes", lambda kind: ("onnxruntime",) * (kind is Format.ONNX)
     )
     options.layout.parity.unlink()
-    result = check_parity(options).result
+    result = parity(options).result
     (other,) = result.elsewhere
     (main,) = (a for a in result.artifacts if a.name == "fp32.onnx")
     assert other == main
     assert other.runtime_name == "onnxruntime"
     strict = replace(options, gates=Gates(fp32_max_logit=1e-12))
-    judged = check_parity(strict).result
+    judged = parity(strict).result
     assert judged.elsewhere[0].gate.verdict is Verdict.FAIL
     answers = replace(judged, artifacts=tuple(replace(a, gate=main.gate) for a in judged.artifacts))
     write_record(options.layout.parity, answers)
-    content = make_report(options).content
+    content = report(options).content
     (row,) = (row for row in content.artifacts if row.name == "fp32.onnx")
     assert row.accuracy_gate == main.gate
     assert [r.gate for r in reason_rows(content) if r.verdict == "fail"] == [
@@ -178,7 +178,7 @@ def test_a_test_picture_that_was_changed(options: Options, edge_photos, tmp_path
     victim.write_bytes((photos / manifest["test"][1]["name"]).read_bytes())
     options.layout.parity.unlink()
     with pytest.raises(ResnetEdgeError, match=r"changed since the data were split \(sha256 is"):
-        check_parity(options)
+        parity(options)
 
 
 def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,25 +190,25 @@ def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_gates_judge_the_saved_answers_and_run_nothing(options: Options, monkeypatch):
-    before = check_parity(options).result
+    before = parity(options).result
     forbid_inference(monkeypatch)
     stricter = replace(options, gates=Gates(int8_accuracy=1.0, fp32_max_logit=0.0))
-    done = check_parity(stricter)
+    done = parity(stricter)
     assert not done.rebuilt
     assert [a.gate.verdict for a in done.result.artifacts] == [
         *(Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.FAIL),
     ]
     assert done.result.gates["fp32_max_logit"] == 0.0
-    assert check_parity(stricter).result == read_record(
+    assert parity(stricter).result == read_record(
         ParityResult, options.layout.parity, ResnetEdgeError
     )
-    assert check_parity(options).result == before
+    assert parity(options).result == before
 
 
 def test_saved_answers_are_judged_where_the_artifacts_are_gone(
     options: Options, recorder, monkeypatch
 ):
-    before = check_parity(options).result
+    before = parity(options).result
     forbid_inference(monkeypatch)
     shutil.rmtree(options.layout.artifacts)
     options.layout.reference.unlink()
@@ -231,7 +231,7 @@ def without_answers(options: Options) -> None:
 
 def test_a_record_of_an_earlier_version_is_measured_again(options: Options):
     without_answers(options)
-    done = check_parity(options)
+    done = parity(options)
     assert done.rebuilt
     assert all(a.answers is not None for a in done.result.artifacts)
 
@@ -250,11 +250,11 @@ def test_a_record_of_an_earlier_version_without_artifacts(options: Options):
 def test_no_reference(options: Options):
     options.layout.reference.unlink()
     with pytest.raises(ReferenceFileError, match=r"reference.npz: no such file; make it with `res"):
-        check_parity(options)
+        parity(options)
 
 
 def test_bench_keeps_its_samples(options: Options, recorder):
-    done = measure_latency(options, recorder)
+    done = bench(options, recorder)
     assert not done.rebuilt
     assert recorder.said == [f"{done.path} is up to date"]
     for artifact in done.result.artifacts:
@@ -269,7 +269,7 @@ def test_bench_keeps_its_samples(options: Options, recorder):
 
 def test_bench_without_a_reference(options: Options):
     options.layout.reference.unlink()
-    done = measure_latency(replace(options, gates=Gates(max_latency_ratio=2)))
+    done = bench(replace(options, gates=Gates(max_latency_ratio=2)))
     assert done.result.reference_p50_s is None
     gate = done.result.artifacts[0].gate
     assert gate.verdict is Verdict.FAIL
@@ -278,25 +278,25 @@ def test_bench_without_a_reference(options: Options):
 
 
 def test_a_subset_is_measured(options: Options):
-    done = measure_latency(replace(options, formats=ONE))
+    done = bench(replace(options, formats=ONE))
     assert done.rebuilt
     assert [a.name for a in done.result.artifacts] == ["fp32.tflite"]
 
 
 def test_a_subset_leaves_the_results_of_the_others(options: Options):
     one = replace(options, formats=ONE, gates=Gates(max_p90_ms=10_000))
-    parity = read_record(ParityResult, options.layout.parity, ArtifactError)
-    done = check_parity(replace(one, gates=Gates(fp32_max_logit=0.5)))
+    before = read_record(ParityResult, options.layout.parity, ArtifactError)
+    done = parity(replace(one, gates=Gates(fp32_max_logit=0.5)))
     assert [a.name for a in done.result.artifacts] == list(ONE)
     after = read_record(ParityResult, options.layout.parity, ArtifactError)
-    assert [a.name for a in after.artifacts] == [a.name for a in parity.artifacts]
+    assert [a.name for a in after.artifacts] == [a.name for a in before.artifacts]
     assert after.gates["fp32_max_logit"] == 0.5
-    timed = measure_latency(one)
+    timed = bench(one)
     assert [b.name for b in timed.result.artifacts] == list(ONE)
     (path,) = options.layout.results.glob("bench-*.json")
     kept = read_record(BenchResult, path, ArtifactError)
     assert [b.name for b in kept.artifacts] == list(options.formats)
-    again = measure_latency(one)
+    again = bench(one)
     assert not again.rebuilt
     assert [b.name for b in again.result.artifacts] == list(ONE)
     assert read_record(BenchResult, path, ArtifactError) == kept
@@ -306,8 +306,8 @@ def test_a_subset_forgets_what_was_exported_again(options: Options):
     name = "int8.tflite"
     sidecar = load_artifact(options.layout.artifacts / name).sidecar
     write_sidecar(options.layout.artifacts / name, replace(sidecar, sha256="ab" * 32))
-    check_parity(replace(options, formats=ONE))
-    measure_latency(replace(options, formats=ONE))
+    parity(replace(options, formats=ONE))
+    bench(replace(options, formats=ONE))
     (path,) = options.layout.results.glob("bench-*.json")
     for result in (
         read_record(ParityResult, options.layout.parity, ArtifactError),
@@ -319,11 +319,11 @@ def test_a_subset_forgets_what_was_exported_again(options: Options):
 def test_a_noisy_machine_is_said_to_be_noisy(options: Options, recorder, monkeypatch):
     from resnet_edge.steps import bench as step
 
-    result = measure_latency(options).result
+    result = bench(options).result
     noisy = replace(result.artifacts[0].latencies[0], samples_s=(0.001, 0.002) * 40)
     benched = replace(result, artifacts=(replace(result.artifacts[0], latencies=(noisy,)),))
     monkeypatch.setattr(step, "bench_artifacts", lambda *_, **__: benched)
-    done = measure_latency(replace(options, formats=ONE), recorder)
+    done = bench(replace(options, formats=ONE), recorder)
     assert done.rebuilt
     assert recorder.warned[0].startswith("The machine was noisy: ")
     assert "for fp32.tflite (1 thread)." in recorder.warned[0]

@@ -14,7 +14,7 @@ from resnet_edge.full_precision import runner as reference_runner
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.reference_file import Reference, read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
-from resnet_edge.steps.reference import make_reference
+from resnet_edge.steps.reference import reference
 from resnet_edge.steps.reference_elsewhere import adopt_reference, pack_reference
 
 AGAIN = r"pack again with `resnet-edge reference --pack` and answer that$"
@@ -76,14 +76,14 @@ def test_it_stays_whatever_is_installed_here(options: Options, changed, recorder
     spec = replace(options.bench.spec, min_queries=10**6)
     monkeypatch.setattr(step, "keras_backend", lambda: "torch")
     longer = replace(options, bench=replace(options.bench, spec=spec))
-    assert not make_reference(longer, None, recorder).rebuilt
+    assert not reference(longer, None, recorder).rebuilt
     assert recorder.said[-1] == f"{options.layout.reference} is up to date (answered by gpu-box)"
 
 
 def test_another_model_replaces_it_aloud(options: Options, changed, recorder):
     adopt_reference(options, changed(with_info(host="gpu-box")))
     other = replace(options, model=ModelOptions(preprocessing="tf"))
-    assert make_reference(other, None, recorder).rebuilt
+    assert reference(other, None, recorder).rebuilt
     assert recorder.warned == [
         f"{options.layout.reference}, answered by gpu-box, is of another model or other pictures; "
         "it is made again on this machine"

@@ -24,7 +24,7 @@ from resnet_edge.options import (
     parse_formats,
 )
 from resnet_edge.steps.choose_pictures import choose_pictures
-from resnet_edge.steps.reference import make_reference
+from resnet_edge.steps.reference import reference
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -63,10 +63,10 @@ def test_a_damaged_one_is_made_again(options: Options, damage):
         path.write_bytes(path.read_bytes()[:100])
     else:
         path.unlink()
-    done = make_reference(options)
+    done = reference(options)
     assert done.rebuilt
     assert (done.reference.probabilities == before.probabilities).all()
-    assert not make_reference(options).rebuilt
+    assert not reference(options).rebuilt
 
 
 def test_another_spec_preprocessing_or_backend_is_another_reference(options: Options, monkeypatch):
@@ -75,24 +75,24 @@ def test_another_spec_preprocessing_or_backend_is_another_reference(options: Opt
     monkeypatch.setattr(
         step, "answer_questions", lambda *_: (_ for _ in ()).throw(ZeroDivisionError)
     )
-    assert not make_reference(options).rebuilt
+    assert not reference(options).rebuilt
     spec = replace(options.bench.spec, min_queries=10**6)
     with pytest.raises(ZeroDivisionError):
-        make_reference(replace(options, bench=replace(options.bench, spec=spec)))
+        reference(replace(options, bench=replace(options.bench, spec=spec)))
     with pytest.raises(ZeroDivisionError):
-        make_reference(replace(options, model=ModelOptions(preprocessing="tf")))
+        reference(replace(options, model=ModelOptions(preprocessing="tf")))
     batches = replace(options.bench, batches=(1, 2))
     with pytest.raises(ZeroDivisionError):
-        make_reference(replace(options, bench=batches))
+        reference(replace(options, bench=batches))
     monkeypatch.setattr(step, "keras_backend", lambda: "numpy")
     with pytest.raises(ZeroDivisionError):
-        make_reference(options)
+        reference(options)
 
 
 def test_a_separate_test_set_is_that_of_the_training(options: Options, write_photos, tmp_path):
     other = write_photos(tmp_path / "other", count=1, seed=9)
     with pytest.raises(UsageError) as caught:
-        make_reference(replace(options, data=DataOptions(test=other)))
+        reference(replace(options, data=DataOptions(test=other)))
     assert str(caught.value) == (
         f"--test: {other} has other pictures than the test split that {options.layout.model} was "
         "trained apart from; pass --test to `resnet-edge finetune`"
@@ -111,7 +111,7 @@ def own(tmp_path: Path, **data: object) -> Options:
 def test_test_pictures_of_other_classes(plain_model: Path, tmp_path, write_photos):
     test = write_photos(tmp_path / "test", count=1)
     with pytest.raises(DataError, match=r"folders blue, green, red are no classes of the mod"):
-        make_reference(own(tmp_path, test=test), plain_model)
+        reference(own(tmp_path, test=test), plain_model)
 
 
 def test_test_pictures_that_calibrated_are_refused(
@@ -122,18 +122,18 @@ def test_test_pictures_that_calibrated_are_refused(
     labels = ("blue", "green", "red")
     choose_pictures(CalibrationOptions(photos), (), (), labels, options.layout)
     with pytest.raises(DataError, match=r"^--test: 6 calibration pictures are test pictures too, "):
-        make_reference(options, edge_model)
+        reference(options, edge_model)
     assert not options.layout.dataset.exists()
 
 
 def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path, recorder):
     spec = replace(Options().bench.spec, min_seconds=0.01, min_queries=3, max_warmup_s=0.0)
     options = replace(own(tmp_path), bench=replace(Options().bench, spec=spec))
-    done = make_reference(options, plain_model, recorder)
+    done = reference(options, plain_model, recorder)
     assert recorder.warned == ["no test pictures: nothing can be checked; pass --test DIR"]
     assert done.reference.probabilities.shape == (0, 3)
     assert done.reference.info.latency.p50_s > 0
-    assert not make_reference(options, plain_model, recorder).rebuilt
+    assert not reference(options, plain_model, recorder).rebuilt
 
 
 def test_nan_in_the_answers(options: Options, monkeypatch):
@@ -143,7 +143,7 @@ def test_nan_in_the_answers(options: Options, monkeypatch):
     nan = np.full((1, 3), np.nan, np.float32)
     monkeypatch.setattr(full_precision, "predict", lambda *_: nan)
     with pytest.raises(ModelError, match=r"model.keras: answers NaN or infinite probabilities; "):
-        make_reference(options)
+        reference(options)
     assert not options.layout.reference.exists()
 
 
@@ -162,7 +162,7 @@ def test_a_device_that_rounds_is_refused(options: Options, monkeypatch):
     options.layout.reference.unlink()
     monkeypatch.setattr(inference, "compile_answers", rounding)
     with pytest.raises(InferenceError) as caught:
-        make_reference(options)
+        reference(options)
     assert "a matrix product is off by " in str(caught.value)
     assert "expected a reference in full float32" in str(caught.value)
     assert not options.layout.reference.exists()
@@ -176,7 +176,7 @@ def tf32(values: np.ndarray) -> np.ndarray:
 def test_without_the_proof_it_is_made_again(options: Options):
     found = read_reference(options.layout.reference)
     write_reference(options.layout.reference, replace(found, info=replace(found.info, float32="")))
-    assert make_reference(options).rebuilt
+    assert reference(options).rebuilt
 
 
 def test_fewer_pictures_at_once_where_the_memory_is_small(recorder):

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from hand_made import changed_gates
 
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.exporting.quantization_result import LayerQuantization, QuantizationResult
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult, Verdict
-from resnet_edge.ondevice.parity.judging import GateChanges
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
-from resnet_edge.steps.bench import measure_latency
+from resnet_edge.steps.bench import bench
 from resnet_edge.steps.export import export
-from resnet_edge.steps.parity import check_parity
-from resnet_edge.steps.reference import make_reference
-from resnet_edge.steps.report import make_report
+from resnet_edge.steps.parity import parity
+from resnet_edge.steps.reference import reference
+from resnet_edge.steps.report import report
 
 CONTRACT: Mapping[str, tuple[str, ...]] = {
     "model": (
@@ -33,29 +33,29 @@ ARTIFACT = (
 
 
 def test_the_contract_of_report_json(edge_build):
-    report = json.loads((edge_build / "report.json").read_text())
+    saved = json.loads((edge_build / "report.json").read_text())
     for section, keys in CONTRACT.items():
-        assert set(keys) <= set(report[section]), section
-    assert [a["name"] for a in report["artifacts"]] == ["fp32.tflite", "int8.tflite", "fp32.onnx"]
-    for artifact in report["artifacts"]:
+        assert set(keys) <= set(saved[section]), section
+    assert [a["name"] for a in saved["artifacts"]] == ["fp32.tflite", "int8.tflite", "fp32.onnx"]
+    for artifact in saved["artifacts"]:
         assert set(ARTIFACT) <= set(artifact)
         assert {"threads", "samples", "p50_ms", "p90_ms", "p99_ms"} <= set(artifact["latency"])
         assert {"accuracy", "latency", "interval"} <= set(artifact["verdict"])
         assert artifact["latency"]["threads"] == 1
         assert artifact["latency"]["samples"] >= 8
-    assert report["model"]["classes"] == 3
-    assert report["model"]["image_size"] == [32, 32]
+    assert saved["model"]["classes"] == 3
+    assert saved["model"]["image_size"] == [32, 32]
     # Two convolutions, a batch norm and a head: 216 + 4 * 8 + (8 * 9 * 16 + 16) + (16 * 3 + 3).
-    assert report["model"]["parameters"] == 1467
-    assert report["model"]["multiply_adds"] == 15 * 15 * 216 + 7 * 7 * 8 * 9 * 16 + 16 * 3
-    assert report["data"]["train"] + report["data"]["validation"] + report["data"]["test"] == 60
-    assert report["data"]["calibration"] == report["data"]["train"]
-    assert report["reference"]["dtype"] == "float32"
-    assert report["verdict"] == "inconclusive"  # int8 on so few pictures
-    int8 = report["artifacts"][1]
+    assert saved["model"]["parameters"] == 1467
+    assert saved["model"]["multiply_adds"] == 15 * 15 * 216 + 7 * 7 * 8 * 9 * 16 + 16 * 3
+    assert saved["data"]["train"] + saved["data"]["validation"] + saved["data"]["test"] == 60
+    assert saved["data"]["calibration"] == saved["data"]["train"]
+    assert saved["reference"]["dtype"] == "float32"
+    assert saved["verdict"] == "inconclusive"  # int8 on so few pictures
+    int8 = saved["artifacts"][1]
     assert int8["quantization"].startswith("static: int8 weights and activations")
     assert int8["verdict"]["interval"]["low"] < 0 < int8["verdict"]["interval"]["high"]
-    assert report["artifacts"][0]["verdict"]["accuracy"] == "pass"
+    assert saved["artifacts"][0]["verdict"]["accuracy"] == "pass"
 
 
 def test_one_page_that_needs_nothing_else(edge_build):
@@ -70,7 +70,7 @@ def test_pictures_that_were_left_out_are_listed(edge_photos, options: Options):
     text = options.layout.dataset.read_text()
     record = {**json.loads(text), "skipped": ["cat/9.jpg: 0 bytes; expected a JPEG"]}
     options.layout.dataset.write_text(json.dumps(record))
-    written = make_report(options)
+    written = report(options)
     for path in (written.html, written.markdown, written.json):
         assert "cat/9.jpg: 0 bytes; expected a JPEG" in path.read_text(), path
 
@@ -80,7 +80,7 @@ def test_results_of_other_bytes(options: Options):
     stale = tuple(replace(a, sha256="cd" * 32) for a in result.artifacts)
     write_record(options.layout.parity, replace(result, artifacts=stale))
     with pytest.raises(ArtifactError, match=r"parity measured sha256 cdcdcdcdcdcdcdcd…, the art"):
-        make_report(options)
+        report(options)
 
 
 def test_a_reference_of_another_model(options: Options):
@@ -88,7 +88,7 @@ def test_a_reference_of_another_model(options: Options):
     other = replace(reference.info, model_sha256="cd" * 32)
     write_reference(options.layout.reference, replace(reference, info=other))
     with pytest.raises(ReferenceFileError, match=r"^reference is of model cdcdcdcdcdcdcdcd…, fp3"):
-        make_report(options)
+        report(options)
 
 
 def test_what_was_not_measured_is_said(options: Options, recorder):
@@ -96,12 +96,12 @@ def test_what_was_not_measured_is_said(options: Options, recorder):
         path.unlink()
     for path in options.layout.results.iterdir():
         path.unlink()
-    content = make_report(options, recorder).content
+    content = report(options, recorder).content
     assert content.verdict is Verdict.NOT_CHECKED
-    report = json.loads((options.out / "report.json").read_text())
-    assert report["verdict"] == "not checked"
-    assert report["reference"]["top1"] is None
-    verdict = report["artifacts"][0]["verdict"]
+    saved = json.loads((options.out / "report.json").read_text())
+    assert saved["verdict"] == "not checked"
+    assert saved["reference"]["top1"] is None
+    verdict = saved["artifacts"][0]["verdict"]
     assert verdict["accuracy_reason"] == "its answers were not compared: no parity results"
     assert verdict["latency_reason"] == "it was not timed: no bench results"
     assert "not compared" in (options.out / "report.md").read_text()
@@ -113,7 +113,7 @@ def test_very_many_classes_have_no_confusion_matrix(options: Options, monkeypatc
     result = read_record(ParityResult, options.layout.parity, ArtifactError)
     without = tuple(replace(a, confusion=()) for a in result.artifacts)
     write_record(options.layout.parity, replace(result, artifacts=without))
-    assert "fp32.tflite" in make_report(options).html.read_text()
+    assert "fp32.tflite" in report(options).html.read_text()
 
 
 def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Options, recorder):
@@ -126,36 +126,36 @@ def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Opt
         formats=parse_formats("fp32.onnx"),
     )
     export(own, plain_model)
-    make_reference(own, plain_model)
-    assert check_parity(own).result.images == 0
-    measure_latency(own)
-    content = make_report(own).content
+    reference(own, plain_model)
+    assert parity(own).result.images == 0
+    bench(own)
+    content = report(own).content
     assert content.verdict is Verdict.NOT_CHECKED
-    report = json.loads((own.out / "report.json").read_text())
-    (artifact,) = report["artifacts"]
+    saved = json.loads((own.out / "report.json").read_text())
+    (artifact,) = saved["artifacts"]
     assert artifact["verdict"]["accuracy"] == "not checked"
     reason = artifact["verdict"]["accuracy_reason"]
     assert reason == "not checked: there is no test split; pass --test DIR"
     assert artifact["top1"] is None
     assert artifact["latency"]["p50_ms"] > 0
-    assert report["reference"]["top1"] is None
-    assert report["data"]["test"] == 0
-    assert report["model"]["weights"] == "of the user's model plain"
+    assert saved["reference"]["top1"] is None
+    assert saved["data"]["test"] == 0
+    assert saved["model"]["weights"] == "of the user's model plain"
     for name in ("report.md", "report.html"):
         assert "there is no test split; pass --test DIR" in (own.out / name).read_text()
 
 
 def test_other_gates_judge_the_saved_results(options: Options):
     parity, verdict = options.layout.parity.read_bytes(), Verdict.FAIL
-    changes = GateChanges(fp32_max_logit=0.0, max_p90_ms=1e-6)
-    content = make_report(options, changes=changes).content
+    changes = changed_gates(fp32_max_logit=0.0, max_p90_ms=1e-6)
+    content = report(options, changes=changes).content
     assert {row.latency_gate.verdict for row in content.artifacts} == {verdict}
     assert [row.accuracy_gate.verdict for row in content.artifacts] == [
         *(verdict, Verdict.INCONCLUSIVE, verdict),
     ]
     assert "at most 1e-06 ms wanted" in (options.out / "report.md").read_text()
     assert options.layout.parity.read_bytes() == parity
-    as_judged = make_report(options).content
+    as_judged = report(options).content
     assert as_judged.artifacts[0].accuracy_gate.verdict is Verdict.PASS
     assert as_judged.artifacts[0].latency_gate.verdict is Verdict.NOT_CHECKED
 
@@ -172,9 +172,9 @@ def model_sha256_of(options: Options) -> str:
 
 def test_the_quantization_of_this_model_is_shown(options: Options, recorder):
     write_record(options.layout.quantization, quantization_of(model_sha256_of(options)))
-    written = make_report(options, recorder)
-    report = json.loads(written.json.read_text())
-    assert report["quantization"]["layers"][0]["layer"] == "conv2d"
+    written = report(options, recorder)
+    saved = json.loads(written.json.read_text())
+    assert saved["quantization"]["layers"][0]["layer"] == "conv2d"
     for path in (written.html, written.markdown, written.json):
         assert "30.5 dB on 12 held-out calibration pictures" in path.read_text(), path
     assert recorder.warned == []
@@ -182,7 +182,7 @@ def test_the_quantization_of_this_model_is_shown(options: Options, recorder):
 
 def test_the_quantization_of_another_model_is_left_out_with_a_warning(options: Options, recorder):
     write_record(options.layout.quantization, quantization_of("cd" * 32))
-    written = make_report(options, recorder)
+    written = report(options, recorder)
     (warning,) = recorder.warned
     assert warning.startswith("quantization.json is left out: it is of model cdcdcdcdcdcdcdcd…, th")
     assert warning in written.content.notes
@@ -193,13 +193,13 @@ def test_the_quantization_of_another_model_is_left_out_with_a_warning(options: O
 def test_a_damaged_quantization_is_said(options: Options):
     options.layout.quantization.write_text("{")
     with pytest.raises(ArtifactError, match=r"quantization\.json: not JSON"):
-        make_report(options)
+        report(options)
 
 
 def test_a_limit_that_nothing_was_timed_for_is_no_pass(options: Options):
     for path in options.layout.results.glob("bench-*.json"):
         path.unlink()
-    content = make_report(options, None, GateChanges(max_p90_ms=1000)).content
+    content = report(options, None, changed_gates(max_p90_ms=1000)).content
     assert {row.latency_gate.verdict for row in content.artifacts} == {Verdict.INCONCLUSIVE}
     assert content.verdict is Verdict.INCONCLUSIVE
     text = (options.out / "report.md").read_text()

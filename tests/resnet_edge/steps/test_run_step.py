@@ -97,11 +97,11 @@ def test_a_build_without_files_for_devices_has_no_bundle(options: Options, recor
     from resnet_edge.steps import run as step
 
     names = ("saved_model",)
-    for name in ("export", "check_parity", "measure_latency"):
+    for name in ("export", "parity", "bench"):
         done = SimpleNamespace(rebuilt=())
         monkeypatch.setattr(step, name, lambda *_, done=done: done)
     monkeypatch.setattr(step, "run_apart", lambda *_: False)
-    monkeypatch.setattr(step, "make_report", lambda *_: None)
+    monkeypatch.setattr(step, "report", lambda *_: None)
     assert run(replace(options, formats=names), recorder).rebuilt == ()
     assert "no bundle: saved_model alone was made, which devices do not run" in recorder.said
 

@@ -10,7 +10,12 @@ from hand_made import hand_sidecar
 
 from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.files import hash_path, size_path
-from resnet_edge.ondevice.formats.kinds import ARTIFACT_KINDS, ARTIFACT_NAMES, artifact_kind
+from resnet_edge.ondevice.formats.kinds import (
+    ARTIFACT_KINDS,
+    ARTIFACT_NAMES,
+    DEFAULT_NAMES,
+    artifact_kind,
+)
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
     load_artifact,
@@ -44,6 +49,7 @@ def test_names_are_the_contract():
         *("int8_full.tflite", "int16x8.tflite", "fp32.onnx", "fp16.onnx", "int8.onnx"),
     )
     assert expected == ARTIFACT_NAMES
+    assert set(ARTIFACT_NAMES) - set(DEFAULT_NAMES) == {"int16x8.tflite"}
     calibrated = {kind.name for kind in ARTIFACT_KINDS if kind.calibrated}
     assert calibrated == {"int8.tflite", "int8_full.tflite", "int16x8.tflite", "int8.onnx"}
 

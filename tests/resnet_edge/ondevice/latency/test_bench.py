@@ -32,7 +32,7 @@ from resnet_edge.ondevice.latency.bench_worker import (
     peak_memory_bytes,
 )
 from resnet_edge.ondevice.latency.cpu_state import usable_cores
-from resnet_edge.ondevice.latency.measure import MLPERF, LatencySpec
+from resnet_edge.ondevice.latency.spec import MLPERF, LatencySpec
 from resnet_edge.ondevice.measurements import BenchResult, Provider, Verdict
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.runtimes.installed import InstalledRuntime

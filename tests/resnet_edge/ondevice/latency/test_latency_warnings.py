@@ -109,7 +109,7 @@ def test_what_all_share_is_said_of_all():
     few = replace(SOUND, samples_s=(0.01,))
     (sentence,) = warning_sentences([(name, few) for name in "abcd"])
     assert sentence == (
-        "There are too few queries for a bound of p90: all measurements. "
+        "There are too few queries for an upper bound of p90: all measurements. "
         "Measure at least 64: --min-queries 64, or a longer --min-seconds."
     )
 

@@ -8,7 +8,8 @@ import pytest
 
 from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.ondevice.latency import measure as latency
-from resnet_edge.ondevice.latency.measure import MLPERF, LatencySpec, measure
+from resnet_edge.ondevice.latency.measure import measure
+from resnet_edge.ondevice.latency.spec import MLPERF, LatencySpec
 
 SAMPLE = np.zeros(3, np.uint8)
 MILLISECOND = 1_000_000
@@ -144,11 +145,11 @@ def test_the_real_clock_goes_forward():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"min_seconds": -1}, "latency over at least -1 s: expected a number of seconds from 0"),
-        ({"min_seconds": math.nan}, "latency over at least nan s: expected"),
-        ({"min_seconds": math.inf}, "latency over at least inf s: expected"),
-        ({"min_queries": 0}, "latency over at least 0 queries: expected 1 or more"),
-        ({"max_warmup_s": math.inf}, "warm-up of at most inf s: expected a number of seconds"),
+        ({"min_seconds": -1}, "--min-seconds: got -1; expected a finite number, 0 or above"),
+        ({"min_seconds": math.nan}, "--min-seconds: got nan; expected a finite number"),
+        ({"min_seconds": math.inf}, "--min-seconds: got inf; expected a finite number"),
+        ({"min_queries": 0}, "--min-queries: got 0; expected at least 1"),
+        ({"max_warmup_s": math.inf}, "max_warmup_s: got inf; expected a finite number, 0 or above"),
     ],
 )
 def test_specs_are_validated(arguments, message):

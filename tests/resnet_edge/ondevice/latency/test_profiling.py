@@ -14,7 +14,6 @@ from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench import profile_path
 from resnet_edge.ondevice.latency.bench_worker import BenchJob
-from resnet_edge.ondevice.latency.measure import LatencySpec
 from resnet_edge.ondevice.latency.profile_worker import profile_job
 from resnet_edge.ondevice.latency.profiling import (
     by_layer,
@@ -22,6 +21,7 @@ from resnet_edge.ondevice.latency.profiling import (
     onnx_layers,
     read_profile,
 )
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.measurements import OperatorProfile, OperatorTime
 from resnet_edge.ondevice.runtimes.kinds import cannot_profile
 

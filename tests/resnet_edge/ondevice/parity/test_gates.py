@@ -29,6 +29,10 @@ SOUND = Evidence(
 )
 
 
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 @pytest.mark.parametrize("precision", list(Precision))
 def test_sound_evidence_passes_every_gate(precision):
     assert judge_accuracy(precision, SOUND, GATES).verdict is Verdict.PASS
@@ -69,7 +73,7 @@ def test_int8_passes_with_the_interval_above_the_margin():
     assert result.interval.low == pytest.approx(-0.0026982, abs=1e-6)
     assert result.reason == (
         "top-1 96.00%, reference 96.00% (0 gained, 0 lost of 1000): difference +0.00 points, "
-        "90% interval -0.27 to +0.27; above -0.96 wanted (99.0% of the reference's accuracy)"
+        "90% interval -0.27 to +0.27; it must lie above -0.96 (99.0% of the reference's accuracy)"
     )
 
 
@@ -125,20 +129,20 @@ def test_not_checked_says_why():
 @pytest.mark.parametrize("name", ["fp32_agreement", "fp32_max_logit", "fp16_agreement"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, 99.0, math.nan])
 def test_shares_are_validated(name, value):
-    with pytest.raises(UsageError, match=f"gate {name} = {value}: expected a share from 0 to 1"):
+    with pytest.raises(UsageError, match=f"^{flag(name)}: got {value}; expected a share from 0"):
         replace(GATES, **{name: value})
 
 
 @pytest.mark.parametrize("value", [0, 1, 95, math.nan])
 def test_confidence_is_validated(value):
-    with pytest.raises(UsageError, match=f"gate confidence = {value}: expected a share between 0"):
+    with pytest.raises(UsageError, match=f"^--confidence: got {value}; expected a share between 0"):
         Gates(confidence=value)
 
 
 @pytest.mark.parametrize("name", ["max_p90_ms", "max_latency_ratio"])
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
 def test_latency_limits_are_validated(name, value):
-    with pytest.raises(UsageError, match=f"gate {name} = {value}: expected a positive number"):
+    with pytest.raises(UsageError, match=f"^{flag(name)}: got {value}; expected a finite number"):
         replace(GATES, **{name: value})
 
 

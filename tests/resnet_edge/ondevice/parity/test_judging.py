@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hand_made import changed_gates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,6 @@ from resnet_edge.ondevice.measurements import (
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.parity.judging import (
-    GateChanges,
     accuracy_gates,
     judge_again,
     judge_bench_by,
@@ -99,9 +99,9 @@ def test_a_record_of_an_earlier_version_cannot_be_judged_again():
     old = replace(_compare("int8.tflite", 0, Gates()), answers=None)
     result = _result(old, gates=Gates())
     assert judge_again(result, EASY) is None
-    assert judge_parity_by(result, GateChanges(max_p90_ms=3), "parity.json") is result
+    assert judge_parity_by(result, changed_gates(max_p90_ms=3), "parity.json") is result
     with pytest.raises(InferenceError) as caught:
-        judge_parity_by(result, GateChanges(int8_accuracy=0.98), "parity.json")
+        judge_parity_by(result, changed_gates(int8_accuracy=0.98), "parity.json")
     assert str(caught.value) == (
         "parity.json: an earlier version wrote it, without the answers picture by picture, so "
         "other gates cannot judge it; run `resnet-edge parity` again"
@@ -112,18 +112,18 @@ def test_gates_that_are_not_given_stay_as_they_were():
     mild = Gates(int8_accuracy=0.5)
     result = _result(_compare("fp16.onnx", 12, mild), _compare("int8.tflite", 12, mild), gates=mild)
     assert [each.gate.verdict for each in result.artifacts] == [Verdict.FAIL, Verdict.PASS]
-    again = judge_parity_by(result, GateChanges(fp16_agreement=0.9), "parity.json")
+    again = judge_parity_by(result, changed_gates(fp16_agreement=0.9), "parity.json")
     assert [each.gate.verdict for each in again.artifacts] == [Verdict.PASS, Verdict.PASS]
     assert (again.gates["fp16_agreement"], again.gates["int8_accuracy"]) == (0.9, 0.5)
-    assert judge_parity_by(result, GateChanges(), "parity.json") is result
+    assert judge_parity_by(result, changed_gates(), "parity.json") is result
 
 
 def test_a_gate_out_of_range():
     result = _result(_compare("int8.tflite", 0, Gates()), gates=Gates())
-    with pytest.raises(UsageError, match=r"gate int8_accuracy = 98.0: expected a share from 0 to"):
-        judge_parity_by(result, GateChanges(int8_accuracy=98.0), "parity.json")
-    with pytest.raises(UsageError, match=r"gate max_p90_ms = nan: expected a positive number"):
-        judge_bench_by(_bench(), GateChanges(max_p90_ms=math.nan))
+    with pytest.raises(UsageError, match=r"^--int8-accuracy: got 98.0; expected a share from 0 to"):
+        judge_parity_by(result, changed_gates(int8_accuracy=98.0), "parity.json")
+    with pytest.raises(UsageError, match=r"^--max-p90-ms: got nan; expected a finite number above"):
+        judge_bench_by(_bench(), changed_gates(max_p90_ms=math.nan))
 
 
 def _bench() -> BenchResult:
@@ -135,12 +135,12 @@ def _bench() -> BenchResult:
 
 def test_latencies_by_the_limits_that_were_given():
     bench = _bench()
-    assert judge_bench_by(bench, GateChanges(int8_accuracy=0.9)) is bench
+    assert judge_bench_by(bench, changed_gates(int8_accuracy=0.9)) is bench
     verdicts = [
         judge_bench_by(bench, changes).artifacts[0].gate.verdict
         for changes in (
-            *(GateChanges(max_p90_ms=11), GateChanges(max_p90_ms=9)),
-            *(GateChanges(max_latency_ratio=2.5), GateChanges(max_latency_ratio=1.5)),
+            *(changed_gates(max_p90_ms=11), changed_gates(max_p90_ms=9)),
+            *(changed_gates(max_latency_ratio=2.5), changed_gates(max_latency_ratio=1.5)),
         )
     ]
     assert verdicts == [Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.FAIL]

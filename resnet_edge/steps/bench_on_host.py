@@ -16,7 +16,7 @@ from resnet_edge.errors import ConnectionLostError, RemoteError
 from resnet_edge.ondevice.command.device_result import DeviceResult, read_device_result
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.options import Options
-from resnet_edge.steps.bundle import Bundled, make_bundle
+from resnet_edge.steps.bundle import Bundled, bundle
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def bench_on_host(options: Options, host: Host, display: Display | None = None) 
         UsageError: The host's or Python's name cannot be one, or the device was asked for something
             else before.
         RemoteError: The device cannot be reached, or its run ended without a result.
-        ResnetEdgeError: As ``make_bundle`` and ``keep_device_result``.
+        ResnetEdgeError: As ``bundle`` and ``keep_device_result``.
     """
     display = display or Silent()
     ssh = Ssh(host.name)
     check_python(host.python)
-    made = make_bundle(options, display)
+    made = bundle(options, display)
     session = Session(ssh, made.path, made.sha256, host.python, _words(options), display)
     try:
         return _measure(options, host, made, session, display)

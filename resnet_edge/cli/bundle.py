@@ -1,0 +1,35 @@
+"""``resnet-edge bundle``."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+from resnet_edge import units
+from resnet_edge.cli.binding import only
+from resnet_edge.cli.console import Json, Terminal, print_json, print_rows
+from resnet_edge.options import Options
+
+
+def bundle(
+    options: Annotated[Options, only("out", "formats", "bundle", "gates")],
+    as_json: Json = False,
+) -> None:
+    """Pack artifacts, runner and test pictures for a device: OUT/resnet-edge-device.pyz."""
+    from resnet_edge.steps import bundle as step
+
+    made = step.bundle(options, Terminal(quiet=as_json))
+    if as_json:
+        print_json(made)
+        return
+    out = options.out
+    there = "" if out == Options().out else f" --out {shlex.quote(str(out))}"
+    print_rows(
+        [
+            (str(made.path), f"{units.size(made.bytes)}, sha256 {made.sha256}"),
+            ("artifacts", ", ".join(made.artifacts)),
+            ("pictures", str(made.images)),
+            ("on the device", f"python3 {made.path.name} run --out result.json"),
+            ("back here", f"resnet-edge report --device result.json{there}"),
+        ]
+    )
