@@ -54,13 +54,13 @@ ROOMS = {
     "data": {"errors", "ondevice"},
     "training": {"converters", "errors", "ondevice"},
     "model": {"converters", "errors", "ondevice"},
-    "options": ONDEVICE | {"converters", "data", "errors", "layout", "training"},
+    "options": ONDEVICE | {"converters", "data", "errors", "layout", "training", "units"},
     "exporting": BELOW | {"converters", "model"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},
     "diagnosis": ONDEVICE | {"errors", "units", "training"},  # the variable that training sets
     "devices": BELOW,
-    "comparison": ONDEVICE | {"errors", "units", "layout"},
+    "comparison": ONDEVICE | {"errors", "units", "layout", "options"},
     "recommendation": ONDEVICE | {"errors", "units"},
     "reporting": ONDEVICE | {"errors", "units", "exporting"},
 }
@@ -85,8 +85,7 @@ def imported_names(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
     """Every (module, name) that a source imports; no name for ``import module``."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for other in node.orelse:
-                yield from imported_names(other)
+            yield from imported_names(ast.Module(node.orelse, []))
         elif isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
 
 from resnet_edge.errors import ArtifactError
 
@@ -120,14 +119,6 @@ ARTIFACT_NAMES = tuple(kind.name for kind in ARTIFACT_KINDS)
 
 DEFAULT_NAMES = tuple(kind.name for kind in ARTIFACT_KINDS if kind.default)
 """The artifacts that are made where none are asked for by name."""
-
-
-def assert_never(value: NoReturn) -> NoReturn:
-    """Stand where every member of an enum has been dealt with; mypy tells where one is not.
-
-    As ``typing.assert_never``, which Python before 3.11 does not have.
-    """
-    raise AssertionError(f"{value!r} is not dealt with here")
 
 
 def artifact_kind(name: str) -> ArtifactKind:
