@@ -45,14 +45,12 @@ def test_the_default_says_what_it_found(edge_build: Path):
 
 def test_another_level_makes_integer_artifacts_anew(options: Options):
     before = hash_path(options.layout.artifacts / "int8.tflite")
-    fast = with_quantization(
-        options, "int8.tflite", level=Level.FAST, range_method=RangeMethod.PERCENTILE
-    )
+    fast = with_quantization(options, "int8.tflite", level=Level.FAST, range_method=RangeMethod.MSE)
     assert export(fast).rebuilt == ("int8.tflite",)
     sidecar = load_artifact(options.layout.artifacts / "int8.tflite").sidecar
     assert sidecar.sha256 != before
     assert sidecar.calibration is not None
-    assert sidecar.calibration.method == "fast; percentile ranges"
+    assert sidecar.calibration.method == "fast; mse ranges"
     assert sidecar.findings == {}
     assert export(fast).rebuilt == ()
 
