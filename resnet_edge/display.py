@@ -1,5 +1,6 @@
-"""How a step tells a person what it does: words and bars. The command line draws them; the API is
-silent.
+"""The words and bars by which a step tells a person what it does.
+
+The command line draws them; the Python API is silent unless it is given a display.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Called with how much is done and how much there is, and the figures so far in words."""
+    """A function that moves a bar."""
 
     def __call__(self, done: int, total: int, words: str = "") -> None:
-        """Move the bar."""
+        """Move the bar to ``done`` of ``total``; ``words`` are the figures so far."""
 
 
 class Display(Protocol):
-    """What a step may show."""
+    """A place where steps show their progress."""
 
     def say(self, text: str) -> None:
         """Show a line of progress."""
@@ -30,7 +31,7 @@ class Display(Protocol):
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def say(self, text: str) -> None:
         """Show nothing."""

@@ -11,9 +11,10 @@ from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.errors import ArtifactError, ModelError, UsageError
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.json_records import read_record
-from resnet_edge.options import Options, QuantizationOptions, parse_formats
+from resnet_edge.options import Options, QuantizationOptions
 from resnet_edge.steps.export import export
 
 

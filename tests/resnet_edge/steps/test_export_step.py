@@ -11,8 +11,9 @@ from resnet_edge.exporting.job import ExportJob, ExportPlan
 from resnet_edge.exporting.worker import run_plan
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact
-from resnet_edge.options import CalibrationOptions, ModelOptions, Options, parse_formats
+from resnet_edge.options import CalibrationOptions, ModelOptions, Options
 from resnet_edge.steps import export as export_module
 from resnet_edge.steps.export import export
 
