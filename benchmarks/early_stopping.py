@@ -1,13 +1,14 @@
-"""How often MLPerf's early-stopping bound of p90 is true, and how much it costs.
+"""MLPerf's early-stopping bound of p90: the share of runs in which it is true, and its cost.
 
     python benchmarks/early_stopping.py [OUT/results/bench-HOST.json ...]
 
-First on distributions whose p90 is known, every run drawn anew; then on the samples of real `bench`
-runs, cut into pieces of so many queries in a row, where the whole run's p90 stands for the truth
-(so runs with few pieces are left out), and on the same samples in a random order: what differs is
-that a machine's speed changes for a while. "True" is how often the figure of a run is at or above
-the truth: 99 % or more is what the bound promises, about half is what a plain percentile has.
-"Above" is by how much the figure lies above the truth, in the median run.
+It is measured three times. First on distributions with a known p90, with every run drawn anew. Then
+on the samples of real `bench` runs, cut into pieces of so many queries in a row; the p90 of the
+whole run counts as the truth, so runs with few pieces are left out. Then on the same samples in
+random order: the difference shows the effect of a machine that is slower for a while. "True" is the
+share of runs whose figure is at or above the truth. The bound promises 99 % or more, a plain
+percentile reaches about half. "Above" is the distance of the figure above the truth, in the median
+run.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("records", type=Path, nargs="*", help="what `resnet-edge bench` wrote")
+    parser.add_argument(
+        "records", type=Path, nargs="*", help="records that `resnet-edge bench` wrote"
+    )
     parser.add_argument("--runs", type=int, default=RUNS, help="runs drawn of each distribution")
     options = parser.parse_args()
     print("| latencies | queries | runs | plain p90 true | above | bound true | above |")
@@ -109,7 +112,7 @@ def measured(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def plain_p90(runs: np.ndarray) -> np.ndarray:
-    """By the nearest rank, of each row."""
+    """Return the p90 of each row, by the nearest rank."""
     count = runs.shape[1]
     return np.sort(runs, axis=1)[:, -(-9 * count // 10) - 1]
 

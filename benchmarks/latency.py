@@ -69,17 +69,17 @@ class Pair:
     against: str
     wanted: float
     b: tuple[Side, ...]
-    """Where there are several, the fastest counts."""
+    """If there are several, the fastest counts."""
 
     @property
     def ours(self) -> str:
-        """Our file, with the runtime where that is not its usual one."""
+        """Name of our file, with the runtime if it is not the usual one."""
         suffix = " in OpenVINO" if self.a.runtime == "openvino" else ""
         return Path(self.a.path).name + suffix
 
     @property
     def kind(self) -> str:
-        """What it computes with."""
+        """Number type that the file computes with."""
         return "int8" if self.ours.startswith("int8") else "float32"
 
 
@@ -122,7 +122,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What it is a row of."""
+        """Key that tells the row from others."""
         return self.ours, self.against, self.threads
 
 

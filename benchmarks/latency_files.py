@@ -1,8 +1,8 @@
-"""The files that `benchmarks/latency.py` compares: ours as exported, the others' by plain calls.
+"""Files for `benchmarks/latency.py`: ours as exported, the others' by plain calls.
 
     python latency_files.py all|nncf FOLDER SIZE
 
-Imports what it needs where it is needed: the environment of NNCF and OpenVINO has no more.
+Packages are imported where they are needed: the environment of NNCF and OpenVINO lacks some.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def make_floats(folder: Path, size: int) -> None:
-    """The network as Keras has it, and pictures."""
+    """Write the network as Keras has it, and pictures."""
     from converters.onnx import conversion as to_onnx
     from converters.preprocessing import PREPROCESSINGS
     from converters.serving import serving_model
@@ -50,7 +50,7 @@ def make_floats(folder: Path, size: int) -> None:
 
 
 def make_ours(folder: Path) -> None:
-    """What a user gets."""
+    """Write the files that a user gets."""
     command = [sys.executable, "-m", "resnet_edge", "export", folder / "model.keras"]
     command += ["--preprocessing", "caffe", "--calibration", folder / "pictures"]
     command += ["--formats", OURS, "--out", folder / "ours"]

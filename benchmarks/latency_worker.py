@@ -1,4 +1,4 @@
-"""One file in one runtime for `benchmarks/latency.py`: an inference for every line it reads.
+"""A process of `benchmarks/latency.py`: one file in one runtime, an inference for every line.
 
     python latency_worker.py litert|onnxruntime|openvino FILE THREADS
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def values(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Noise: what is measured does not depend on the picture."""
+    """Return noise: the time of an inference does not depend on the picture."""
     levels = np.random.default_rng(0).integers(0, 128, shape)
     return levels.astype(dtype)
 

@@ -2,12 +2,12 @@
 
     python benchmarks/pipeline.py --repetitions 3
 
-A ResNet50 of 1000 classes at 224x224 with random weights, 100 calibration pictures. Plain are the
-calls that the tools' own documentation gives, in one process one after the other: `model.export`, a
-`TFLiteConverter` each for float32, float16, dynamic, int8 and integers only, tf2onnx for float32,
-onnxruntime's float16 and `quantize_static`. They make nine files; ours makes those and
-`int16x8.tflite`, calibrates, finds out what every layer costs, and writes hashes and labels. Both
-take turns; printed are both, and the ratios of time and of peak memory (process tree, sampled).
+A ResNet50 of 1000 classes at 224x224 with random weights, 100 calibration pictures. The plain
+calls are those of the tools' own documentation, in one process one after the other: `model.export`,
+a `TFLiteConverter` each for float32, float16, dynamic, int8 and integers only, tf2onnx for float32,
+onnxruntime's float16 and `quantize_static`. They make nine files. Our export makes those and
+`int16x8.tflite`, calibrates, measures the noise of every layer, and writes hashes and labels. Both
+take turns. The output has both, and the ratios of time and of peak memory (process tree, sampled).
 """
 
 from __future__ import annotations

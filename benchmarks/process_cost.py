@@ -12,7 +12,7 @@ INTERVAL_S = 1.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took."""
+    """Time and memory of a command."""
 
     status: int
     wall_s: float

@@ -3,13 +3,13 @@
     make bench-peers                    # once: NNCF and OpenVINO, in an environment of their own
     python benchmarks/quantization.py --seeds 0,1,2 --json rows.json
 
-All tools start from the same float model with folded batch normalization, calibrate on the same
-pictures, drawn anew from ``train/`` for every seed, and are judged on all pictures of ``val/``
-against the float Keras model. Each tool and seed has a process of its own. What is timed goes from
-the float file to the int8 file: calibration counts; imports, decoding and loading do not.
+All tools start from the same float model with folded batch normalization. They calibrate on the
+same pictures, drawn anew from ``train/`` for every seed. The answers to all pictures of ``val/``
+are compared with those of the float Keras model. Each tool and seed has a process of its own. The
+time goes from the float file to the int8 file, with calibration and without imports, decoding and
+loading.
 
-The process exits with 0, with 1 where a tool failed (its row says why), with 2 where model or
-pictures are missing.
+The exit code is 0, or 1 if a tool failed (its row says why), or 2 if model or pictures are missing.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact of one tool and one seed; figures are 0 where ``error`` says what failed."""
+    """One artifact of one tool and one seed; figures are 0 if the tool failed."""
 
     tool: str
     seed: int
@@ -79,26 +79,26 @@ class Row:
     top1: float = 0.0
     """Share of pictures whose label is strictly the best answer."""
     agreement: float = 0.0
-    """Share of pictures with the float model's answer; a tie never counts in favour."""
+    """Share of pictures with the float model's answer. A tie counts as another answer."""
     sqnr_db: float = 0.0
-    """Of the centred log-probabilities, floored at half a step of the artifact's own output."""
+    """SQNR of the centred log-probabilities, floored at half a step of the artifact's output."""
     sqnr_8bit_db: float = 0.0
-    """The same with the floor of an 8-bit softmax, whatever the artifact's output."""
+    """The same SQNR with the floor of an 8-bit softmax for every artifact."""
     tied: int = 0
     """Pictures with more than one best class."""
     quantize_s: float = 0.0
-    """From float file to int8 file; a tool that writes two files took this for both."""
+    """Seconds from float file to int8 file, or to both files of a tool that writes two."""
     peak_bytes: int = 0
-    """Of the whole process until the file was written, without processes that it started."""
+    """Peak memory of the process until the file was written, without its child processes."""
     loaded_bytes: int = 0
-    """Of the process just before it began to quantize."""
+    """Memory of the process just before it began to quantize."""
     twin: float | None = None
     """Agreement of ``int8.onnx`` with the ``int8.tflite`` of the same quantization."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all processes share."""
+    """Data that all processes share."""
 
     folder: Path
     labels: np.ndarray
@@ -139,7 +139,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=SHARED / "data" / "tiny16", help="holds train/ and val/"
     )
-    parser.add_argument("--preprocessing", default="caffe", help="what the model expects")
+    parser.add_argument(
+        "--preprocessing", default="caffe", help="the normalization that the model expects"
+    )
     parser.add_argument(
         "--labels", type=Path, help="class names in output order; default: labels.txt by the model"
     )
@@ -169,7 +171,7 @@ def comma_list(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 
 
 def find_labels(options: argparse.Namespace) -> list[str]:
-    """Return class names in output order; empty where the folders' names are to be taken."""
+    """Return class names in output order; empty to use the names of the folders."""
     beside = options.model.with_name("labels.txt")
     path = options.labels or (beside if beside.exists() else None)
     return path.read_text(encoding="utf-8").splitlines() if path else []
@@ -228,7 +230,7 @@ def measure(bench: Bench, tool: str, seed: int, versions: dict[str, str]) -> lis
 
 
 def agree_with_twin(answers: dict[str, np.ndarray], artifact: str) -> float | None:
-    """Share of pictures for which int8.onnx answers what int8.tflite of the same run does."""
+    """Return the share of pictures with the same answer in int8.onnx and in its int8.tflite."""
     if artifact != "int8.onnx" or "int8.tflite" not in answers:
         return None
     return float(metrics.agreements(answers["int8.tflite"], answers["int8.onnx"]).mean())
@@ -252,7 +254,7 @@ def judge(bench: Bench, answers: np.ndarray) -> dict[str, Any]:
 def report(
     bench: Bench, rows: list[Row], versions: dict[str, str], options: argparse.Namespace
 ) -> None:
-    """Print machine and table as Markdown; write the rows where they are wanted."""
+    """Print machine and table as Markdown, and write the rows to a file if asked."""
     machine = dataclasses.asdict(describe_machine(versions))
     del machine["host"]
     top1 = float(metrics.topk_hits(bench.reference, bench.labels, 1).mean())
@@ -280,7 +282,7 @@ def report(
 
 
 def as_record(row: Row) -> dict[str, Any]:
-    """Return a row's fields; of a failed one those that say what failed, and no zeros."""
+    """Return a row's fields; of a failed row only those that say what failed."""
     fields = dataclasses.asdict(row)
     return {name: fields[name] for name in ("tool", "seed", "error")} if row.error else fields
 
@@ -325,7 +327,7 @@ def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[li
 
 
 def spread(values: Sequence[float], form: str, unit: str) -> str:
-    """Render the median with the smallest and the largest, these only where they differ."""
+    """Return the median as text, with the smallest and the largest if they differ."""
     if not values:
         return "–"
     low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))

@@ -1,4 +1,4 @@
-"""What quantizing takes: seconds and peak memory, by level, picture size and number of pictures.
+"""Seconds and peak memory of quantization, by level, picture size and number of pictures.
 
     python benchmarks/quantization_cost.py                              # 64x64 and 224x224
     python benchmarks/quantization_cost.py --sizes 64 --counts 100,5000 --levels fast,equalized

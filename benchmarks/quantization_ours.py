@@ -1,6 +1,6 @@
 """This project's int8 quantization, as `benchmarks/quantization.py` times it.
 
-Imported only in the process that measures it; its imports are not timed.
+Imported only in the process that measures it, so its imports are not timed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from resnet_edge.ondevice.machine import available_cores
 
 @dataclass(frozen=True)
 class Made:
-    """One file and what it took."""
+    """One file and the time it took."""
 
     data: bytes
     quantize_s: float
-    """From the float files to this one. The calibration, which both files share, counts in each."""
+    """Seconds from the float files to this one, with the calibration that both share."""
 
 
 def quantize_ours(
@@ -36,13 +36,13 @@ def quantize_ours(
 
     Args:
         level: ``fast``, ``equalized`` or ``distilled``.
-        float32_tflite: What ``converters.tflite.conversion.convert_float32`` made.
-        float32_onnx: What ``converters.onnx.conversion.convert_float32`` made.
+        float32_tflite: Made by ``converters.tflite.conversion.convert_float32``.
+        float32_onnx: Made by ``converters.onnx.conversion.convert_float32``.
         pictures: Calibration pictures, raw RGB, uint8 ``(count, height, width, 3)``.
 
     Returns:
-        The int8 files; and the float32 file with equalised channels, which is another file with the
-        same answers, where the level has one.
+        The int8 files. Level ``equalized`` adds the float32 file with equalized channels, which has
+        the same answers as the original.
     """
     float32 = onnx.ModelProto.FromString(float32_onnx)
     method = QuantizationSettings(Level(level), grid=Target.AUTO.grid)

@@ -1,9 +1,9 @@
 """Other tools' int8 post-training quantization, each with the settings its own documentation gives.
 
-A tool here is a function that imports what it needs, loads what it starts from and returns the call
-that is timed. The call writes the int8 file from the float file (`tf-converter`: from the loaded
-Keras model) and returns its path. Standard library and NumPy only, until a tool is asked for: the
-environment of NNCF and OpenVINO has no more.
+A tool here is a function that imports its packages, loads its input and returns the call that is
+timed. The call writes the int8 file from the float file (`tf-converter`: from the loaded Keras
+model) and returns its path. This module itself needs only the standard library and NumPy: the
+environment of NNCF and OpenVINO has little more.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Peer:
     artifact: str
     """Name of the file it writes."""
     runtime: str
-    """What runs that file: ``litert``, ``onnxruntime`` or ``openvino``."""
+    """Runtime for that file: ``litert``, ``onnxruntime`` or ``openvino``."""
     packages: tuple[str, ...]
     own_environment: bool = False
-    """Whether it is installed by `make bench-peers`, not by `make install`."""
+    """True if `make bench-peers` installs it, and not `make install`."""
 
 
 def as_floats(pictures: np.ndarray) -> Iterator[np.ndarray]:
@@ -125,20 +125,20 @@ _TYPES = ("activation_type", "weight_type")
 
 
 def _onnxruntime_u8s8(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
-    """What its documentation advises for x86 without VNNI: 7-bit weights."""
+    """Quantize as its documentation advises for x86 without VNNI: 7-bit weights."""
     types = {"activation_type": "QUInt8", "weight_type": "QInt8"}
     return _onnxruntime(floats, pictures, out, reduce_range=True, **types)
 
 
 def _onnxruntime_s8s8(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
-    """What its documentation calls the first choice."""
+    """Quantize as its documentation calls the first choice."""
     types = {"activation_type": "QInt8", "weight_type": "QInt8"}
     return _onnxruntime(floats, pictures, out, reduce_range=False, **types)
 
 
 def _nncf(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
     """NNCF's default post-training quantization of the ONNX file in OpenVINO."""
-    os.environ["NNCF_CI"] = "1"  # else it reports its use to its makers, with the user's consent
+    os.environ["NNCF_CI"] = "1"  # it sends no usage data then
     import nncf
     import openvino
 

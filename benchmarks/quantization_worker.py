@@ -1,7 +1,7 @@
-"""One process of `benchmarks/quantization.py`: makes the inputs, or measures one tool once.
+"""A process of `benchmarks/quantization.py`: it makes the inputs, or measures one tool once.
 
-It is told what to do by a JSON file and writes its result to another. Standard library and NumPy
-only at import: the environment of NNCF and OpenVINO has no more.
+It reads its job from a JSON file and writes its result to another. At import it needs only the
+standard library and NumPy: the environment of NNCF and OpenVINO has little more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
-    """Make what all tools share: float files, pictures, and the float model's answers."""
+    """Make the inputs of all tools: float files, pictures, and the float model's answers."""
     import keras
 
     from converters.onnx import conversion as to_onnx
@@ -83,7 +83,7 @@ def decode(
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Quantize once, timed; then answer all test pictures with what came out."""
+    """Quantize once and take the time. Then answer all test pictures with the result."""
     out, floats = Path(job["out"]), Path(job["floats"])
     pictures = np.load(job["calibration"])
     prepare = prepare_peer if job["tool"] in PEERS else prepare_ours
@@ -116,7 +116,7 @@ class File:
     path: Path
     runtime: str
     quantize_s: float | None = None
-    """Where a tool makes several files, what this one took."""
+    """Seconds that this file took, if a tool makes several."""
 
 
 Files = list[File]
@@ -144,9 +144,9 @@ def prepare_ours(level: str, floats: Path, pictures: np.ndarray, out: Path) -> C
 
 
 def memory_bytes(field: str) -> int:
-    """Return a field of Linux' ``/proc/self/status``; elsewhere the peak is all there is.
+    """Return a field of Linux' ``/proc/self/status``; on other systems always the peak.
 
-    The peak that ``getrusage`` tells is no good on Linux: a new process inherits its parent's.
+    On Linux the peak of ``getrusage`` is wrong: a new process inherits that of its parent.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""A ResNet50 with random weights and pictures of blobs, where only shapes matter."""
+"""A ResNet50 with random weights, and pictures of blobs, for figures that depend on shapes only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def random_resnet50(size: int) -> Any:  # noqa: ANN401
-    """Keras' own ResNet50 of 1000 classes for pictures of this side, the same every time."""
+    """Return Keras' own ResNet50 of 1000 classes for pictures of this side, with fixed weights."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -18,7 +18,7 @@ def random_resnet50(size: int) -> Any:  # noqa: ANN401
 
 
 def blobs(count: int, size: int) -> Iterator[np.ndarray]:
-    """Pictures, uint8 ``(size, size, 3)``, ``size`` a multiple of 8."""
+    """Yield pictures, uint8 ``(size, size, 3)``; ``size`` is a multiple of 8."""
     rng = np.random.default_rng(0)
     for _ in range(count):
         levels = rng.integers(0, 256, (8, 8, 3), np.uint8)

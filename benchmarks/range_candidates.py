@@ -1,4 +1,4 @@
-"""Ways to choose a tensor's range, as other tools have them; the product has min-max alone.
+"""Ways to choose a tensor's range that other tools have and that were tried and lost.
 
 Measured by `benchmarks/range_methods.py`. Each takes one tensor's values on the calibration
 pictures: a histogram, and the extremes of one picture after the other.
@@ -7,7 +7,7 @@ pictures: a histogram, and the extremes of one picture after the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +18,6 @@ BINS = 2048  # TensorRT's number (Migacz, "8-bit inference with TensorRT", GTC 2
 LEVELS = 256
 SHARE = 0.9999  # of the values that the percentile keeps
 MOMENTUM = 0.95  # litert-quantizer's default
-
-_SHRINK = tuple(2 ** (-i / 16) for i in range(97))  # 4 % apart, down to 1/64
 
 
 @dataclass
@@ -48,11 +46,6 @@ class Seen:
         self.zeros += values.size - filled.size
 
 
-def min_max(seen: Seen) -> Range:
-    """Return the range of all values: nothing is clipped (Jacob et al. 2018, arXiv:1712.05877)."""
-    return seen.whole
-
-
 def percentile(seen: Seen) -> Range:
     """Return the narrowest range that keeps ``SHARE`` of the values.
 
@@ -66,17 +59,6 @@ def percentile(seen: Seen) -> Range:
     start = int(np.searchsorted(np.cumsum(seen.counts), spare, side="right"))
     end = BINS - int(np.searchsorted(np.cumsum(seen.counts[::-1]), spare, side="right"))
     return Range(min(0.0, float(edges[start])), max(0.0, float(edges[end])))
-
-
-def mse(seen: Seen) -> Range:
-    """Return the range with the smallest mean squared error of clipping and rounding.
-
-    Searched over factors of both ends, then of each end alone.
-    """
-    best = seen.whole
-    for _ in range(2):
-        best = min(_shrunk(best), key=lambda clip: _squared_error(seen, clip))
-    return best
 
 
 def entropy(seen: Seen) -> Range:
@@ -112,33 +94,10 @@ def moving_average(seen: Seen) -> Range:
 
 
 CANDIDATES: dict[str, Callable[[Seen], Range]] = {
-    "min-max": min_max,
     "percentile": percentile,
-    "mse": mse,
     "entropy": entropy,
     "moving-average": moving_average,
 }
-
-
-def _shrunk(start: Range) -> Iterator[Range]:
-    for factor in _SHRINK:
-        yield Range(start.low * factor, start.high * factor)
-    if start.low < 0 < start.high:
-        for factor in _SHRINK[1:]:
-            yield Range(start.low * factor, start.high)
-            yield Range(start.low, start.high * factor)
-
-
-def _squared_error(seen: Seen, clip: Range) -> float:
-    """Mean squared error, every value standing in the middle of its bin."""
-    edges = seen.edges
-    values = (edges[:-1] + edges[1:]) / 2
-    step = (clip.high - clip.low) / (LEVELS - 1)
-    if step <= 0:
-        return 0.0
-    lowest = round(clip.low / step)
-    rounded = np.clip(np.rint(values / step), lowest, lowest + LEVELS - 1) * step
-    return float(np.square(rounded - values) @ seen.counts)
 
 
 def _divergence(reference: np.ndarray, inside: np.ndarray) -> float:

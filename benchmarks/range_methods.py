@@ -1,18 +1,19 @@
-"""Methods to choose activation ranges, against the product's levels `fast` and `equalized`.
+"""Ways to choose activation ranges: those of level `fast`, three others, and level `equalized`.
 
     python benchmarks/range_methods.py
     python benchmarks/range_methods.py --networks plain-cnn --counts 200 --json rows.json
 
-Networks: a trained ResNet50 (``--model``), and three small ones that are trained here first
+Networks: a trained ResNet50 (``--model``), and four small ones that are trained here first
 (`benchmarks/trained_networks.py`). For every count and seed, calibration pictures are drawn anew
-from the training pictures; every method gets the same ones, the same weights and the same head.
+from the training pictures. All methods get the same pictures, weights and float head.
 Each `int8.tflite` then answers all pictures of ``val/`` in LiteRT, and is compared with the float
-file. A method wins where its worst seed beats the best seed of `fast` (min-max) and of `equalized`.
+file. A method wins if its worst seed beats the best seed of min-max and of `equalized`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # the process that measures nothing needs none of them
 
 RESNET50 = "resnet50"
 NETWORKS = (RESNET50, *RECIPES)
+MIN_MAX, EQUALIZED = "min-max", "equalized"
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ class Row:
     seed: int
     method: str
     sqnr_db: float
-    """Of the centred log-probabilities against the float file's."""
+    """SQNR of the centred log-probabilities against those of the float file."""
     agreement: float
     """Share of pictures with the float file's best class, in [0, 1]."""
     float_top1: float
-    """Of the float file, in [0, 1]."""
+    """Accuracy of the float file, in [0, 1]."""
 
 
 def main() -> int:
@@ -109,12 +111,7 @@ def run(network: str) -> Iterator[Row]:
 
 def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
     """Make the float file of a network, then one file per count, seed and method."""
-    from converters.quantization.calibration import calibrate
-    from converters.quantization.settings import Level, QuantizationSettings, Target
-    from converters.quantization.tensorflow_execution import unknown_operations
     from converters.quantization.tflite import quantize_static
-    from converters.quantization.tflite_network import read_network
-    from resnet_edge.ondevice.machine import available_cores
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -122,26 +119,32 @@ def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
         expected = answer(folder, float32, test)
         top1 = float(metrics.topk_hits(expected, truth, 1).mean())
 
-        def judge(count: int, seed: int, method: str, found: CalibratedNetwork) -> Row:
-            data = quantize_static(float32, found.network, found.scheme, integer_only=False)
-            answers = answer(folder, data, test)
-            sqnr_db = metrics.compare_logits(expected, answers).sqnr_db
-            agreeing = float(metrics.agreements(expected, answers).mean())
-            return Row(network, count, seed, method, sqnr_db, agreeing, top1)
+        for count, seed in itertools.product(options.counts, options.seeds):
+            pictures = pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
+            for method, found in calibrate_all(float32, pictures):
+                data = quantize_static(float32, found.network, found.scheme, integer_only=False)
+                answers = answer(folder, data, test)
+                sqnr_db = metrics.compare_logits(expected, answers).sqnr_db
+                agreeing = float(metrics.agreements(expected, answers).mean())
+                yield Row(network, count, seed, method, sqnr_db, agreeing, top1)
 
-        simulated = not unknown_operations(read_network(float32))
-        levels = (Level.FAST, Level.EQUALIZED) if simulated else (Level.FAST,)
-        for count in options.counts:
-            for seed in options.seeds:
-                pictures = pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
-                for level in levels:
-                    method = QuantizationSettings(level, grid=Target.AUTO.grid)
-                    found = calibrate(float32, pictures, method, threads=available_cores())
-                    if level is not Level.FAST:
-                        yield judge(count, seed, str(level), found)
-                        continue
-                    for name, other in with_other_ranges(float32, found, pictures).items():
-                        yield judge(count, seed, name, other)
+
+def calibrate_all(float32: bytes, pictures: np.ndarray) -> Iterator[tuple[str, CalibratedNetwork]]:
+    """Yield the product's calibrations, and `fast` with the ranges of every candidate."""
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
+    from converters.quantization.tensorflow_execution import unknown_operations
+    from resnet_edge.ondevice.machine import available_cores
+
+    threads = available_cores()
+    for ranges in RangeMethod:
+        settings = QuantizationSettings(Level.FAST, ranges, grid=Target.AUTO.grid)
+        fast = calibrate(float32, pictures, settings, threads=threads)
+        yield str(ranges), fast
+    yield from with_other_ranges(float32, fast, pictures)
+    if not unknown_operations(fast.network):
+        settings = QuantizationSettings(Level.EQUALIZED, grid=Target.AUTO.grid)
+        yield EQUALIZED, calibrate(float32, pictures, settings)
 
 
 def make_float_file(
@@ -171,21 +174,19 @@ def make_float_file(
 
 def with_other_ranges(
     float32: bytes, fast: CalibratedNetwork, pictures: np.ndarray
-) -> dict[str, CalibratedNetwork]:
-    """Return a quantization of level `fast` with the ranges of every method."""
+) -> Iterator[tuple[str, CalibratedNetwork]]:
+    """Yield a calibration of level `fast` with the ranges of every candidate."""
     from converters.quantization.rounding import widened
     from converters.quantization.scheme import share_ranges
 
     network = fast.network
     seen = look(float32, network, pictures)
-    made = {}
     for name, choose in range_candidates.CANDIDATES.items():
         ranges = {tensor: widened(choose(one)) for tensor, one in seen.items()}
         ranges |= {t: fast.scheme.ranges[t] for t in fast.scheme.ranges.keys() - ranges.keys()}
         ranges[network.image] = fast.scheme.ranges[network.image]
         scheme = replace(fast.scheme, ranges=share_ranges(network, ranges))
-        made[name] = replace(fast, scheme=scheme)
-    return made
+        yield name, replace(fast, scheme=scheme)
 
 
 def look(
@@ -241,7 +242,7 @@ def report(rows: list[Row]) -> None:
             f"{statistics.median(row.agreement for row in of[method]):.1%}"
             for method in methods
         ]
-        bar = max(row.sqnr_db for name in ("min-max", "equalized") for row in of[name])
+        bar = max(row.sqnr_db for name in (MIN_MAX, EQUALIZED) for row in of[name])
         winners = [m for m in methods if min(row.sqnr_db for row in of[m]) > bar]
         name = f"{network}, top-1 {same[0].float_top1:.1%}"
         line = [name, str(count), *cells, ", ".join(winners) or "–"]

@@ -1,10 +1,10 @@
-"""What each rewrite gains in each runtime, and those that were tried and lost.
+"""The gain of each rewrite in each runtime, also of rewrites that were tried and lost.
 
     python benchmarks/rewrites.py
 
 A ResNet50 of 1000 classes at 224x224, batch 1, one thread, float32 and int8. A is the model with a
-rewrite, B the same without it, all others applied in both; they take turns as in
-`benchmarks/latency.py`. Printed are medians of A/B with their quartiles: below 1 it gains.
+rewrite, B the same model without it. All other rewrites are applied to both. They take turns as in
+`benchmarks/latency.py`. The table has the median of A/B with quartiles: below 1 the rewrite gains.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def make_files(folder: Path) -> None:
 
 
 def ratio(folder: Path, name: str, runtime: str, file: str, pairs: int) -> str:
-    """With the rewrite over without it: `ours` lacks what lost, the others lack what is kept."""
+    """Return the ratio as text: with the rewrite over without it."""
+    # `ours` lacks the rewrites that lost; every other folder lacks one that is kept.
     with_it, without = (name, "ours") if name in LOST else ("ours", name)
     if not (folder / with_it / file).exists():
         return "cannot be quantized"

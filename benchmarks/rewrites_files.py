@@ -43,7 +43,7 @@ LOST = {
     "depthwise subsampling": lambda model: _replaced(model, _depthwise),
     "strided slices": lambda model: _replaced(model, _slice),
 }
-"""Rewrites of the finished model that were tried."""
+"""Rewrites of the finished model that were tried and lost."""
 
 
 def main() -> None:

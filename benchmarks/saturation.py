@@ -1,12 +1,11 @@
-"""Whether an int8 ONNX file answers alike on x86 with VNNI and without.
+"""Answers of an int8 ONNX file on x86 with VNNI and without.
 
     python benchmarks/saturation.py OUT/artifacts/int8.onnx PICTURES
 
-Without VNNI, x86 sums pairs of 8-bit products in 16 bits and saturates. Needs no such machine: the
-same file answers the same pictures on this processor and on one without VNNI that
-`qemu-x86_64-static` emulates (Debian's package `qemu-user-static`), and the answers are compared.
-On a processor without VNNI both are the same by nature, and only the first comparison says anything
-when the file was made for another.
+Without VNNI, x86 sums pairs of 8-bit products in 16 bits and saturates. The script needs no such
+machine: the file answers the same pictures on this processor and on one without VNNI, which
+`qemu-x86_64-static` emulates (Debian's package `qemu-user-static`). Then the answers are compared.
+On a processor without VNNI both are always the same.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to build and train one network."""
+    """Architecture and training of one network."""
 
     build: Callable[[tuple[int, int], int], Any]
-    """Gets height and width and the number of classes; returns a Keras classifier."""
+    """Returns a Keras classifier for height and width and a number of classes."""
     epochs: int
     preprocessing: str = "tf"
     """The normalization that it is trained with, by the product's name."""

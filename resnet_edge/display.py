@@ -1,4 +1,7 @@
-"""The display of a step: lines and bars. The command line draws them; the API shows nothing."""
+"""The words and bars by which a step tells a person what it does.
+
+The command line draws them; the Python API is silent unless it is given a display.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Moves a bar: called with what is done, the total, and the figures so far in words."""
+    """A function that moves a bar."""
 
     def __call__(self, done: int, total: int, words: str = "") -> None:
-        """Move the bar."""
+        """Move the bar to ``done`` of ``total``; ``words`` are the figures so far."""
 
 
 class Display(Protocol):
-    """Lines and bars that a step shows."""
+    """A place where steps show their progress."""
 
     def say(self, text: str) -> None:
         """Show a line of progress."""
@@ -28,7 +31,7 @@ class Display(Protocol):
 
 
 class Silent:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def say(self, text: str) -> None:
         """Show nothing."""

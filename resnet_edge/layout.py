@@ -1,4 +1,4 @@
-"""Where the files of a build lie. Each arrow between two steps is one of them."""
+"""The files of a build. What one step hands to another is one of them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Layout:
 
     @property
     def dataset(self) -> Path:
-        """Which picture is in which split."""
+        """The side of each picture: training, validation or test."""
         return self.out / "dataset.json"
 
     @property
     def calibration(self) -> Path:
-        """Which pictures calibrate."""
+        """The names of the calibration pictures."""
         return self.out / "calibration.json"
 
     @property
@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def results(self) -> Path:
-        """What was measured."""
+        """The folder of all measurements."""
         return self.out / "results"
 
     @property
@@ -59,15 +59,15 @@ class Layout:
 
     @property
     def quantization(self) -> Path:
-        """Which layers cost the integer artifacts their answers, and what was tried."""
+        """Noise of each layer of the integer artifacts, and the attempts to lower it."""
         return self.results / "quantization.json"
 
     @property
     def bundle(self) -> Path:
-        """What goes to a device."""
+        """One file for a device: artifacts, runner and test pictures."""
         return self.out / "resnet-edge-device.pyz"
 
     @property
     def cache(self) -> Path:
-        """What can be computed again."""
+        """The folder of everything that can be computed again."""
         return self.out / "cache"

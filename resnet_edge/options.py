@@ -7,7 +7,6 @@ and Python API follow from it. What devices are told as well is declared in ``on
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -15,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.settings import Level, RangeMethod, Target
+from converters.quantization.settings import FEWEST_PICTURES, Level, RangeMethod, Target
 from resnet_edge import units
 from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES
+from resnet_edge.ondevice.formats.names import check_formats, parse_formats, parse_names
 from resnet_edge.ondevice.latency.counts import LARGEST_BATCH, parse_batches, parse_threads
 from resnet_edge.ondevice.latency.spec import PANEL as _LATENCY
 from resnet_edge.ondevice.latency.spec import LatencySpec
@@ -46,7 +46,7 @@ CALIBRATION_COUNT = 200
 """Default number of calibration pictures (see ``resnet_edge.data.calibration``)."""
 
 PRETRAINED_IMAGE_SIZE = 224
-"""Default side with ImageNet weights: what they were trained at."""
+"""Default side with ImageNet weights: the one that they were trained at."""
 
 SQNR_TOLERANCE_DB = 3.0
 
@@ -57,41 +57,6 @@ _LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
 _COMPARISON = "Options"  # typer's own panel
 _BUILD, _PICTURES, _MODEL = "Build", "Pictures", "Model"
 _CALIBRATION, _QUANTIZATION, _DEVICE = "Calibration", "Quantization", "Device"
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Parse ``--formats a,b,…`` into artifact names, in the order of the tables.
-
-    ``all`` stands for every artifact.
-
-    Raises:
-        UsageError: A name is unknown, or none is given.
-    """
-    names = parse_names(text)
-    if "all" in names:
-        return ARTIFACT_NAMES
-    if not names:
-        raise UsageError(
-            f"--formats: nothing given; expected all, or some of {', '.join(ARTIFACT_NAMES)}"
-        )
-    _check_formats(names)
-    return tuple(name for name in ARTIFACT_NAMES if name in names)
-
-
-def _check_formats(names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in ARTIFACT_NAMES:
-            close = difflib.get_close_matches(name, ARTIFACT_NAMES, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UsageError(
-                f"--formats: no such artifact: {name}; {hint}"
-                f"expected all, or some of {', '.join(ARTIFACT_NAMES)}"
-            )
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Parse names that are separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_size(text: str) -> int:
@@ -204,7 +169,8 @@ class QuantizationOptions:
     )
     range_method: RangeMethod = option(
         RangeMethod.MIN_MAX,
-        "Rule by which ranges follow from the values, for --quantization fast.",
+        "Ranges of --quantization fast. mse, with the smallest squared error, is best for networks "
+        "with swish or GELU.",
         _QUANTIZATION,
     )
     keep_float: tuple[str, ...] = option(
@@ -229,7 +195,9 @@ class QuantizationOptions:
         _QUANTIZATION,
         flag="--onnx-int8",
     )
-    few_pictures: bool = option(False, "Accept fewer than 32 calibration pictures.", _CALIBRATION)
+    few_pictures: bool = option(
+        False, f"Accept fewer than {FEWEST_PICTURES} calibration pictures.", _CALIBRATION
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -404,7 +372,7 @@ class Options:
 
     def __post_init__(self) -> None:
         check_options(self)
-        _check_formats(self.formats or ())
+        check_formats(self.formats or ())
 
     @property
     def formats_to_make(self) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Numbers as people read them. Units are chosen here and nowhere earlier."""
+"""Numbers as people read and write them.
+
+Inside the program a time is in seconds and a size in bytes; units are chosen here.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 NOTHING = "–"
-"""Shown for what was not measured."""
+"""Stands for a number that was not measured."""
 
 
 def percent(share: float | None, digits: int = 2) -> str:

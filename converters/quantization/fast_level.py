@@ -14,7 +14,7 @@ from converters.quantization.measured_ranges import MeasuredRanges, measure_rang
 from converters.quantization.range_stability import unstable_ranges
 from converters.quantization.rounding import widened
 from converters.quantization.scheme import Scheme, share_ranges
-from converters.quantization.settings import QuantizationSettings, RangeMethod
+from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tflite_network import TfliteNetwork
 
 
@@ -32,12 +32,11 @@ def calibrate_fast(
     def advance(done: int, total: int) -> None:
         progress("calibrating", done, total, "")
 
-    averages = method.range_method is RangeMethod.MOVING_AVERAGE
     halves = measure_ranges(
         float32,
         pictures,
         method=method.range_method,
-        parts=1 if averages else 2,
+        parts=2,
         threads=threads,
         progress=advance,
     )

@@ -1,8 +1,9 @@
-"""Histograms of activations: bounded memory, mergeable, the same whatever the order or the parts.
+"""Histograms of activations: of bounded size, mergeable, and independent of the order.
 
-Bins are multiples of a power of two and anchored at zero, so the bins of a wider histogram are
-unions of those of a narrower one, and ``floor(floor(x / 2**e) / 2) == floor(x / 2**(e + 1))`` makes
-coarsening exact. The width depends on nothing but the smallest and the largest value seen.
+The width of a bin is a power of two, and one edge is zero. So the bins of a wider histogram are
+unions of those of a narrower one, and merging is exact:
+``floor(floor(x / 2**e) / 2) == floor(x / 2**(e + 1))``. The width depends only on the smallest and
+the largest value.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BINS = 2048  # the most bins of one histogram; TensorRT's number (Migacz 2017)
+BINS = 2048  # most bins of one histogram, as in TensorRT (Migacz 2017)
 _FINEST = -149  # the smallest float32 above zero is 2**-149
 _SIGNIFICAND_BITS = 24  # of float32: finer bins would separate nothing
-_CHUNK = 1 << 16  # values binned at a time: the float64 copies stay in the cache
+_CHUNK = 1 << 16  # values counted at a time, so that their float64 copies stay in the cache
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class HistogramRecord:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How often a tensor's values fall into each bin.
+    """Number of a tensor's values in each bin.
 
     Attributes:
         exponent: Logarithm of the bin width, base 2.
@@ -97,7 +98,7 @@ class Histogram:
     high: float
 
     def __post_init__(self) -> None:
-        """Refuse what no values can have; keep a read-only copy of the counts.
+        """Check the bins and counts, and keep a read-only copy of the counts.
 
         Raises:
             ValueError: The bins are not those of values from low to high, or a count is impossible.
@@ -164,7 +165,7 @@ class Histogram:
         return Histogram(grid.exponent, grid.first, counts, low, high)
 
     def counts_on(self, grid: Grid) -> np.ndarray:
-        """Count the same values on a grid that is as coarse or coarser.
+        """Count the same values on an equal or coarser grid.
 
         Returns:
             int64 ``(grid.size,)``, zero where the grid reaches beyond the values.
@@ -207,7 +208,7 @@ class Histogram:
 
 
 def _counts(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """Count flat values per bin; exact, as float64 holds a float32 times any power of two."""
+    """Count flat values per bin. Exact, as float64 holds a float32 times any power of two."""
     counts = np.zeros(grid.size, np.int64)
     per_width = math.ldexp(1.0, -grid.exponent)
     for start in range(0, values.size, _CHUNK):

@@ -1,8 +1,8 @@
-"""Activation ranges: what each tensor of a float32 TFLite graph spans on calibration pictures.
+"""Ranges of every tensor of a float32 TFLite file on calibration pictures.
 
-Measured in the runtime itself, so any operator will do. Minimum and maximum over all pictures
-(Jacob et al. 2018, arXiv:1712.05877), or a range that clips rare values. Memory does not grow with
-the number of pictures.
+They are measured in LiteRT, so any operator will do. A range is the minimum and maximum over all
+pictures (Jacob et al. 2018, arXiv:1712.05877), or the one with the smallest squared error. Memory
+does not grow with the number of pictures.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from converters.atomic_file import write_atomically
 from converters.errors import IntermediateFileError, RequestError
-from converters.quantization.clipping import choose_range, moving_average
 from converters.quantization.histogram import Histogram, HistogramRecord
+from converters.quantization.mse_range import mse
 from converters.quantization.settings import RangeMethod
 from converters.quantization.tensor_range import Range, not_finite
 from converters.quantization.tensorflow_execution import forget_pages
@@ -27,27 +27,22 @@ from converters.quantization.tensorflow_execution import forget_pages
 
 @dataclass(frozen=True)
 class MeasuredRanges:
-    """What every tensor held on some pictures: as much memory for five as for five thousand."""
+    """Extremes of every tensor on some pictures. The memory does not grow with their number."""
 
     method: RangeMethod
     image: str
     """Name of the input."""
     extremes: Mapping[str, Range]
-    """By tensor name; with ``moving-average`` the averages."""
+    """Smallest and largest value of every tensor, by its name."""
     histograms: Mapping[str, Histogram]
-    """Of the methods that look at more than the extremes."""
+    """Histogram of every tensor, by its name; empty with ``min-max``."""
 
     def merge(self, other: MeasuredRanges) -> MeasuredRanges:
-        """Add what was measured on other pictures, perhaps on another machine.
+        """Add the ranges measured on other pictures, perhaps on another machine.
 
         Raises:
-            ConversionError: The other is of another model or for another method; or the method is
-                ``moving-average``, whose parts do not add up.
+            IntermediateFileError: The other is of another model or of another method.
         """
-        if self.method is RangeMethod.MOVING_AVERAGE:
-            raise RequestError(
-                "calibration: moving averages cannot be merged; expected another --range-method"
-            )
         if (self.method, self.extremes.keys()) != (other.method, other.extremes.keys()):
             raise IntermediateFileError(
                 f"calibration: ranges of {len(self.extremes)} tensors by {self.method} and of "
@@ -62,12 +57,11 @@ class MeasuredRanges:
         )
 
     def ranges(self) -> dict[str, Range]:
-        """The range of every tensor, by its name.
+        """Return the range of every tensor, by its name.
 
-        The input's is [0, 255], whatever the pictures hold, so that a uint8 pixel is represented
-        exactly.
+        That of the input is [0, 255] for any pictures, so that a uint8 pixel is exact.
         """
-        chosen = {name: choose_range(h, self.method) for name, h in self.histograms.items()}
+        chosen = {name: mse(histogram) for name, histogram in self.histograms.items()}
         return {**self.extremes, **chosen, self.image: Range(0.0, 255.0)}
 
 
@@ -80,22 +74,22 @@ def measure_ranges(
     parts: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[MeasuredRanges, ...]:
-    """Run calibration pictures through a float32 TFLite graph and find every activation's range.
+    """Run calibration pictures through a float32 TFLite file and measure every tensor's range.
 
     Args:
         float32: The file, one float32 input of batch 1.
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
         threads: Threads of the interpreter.
-        method: How a range follows from the values. All but the moving average are independent of
-            the order of the pictures.
-        parts: Into how many parts, dealt out in turn, the pictures are measured.
-        progress: Called with pictures done and pictures in all.
+        method: The way from values to a range. It does not depend on the order of the pictures.
+        parts: Number of parts that the pictures are dealt out to in turn.
+        progress: Called with the number of pictures done and the number of all pictures.
 
     Returns:
-        One for every part that has a picture.
+        The ranges of every part that has a picture.
 
     Raises:
-        ConversionError: No pictures, or an activation is NaN or infinite.
+        RequestError: There are no pictures.
+        ModelConversionError: An activation is NaN or infinite.
     """
     if not len(pictures):
         raise RequestError(
@@ -125,7 +119,7 @@ _FORGET_EVERY = 64  # pictures; 10 MB of them at 224x224
 
 @dataclass
 class _Part:
-    """What was seen so far."""
+    """The ranges of one part, while they are measured."""
 
     method: RangeMethod
     extremes: dict[str, Range] = field(default_factory=dict)
@@ -134,17 +128,14 @@ class _Part:
     def add(self, name: str, values: np.ndarray) -> None:
         """Add one tensor of one picture."""
         seen, before = _range_of(name, values), self.extremes.get(name)
-        if self.method is RangeMethod.MOVING_AVERAGE:
-            self.extremes[name] = moving_average(before or seen, seen)
-            return
         self.extremes[name] = before.union(seen) if before else seen
-        if self.method is not RangeMethod.MIN_MAX:
+        if self.method is RangeMethod.MSE:
             one, sofar = Histogram.of(values), self.histograms.get(name)
             self.histograms[name] = sofar.merge(one) if sofar else one
 
 
 def save_measured(path: Path, measured: MeasuredRanges) -> None:
-    """Write what was measured, as JSON, for another machine to merge."""
+    """Write measured ranges as JSON, for another machine to merge."""
     record = {
         "method": measured.method,
         "image": measured.image,
@@ -155,7 +146,7 @@ def save_measured(path: Path, measured: MeasuredRanges) -> None:
 
 
 def load_measured(path: Path) -> MeasuredRanges:
-    """Read what ``save_measured`` wrote.
+    """Return the ranges that ``save_measured`` wrote.
 
     Raises:
         IntermediateFileError: The file is missing or damaged.
@@ -178,9 +169,9 @@ def load_measured(path: Path) -> MeasuredRanges:
 
 
 def _debug_interpreter(float32: bytes, threads: int) -> Interpreter:
-    """An interpreter that keeps every intermediate tensor readable."""
+    """Return an interpreter that keeps every intermediate tensor readable."""
     with warnings.catch_warnings():
-        # It warns that this takes more memory; that is what is wanted here.
+        # It warns that this takes more memory, which is intended here.
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
         interpreter = Interpreter(
             model_content=float32, num_threads=threads, experimental_preserve_all_tensors=True
@@ -190,7 +181,7 @@ def _debug_interpreter(float32: bytes, threads: int) -> Interpreter:
 
 
 def _activations(interpreter: Interpreter) -> list[tuple[str, int]]:
-    """Name and index of every float tensor that an operator computes; a name may come twice."""
+    """Return name and index of every computed float tensor. A name may come twice."""
     computed = {
         int(index)
         for operator in interpreter._get_ops_details()

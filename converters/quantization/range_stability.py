@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from converters.quantization.activation_extremes import (
     Statistics,
 )
-from converters.quantization.clipping import instability
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import TfliteNetwork
 
@@ -34,3 +33,21 @@ def unstable_ranges(
             layer = network.writers[tensor].layer
             found[layer] = max(found.get(layer, 0.0), apart)
     return tuple(sorted(found, key=lambda layer: -found[layer]))
+
+
+def instability(first: Range, second: Range) -> float:
+    """Return the difference of the ranges of two halves of the pictures.
+
+    Both are extended to hold zero, as a quantizer does. A large difference means that more pictures
+    would change the range.
+
+    Returns:
+        The larger difference of the low or the high ends, as a share of the span of both, in
+        [0, 1]; 0 if the ranges are equal.
+    """
+    one, other = first.union(Range(0.0, 0.0)), second.union(Range(0.0, 0.0))
+    both = one.union(other)
+    if both.low == both.high:
+        return 0.0
+    apart = max(abs(one.low - other.low), abs(one.high - other.high))
+    return apart / (both.high - both.low)

@@ -24,7 +24,7 @@ After = Annotated[Path, Argument("The build, or file, that is compared with A.",
 
 
 def compare(before: Before, after: After, tolerance: Tolerance, as_json: Json = False) -> None:
-    """What got better, worse or stayed within noise from build A to build B; nothing is run."""
+    """Compare build B with build A: better, worse or within noise; nothing is run."""
     from resnet_edge.comparison.rows import comparison_rows, summary_rows
     from resnet_edge.steps import compare as step
 

@@ -1,4 +1,4 @@
-"""``resnet-edge.toml``: the command line's options by the same names, in a file."""
+"""The command line's options in a file, ``resnet-edge.toml``, by the same names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACCEPTED: Mapping[type, tuple[tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
     str: ((str, int, float, list), "a string, a number or a list"),
 }
-"""What TOML may give for an option of each type, and in words; all others take a string."""
+"""The types of TOML that an option of each type accepts, and their words; others take a string."""
 
 
 def find_config(path: Path | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""What a person sees: rich tables and bars on standard error, results on standard output."""
+"""Output for people and machines: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Json = Annotated[bool, Option("Print the result as JSON.", "Build", flag="--json
 
 
 class Terminal:
-    """Shows progress on standard error: bars on a terminal, plain lines elsewhere."""
+    """A display on standard error: bars on a terminal, plain lines elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.console = Console(stderr=True, highlight=False, quiet=quiet)

@@ -1,4 +1,4 @@
-"""Keeps the start-up chatter of native libraries off the terminal.
+"""A filter that keeps the log lines of native libraries off the terminal.
 
 TensorFlow's C++ part logs ``I0000 …`` lines to file descriptor 2 before any switch of its own is
 read. This module puts a filter between that descriptor and the terminal; Python's ``sys.stderr``
@@ -23,7 +23,7 @@ _NOISE = re.compile(
 
 @contextlib.contextmanager
 def native_noise_filtered() -> Iterator[None]:
-    """Drop the known chatter from descriptor 2 while the context lasts; everything else passes."""
+    """Drop the known log lines from descriptor 2 while the context lasts; all else passes."""
     terminal = os.dup(2)
     reader, writer = os.pipe()
     os.dup2(writer, 2)

@@ -74,6 +74,14 @@ class Measuring:
     """Batch sizes of the throughput; None takes those for the kind of device."""
 
 
+def _check_finite(model: Path, probabilities: np.ndarray) -> None:
+    if not np.isfinite(probabilities).all():
+        raise ModelError(
+            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
+            "training diverged; train it again"
+        )
+
+
 def answer_questions(
     model: Path,
     questions: Questions,
@@ -108,11 +116,7 @@ def answer_questions(
     pixels = load_pixels((height, width))
     infer = compile_answers(serving)
     probabilities = predict(infer, pixels, len(questions.labels), display)
-    if not np.isfinite(probabilities).all():
-        raise ModelError(
-            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
-            "training diverged; train it again"
-        )
+    _check_finite(model, probabilities)
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
     speed = _measure_speed(infer, sample, device, measuring, load_s, display)
     info = ReferenceInfo(

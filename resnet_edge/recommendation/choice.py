@@ -45,7 +45,7 @@ class Recommendation:
     machine: Machine
     fastest: str | None
     as_fast: tuple[str, ...]
-    """Other artifacts whose latency cannot be told from the fastest one's."""
+    """Other artifacts that are as fast as the fastest, by ``as_fast``."""
     smallest: str | None
     front: tuple[str, ...]
     """Artifacts that no other beats in latency, size and closeness to the reference."""

@@ -70,7 +70,7 @@ def render(title: str, height: float, draw: Callable[[Axes], None], width: float
         width: Pixels.
     """
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # It only measures text; which fonts have the letters is the browser's business.
+        # Matplotlib only measures the text; the browser picks fonts that have the letters.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         figure.patch.set_visible(False)

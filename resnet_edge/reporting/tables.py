@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, replace
 
 from resnet_edge import units
+from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE
 from resnet_edge.ondevice.latency.warnings import find_warnings
 from resnet_edge.ondevice.measurements import GateResult, Latency, Verdict
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
@@ -102,8 +103,8 @@ LATENCY_HEADINGS = (
 
 
 BOUND = (
-    "“p90 at most” is MLPerf's early-stopping bound: with 99 % confidence, nine in ten inferences "
-    "are no slower."
+    f"“p90 at most” is MLPerf's early-stopping bound: with {units.percent(CONFIDENCE, 0)} "
+    "confidence, nine in ten inferences are no slower."
 )
 """Explains that heading."""
 

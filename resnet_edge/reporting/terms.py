@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resnet_edge import units
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, least_queries
 
 INTRODUCTION = (
@@ -57,9 +58,9 @@ GLOSSARY = (
     (
         "p90 at most",
         "An upper bound of p90 by MLPerf's early stopping: of n inferences it is the t-th slowest, "
-        f"where t is as large as leaves the true p90 at or below it with {CONFIDENCE:.0%} "
-        f"confidence. It needs {least_queries()} inferences, and comes nearer to p90 with more. "
-        "Latency limits are judged by it.",
+        "where t is as large as leaves the true p90 at or below it with "
+        f"{units.percent(CONFIDENCE, 0)} confidence. It needs {least_queries()} inferences, and "
+        "comes nearer to p90 with more. Latency limits are judged by it.",
     ),
     (
         "noisy",
@@ -76,7 +77,7 @@ GLOSSARY = (
         "slow in groups",
         "Slow inferences came one after another (runs test), as when a machine's speed changes for "
         "a while. The bound takes them as independent, so it then holds with less than "
-        f"{CONFIDENCE:.0%} confidence.",
+        f"{units.percent(CONFIDENCE, 0)} confidence.",
     ),
     (
         "share of the noise",

@@ -13,6 +13,7 @@ from hand_made import hand_sidecar
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import Artifact, write_sidecar
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.latency.bench import bench_path
@@ -28,7 +29,7 @@ from resnet_edge.ondevice.measurements import (
     Verdict,
 )
 from resnet_edge.ondevice.runtimes import kinds
-from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.options import BenchOptions, DataOptions, ModelOptions, Options
 from resnet_edge.training.settings import TrainingSettings
 
 FORMATS = "fp32.tflite,int8.tflite,fp32.onnx"

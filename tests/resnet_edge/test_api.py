@@ -127,7 +127,7 @@ def test_enums_of_the_options_may_be_words_and_paths_text(tmp_path):
 
 
 def test_verbs_take_text_for_paths(build):
-    assert resnet_edge.inspect(str(build / "artifacts" / "int8.tflite")).format == "TFLite"
+    assert resnet_edge.inspect(str(build / "artifacts" / "int8.tflite")).kind == "TFLite"
     other = build.parent / "other"
     shutil.copytree(build, other)
     assert resnet_edge.compare(str(build), str(other))

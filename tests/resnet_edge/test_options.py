@@ -6,13 +6,13 @@ import pytest
 
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.options import (
     EMBEDDED_DATA,
     CalibrationOptions,
     DataOptions,
     ModelOptions,
     Options,
-    parse_formats,
 )
 
 

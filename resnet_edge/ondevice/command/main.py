@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.command.device_info import failure_of
+from resnet_edge.ondevice.formats.names import parse_names
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.latency.counts import parse_threads
 from resnet_edge.ondevice.latency.spec import LatencySpec
@@ -174,7 +175,7 @@ def _check_writable(out: Path) -> None:
 def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = parse_names(text)
     if not names:
         raise UsageError("--artifacts: nothing given; leave it out for all that the bundle carries")
     return names

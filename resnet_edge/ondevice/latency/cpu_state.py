@@ -167,7 +167,7 @@ def conditions_between(before: CpuSnapshot, after: CpuSnapshot) -> MeasuringCond
     busy = _difference(before.busy_s, after.busy_s, after.cores)
     stolen = _difference(before.stolen_s, after.stolen_s, after.cores)
     other = None
-    # A machine that counts nothing (some containers) is not an idle one: this process was busy.
+    # Some containers count no busy time at all: they are not idle, since this process was busy.
     if busy and seconds >= SHORTEST_S:
         other = max(0.0, busy - (after.own_s - before.own_s)) / seconds
     return MeasuringConditions(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from resnet_edge.ondevice.latency.early_stopping import least_queries
+from resnet_edge import units
+from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, least_queries
+from resnet_edge.ondevice.latency.trend import SMALLEST_DRIFT
 from resnet_edge.ondevice.latency.words import name_measurements
-from resnet_edge.ondevice.measurements import Latency
+from resnet_edge.ondevice.measurements import NOISY_SPREAD, Latency
 
 BUSY_SHARE = 0.05
 """Largest share of the usable cores' time that other programs may take: an idle Linux takes under
@@ -41,18 +43,19 @@ SYMPTOMS = (_W.NOISY, _W.DRIFTING, _W.GROUPED, _W.UNSETTLED)
 
 _SENTENCES = {
     _W.FEW: "There are too few queries for an upper bound of p90: {names}.",
-    _W.NOISY: "The machine was noisy: the middle half of the latency samples spans over 10 % of "
-    "the median for {names}.",
-    _W.DRIFTING: "The latency drifted: the median of the second half of the samples is over 5 % "
-    "off the first half's for {names}.",
-    _W.GROUPED: "Slow queries came in groups, so the upper bound of p90 holds with less than 99 % "
-    "confidence for {names}.",
+    _W.NOISY: "The machine was noisy: the middle half of the latency samples spans over "
+    f"{units.percent(NOISY_SPREAD, 0)} of the median for {{names}}.",
+    _W.DRIFTING: "The latency drifted: the median of the second half of the samples is over "
+    f"{units.percent(SMALLEST_DRIFT, 0)} off the first half's for {{names}}.",
+    _W.GROUPED: "Slow queries came in groups, so the upper bound of p90 holds with less than "
+    f"{units.percent(CONFIDENCE, 0)} confidence for {{names}}.",
     _W.UNSETTLED: "The latency still changed when the warm-up ended: {names}.",
     _W.THROTTLED: "The processor was throttled while it ran {names}.",
     _W.POWERSAVE: "The cores' governor was powersave while they ran {names}.",
-    _W.BUSY: "Other programs took over 5 % of the cores' time while {names} ran.",
-    _W.STOLEN: "The host of this virtual machine took over 1 % of the cores' time while {names} "
-    "ran.",
+    _W.BUSY: f"Other programs took over {units.percent(BUSY_SHARE, 0)} of the cores' time while "
+    "{names} ran.",
+    _W.STOLEN: f"The host of this virtual machine took over {units.percent(STOLEN_SHARE, 0)} of "
+    "the cores' time while {names} ran.",
 }
 
 _ADVICE = {

@@ -6,6 +6,7 @@ Times are seconds, sizes bytes, shares in [0, 1].
 from __future__ import annotations
 
 from resnet_edge.ondevice.measurements.latency import (
+    NOISY_SPREAD,
     ArtifactBench,
     BenchResult,
     Latency,
@@ -37,6 +38,7 @@ from resnet_edge.ondevice.measurements.verdict import (
 )
 
 __all__ = [
+    "NOISY_SPREAD",
     "SCHEMA_VERSION",
     "ArtifactBench",
     "ArtifactParity",

@@ -104,7 +104,7 @@ def _judge_again(parity: ArtifactParity, gates: Gates) -> ArtifactParity | None:
         )
         precision = artifact_kind(parity.name).precision
         return replace(parity, gate=judge_accuracy(precision, evidence, gates))
-    # Without answers no gate decides: nothing was checked, or there is nothing worth judging.
+    # Without answers there is nothing to judge: nothing was checked, or the answers collapsed.
     unchecked = parity.images == 0 and parity.gate.verdict is Verdict.NOT_CHECKED
     return parity if unchecked or parity.collapse is not None else None
 

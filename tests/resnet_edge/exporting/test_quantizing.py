@@ -13,9 +13,10 @@ from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.json_records import read_record
-from resnet_edge.options import Options, QuantizationOptions, parse_formats
+from resnet_edge.options import Options, QuantizationOptions
 from resnet_edge.steps.export import export
 
 
@@ -54,14 +55,12 @@ def test_the_default_says_what_it_found(edge_build: Path):
 
 def test_another_level_makes_integer_artifacts_anew(options: Options):
     before = hash_path(options.layout.artifacts / "int8.tflite")
-    fast = with_quantization(
-        options, "int8.tflite", level=Level.FAST, range_method=RangeMethod.PERCENTILE
-    )
+    fast = with_quantization(options, "int8.tflite", level=Level.FAST, range_method=RangeMethod.MSE)
     assert export(fast).rebuilt == ("int8.tflite",)
     sidecar = load_artifact(options.layout.artifacts / "int8.tflite").sidecar
     assert sidecar.sha256 != before
     assert sidecar.calibration is not None
-    assert sidecar.calibration.method == "fast; percentile ranges"
+    assert sidecar.calibration.method == "fast; mse ranges"
     assert sidecar.findings == {}
     assert export(fast).rebuilt == ()
 

@@ -19,6 +19,7 @@ from resnet_edge.devices.bundle_sample import choose_sample
 from resnet_edge.errors import ArtifactError, OutputError, ReferenceFileError, UsageError
 from resnet_edge.ondevice.command.bundle_file import open_bundle
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
 from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.parity.gates import Gates
@@ -29,7 +30,7 @@ from resnet_edge.ondevice.reference_file import (
     read_reference,
     write_reference,
 )
-from resnet_edge.options import BundleOptions, Options, parse_formats
+from resnet_edge.options import BundleOptions, Options
 from resnet_edge.steps.bundle import bundle
 
 
@@ -182,7 +183,8 @@ def test_a_truncated_artifact(options: Options):
 
 def test_a_folder_is_no_file_for_a_device(options: Options):
     with pytest.raises(
-        UsageError, match=r"^--formats: saved_model is a folder for TensorFlow, whi"
+        UsageError,
+        match=r"^--formats: saved_model is SavedModel, which devices do not run; expected .tfli",
     ):
         bundle(replace(options, formats=("saved_model", "fp32.tflite")))
     with pytest.raises(

@@ -14,9 +14,10 @@ from resnet_edge.exporting.worker import run_plan
 from resnet_edge.model.description import describe_model
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
 from resnet_edge.ondevice.workers.serving import Reporter
-from resnet_edge.options import CalibrationOptions, ModelOptions, Options, parse_formats
+from resnet_edge.options import CalibrationOptions, ModelOptions, Options
 from resnet_edge.steps.choose_pictures import find_calibration
 from resnet_edge.steps.export import export
 

@@ -19,6 +19,7 @@ from resnet_edge.errors import (
 )
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import BenchResult, ParityResult, Verdict
@@ -26,7 +27,7 @@ from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
-from resnet_edge.options import Options, parse_formats
+from resnet_edge.options import Options
 from resnet_edge.reporting.tables import reason_rows
 from resnet_edge.steps import evaluation
 from resnet_edge.steps.bench import bench

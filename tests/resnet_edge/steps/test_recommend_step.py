@@ -173,8 +173,8 @@ def test_a_limit_on_a_latency_of_too_few_queries(options, measuring):
     found = recommend(limited)
     assert not found
     assert {each.name: each.reason for each in found.left_out}["fp32.onnx"].startswith(
-        "inconclusive: p90 20 ms (at most 60 ms wanted), 0 of 1 queries took longer, which decides "
-        "nothing: about 64 queries would (--min-queries 64), with 1 thread; inconclusive: p90"
+        "inconclusive: p90 20 ms (at most 60 ms wanted), 0 of 1 queries took longer, which does "
+        "not decide it: about 64 queries would (--min-queries 64), with 1 thread; inconclusive: p90"
     )
     assert recommend(limited, allow_inconclusive=True).fastest is not None
 

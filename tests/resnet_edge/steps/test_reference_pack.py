@@ -12,8 +12,9 @@ import pytest
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision import runner as reference_runner
 from resnet_edge.layout import Layout
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.reference_file import Reference, read_reference, write_reference
-from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.options import DataOptions, ModelOptions, Options
 from resnet_edge.steps.reference import reference
 from resnet_edge.steps.reference_pack import adopt_reference, pack_reference
 

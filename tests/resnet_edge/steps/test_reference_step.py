@@ -14,6 +14,7 @@ import pytest
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import DataError, InferenceError, ModelError, UsageError
 from resnet_edge.full_precision.compute import predict
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.pictures import decode_picture
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import (
@@ -21,7 +22,6 @@ from resnet_edge.options import (
     DataOptions,
     ModelOptions,
     Options,
-    parse_formats,
 )
 from resnet_edge.steps.choose_pictures import choose_pictures
 from resnet_edge.steps.reference import reference

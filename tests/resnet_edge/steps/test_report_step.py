@@ -10,10 +10,11 @@ from hand_made import changed_gates
 from converters.quantization.findings import LayerSensitivity
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.exporting.quantization_result import QuantizationResult
+from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult, Verdict
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
-from resnet_edge.options import DataOptions, ModelOptions, Options, parse_formats
+from resnet_edge.options import DataOptions, ModelOptions, Options
 from resnet_edge.steps.bench import bench
 from resnet_edge.steps.export import export
 from resnet_edge.steps.parity import parity
