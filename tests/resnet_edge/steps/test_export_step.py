@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.errors import ArtifactError, ModelError, OutputError, PictureError, UsageError
+from resnet_edge.errors import ArtifactError, DataError, ModelError, OutputError, UsageError
 from resnet_edge.exporting.inputs import describe_inputs
 from resnet_edge.exporting.job import ExportInputs, ExportJob, ExportPlan
 from resnet_edge.exporting.stale import is_current, stale_jobs
@@ -234,7 +234,7 @@ def test_a_damaged_calibration_picture_keeps_its_class(plain_model: Path, tmp_pa
     damaged = next(path for path in sorted(photos.rglob("*")) if path.is_file())
     damaged.write_bytes(damaged.read_bytes()[:40])
     options = plain_options(tmp_path, "int8.tflite", preprocessing="unit")
-    with pytest.raises(PictureError, match=damaged.name):
+    with pytest.raises(DataError, match=damaged.name):
         export(replace(options, calibration=CalibrationOptions(photos)), plain_model)
 
 
