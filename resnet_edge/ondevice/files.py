@@ -44,7 +44,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
+        remove_parts(path, _STALE_S)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -66,11 +66,16 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
         raise
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove parts of the same file that killed processes left a day ago or earlier."""
+def remove_parts(path: Path, age_s: float = 0.0) -> None:
+    """Remove the parts of a file that killed processes left beside it.
+
+    Args:
+        path: The file.
+        age_s: Younger parts stay: a running process may be writing them.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
+            if time.time() - left.stat().st_mtime >= age_s:
                 left.unlink()
 
 
