@@ -66,6 +66,14 @@ class Measuring:
     """None takes what fits the device."""
 
 
+def _check_finite(model: Path, probabilities: np.ndarray) -> None:
+    if not np.isfinite(probabilities).all():
+        raise ModelError(
+            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
+            "training diverged; train it again"
+        )
+
+
 def answer_questions(
     model: Path,
     questions: Questions,
@@ -104,11 +112,7 @@ def answer_questions(
     pixels = load_pixels((height, width))
     infer = compile_answers(serving)
     probabilities = predict(infer, pixels, len(questions.labels), display)
-    if not np.isfinite(probabilities).all():
-        raise ModelError(
-            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
-            "training diverged; train it again"
-        )
+    _check_finite(model, probabilities)
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
     display.say("reference latency")
     timing = measure(infer, sample, measuring.spec)

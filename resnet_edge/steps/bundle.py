@@ -29,7 +29,7 @@ from resnet_edge.ondevice.command.bundle_file import (
 )
 from resnet_edge.ondevice.command.start import MANIFEST
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.ondevice.formats.kinds import FORMATS, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
     exported_names,
@@ -74,8 +74,13 @@ class Bundled:
 
 
 def bundle_formats(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those artifacts that are single files, which is what devices take."""
-    return tuple(n for n in names if artifact_kind(n).format is not Format.SAVED_MODEL)
+    """Return those artifacts whose format devices take."""
+    return tuple(name for name in names if artifact_kind(name).format.traits.on_devices)
+
+
+def _device_files() -> str:
+    """Name the files that devices take, for instance ``.tflite or .onnx``."""
+    return " or ".join(traits.suffix for traits in FORMATS.values() if traits.on_devices)
 
 
 def bundle(options: Options, display: Display | None = None) -> Bundled:
@@ -95,13 +100,14 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
     asked = options.formats
     names = bundle_formats(exported_names(layout.artifacts) if asked is None else asked)
     if asked is not None and len(names) < len(asked):
+        refused = next(name for name in asked if name not in names)
         raise UsageError(
-            "--formats: saved_model is a folder for TensorFlow, which devices do not run; "
-            "expected .tflite and .onnx artifacts"
+            f"--formats: {refused} is {artifact_kind(refused).format.traits.title}, which devices "
+            f"do not run; expected {_device_files()} artifacts"
         )
     if not names:
         raise UsageError(
-            f"{layout.artifacts}: nothing for a device; expected .tflite or .onnx artifacts; "
+            f"{layout.artifacts}: nothing for a device; expected {_device_files()} artifacts; "
             "make some with `resnet-edge export --formats int8.tflite`"
         )
     artifacts = load_artifacts(layout.artifacts, names)

@@ -6,7 +6,7 @@ NaN passes nothing: every comparison is written so that it is false for NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnet_edge.ondevice.formats.kinds import Precision
@@ -113,11 +113,11 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
         return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
     if evidence.images == 0:
         return GateResult(Verdict.FAIL, "no pictures were compared; nothing is proven")
-    if precision is Precision.FLOAT32:
-        return _judge_fp32(evidence, gates)
-    if precision is Precision.FLOAT16:
-        return _judge_agreement(evidence, gates.fp16_agreement)
-    return _judge_int8(evidence, gates)
+    return _JUDGES[precision](evidence, gates)
+
+
+def _judge_fp16(evidence: Evidence, gates: Gates) -> GateResult:
+    return _judge_agreement(evidence, gates.fp16_agreement)
 
 
 def _judge_agreement(evidence: Evidence, least: float) -> GateResult:
@@ -155,6 +155,14 @@ def _judge_int8(evidence: Evidence, gates: Gates) -> GateResult:
     if more is not None:
         need = f"needs about {more} more pictures"
     return GateResult(Verdict.INCONCLUSIVE, f"{summary}; {need}", interval, more)
+
+
+_JUDGES: Mapping[Precision, Callable[[Evidence, Gates], GateResult]] = {
+    Precision.FLOAT32: _judge_fp32,
+    Precision.FLOAT16: _judge_fp16,
+    Precision.INT8: _judge_int8,
+    Precision.INT16X8: _judge_int8,
+}
 
 
 def _difference_words(evidence: Evidence, interval: Interval, margin: float, gates: Gates) -> str:
