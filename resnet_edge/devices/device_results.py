@@ -1,4 +1,4 @@
-"""What devices found out, checked against this build: ``results/device-*.json``."""
+"""The results of devices, checked against this build: ``results/device-*.json``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from resnet_edge.ondevice.reference_file import read_reference
 
 
 def keep_device_result(layout: Layout, path: Path, display: Display | None = None) -> Path:
-    """Check what a device wrote and put it where the report finds it.
+    """Check the result of a device and put it where the report finds it.
 
     Args:
         layout: The build that the device's bundle was made from.
         path: The device's file.
-        display: Where the new place is shown.
+        display: Shows the new place.
 
     Raises:
         ArtifactError: It is no device's result, of another version or of another model.
@@ -44,7 +44,7 @@ def keep_device_result(layout: Layout, path: Path, display: Display | None = Non
 
 
 def _check_whole(result: DeviceResult, path: Path) -> None:
-    """Refuse what no bundle writes: it was changed on its way."""
+    """Refuse a result that no bundle writes: it was changed on its way."""
     again = "it was changed after the device wrote it; copy it from the device again"
     images = result.parity.images
     if images and images != len(result.pictures):
@@ -59,7 +59,7 @@ def _check_whole(result: DeviceResult, path: Path) -> None:
 
 
 def other_build(layout: Layout, result: DeviceResult, model_sha256: str) -> str | None:
-    """Why a result does not belong to this build; None where it does."""
+    """Return the reason why a result does not belong to this build; None if it does."""
     again = "make the bundle again with `resnet-edge bundle` and run it on the device"
     theirs = result.parity.model_sha256
     if theirs != model_sha256:

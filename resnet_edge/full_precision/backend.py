@@ -8,7 +8,6 @@ products to TF32's 10 bits of mantissa unless that is switched off. It is switch
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from resnet_edge.errors import RuntimeMissingError, UsageError
 from resnet_edge.ondevice.gpus import Gpu, find_gpus, run_command
 from resnet_edge.ondevice.machine import describe_machine
+from resnet_edge.ondevice.versions import installed_version
 
 BACKENDS = {
     "tensorflow": "pip install 'tensorflow[and-cuda]'",
@@ -166,12 +166,9 @@ def _libraries() -> dict[str, str]:
     """Return the versions of NVIDIA's libraries, which all three backends install as packages."""
     found = {}
     for title, package in _LIBRARIES.items():
-        for suffix in _SUFFIXES:
-            try:
-                found[title] = importlib.metadata.version(f"nvidia-{package}{suffix}")
-                break
-            except importlib.metadata.PackageNotFoundError:
-                continue
+        names = [f"nvidia-{package}{suffix}" for suffix in _SUFFIXES]
+        if (version := installed_version(*names)) is not None:
+            found[title] = version
     return found
 
 

@@ -7,7 +7,6 @@ reference`` and, from the file that ``reference --pack`` writes, on any other ma
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import platform
 import time
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from resnet_edge.ondevice.machine import available_cores, peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
+from resnet_edge.ondevice.versions import version_of
 
 if TYPE_CHECKING:
     import keras
@@ -186,7 +186,7 @@ def _measure_speed(
 
 def backend_versions(backend: str) -> dict[str, str]:
     """Return the versions of Keras, its backend and NumPy."""
-    return {name: importlib.metadata.version(name) for name in ("keras", backend, "numpy")}
+    return {name: version_of(name) for name in ("keras", backend, "numpy")}
 
 
 def hash_pixels(pixels: Pixels) -> str:

@@ -1,4 +1,4 @@
-"""The devices of a report: what they found out, as far as it is this build's."""
+"""The devices of a report: their results, as far as they are of this build."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from resnet_edge.reporting.content import ArtifactRow, DeviceSection
 
 @dataclass(frozen=True)
 class Devices:
-    """The devices of a report, and what is not in it."""
+    """The devices of a report, and the results that are left out."""
 
     sections: tuple[DeviceSection, ...]
     left_out: tuple[str, ...]
@@ -38,7 +38,7 @@ def read_devices(
     """Read every device's result.
 
     Args:
-        layout: Where the build is.
+        layout: The build's.
         artifacts: Those that the report is about.
         changes: Gates to judge the results by; the devices' own where none is given.
 
@@ -63,7 +63,7 @@ def read_devices(
 
 
 def _judged(result: DeviceResult, changes: Changes[Gates], path: Path) -> DeviceResult:
-    """By other gates, where some are given; an emulated device's latencies never are."""
+    """Judge a result by other gates if some are given; an emulated device's latencies never are."""
     parity = judge_parity_by(result.parity, changes, str(path))
     bench = result.bench if result.emulated else judge_bench_by(result.bench, changes)
     return replace(result, parity=parity, bench=bench)
@@ -72,7 +72,7 @@ def _judged(result: DeviceResult, changes: Changes[Gates], path: Path) -> Device
 def _section(
     result: DeviceResult, artifacts: tuple[Artifact, ...]
 ) -> tuple[DeviceSection, tuple[str, ...]]:
-    """What the report shows of a device, and the names whose files are others now."""
+    """Return the report's section of a device, and the artifacts that were exported anew since."""
     parities = {parity.name: parity for parity in result.parity.artifacts}
     benches = {bench.name: bench for bench in result.bench.artifacts}
     rows, changed = [], []

@@ -42,18 +42,18 @@ class TrainingSettings:
     )
     batch_size: int = option(16, "Pictures a step.", _PANEL, within=AT_LEAST_1)
     learning_rate: float = option(1e-3, "AdamW's peak rate.", _PANEL, within=POSITIVE)
-    """Of a whole network. A head trains at 0.3 of it, unfrozen stages at 0.1."""
+    """The rate of a whole network. A head trains at 0.3 of it, unfrozen stages at 0.1."""
     weight_decay: float = option(
         0.05, "AdamW's decoupled weight decay.", _PANEL, within=NOT_NEGATIVE
     )
-    """Of kernels, not of biases or batch normalization. 0.05 as in ConvNeXt,
+    """The decay of kernels, not of biases or batch normalization. 0.05 as in ConvNeXt,
     https://arxiv.org/abs/2201.03545."""
     label_smoothing: float = option(
         0.1, "Share of the target spread over all classes.", _PANEL, within=SHARE_BELOW_1
     )
     """0.1 as in https://arxiv.org/abs/1512.00567."""
     dropout: float = option(0.2, "Share of the features dropped.", _PANEL, within=SHARE_BELOW_1)
-    """Of the pooled features, before the head."""
+    """They are the pooled features before the head."""
     warmup: float = option(
         0.1, "Share of the steps in which the rate rises linearly.", within=SHARE_BELOW_1
     )
@@ -70,7 +70,7 @@ class TrainingSettings:
         within=AT_LEAST_1,
     )
     augment: bool = option(True, "Vary pictures at random.", _PANEL)
-    """Where they pass through the network in training."""
+    """Only pictures that pass through the network in training are varied."""
     unfreeze: int = option(
         0,
         f"Last stages (0 to {STAGES}) to train as well, at a lower rate.",

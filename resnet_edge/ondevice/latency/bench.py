@@ -25,6 +25,7 @@ from resnet_edge.ondevice.parity.gates import Gates, judge_latency
 from resnet_edge.ondevice.runtimes.installed import installed_runtimes
 from resnet_edge.ondevice.workers.calling import run_worker
 from resnet_edge.ondevice.workers.process import module_command
+from resnet_edge.units import plural
 
 WORKER = module_command("resnet_edge.ondevice.latency.bench_worker")
 """The command that measures one job."""
@@ -169,4 +170,4 @@ def run_bench_worker(
 def job_words(name: str, job: BenchJob) -> str:
     """Name a measurement, for progress and errors."""
     where = f"{name} in {job.runtime}" if job.runtime else name
-    return f"{where}, {job.threads} thread{'' if job.threads == 1 else 's'}"
+    return f"{where}, {plural(job.threads, 'thread')}"

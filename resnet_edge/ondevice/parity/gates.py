@@ -14,6 +14,7 @@ from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_d
 from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
 from resnet_edge.ondevice.option import POSITIVE, SHARE, Range, check_options, option
 from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
+from resnet_edge.units import plural
 
 _PANEL = "Gates"
 
@@ -207,7 +208,7 @@ def judge_latency(
         reason = _ratio_words(ratio, gates.max_latency_ratio)
         judged.append(GateResult(Verdict.PASS if held else Verdict.FAIL, reason))
     words = [result.reason for result in judged]
-    words.append(f"with {best.threads} thread{'s' if best.threads > 1 else ''}")
+    words.append(f"with {plural(best.threads, 'thread')}")
     if best.noisy:
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
     if best.in_groups and gates.max_p90_ms is not None:
