@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 import resnet_edge
+from resnet_edge.cli import app
 from resnet_edge.full_precision import runner
 from resnet_edge.ondevice.command.main import main as device_main
 
@@ -34,10 +35,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    \S.*\n)+", re.MULTILINE)
 FOREIGN = {"--user", "--enable_op_profiling", "--against", "--strict", "--epoch"}
 """Options of other programs and of benchmarks, and a misspelling, that pages name."""
-COMMANDS = (
-    *("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle"),
-    *("recommend", "compare", "inspect", "doctor"),
-)
+COMMANDS = tuple(command.name for command in app.COMMANDS)
 
 
 def name_of(page: Path) -> str:

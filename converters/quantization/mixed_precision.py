@@ -91,21 +91,21 @@ def search(
     """
     if not len(pictures):
         raise RequestError("search: no pictures; expected at least one; pass --calibration DIR")
-    options = FloatLayers(calibrated.network, calibrated.scheme.float_operations)
-    options.check([row.layer for row in sensitivities], "a sensitivity")
+    layers = FloatLayers(calibrated.network, calibrated.scheme.float_operations)
+    layers.check([row.layer for row in sensitivities], "a sensitivity")
     for row in earlier:
-        options.check(row.float_layers, "an earlier trial")
+        layers.check(row.float_layers, "an earlier trial")
     shares = {row.layer: row.share for row in sensitivities if row.share > 0}
     runner = TrialRunner(float32, calibrated, pictures, clock)
     known = {row.float_layers: replace(row, holds=row.agreement >= required) for row in earlier}
-    yield from _Search(options, runner, shares, known, required, budget_s).run()
+    yield from _Search(layers, runner, shares, known, required, budget_s).run()
 
 
 @dataclass
 class _Search:
     """A search in progress. Its generators yield every state on the way."""
 
-    options: FloatLayers
+    layers: FloatLayers
     runner: TrialRunner
     shares: Mapping[str, float]
     known: dict[tuple[str, ...], PrecisionTrial]
@@ -149,9 +149,9 @@ class _Search:
         A layer that did not help is tried again only if it would avoid more roundings now.
         """
         for layer in sorted(self.shares.keys() - set(chosen), key=self._most_noise_first):
-            for option in self.options.with_readers(layer):
+            for option in self.layers.with_readers(layer):
                 grown = tuple(dict.fromkeys((*chosen, *option)))
-                freed = self.options.freed(chosen, grown)
+                freed = self.layers.freed(chosen, grown)
                 if freed and (layer, freed) not in tried:
                     yield layer, freed, grown
 
@@ -173,12 +173,12 @@ class _Search:
         self, layer: str, chosen: tuple[str, ...]
     ) -> Generator[SearchStep, None, PrecisionTrial | None]:
         """Measure a set of layers in float, unless it is known. None if no time is left."""
-        float_layers = self.options.layers(chosen)
+        float_layers = self.layers.layers(chosen)
         if float_layers in self.known:
             return self.known[float_layers]
         if self.known and self.runner.spent_s() >= self.budget_s:
             return None
-        scheme, data = self.runner.make(self.options.operations(float_layers))
+        scheme, data = self.runner.make(self.layers.operations(float_layers))
         trial = self.runner.measure(layer, float_layers, data, self.required)
         self.known[float_layers] = trial
         if self.best is None or best_trial((self.best.best, trial)) is trial:
@@ -193,7 +193,7 @@ class _Search:
             IntermediateFileError: The file has another size than before.
         """
         trial = best_trial(self.known.values())
-        scheme, data = self.runner.make(self.options.operations(trial.float_layers))
+        scheme, data = self.runner.make(self.layers.operations(trial.float_layers))
         if len(data) != trial.bytes:
             raise IntermediateFileError(
                 f"search: an earlier trial's file had {trial.bytes} bytes, made again it has "

@@ -17,7 +17,7 @@ from resnet_edge.ondevice.option import Option
 from resnet_edge.options import Options
 
 if TYPE_CHECKING:
-    from resnet_edge.devices.ssh.bench import Host
+    from resnet_edge.steps.bench_on_host import Host
 
 Profile = Annotated[
     bool,
@@ -115,7 +115,7 @@ def chosen_host(host: str | None, python: str | None, install: bool, profile: bo
         return None
     if profile:
         raise UsageError("--profile times operators on this machine; leave it out, or --host")
-    from resnet_edge.devices.ssh.bench import Host
+    from resnet_edge.steps.bench_on_host import Host
 
     return Host(host, "python3" if python is None else python, install)
 
@@ -130,8 +130,8 @@ def bench_there(options: Options, host: Host, allow_inconclusive: bool, as_json:
         allow_inconclusive: True if gates that could not be decided will do.
         as_json: True to print the device's result as JSON and nothing else.
     """
-    from resnet_edge.devices.ssh.bench import bench_on_host
     from resnet_edge.ondevice.command.table import result_lines
+    from resnet_edge.steps.bench_on_host import bench_on_host
 
     benched = bench_on_host(options, host, Terminal(quiet=as_json))
     if as_json:

@@ -33,7 +33,10 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Only:
-    """The fields of a record that a command takes, with dots; a record's name takes all of its."""
+    """The fields of a record that a command takes.
+
+    A path has dots, ``data.fit``. The path of a record, ``data``, stands for all of its options.
+    """
 
     paths: tuple[str, ...]
 
@@ -62,7 +65,7 @@ class Argument:
     help: str
     metavar: str
     one_call: bool = True
-    """True for a value of a single call, which does not belong into a project's file."""
+    """True for a value of a single call, which does not belong in a project's file."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ class Told:
     """A value that a command is told, as typer knows it."""
 
     name: str
-    """Of typer's parameter, and of the key in the configuration file."""
+    """The name of typer's parameter and of the key in the configuration file."""
     kind: type
-    """The type of what typer hands over; text for values that ``Option.parse`` reads."""
+    """The type that typer hands over; text for a value that ``Option.parse`` reads."""
     one_call: bool
     parameter: inspect.Parameter
     parse: Callable[[str], Any] | None

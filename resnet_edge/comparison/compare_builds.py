@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from resnet_edge import units
 from resnet_edge.comparison.compare_answers import compare_answers
 from resnet_edge.comparison.compare_speed import (
     Floors,
@@ -221,4 +222,4 @@ def _noise_notes(matched: _Matched) -> Iterator[str]:
 
 
 def _threads(count: int) -> str:
-    return f"{count} thread{'' if count == 1 else 's'}"
+    return units.plural(count, "thread")

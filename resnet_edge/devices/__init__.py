@@ -1,1 +1,1 @@
-"""How a device gets its files and gives its results back."""
+"""The way of files to a device, and of its results back."""

@@ -1,4 +1,4 @@
-"""Which test pictures go to a device."""
+"""The choice of the test pictures for a device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def choose_sample(reference: Reference, count: int) -> np.ndarray:
 
     Args:
         reference: Pictures, their hashes and classes.
-        count: How many at most.
+        count: The largest number of pictures.
 
     Returns:
         Places in the reference, int64, ascending.

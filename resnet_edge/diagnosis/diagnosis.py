@@ -1,4 +1,4 @@
-"""``diagnose``: what this machine has, what is wrong with it, and what to do."""
+"""``diagnose``: the equipment of this machine, its problems, and the advice for each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.training.onednn import ONEDNN_VARIABLE
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
-"""As in ``pyproject.toml``: TensorFlow has wheels for these."""
+"""The range in ``pyproject.toml``: TensorFlow has wheels for it."""
 
 ENOUGH_MEMORY_BYTES = 4_000_000_000
-"""What training and export of the default take at most."""
+"""The most memory that training and export of the default take."""
 
 ENOUGH_DISK_BYTES = 2_000_000_000
 """ResNet50's artifacts take 0.5 GB and its model 0.1 GB; a decoded picture 0.15 MB at 224 x 224."""
@@ -29,7 +29,7 @@ ENOUGH_DISK_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class OneDnn:
-    """Whether TensorFlow computes with oneDNN while resnet-edge trains."""
+    """The state of oneDNN in TensorFlow while resnet-edge trains."""
 
     on: bool
     reason: str
@@ -44,9 +44,9 @@ class Diagnosis:
     processor: str
     cpu_features: tuple[str, ...]
     cpu_meaning: tuple[str, ...]
-    """What the features mean for the artifacts, one sentence each."""
+    """The consequences of the features for the artifacts, one sentence each."""
     cores: int
-    """That this process may use."""
+    """The cores that this process may use."""
     memory_bytes: int | None
     """The machine's, or less where a container is held to less; None where unknown."""
     folder: Path
@@ -56,18 +56,18 @@ class Diagnosis:
     onednn: OneDnn
     packages: tuple[Package, ...]
     problems: tuple[str, ...]
-    """What is wrong, each with what to do; empty on a machine that can do everything."""
+    """Problems, each with advice; empty on a machine that can do everything."""
 
 
 def diagnose(folder: Path = Path(), sources: MachineSources | None = None) -> Diagnosis:
-    """Find out what this machine has. Never raises: what cannot be found out is said to be unknown.
+    """Take the inventory of this machine. Never raises: what cannot be found out is unknown.
 
     Args:
-        folder: Where results would be written; it need not exist yet.
-        sources: Where to look; None looks at this machine.
+        folder: The folder for results; it need not exist yet.
+        sources: Files, commands and versions to ask; None takes this machine's.
 
     Returns:
-        The machine, its packages, and what is wrong with them.
+        The machine, its packages, and the problems.
     """
     sources = sources or MachineSources()
     machine = describe_machine({}, sources.cpuinfo)

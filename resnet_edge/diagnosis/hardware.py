@@ -1,4 +1,4 @@
-"""Processor, GPU, memory and disk: what is here, and what it means for the artifacts."""
+"""Processor, memory and disk, and their consequences for the artifacts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from resnet_edge.ondevice.cpu_features import dot_products
 
 
 def explain_cpu(features: frozenset[str], architecture: str) -> tuple[str, ...]:
-    """Say what a processor's features mean for the speed of the artifacts.
+    """Explain the consequences of a processor's features for the speed of the artifacts.
 
     Args:
         features: Names of ``resnet_edge.ondevice.cpu_features.CPU_FEATURES``.
-        architecture: As ``platform.machine()`` gives it.
+        architecture: The result of ``platform.machine()``.
     """
     if not features:
         return ("features not known here; `resnet-edge bench` measures what is fastest",)
@@ -65,7 +65,7 @@ def _explain_arm(features: frozenset[str]) -> Iterator[str]:
 
 
 def usable_memory(sources: MachineSources) -> int | None:
-    """Bytes of memory: the machine's, or less where a container is held to less."""
+    """Return the bytes of memory: the machine's, or a container's lower limit; None if unknown."""
     text = _read(sources.meminfo)
     found = re.search(r"^MemTotal:\s*(\d+) kB", text, re.MULTILINE)
     sizes = [int(found[1]) * 1024] if found else []
@@ -83,7 +83,7 @@ def _read(path: Path) -> str:
 
 
 def free_disk(folder: Path) -> int | None:
-    """Bytes that can be written in a folder that need not exist yet; None where unknown."""
+    """Return the bytes free for a folder that need not exist yet; None if unknown."""
     existing = folder.absolute()
     try:
         while not existing.exists():

@@ -15,7 +15,7 @@ from resnet_edge.ondevice.versions import release
 
 @dataclass(frozen=True)
 class Need:
-    """A package, what it is for, and how to get it."""
+    """A package, its purpose, and the command that installs it."""
 
     package: str
     use: str
@@ -43,7 +43,7 @@ _OWN = (
     Need("typer", "the command line"),
     Need("rich", "tables and progress bars"),
 )
-"""What resnet-edge itself needs."""
+"""The packages that resnet-edge itself needs."""
 
 _BACKENDS = (
     Need("jax", "the reference on another Keras backend (KERAS_BACKEND=jax)", required=False),
@@ -101,7 +101,7 @@ def _find_package(need: Need, sources: MachineSources) -> Package:
 
 
 def package_problems(packages: tuple[Package, ...], sources: MachineSources) -> Iterator[str]:
-    """Say what is missing or does not go together, each with what to do."""
+    """Yield a sentence for each missing package and each conflict, with the advice."""
     for package in packages:
         if package.version is None and package.required:
             yield f"{package.name} is missing ({package.use}); run `{package.install}`"
@@ -116,7 +116,7 @@ def package_problems(packages: tuple[Package, ...], sources: MachineSources) -> 
 def _conflicts(
     kind: RuntimeKind, packages: tuple[Package, ...], sources: MachineSources
 ) -> Iterator[str]:
-    """Say what a runtime that needs an older NumPy does not go together with."""
+    """Yield the conflicts of a runtime that needs an older NumPy."""
     numpy, version = sources.version("numpy"), sources.version(kind.package)
     if kind.numpy_below is None or version is None:
         return
@@ -130,7 +130,7 @@ def _conflicts(
 
 
 def _unmet(name: str, text: str, sources: MachineSources) -> Iterator[str]:
-    """Say where another package has not the version that ``name`` asks for.
+    """Yield a sentence if another package has not the version that ``name`` requires.
 
     Requirements under a condition (an extra, another system) are left to pip, and so are packages
     that are not installed: they are named elsewhere.

@@ -1,4 +1,4 @@
-"""Where ``diagnose`` looks: files, commands and package metadata of this machine.
+"""The sources of ``diagnose``: files, commands and package metadata of this machine.
 
 Standard library only, and nothing heavy is imported: versions come from the installed packages'
 metadata, so that they are known even where an import would crash.
@@ -20,7 +20,7 @@ from resnet_edge.ondevice.versions import installed_version
 
 
 def installed_requirements(package: str) -> tuple[str, ...]:
-    """Return what an installed package says it needs, for instance ``numpy>=1.26.0``."""
+    """Return the requirements of an installed package, for instance ``numpy>=1.26.0``."""
     try:
         return tuple(importlib.metadata.requires(package) or ())
     except importlib.metadata.PackageNotFoundError:
@@ -29,7 +29,7 @@ def installed_requirements(package: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class MachineSources:
-    """Where ``diagnose`` looks: files, commands and metadata of this machine."""
+    """The sources of ``diagnose``; tests take others than this machine's."""
 
     cpuinfo: Path = CPUINFO
     meminfo: Path = Path("/proc/meminfo")

@@ -1,4 +1,4 @@
-"""What a model file is, read from the file itself: TFLite, ONNX, SavedModel, Keras."""
+"""The inspection of a model file, by the file alone: TFLite, ONNX, SavedModel, Keras."""
 
 from __future__ import annotations
 

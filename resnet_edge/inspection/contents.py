@@ -1,4 +1,4 @@
-"""What a model file holds, whatever its format: what the readers hand to ``inspect_file``.
+"""The content of a model file of any format, as the readers hand it to ``inspect_file``.
 
 Leaf module: standard library only.
 """
@@ -17,7 +17,7 @@ MAX_LABELS_BYTES = 16 << 20
 
 
 class Computation(enum.Enum):
-    """How one operator that has weights computes."""
+    """The computation of one operator that has weights."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16 weights"
@@ -37,12 +37,12 @@ class Endpoint:
     """None in it where a size is free; None as a whole where the file does not say."""
     scale: float | None = None
     zero_point: int | None = None
-    """Of an integer endpoint: ``(value - zero_point) * scale`` is the real value."""
+    """The real value of an integer endpoint is ``(value - zero_point) * scale``."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """How often something occurs."""
+    """A name with the number of its occurrences."""
 
     name: str
     count: int
@@ -61,17 +61,17 @@ class WeightGroup:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One tensor of weights: what the readers find and ``group_weights`` sums up."""
+    """One tensor of weights; ``group_weights`` sums these up."""
 
     dtype: str
     values: int
     scales: int
-    """How many quantization scales it has; 0 where it is not quantized."""
+    """The number of its quantization scales; 0 if it is not quantized."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a reader found in a file."""
+    """The facts that a reader found in a file."""
 
     inputs: tuple[Endpoint, ...]
     outputs: tuple[Endpoint, ...]
@@ -86,7 +86,7 @@ class Contents:
     parameters: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """What could not be found out, and why."""
+    """Facts that could not be found out, each with the reason."""
 
 
 def count_names(names: Iterable[str]) -> tuple[Count, ...]:
@@ -113,11 +113,11 @@ def _granularity(scales: int) -> str:
 
 
 def deduce_quantization(computations: Iterable[Computation], *, integer_only: bool) -> str:
-    """Name the kind of quantization by what most operators with weights do.
+    """Name the kind of quantization by the computation of most operators with weights.
 
     Args:
-        computations: Of every operator that has weights.
-        integer_only: Whether nothing in the graph is computed in floating point.
+        computations: One for every operator that has weights.
+        integer_only: True if nothing in the graph is computed in floating point.
 
     Returns:
         A value of ``Quantization``, or words of its own for kinds that ``export`` does not make.
@@ -143,5 +143,5 @@ def deduce_quantization(computations: Iterable[Computation], *, integer_only: bo
 
 
 def text_metadata(entries: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the entries that say something."""
+    """Return the entries that are not empty."""
     return {name: value for name, value in entries.items() if value}

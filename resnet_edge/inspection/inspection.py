@@ -1,4 +1,4 @@
-"""``inspect_file``: what a model file is, takes and answers, and whether its sidecar fits."""
+"""``inspect_file``: a model file's kind, inputs, outputs and quantization, and its sidecar."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class QuantizationReport:
-    """Which quantization a file has, and how that is known."""
+    """The quantization of a file, and the source of that knowledge."""
 
     kind: str
     """A value of ``Quantization`` where one fits."""
     source: str
     """``sidecar``, or ``graph`` where it had to be deduced."""
     graph: str
-    """What the graph alone says."""
+    """The kind that the graph alone shows."""
     computations: tuple[Count, ...]
     """Operators with weights by how they compute: one that stayed float shows here."""
     weights: tuple[WeightGroup, ...]
@@ -44,14 +44,14 @@ class Inspection:
 
     path: Path
     kind: str
-    """As ``resnet_edge.inspection.readers`` names it, for instance ``TFLite``."""
+    """A title of ``resnet_edge.inspection.readers``, for instance ``TFLite``."""
     bytes: int
     sha256: str
     sidecar: str
     """``matches``, ``missing``, ``not expected: …`` or ``does not match: …``."""
     model_name: str | None
     parameters: int | None
-    """Of the model before export; None where neither sidecar nor file says."""
+    """Parameters of the model before export; None if neither sidecar nor file names them."""
     inputs: tuple[Endpoint, ...]
     outputs: tuple[Endpoint, ...]
     operators: tuple[Count, ...]
@@ -61,14 +61,14 @@ class Inspection:
     """In output order; None where neither the file nor a matching sidecar has any."""
     metadata: dict[str, str]
     notes: tuple[str, ...]
-    """What could not be found out, and why."""
+    """Facts that could not be found out, each with the reason."""
 
 
 def inspect_file(path: Path) -> Inspection:
     """Read a model file, without running it.
 
-    A sidecar is believed only where its SHA-256 is the file's; otherwise all that is said comes
-    from the file alone.
+    A sidecar counts only if its SHA-256 is the file's. Without one, everything comes from the file
+    alone.
 
     Args:
         path: A ``.tflite``, ``.onnx`` or ``.keras`` file, or a SavedModel folder; anybody's, not

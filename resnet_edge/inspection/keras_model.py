@@ -26,7 +26,7 @@ KERAS_FILE = "metadata.json"
 WEIGHTS_FILE = "model.weights.h5"
 
 MAX_CONFIG_BYTES = 64 << 20
-"""Most bytes of the network's description; ResNet50's has 0.2 MB."""
+"""The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
 
 _COMPUTATIONS = {
     "float16": Computation.FLOAT16,
@@ -39,10 +39,10 @@ Json = Any  # what json.loads gives
 
 
 def read_keras_model(path: Path) -> Contents:
-    """Read what a ``.keras`` file holds.
+    """Read a ``.keras`` file.
 
     Args:
-        path: What ``model.save("x.keras")`` or ``resnet-edge finetune`` wrote.
+        path: The file that ``model.save("x.keras")`` or ``resnet-edge finetune`` wrote.
 
     Raises:
         ArtifactError: It is empty, truncated, or no ``.keras`` file.
@@ -94,7 +94,7 @@ def read_keras_model(path: Path) -> Contents:
 
 
 def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
-    """Inputs and outputs as far as the network's description says them, in milliseconds.
+    """Return inputs and outputs as far as the file's description names them; it takes milliseconds.
 
     Args:
         path: A ``.keras`` file.
@@ -119,7 +119,7 @@ def _words(problem: Exception) -> str:
 
 
 def _weights(archive: zipfile.ZipFile) -> Iterator[StoredTensor]:
-    """Shapes of the layers' weights: without the optimizer's and the random generators' state."""
+    """Yield the shapes of the layers' weights, without the state of optimizer and generators."""
     import h5py
 
     found: list[StoredTensor] = []
@@ -153,7 +153,7 @@ def _endpoints(model: Json, key: str) -> tuple[Endpoint, ...]:
 
 
 def _endpoint_names(value: Json) -> list[str]:
-    """Keras writes ``[name, 0, 0]`` for one endpoint, a list or dict of these for several."""
+    """Return layers' names out of ``[name, 0, 0]``, or a list or dict of such triples."""
     if isinstance(value, dict):
         return [name for inner in value.values() for name in _endpoint_names(inner)]
     if value and isinstance(value[0], str):
@@ -178,7 +178,7 @@ def _dtype(value: Json) -> str:
 
 
 def _shape(layer: Json) -> tuple[int | None, ...] | None:
-    """A layer's output shape as far as its configuration says it: Keras computes the rest."""
+    """Return a layer's output shape if its configuration names it; Keras computes the others."""
     config = layer["config"]
     built = (layer.get("build_config") or {}).get("input_shape")
     if "batch_shape" in config:

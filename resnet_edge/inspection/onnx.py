@@ -33,7 +33,7 @@ _WEIGHT_INPUT = {
     "QLinearConv": 3,
     "QLinearMatMul": 3,
 }
-"""Operators that may have weights, and which input these are; input 0 is the activation."""
+"""Operators that may have weights, with the inputs that these are; input 0 is the activation."""
 
 _PASS_THROUGH = frozenset(
     (
@@ -64,7 +64,7 @@ class _Graph:
 
 
 def read_onnx(path: Path) -> Contents:
-    """Read what an ONNX file holds.
+    """Read an ONNX file.
 
     Args:
         path: A ``.onnx`` file; weights in files beside it are counted but not read.
@@ -143,7 +143,7 @@ def _index(graph: onnx.GraphProto) -> _Graph:
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every operator, also those inside If and Loop."""
+    """Yield every operator, also those inside If and Loop."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -190,7 +190,7 @@ def _is_integer(value: onnx.ValueInfoProto) -> bool:
 
 
 def _endpoint_scale(graph: _Graph, name: str) -> tuple[float | None, int | None]:
-    """Scale and zero point of an output that is quantized last, or an input dequantized first."""
+    """Return scale and zero point of an output quantized last, or an input dequantized first."""
     producer = graph.producers.get(name)
     candidates: Iterable[onnx.NodeProto] = (
         [producer] if producer is not None else [n for n in graph.nodes if name in n.input]
@@ -205,13 +205,13 @@ def _endpoint_scale(graph: _Graph, name: str) -> tuple[float | None, int | None]
 
 
 def _scales(graph: _Graph, node: onnx.NodeProto) -> int:
-    """How many scales a (De)QuantizeLinear has."""
+    """Return the number of scales of a (De)QuantizeLinear; 0 where they are no constant."""
     scale = graph.constants.get(node.input[1])
     return 0 if scale is None else math.prod(scale.dims)
 
 
 def _weights(graph: _Graph) -> Iterator[StoredTensor]:
-    """Constants that are multiplied or added: no shapes and axes, no scales and zero points."""
+    """Yield the constants that are weights: no shapes and axes, no scales and zero points."""
     scales: dict[str, int] = {}
     settings: set[str] = set()
     for node in graph.nodes:
@@ -241,7 +241,7 @@ def _computations(graph: _Graph) -> Iterator[Computation]:
 
 
 def _trace(graph: _Graph, name: str) -> tuple[str, bool]:
-    """Follow a weight back to its constant; say whether it passes a DequantizeLinear."""
+    """Follow a weight back to its constant; True with it if it passes a DequantizeLinear."""
     dequantized = False
     while name not in graph.constants and name in graph.producers:
         node = graph.producers[name]
@@ -273,7 +273,7 @@ def _computation(
 
 
 def _activation_dtype(graph: _Graph, name: str) -> str | None:
-    """Dtype of the QDQ pair between an activation and its reader, None without a pair."""
+    """Return the dtype of the QDQ pair between an activation and its reader; None without one."""
     while name in graph.producers:
         node = graph.producers[name]
         if node.op_type == "DequantizeLinear":

@@ -14,7 +14,7 @@ from resnet_edge.ondevice.formats.kinds import Format
 
 @dataclass(frozen=True)
 class Reader:
-    """What reads one kind of file without running it."""
+    """The reader of one kind of file; it does not run the file."""
 
     function: str
     """``module:function`` that takes a path; each imports the package of its own format alone."""

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 from resnet_edge.inspection.contents import Endpoint, WeightGroup
 from resnet_edge.inspection.inspection import Inspection, QuantizationReport
+from resnet_edge.units import plural
 
 SHOWN_LABELS = 10
-"""How many labels a row names; ``--json`` has all of them."""
+"""The most labels that a row names; ``--json`` has all of them."""
 
 Row = tuple[str, str]
 
 
 def inspection_rows(inspection: Inspection) -> tuple[Row, ...]:
-    """Return an inspection as (label, text), in reading order; what is not known has no row."""
+    """Return an inspection as (label, text), in reading order, without rows for unknown facts."""
     return tuple(_rows(inspection))
 
 
@@ -72,8 +73,8 @@ def _quantization(report: QuantizationReport) -> str:
 
 
 def _weights(group: WeightGroup) -> str:
-    tensors = "tensor" if group.tensors == 1 else "tensors"
-    return f"{group.dtype} {group.granularity}: {group.tensors} {tensors}, {group.values:,} values"
+    tensors = plural(group.tensors, "tensor")
+    return f"{group.dtype} {group.granularity}: {tensors}, {group.values:,} values"
 
 
 def _operators(inspection: Inspection) -> str:

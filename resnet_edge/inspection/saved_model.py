@@ -34,7 +34,7 @@ _SHORT_NAMES = {"float": "float32", "half": "float16", "double": "float64"}
 
 
 def read_saved_model(folder: Path) -> Contents:
-    """Read what a SavedModel holds, as far as it can be read here.
+    """Read a SavedModel, as far as it can be read here.
 
     Args:
         folder: The folder with ``saved_model.pb`` in it.
@@ -156,7 +156,7 @@ def _variables(graph_def: Any, name_of: Any) -> Iterator[StoredTensor]:  # noqa:
 
 
 def _operators(graph_def: Any, signature: Any) -> tuple[Count, ...]:  # noqa: ANN401
-    """Count what the signature computes, through every function it calls.
+    """Count the operations of the signature, through every function that it calls.
 
     Reading variables is left out. Saving and restoring are functions of the same graph; they are
     no part of the model.

@@ -39,7 +39,7 @@ _ACTIVATION_INPUT = {
     "BATCH_MATMUL": 0,
     "TRANSPOSE_CONV": 2,
 }
-"""Operators with weights, and which of their inputs is the activation; the weights are input 1."""
+"""Operators with weights, with the input that is the activation; the weights are input 1."""
 
 _INTEGER_WEIGHTS = frozenset(("int8", "uint8", "int4"))
 
@@ -70,7 +70,7 @@ class _Graph:
 
 
 def read_tflite(path: Path) -> Contents:
-    """Read what a TFLite file holds.
+    """Read a TFLite file.
 
     Args:
         path: A ``.tflite`` file, also one whose weights lie behind the flatbuffer.
@@ -140,7 +140,7 @@ def _contents(
 
 
 def _check_buffers(model: Any, size: int) -> None:  # noqa: ANN401
-    """A flatbuffer's tables may all be readable while the weights behind them are cut off."""
+    """Refuse a file whose weights are cut off, although its tables can all be read."""
     for i in range(model.BuffersLength()):
         buffer = model.Buffers(i)
         buffer.DataAsNumpy()  # raises where the vector reaches beyond the file
@@ -213,7 +213,7 @@ def _endpoint(tensor: _Tensor) -> Endpoint:
 
 
 def _is_weight(tensor: _Tensor) -> bool:
-    """Constants that are shapes, axes and paddings have an integer dtype and no scale."""
+    """Return True for weights: shapes, axes and paddings have an integer dtype and no scale."""
     return tensor.dtype.startswith(("float", "bfloat")) or bool(tensor.scales)
 
 

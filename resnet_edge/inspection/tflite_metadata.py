@@ -1,4 +1,4 @@
-"""Reads what travels inside a TFLite file beside the graph: name, description, labels.
+"""Reads the metadata that a TFLite file holds beside the graph: name, description, labels.
 
 The format is TensorFlow Lite's ``metadata_schema.fbs`` (file identifier ``M001``); slot numbers are
 the positions of the fields in that schema. Labels lie in a zip behind the flatbuffer.
@@ -21,7 +21,7 @@ _TENSOR_AXIS_LABELS = 2
 
 @dataclass(frozen=True)
 class EmbeddedMetadata:
-    """What a TFLite file says of itself; None where it does not."""
+    """The metadata in a TFLite file; None for what is missing."""
 
     name: str | None = None
     description: str | None = None
@@ -68,7 +68,7 @@ def _read_labels(archive: zipfile.ZipFile | None, name: str) -> tuple[str, ...]:
 
 
 def _label_files(root: Table) -> Iterator[str | None]:
-    """Names of the label files of the first graph's outputs."""
+    """Yield the names of the label files of the first graph's outputs."""
     for graph in list(_tables(root, 3))[:1]:
         for output in _tables(graph, 3):
             for file in _tables(output, 6):

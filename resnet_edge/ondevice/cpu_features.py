@@ -27,7 +27,7 @@ def dot_products(features: Iterable[str]) -> tuple[str, ...]:
     Int8 kernels are faster than float32 ones with them; without them they need not be.
 
     Args:
-        features: Of the processor.
+        features: The processor's.
 
     Returns:
         Empty where the processor has no such instructions.

@@ -36,7 +36,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
     Args:
         path: The file; its folder is made where it is missing.
         write: Writes the content to an empty file.
-        rights: Of the file, less what the umask takes.
+        rights: The file's permissions, before the umask.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
@@ -44,7 +44,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
+        remove_parts(path, _STALE_S)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -66,16 +66,21 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
         raise
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove what processes that were killed a day ago or earlier left of the same file."""
+def remove_parts(path: Path, age_s: float = 0.0) -> None:
+    """Remove the parts of a file that killed processes left beside it.
+
+    Args:
+        path: The file.
+        age_s: Younger parts stay: a running process may be writing them.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
+            if time.time() - left.stat().st_mtime >= age_s:
                 left.unlink()
 
 
 def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their relative names, in hexadecimal."""
+    """Return the SHA-256 of a file, or of a folder's files with their names, in hexadecimal."""
     digest = hashlib.sha256()
     if path.is_dir():
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
@@ -88,8 +93,13 @@ def hash_path(path: Path) -> str:
     return digest.hexdigest()
 
 
+def digest(*parts: object) -> str:
+    """Return the SHA-256 of the parts' representations, in hexadecimal."""
+    return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
+
+
 def size_path(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Return the bytes of a file, or of all files in a folder."""
     if path.is_dir():
         return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     return path.stat().st_size

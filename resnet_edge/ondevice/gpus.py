@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs of this machine, by ``nvidia-smi``; none of CUDA is imported."""
+"""The NVIDIA GPUs of this machine, by ``nvidia-smi``; CUDA is not imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND_LIMIT_S = 5.0
-"""How long ``nvidia-smi`` may take: with a hung driver it never answers."""
+"""The time limit of ``nvidia-smi``: with a hung driver it never answers."""
 
 
 TEGRA_RELEASE = Path("/etc/nv_tegra_release")
@@ -38,11 +38,11 @@ class GpuReport:
     gpus: tuple[Gpu, ...]
     summary: str
     broken: bool = False
-    """Whether there seems to be a GPU whose driver does not work."""
+    """True if there seems to be a GPU whose driver does not work."""
 
 
 def run_command(command: tuple[str, ...]) -> str:
-    """Run a command and return what it prints.
+    """Run a command and return its output.
 
     Raises:
         OSError: It is not there.
@@ -59,7 +59,7 @@ def find_gpus(
     """Ask ``nvidia-smi``, then look for a Jetson, whose older releases have no ``nvidia-smi``.
 
     Args:
-        run: Runs a command and returns what it prints, as ``run_command`` does.
+        run: Runs a command and returns its output, like ``run_command``.
         tegra_release: The file that a Jetson has.
     """
     try:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
-"""What ``X | None`` is: of two kinds, of which Python before 3.10 has only the first."""
+"""The two types of ``X | None``; Python before 3.10 has only the first."""
 
 
 def to_json(record: object) -> Any:  # noqa: ANN401 - JSON is any
@@ -55,7 +55,7 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
     Args:
         kind: A dataclass whose fields are str, int, float, bool, Path, enums, tuples, dicts with
             str keys, optional values, or dataclasses of these.
-        data: What ``json.load`` gave.
+        data: The result of ``json.load``.
         where: Named in errors: a file and, further in, the key.
         error: The error to raise.
 
@@ -135,7 +135,7 @@ def _decode_plain(hint: Any, value: object, where: str, error: type[ResnetEdgeEr
 
 
 def read_annotations(kind: type) -> dict[str, Any]:
-    """Types of a dataclass's fields by their names, also where Python is older than their spelling.
+    """Return the types of a dataclass's fields by name, also in a Python older than their spelling.
 
     The one place that knows of old Pythons: 3.8 cannot evaluate ``tuple[int, ...]``, 3.9 not
     ``float | None``.
@@ -190,7 +190,7 @@ def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
 
 
 def read_json(path: Path, error: type[ResnetEdgeError]) -> object:
-    """Read a JSON file of which it is not known what it holds.
+    """Read a JSON file of any content.
 
     Raises:
         ResnetEdgeError: As ``error``, where the file is missing or is not JSON.

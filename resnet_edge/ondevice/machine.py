@@ -66,29 +66,29 @@ def describe_machine(runtimes: Mapping[str, str], cpuinfo: Path = CPUINFO) -> Ma
 
 
 def available_cores() -> int:
-    """How many cores this process may use: containers and ``taskset`` give fewer than there are."""
+    """Return the number of cores that this process may use; containers and ``taskset`` limit it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def host_file_name(host: str) -> str:
-    """A machine's name as part of a file's: what cannot stand in one becomes ``-``."""
+    """Return a machine's name as part of a file name; other characters become ``-``."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", host)[:64].strip("-.") or "unknown"
 
 
 def available_memory_bytes(
     meminfo: Path = MEMINFO, limit: Path = MEMORY_LIMIT, used: Path = MEMORY_USED
 ) -> int | None:
-    """Bytes that programs may take now: the machine's, or less where a container is held to less.
+    """Return the bytes that programs may take now: the machine's, or a container's lower limit.
 
     Args:
         meminfo: Linux' account of the memory.
         limit: The control group's limit, in bytes.
-        used: What the control group takes of it.
+        used: The bytes that the control group takes of it.
 
     Returns:
-        None where the system does not tell.
+        None if the system does not tell.
     """
     try:
         lines = meminfo.read_text(encoding="utf-8").splitlines()
@@ -101,7 +101,7 @@ def available_memory_bytes(
 
 
 def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """Peak resident memory of this process.
+    """Return the peak resident memory of this process.
 
     Linux' own high-water mark comes first: ``getrusage`` there counts what the parent held when it
     started this process, which after a training is gigabytes.
@@ -124,7 +124,7 @@ def peak_memory_bytes(status: Path = Path("/proc/self/status")) -> int:
 
 
 def _read_cores(cpuinfo: Path) -> list[dict[str, str]]:
-    """One mapping per block of ``cpuinfo``: x86 and 64-bit Arm have a block per core."""
+    """Return one mapping per block of ``cpuinfo``: x86 and 64-bit Arm have a block per core."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -151,7 +151,7 @@ def _arm_name(core: dict[str, str]) -> str:
 
 
 def _features(cores: list[dict[str, str]]) -> tuple[str, ...]:
-    """Features that all cores have: a thread may run on any of them."""
+    """Return the features that all cores have: a thread may run on any of them."""
     flags = [set((core.get("flags") or core.get("Features") or "").split()) for core in cores]
     flags = [own for own in flags if own]
     shared = set.intersection(*flags) if flags else set()

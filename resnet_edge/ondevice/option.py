@@ -90,7 +90,7 @@ class Option:
     show_default: bool = True
     """False where ``help`` says what the default is."""
     one_call: bool = False
-    """True for an option of a single call, which does not belong into a project's file."""
+    """True for an option of a single call, which does not belong in a project's file."""
 
 
 def option(

@@ -33,7 +33,7 @@ MAX_FILE_BYTES = 1 << 29
 """Largest picture file that is read: 512 MiB, an uncompressed picture of ``MAX_PIXELS``."""
 
 ADVICE = "; delete it or pass --skip-unreadable"
-"""How every message about an unusable picture ends."""
+"""The end of every message about an unusable picture."""
 
 _EXPECTED = "expected a JPEG, PNG, WebP, BMP or GIF"
 _ORIENTATION_TAG = 0x0112
@@ -46,16 +46,16 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation (EXIF 2.32, tag 0x0112)."""
+"""The operation that undoes each EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
 
 def decode_picture(path: Path, size: tuple[int, int], fit: Fit = Fit.CROP) -> Pixels:
     """Read a picture file and bring it to a size.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP or GIF; what counts is the content, not the name.
+        path: A JPEG, PNG, WebP, BMP or GIF; its content counts, not its name.
         size: Height and width in pixels.
-        fit: What happens where the proportions differ.
+        fit: The treatment of other proportions.
 
     Returns:
         uint8 array (height, width, 3), RGB, range [0, 255].
@@ -75,9 +75,9 @@ def decode_bytes(data: bytes, name: str, size: tuple[int, int], fit: Fit = Fit.C
 
     Args:
         data: Content of the file.
-        name: What messages call the picture.
+        name: The picture's name in messages.
         size: Height and width in pixels.
-        fit: What happens where the proportions differ.
+        fit: The treatment of other proportions.
 
     Returns:
         uint8 array (height, width, 3), RGB, range [0, 255].
@@ -117,7 +117,7 @@ def read_picture(path: Path, name: str) -> bytes:
 
     Args:
         path: The file.
-        name: What messages call it.
+        name: Its name in messages.
 
     Raises:
         PictureError: It cannot be read, is empty or absurdly large.
@@ -142,7 +142,7 @@ def read_picture(path: Path, name: str) -> bytes:
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
-    """Return the upright RGB picture: the one place where Pillow's errors end."""
+    """Return the upright RGB picture; every error of Pillow becomes a ``PictureError``."""
     kind, opener = _recognise(data, name)
     try:
         image = opener(BytesIO(data))

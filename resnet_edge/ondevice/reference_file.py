@@ -23,7 +23,7 @@ REFERENCE_VERSION = 1
 
 @dataclass(frozen=True)
 class ReferenceInfo:
-    """What is said of the reference beside its numbers."""
+    """The reference's description, beside its numbers."""
 
     model_sha256: str
     device: str
@@ -41,18 +41,18 @@ class ReferenceInfo:
     versions: dict[str, str]
     schema: int = REFERENCE_VERSION
     details: dict[str, str] = field(default_factory=dict)
-    """Of the device: driver, CUDA and the like, as far as they can be found."""
+    """More about the device: driver, CUDA and the like, as far as they can be found."""
     float32: str = ""
-    """What proved that the device multiplies in full float32; empty where nothing did."""
+    """The proof that the device multiplies in full float32; empty if there is none."""
     throughput: tuple[Throughput, ...] = ()
     throughput_stopped: str = ""
-    """Why larger batches were left out; empty where none was."""
+    """The reason why larger batches were left out; empty if none was."""
     pixels_sha256: str = ""
-    """Of all pixels that were answered, in order."""
+    """The hash of all pixels that were answered, in order."""
     host: str = ""
     """Name of the machine that answered."""
     adopted: bool = False
-    """Whether it was brought into the build by ``reference --from``."""
+    """True if it was brought into the build by ``reference --from``."""
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from resnet_edge import units
-from resnet_edge.ondevice.formats.kinds import Format, Precision
+from resnet_edge.ondevice.formats.kinds import Precision
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.label_placement import Box, place_labels
 from resnet_edge.reporting.svg import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, render, tick_percent
 
-_COLOURS = {
+COLOURS = {
     Precision.FLOAT32: BLUE,
     Precision.FLOAT16: GREEN,
     Precision.INT8: ORANGE,
     Precision.INT16X8: PURPLE,
 }
-_MARKERS = {Format.SAVED_MODEL: "s", Format.TFLITE: "o", Format.ONNX: "^"}
 
 _WORST_SHOWN = 0.10
 """Artifacts further below the best are drawn at the lower edge, so that the others spread out."""
@@ -66,7 +65,7 @@ def _artifact_points(content: ReportContent) -> list[_Point]:
     for row, latency, accuracy in measured:
         below = accuracy < best - _WORST_SHOWN
         label = f"{row.name}: {units.percent(accuracy, 1)} ↓" if below else row.name
-        colour, marker = _COLOURS[row.sidecar.precision], _MARKERS[row.sidecar.format]
+        colour, marker = COLOURS[row.sidecar.precision], row.sidecar.format.traits.marker
         y = max(accuracy, best - _WORST_SHOWN)
         points.append(_Point(latency.p50_s * 1e3, y, label, colour, marker))
     return points
@@ -164,11 +163,11 @@ def _draw_differences(axes: Axes, content: ReportContent, rows: Sequence[Artifac
     reach = 0.5
     for place, row in enumerate(rows):
         low, high = _interval_points(row) or (0.0, 0.0)
-        colour = _COLOURS[row.sidecar.precision]
+        colour = COLOURS[row.sidecar.precision]
         axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
         accuracy = _accuracy(row)
         if expected is not None and accuracy is not None:
-            marker = _MARKERS[row.sidecar.format]
+            marker = row.sidecar.format.traits.marker
             axes.scatter(
                 [(accuracy - expected) * 100], [place], c=colour, marker=marker, s=36, zorder=3
             )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.manifest import Manifest, read_manifest
-from resnet_edge.devices.device_results import read_devices
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, InferenceError, ModelError
 from resnet_edge.exporting.quantization_result import QuantizationResult
@@ -44,6 +43,7 @@ from resnet_edge.reporting.content import (
     ReportContent,
 )
 from resnet_edge.reporting.write import write_report
+from resnet_edge.steps.device_sections import read_devices
 from resnet_edge.training.training_record import TrainingRecord
 
 

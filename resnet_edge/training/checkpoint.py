@@ -9,11 +9,13 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_edge.errors import ModelError, OutputError
+from resnet_edge.errors import ModelError
+from resnet_edge.ondevice.files import remove_parts, write_file
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.training.training_record import Epoch
 
@@ -74,22 +76,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     groups = {"weights": checkpoint.weights, "optimizer": checkpoint.optimizer}
     if checkpoint.progress.best_epoch != checkpoint.progress.epoch:
         groups["best"] = checkpoint.best
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w") as archive:
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("progress.json", progress)
             for group, arrays in groups.items():
                 for number, array in enumerate(arrays):
                     with archive.open(f"{group}/{number:04}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        part.replace(path)
-    except OSError as problem:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({problem.strerror}); "
-            "free some space or choose another folder with --out"
-        ) from problem
+
+    write_file(path, write)
 
 
 def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
@@ -121,9 +117,9 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
 
 
 def delete_checkpoint(path: Path) -> None:
-    """Delete a checkpoint that is needed no more, and what an interrupted write of it left."""
+    """Delete a checkpoint that is needed no more, and the parts that interrupted writes left."""
+    remove_parts(path)
     path.unlink(missing_ok=True)
-    path.with_name(path.name + ".part").unlink(missing_ok=True)
 
 
 def _read(archive: zipfile.ZipFile, group: str) -> Arrays:

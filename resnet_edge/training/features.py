@@ -16,7 +16,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
-from resnet_edge.errors import ModelError, OutputError
+from resnet_edge.errors import ModelError
+from resnet_edge.ondevice.files import write_file
 from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches
 from resnet_edge.training.seeds import derived_seed
@@ -95,18 +96,7 @@ def compute_features(
     if (cached := _read(path, shape)) is not None:
         on_batch(len(split))
         return cached
-    part = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            _write(file, extractor, split, view, on_batch)
-        part.replace(path)
-    except OSError as problem:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({problem.strerror}); "
-            "free some space or choose another folder with --out"
-        ) from problem
+    write_file(path, lambda file: _write(file, extractor, split, view, on_batch))
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 

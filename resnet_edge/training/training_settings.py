@@ -69,7 +69,7 @@ class TrainingSettings:
     )
     """0.1 as in https://arxiv.org/abs/1512.00567."""
     dropout: float = option(0.2, "Share of the features dropped.", _PANEL, within=SHARE_BELOW_1)
-    """The pooled features, before the head."""
+    """They are the pooled features before the head."""
     warmup: float = option(
         0.1, "Share of the steps in which the rate rises linearly.", within=SHARE_BELOW_1
     )
@@ -86,7 +86,7 @@ class TrainingSettings:
         within=AT_LEAST_1,
     )
     augment: bool = option(True, "Vary pictures at random.", _PANEL)
-    """Cached features are not varied: each view was, once."""
+    """Only pictures that pass through the network in training are varied."""
     unfreeze: int = option(
         0,
         f"Last stages (0 to {STAGES}) to train as well, at a lower rate.",

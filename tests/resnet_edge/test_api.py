@@ -122,7 +122,9 @@ def test_enums_of_the_options_may_be_words_and_paths_text(tmp_path):
     assert (options.formats, options.bench.threads) == (("fp32.onnx",), (1, 2))
     with pytest.raises(UsageError, match=r"^--fit: got round; expected one of crop, stretch, pad$"):
         resnet_edge.DataOptions(fit="round")
-    with pytest.raises(UsageError, match=r"^--formats: no such artifact: coreml; expected all, or"):
+    with pytest.raises(
+        UsageError, match=r"^--formats: no such artifact: coreml; expected all, tfl"
+    ):
         resnet_edge.Options(formats=("coreml",))
 
 

@@ -28,8 +28,7 @@ NO_CONNECTION = 255
 """ssh's own exit code where it has no connection, or lost it."""
 
 BEGIN = "resnet-edge: begin"
-"""Printed before a script's own output: what the remote shell's start-up files print stands before
-it."""
+"""Printed before a script's own output, after the output of the remote shell's start-up files."""
 
 Say = Callable[[str], None]
 """Shows a line."""
@@ -42,7 +41,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_.+][A-Za-z0-9_.+-]*@)?[A-Za-z0-9_.][A-Za-z0-9
 
 @dataclass(frozen=True)
 class Answer:
-    """What a script on the device left."""
+    """The exit code and the output of a script on the device."""
 
     code: int
     lines: tuple[str, ...]
@@ -71,7 +70,7 @@ class Ssh:
         the quoted words.
 
         Args:
-            script: Of a POSIX shell; it must print ``BEGIN`` first.
+            script: A script of a POSIX shell; it must print ``BEGIN`` first.
             words: Its ``$1``, ``$2``, …; any text.
             say: Shown every line while it comes.
 
@@ -135,12 +134,12 @@ def _scp(words: tuple[str, ...]) -> None:
 
 
 def remote_command(words: tuple[str, ...]) -> str:
-    """What the remote user's shell is given: every word quoted."""
+    """Return the line for the remote user's shell: every word quoted."""
     return shlex.join(("sh", "-s", "--", *words))
 
 
 def printable(text: str) -> str:
-    """A line of another machine's without what would steer the terminal here."""
+    """Return another machine's line without characters that would control the terminal here."""
     return "".join(letter if letter.isprintable() else " " for letter in text).rstrip()
 
 

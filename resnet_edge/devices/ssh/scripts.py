@@ -1,4 +1,4 @@
-"""What the device's ``sh`` is given. POSIX only: dash, bash and busybox read it.
+"""The scripts for the device's ``sh``. POSIX only: dash, bash and busybox read them.
 
 Every script is told the bundle's key and the Python to use, and keeps to one folder::
 

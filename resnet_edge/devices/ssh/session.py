@@ -28,7 +28,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class State:
-    """How things stand on the device."""
+    """The state of the run on the device."""
 
     word: str
     """``busy``, ``done``, ``running``, ``ended``, ``no-python``, ``ready`` or ``empty``."""
@@ -59,11 +59,11 @@ class Session:
 
     @property
     def asked(self) -> str:
-        """All that decides what is measured, in one line."""
+        """Everything that decides the measurement, in one line."""
         return shlex.join((self.python, *self.words))
 
     def look(self) -> State:
-        """Find out how things stand.
+        """Find out the state of the run.
 
         Raises:
             RemoteError: The host cannot be reached, is busy, has no such Python, or was asked for
@@ -181,11 +181,11 @@ class Session:
         self.ssh.fetch(f"{scripts.HOME}/{self.key}/run/result.json", path)
 
     def forget(self) -> None:
-        """Remove what a run left, not the bundle."""
+        """Remove the files of a run, but not the bundle."""
         self._do(scripts.FORGET, ())
 
     def remove(self) -> None:
-        """Stop what runs and remove everything on the device.
+        """Stop the run and remove everything on the device.
 
         Raises:
             RemoteError: Something could not be removed.
@@ -201,7 +201,7 @@ class Session:
 
 
 def check_python(python: str) -> None:
-    """Refuse what would be an option, or more than one line.
+    """Refuse a command that would be an option, or more than one line.
 
     Raises:
         UsageError: It cannot be a command or path.
@@ -216,12 +216,12 @@ def check_python(python: str) -> None:
 def missing_packages(
     lines: tuple[str, ...], formats: frozenset[Format], tried: set[str] | None = None
 ) -> str | None:
-    """Find what the bundle's ``info --json`` says to install.
+    """Find the packages that the bundle's ``info --json`` says to install.
 
     Args:
-        lines: What it printed.
+        lines: Its output.
         formats: Those that matter.
-        tried: What was installed already.
+        tried: Packages that were installed already.
 
     Returns:
         Arguments of ``pip install``; None where nothing is missing, or nothing is known.

@@ -1,4 +1,4 @@
-"""What is in a device bundle, and how it gets out of it.
+"""The content of a device bundle, and its unpacking.
 
 A zip that Python starts: code, a manifest with the hash of every other member, artifacts with their
 sidecars, a sample of the test split and the reference's answers to it. Artifacts and sample are
@@ -53,10 +53,10 @@ class BundleManifest:
     model_name: str
     model_sha256: str
     reference_sha256: str
-    """Of the build's whole ``reference.npz``, of which the sample's answers are a part."""
+    """The hash of the build's whole ``reference.npz``; the sample's answers are a part of it."""
     artifacts: tuple[str, ...]
     gates: Gates
-    """What is asked of every artifact on the device."""
+    """The gates of every artifact on the device."""
     members: dict[str, Member]
     """Every member but this one, by its name in the archive."""
     schema: int = BUNDLE_VERSION
@@ -64,7 +64,7 @@ class BundleManifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An archive and what its manifest says."""
+    """An archive with its manifest."""
 
     archive: Path
     manifest: BundleManifest
@@ -97,7 +97,7 @@ class Bundle:
         return path
 
     def sidecar(self, name: str) -> Sidecar:
-        """What is known of an artifact."""
+        """Return an artifact's sidecar."""
         where = f"{ARTIFACTS}/{name}.json"
         with zipfile.ZipFile(self.archive) as bundle:
             data = json.loads(bundle.read(where))
@@ -114,7 +114,7 @@ class Bundle:
         return load_artifact(self.extract(f"{ARTIFACTS}/{name}", folder))
 
     def reference(self, folder: Path) -> Reference:
-        """The reference's answers to the sample; the file they are in goes to ``folder``."""
+        """Return the reference's answers to the sample; their file is unpacked into ``folder``."""
         return read_reference(self.extract(REFERENCE, folder))
 
 

@@ -1,4 +1,4 @@
-"""One picture's most probable classes, by an artifact of the bundle."""
+"""The most probable classes of one picture, by an artifact of the bundle."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def classify(bundle: Bundle, picture: Path, name: str | None = None) -> tuple[st
     """Answer one picture.
 
     Args:
-        bundle: Whose artifact.
+        bundle: The bundle that carries the artifact.
         picture: A picture file, or a ``.npy`` of uint8 ``(height, width, 3)`` at the model's size.
-        name: Which artifact; None takes the first for which there is a runtime here.
+        name: The artifact's; None takes the first that has a runtime here.
 
     Returns:
         The artifact with its runtime, and the five most probable classes, a line each.
@@ -97,7 +97,7 @@ def _load_pixels(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def pillow_problem() -> str | None:
-    """Why pictures cannot be decoded here, with what to do; None where they can."""
+    """Return the reason why pictures cannot be decoded here, and the advice; None if they can."""
     oldest, version = ".".join(map(str, OLDEST_PILLOW)), installed_version("pillow")
     if version is None:
         return "Pillow is not installed; run `pip install pillow`"

@@ -1,6 +1,6 @@
-"""A device as its bundle describes it: the records that ``info`` and errors are, with ``--json``.
+"""The records that a bundle's commands print with ``--json``: the device, and an error.
 
-Standard library only, and NumPy not even in annotations: a missing NumPy is told with them.
+Standard library only: they are also printed where NumPy is missing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class FormatRuntimes:
     runtimes: tuple[str, ...]
     """Names with versions, the preferred one first."""
     problem: str
-    """Why there is none, with what to do; empty where there is one."""
+    """The reason why there is none, and the advice; empty if there is one."""
     install: str
-    """Arguments of ``pip install`` that give one; empty where there is one or can be none."""
+    """Arguments of ``pip install`` that give one; empty if there is one or can be none."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DeviceInfo:
     python: str
     numpy: str
     pillow_problem: str
-    """Why pictures cannot be decoded, with what to do; empty where they can."""
+    """The reason why pictures cannot be decoded, and the advice; empty if they can."""
     formats: tuple[FormatRuntimes, ...]
     model_name: str
     model_sha256: str
@@ -60,7 +60,7 @@ class Failure:
     error: str
     exit_code: int
     install: str = ""
-    """Arguments of ``pip install`` that would help; empty where nothing is to be installed."""
+    """Arguments of ``pip install`` that would help; empty if none would."""
 
 
 def failure_of(problem: ResnetEdgeError) -> Failure:

@@ -1,4 +1,4 @@
-"""What a device found out: the record that travels back from it.
+"""The record of a device's measurements, which travels back from it.
 
 Runs on the device too: standard library only.
 """
@@ -22,7 +22,7 @@ _EXPECTED = "expected what `python3 resnet-edge-device.pyz run --out FILE` write
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """An artifact of which something is missing, and why."""
+    """An artifact that could not be measured, and the reason."""
 
     name: str
     reason: str
@@ -43,7 +43,7 @@ class DeviceResult:
     failed: tuple[Unmeasured, ...]
     """Artifacts whose process crashed or gave no answer; what was measured before is kept."""
     emulated: bool
-    """Whether another processor pretended to be the device's: answers count, latencies do not."""
+    """True if another processor pretended to be the device's: answers count, latencies do not."""
     schema: int = DEVICE_VERSION
 
     @property
@@ -53,14 +53,14 @@ class DeviceResult:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Of every gate; what failed to answer fails."""
+        """The verdict of every gate; an artifact that failed to answer counts as ``fail``."""
         gates = [artifact.gate.verdict for artifact in self.parity.artifacts]
         gates += [artifact.gate.verdict for artifact in self.bench.artifacts]
         return (*gates, *(Verdict.FAIL for _ in self.failed))
 
 
 def read_device_result(path: Path) -> DeviceResult:
-    """Read what a device wrote.
+    """Read the result that a device wrote.
 
     Raises:
         ArtifactError: It is missing, is something else, or was written by a newer version.
@@ -84,14 +84,14 @@ def read_device_result(path: Path) -> DeviceResult:
 
 
 def device_path(results: Path, result: DeviceResult) -> Path:
-    """Where a device's result belongs: ``device-HOST-KEY.json``.
+    """Return the path of a device's result: ``device-HOST-KEY.json``.
 
     The key tells apart devices of one name, and one device's runtimes; the same device in the same
     runtimes takes the place of its older result.
 
     Args:
         results: The folder ``OUT/results``.
-        result: Of the device.
+        result: The device's.
     """
     machine = result.machine
     runtimes = sorted(machine.runtimes)

@@ -1,4 +1,4 @@
-"""Whether a processor is emulated. Standard library only."""
+"""Recognises an emulated processor. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def looks_emulated(
     kernel_arch: Path = KERNEL_ARCH,
     modalias: Path = CPU_MODALIAS,
 ) -> bool:
-    """Whether Python runs on another processor than the kernel's, as in user-mode emulation.
+    """Return True if Python runs on another processor than the kernel's: user-mode emulation.
 
     QEMU's user mode says ``aarch64`` of itself. Up to 7 it shows the x86 host's ``/proc/cpuinfo``;
     10 makes up an Arm one, yet lets the kernel's own words on its processor through. What emulates
     a whole machine cannot be told from one.
 
     Args:
-        architecture: As ``platform.machine()`` gives it; None asks.
+        architecture: The result of ``platform.machine()``; None asks for it.
         cpuinfo: Linux' description of the processor.
         kernel_arch: The kernel's name of its architecture.
         modalias: The processor's name for kernel modules.

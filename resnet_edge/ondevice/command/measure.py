@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 """Shows a line of progress."""
 
 PROGRESS_S = 10.0
-"""Between two lines of progress of one artifact's answers."""
+"""The time between two lines of progress of one artifact's answers."""
 
 MARGIN_BYTES = 16 << 20
 """Free space beside the unpacked files: answers, logs, and what others write meanwhile."""
@@ -49,7 +49,7 @@ MARGIN_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """What a run on the device can be told."""
+    """The options of a run on the device."""
 
     gates: Gates
     artifacts: tuple[str, ...] | None = None
@@ -58,15 +58,15 @@ class DeviceOptions:
     """None measures 1 thread and all cores."""
     spec: LatencySpec = field(default_factory=LatencySpec)
     emulated: bool = False
-    """Whether this processor is emulated; then latencies are not judged."""
+    """True if this processor is emulated; latencies are not judged then."""
 
 
 def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceResult:
-    """Let every artifact answer the sample, judge it, and time it.
+    """Let every artifact answer the sample, judge the answers, and time it.
 
     Args:
         bundle: Whose artifacts; all of it is compared with its hashes first.
-        options: Which artifacts, gates, how long to measure.
+        options: Artifacts, gates, length of the measurements.
         say: Shows a line of progress.
 
     Returns:
@@ -121,7 +121,7 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
 def _choose(
     bundle: Bundle, options: DeviceOptions
 ) -> tuple[tuple[str, ...], tuple[Unmeasured, ...]]:
-    """Names with a runtime here, and the others with the reason."""
+    """Return the names with a runtime here, and the others with the reason."""
     carried = bundle.manifest.artifacts
     if unknown := sorted(set(options.artifacts or ()) - set(carried)):
         raise UsageError(
@@ -155,7 +155,7 @@ def _check_room(bundle: Bundle, names: tuple[str, ...]) -> None:
 
 
 def _machine(benches: list[BenchResult]) -> Machine:
-    """This device, with every runtime that was used."""
+    """Return this device with every runtime that was used."""
     runtimes: dict[str, str] = {}
     for bench in benches:
         runtimes.update(bench.machine.runtimes)
@@ -163,7 +163,7 @@ def _machine(benches: list[BenchResult]) -> Machine:
 
 
 class _Session:
-    """The unpacked sample, and what is done with each artifact."""
+    """The unpacked sample, and the measurements of each artifact with it."""
 
     def __init__(self, bundle: Bundle, options: DeviceOptions, folder: Path, say: Say) -> None:
         self.folder = folder
@@ -180,7 +180,7 @@ class _Session:
         )
 
     def compare(self, artifact: Artifact, runtime: str | None = None) -> ArtifactParity:
-        """Hold an artifact's answers against the reference's, in a runtime other than usual too."""
+        """Compare an artifact's answers with the reference's; None takes the preferred runtime."""
         kind, sha256 = artifact_kind(artifact.name), artifact.sidecar.sha256
         if not self._evaluation.pictures:
             why = "the bundle carries no pictures: there was no test split"
@@ -232,7 +232,7 @@ class _Session:
     def parity_result(
         self, artifacts: tuple[ArtifactParity, ...], elsewhere: tuple[ArtifactParity, ...]
     ) -> ParityResult:
-        """All comparisons, with the reference's own accuracy on the sample."""
+        """Return all comparisons, with the reference's own accuracy on the sample."""
         return ParityResult(
             model_sha256=self._manifest.model_sha256,
             reference_sha256=self._manifest.reference_sha256,

@@ -1,4 +1,4 @@
-"""The bundle's first lines: they check its code before any of it is imported.
+"""The first lines of a bundle: they check its code before any of it is imported.
 
 The archive's ``__main__.py`` is this file, followed by the lines that run the command. Standard
 library only and without newer syntax, so that an old Python gets a message and no syntax error.
@@ -22,7 +22,7 @@ _UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
 )
-"""What zipfile and json raise, each for another damaged byte."""
+"""The errors of zipfile and json, each for another damaged byte."""
 
 
 def find_damage(archive: str, only_code: bool = False) -> str:
@@ -30,10 +30,10 @@ def find_damage(archive: str, only_code: bool = False) -> str:
 
     Args:
         archive: Path of the bundle.
-        only_code: Whether to look at ``.py`` members alone.
+        only_code: True looks at ``.py`` members alone.
 
     Returns:
-        What is wrong, for a person; empty where all is whole.
+        The damage in words; empty if there is none.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -55,7 +55,7 @@ def find_damage(archive: str, only_code: bool = False) -> str:
 
 
 def _hash_member(bundle: zipfile.ZipFile, name: str) -> str:
-    """SHA-256 of a member, or why there is none."""
+    """Return the SHA-256 of a member, or the reason why it cannot be read."""
     digest = hashlib.sha256()
     try:
         with bundle.open(name) as stream:

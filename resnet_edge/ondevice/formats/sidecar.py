@@ -15,16 +15,16 @@ SIDECAR_VERSION = 1
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """Which pictures the ranges of a quantized artifact were measured on."""
+    """The pictures that the ranges of a quantized artifact were measured on."""
 
     sha256: str
-    """Of ``calibration.json``, which lists the pictures and their hashes."""
+    """The hash of ``calibration.json``, which lists the pictures and their hashes."""
     pictures: int
     seed: int
     source: str
-    """Where they come from: a split of the data set, or a folder."""
+    """Their origin: a split of the data set, or a folder."""
     method: str
-    """How ranges and weights followed from them: level, and what was asked for besides."""
+    """The quantization level, and the options that were given besides."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Sidecar:
     output_dtype: str
     output_shape: tuple[int | None, ...]
     preprocessing: str
-    """What the graph does itself to raw RGB in [0, 255]; the caller does nothing."""
+    """The name of what the graph itself does to raw RGB in [0, 255]; the caller does nothing."""
     fit: str
-    """How a picture is brought to the input size (``resnet_edge.ondevice.pictures.Fit``)."""
+    """The way a picture is brought to the input size, a value of ``Fit``."""
     labels: tuple[str, ...]
     bytes: int
     sha256: str
@@ -53,16 +53,16 @@ class Sidecar:
     model_sha256: str
     parameters: int
     multiply_adds: int
-    """Of one inference, batch 1, after the rewrites."""
+    """Multiply-adds of one inference, batch 1, after the rewrites."""
     multiply_adds_before: int
-    """Of the model as it was given."""
+    """The same of the model as it was given."""
     rewrites: tuple[str, ...]
-    """Exact changes of the graph that found something to do (``converters.rewrites``), in order."""
+    """Exact changes that were made to the graph (``converters.rewrites``), in order."""
     calibration: CalibrationRecord | None
     tools: dict[str, str]
     options: dict[str, str]
     findings: dict[str, str] = field(default_factory=dict)
-    """What was found while it was made, in words: which strength was chosen, what is unstable."""
+    """Facts in words that its making brought to light, for instance unstable ranges."""
     schema: int = SIDECAR_VERSION
 
     @property
@@ -88,7 +88,7 @@ class Artifact:
 
 
 def sidecar_path(artifact: Path) -> Path:
-    """Return where the sidecar of ``artifact`` lies."""
+    """Return the path of the sidecar of ``artifact``."""
     return artifact.parent / f"{artifact.name}.json"
 
 
@@ -106,7 +106,7 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
 
     Args:
         path: The exported file or SavedModel folder.
-        verify: Whether to compare the file's SHA-256 with the sidecar's.
+        verify: True compares the file's SHA-256 with the sidecar's.
 
     Raises:
         ArtifactError: File or sidecar is missing or damaged, or they do not belong together.
@@ -123,7 +123,7 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
 
 
 def recorded_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every artifact of a folder, as its sidecar has it, by name.
+    """Return the SHA-256 of every artifact of a folder by name, as its sidecar has it.
 
     Args:
         folder: ``OUT/artifacts``.

@@ -6,7 +6,7 @@ NaN passes nothing: every comparison is written so that it is false for NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnet_edge.ondevice.formats.kinds import Precision
@@ -14,6 +14,7 @@ from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_d
 from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
 from resnet_edge.ondevice.option import POSITIVE, SHARE, Range, check_options, option
 from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
+from resnet_edge.units import plural
 
 _PANEL = "Gates"
 
@@ -113,11 +114,11 @@ def judge_accuracy(precision: Precision, evidence: Evidence, gates: Gates) -> Ga
         return GateResult(Verdict.FAIL, f"collapsed: {evidence.collapse}")
     if evidence.images == 0:
         return GateResult(Verdict.FAIL, "no pictures were compared; nothing is proven")
-    if precision is Precision.FLOAT32:
-        return _judge_fp32(evidence, gates)
-    if precision is Precision.FLOAT16:
-        return _judge_agreement(evidence, gates.fp16_agreement)
-    return _judge_int8(evidence, gates)
+    return _JUDGES[precision](evidence, gates)
+
+
+def _judge_fp16(evidence: Evidence, gates: Gates) -> GateResult:
+    return _judge_agreement(evidence, gates.fp16_agreement)
 
 
 def _judge_agreement(evidence: Evidence, least: float) -> GateResult:
@@ -155,6 +156,14 @@ def _judge_int8(evidence: Evidence, gates: Gates) -> GateResult:
     if more is not None:
         need = f"needs about {more} more pictures"
     return GateResult(Verdict.INCONCLUSIVE, f"{summary}; {need}", interval, more)
+
+
+_JUDGES: Mapping[Precision, Callable[[Evidence, Gates], GateResult]] = {
+    Precision.FLOAT32: _judge_fp32,
+    Precision.FLOAT16: _judge_fp16,
+    Precision.INT8: _judge_int8,
+    Precision.INT16X8: _judge_int8,
+}
 
 
 def _difference_words(evidence: Evidence, interval: Interval, margin: float, gates: Gates) -> str:
@@ -199,7 +208,7 @@ def judge_latency(
         reason = _ratio_words(ratio, gates.max_latency_ratio)
         judged.append(GateResult(Verdict.PASS if held else Verdict.FAIL, reason))
     words = [result.reason for result in judged]
-    words.append(f"with {best.threads} thread{'s' if best.threads > 1 else ''}")
+    words.append(f"with {plural(best.threads, 'thread')}")
     if best.noisy:
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
     if best.in_groups and gates.max_p90_ms is not None:

@@ -19,7 +19,7 @@ from resnet_edge.ondevice.versions import installed_version
 
 @dataclass(frozen=True)
 class Loading:
-    """What is to be loaded, and how."""
+    """A file to load, and the way to load it."""
 
     artifact: Artifact
     kind: RuntimeKind
@@ -27,7 +27,7 @@ class Loading:
     module: Any
     """``kind.module``, imported."""
     threads: int
-    """Of one inference, at least 1."""
+    """Threads of one inference, at least 1."""
     profile_folder: Path | None = None
     """The folder that the runtime's profiler writes to; None leaves it off."""
 
@@ -47,7 +47,7 @@ class Runtime(abc.ABC):
     """
 
     provider = Provider("", "")
-    """The delegate or execution provider that was asked for, and what the runtime says of it."""
+    """The delegate or execution provider that was asked for, and the one that the runtime names."""
 
     def __init__(self, loading: Loading) -> None:
         self.artifact, kind = loading.artifact, loading.kind

@@ -68,7 +68,7 @@ def installed_kinds(
 def usable_kinds(
     format_: Format, importable: Callable[[str], bool] = is_importable
 ) -> tuple[RuntimeKind, ...]:
-    """Return the rows whose package is here and works with the NumPy here; see above."""
+    """Return the rows whose package is here and works with the NumPy here."""
     return tuple(
         kind
         for kind in runtimes_for(format_)
@@ -113,7 +113,7 @@ def further_runtimes(format_: Format) -> tuple[str, ...]:
 
 
 def numpy_conflict(kind: RuntimeKind) -> str | None:
-    """Say that a package that is here crashes with the NumPy here, before an import does."""
+    """Say that a package crashes with the NumPy here, without importing it; None if it does not."""
     version, numpy = installed_version(kind.package, *kind.variants), installed_version("numpy")
     if kind.numpy_below is None or version is None or numpy is None:
         return None
@@ -159,8 +159,8 @@ def missing_runtime(
 
     Args:
         format_: A format for which ``installed_runtime`` gives None.
-        importable: As there.
-        platform: As in ``install_line``.
+        importable: Tells of a top-level module if it can be imported.
+        platform: Whose wheels; None takes this one's.
     """
     platform = platform or this_platform()
     for kind in runtimes_for(format_):

@@ -48,30 +48,30 @@ class Wheels:
 
 @dataclass(frozen=True)
 class RuntimeKind:
-    """A runtime and what has to be known of it without importing it."""
+    """A runtime, and its properties that are known without importing it."""
 
     name: str
-    """As results name it."""
+    """The name in results."""
     format: Format
     """The format of the files that it runs."""
     module: str
     """The module that is imported; it is installed if the top-level one can be found."""
     package: str
-    """As pip names it."""
+    """The name for pip."""
     opener: str
     """``module:class`` of the ``Runtime`` that loads a file into it."""
     use: str = ""
-    """What it is for; empty where resnet-edge itself needs the package."""
+    """Its purpose in a few words; empty if resnet-edge itself needs the package."""
     engine: str = ""
-    """Names what several rows hold alike: only the first that is installed counts. Empty where the
-    runtime is one of its own."""
+    """The engine that several rows share: only the first of them that is installed counts. Empty
+    for an engine that no other row has."""
     variants: tuple[str, ...] = ()
     """Other distributions of the package."""
     wheels: Wheels = Wheels()
     numpy_below: int | None = None
-    """Major version of NumPy from which on the package crashes at import; None where all do."""
+    """The major version of NumPy with which the package crashes at import; None if none does."""
     no_profiler: str = ""
-    """Why times per operator are not known; empty where its runtime class profiles."""
+    """The reason why times per operator are not known; empty if they are."""
 
     @property
     def requirements(self) -> str:
@@ -166,7 +166,7 @@ def runtimes_for(format_: Format) -> tuple[RuntimeKind, ...]:
 
 
 def cannot_profile(format_: Format) -> str | None:
-    """Say why times per operator are not known of a format's files; None if they are."""
+    """Return the reason why times per operator of a format are not known; None if they are."""
     kinds = runtimes_for(format_)
     return None if any(not kind.no_profiler for kind in kinds) else kinds[0].no_profiler
 

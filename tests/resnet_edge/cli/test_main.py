@@ -64,7 +64,7 @@ def test_no_command_is_wrong_usage(cli):
         ),
         (
             ["parity", "--formats", "fp61.tflite"],
-            "did you mean fp16.tflite? expected all, or",
+            "did you mean fp16.tflite? expected all, tflite",
         ),
         (
             ["finetune", "--preprocessing", "x"],

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hand_made import changed_gates
 
-from resnet_edge.devices.device_results import keep_device_result, read_devices
+from resnet_edge.devices.device_results import keep_device_result
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.ondevice.command.device_result import DeviceResult, Unmeasured, device_path
 from resnet_edge.ondevice.files import hash_path
@@ -23,6 +23,7 @@ from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import BenchResult, GateResult, ParityResult, Verdict
 from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.options import Options
+from resnet_edge.steps.device_sections import read_devices
 from resnet_edge.steps.report import report
 
 AGAIN = "; make the bundle again with `resnet-edge bundle` and run it on the device"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -110,9 +111,9 @@ def test_a_gpu_is_named_with_driver_and_libraries(monkeypatch):
         try:
             return versions[package]
         except KeyError:
-            raise backend.importlib.metadata.PackageNotFoundError(package) from None
+            raise importlib.metadata.PackageNotFoundError(package) from None
 
-    monkeypatch.setattr(backend.importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "version", version)
     gpus = backend.find_gpus(lists("Tesla T4, 15360 MiB, 550.54.15\n" + SMI)).gpus
     assert backend._describe(found(), "torch 2.13.0", gpus) == Device(
         "GPU: NVIDIA A10",

@@ -183,7 +183,8 @@ def test_a_truncated_artifact(options: Options):
 
 def test_a_folder_is_no_file_for_a_device(options: Options):
     with pytest.raises(
-        UsageError, match=r"^--formats: saved_model is a folder for TensorFlow, whi"
+        UsageError,
+        match=r"^--formats: saved_model is SavedModel, which devices do not run; expected .tfli",
     ):
         bundle(replace(options, formats=("saved_model", "fp32.tflite")))
     with pytest.raises(

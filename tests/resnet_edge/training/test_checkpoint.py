@@ -86,7 +86,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_one(tmp_path, monkeypatch):
 def test_deleting_takes_what_an_interrupted_write_left(tmp_path):
     path = tmp_path / "checkpoint.zip"
     save_checkpoint(path, make())
-    path.with_name("checkpoint.zip.part").write_bytes(b"half")
+    path.with_name(".checkpoint.zip.abcd.part").write_bytes(b"half")
     delete_checkpoint(path)
     assert not list(tmp_path.iterdir())
 

@@ -21,19 +21,19 @@ from resnet_edge.steps.bundle import Bundled, bundle
 
 @dataclass(frozen=True)
 class Host:
-    """A device and how to use it."""
+    """A device and the way to use it."""
 
     name: str
-    """As ssh knows it: ``device`` or ``user@device``."""
+    """The name for ssh: ``device`` or ``user@device``."""
     python: str = "python3"
     """A command or path there."""
     install: bool = False
-    """Whether NumPy and runtimes that are missing there are installed."""
+    """True if NumPy and runtimes that are missing there are to be installed."""
 
 
 @dataclass(frozen=True)
 class HostBench:
-    """What a device found out, and where it is kept."""
+    """The result of a device, and the file that keeps it."""
 
     result: DeviceResult
     path: Path
@@ -46,9 +46,9 @@ def bench_on_host(options: Options, host: Host, display: Display | None = None) 
     it. Ctrl-C stops it and clears up there.
 
     Args:
-        options: Where the build is, which artifacts, gates, how latency is measured.
+        options: The build folder, artifacts, gates, and the measuring of latency.
         host: The device.
-        display: Where progress is shown.
+        display: Shows the progress.
 
     Raises:
         UsageError: The host's or Python's name cannot be one, or the device was asked for something
