@@ -14,7 +14,7 @@ from resnet_edge.ondevice.option import Option
 from resnet_edge.options import Options
 
 if TYPE_CHECKING:
-    from resnet_edge.steps.reference_elsewhere import Packed
+    from resnet_edge.steps.reference_pack import Packed
 
 Pack = Annotated[
     bool,
@@ -52,7 +52,7 @@ def reference(
     Where the GPU is in another machine: --pack here, run the file there, --from here.
     """
     from resnet_edge.steps import reference as step
-    from resnet_edge.steps import reference_elsewhere as elsewhere
+    from resnet_edge.steps import reference_pack
 
     if pack and from_ is not None:
         raise UsageError(
@@ -60,10 +60,10 @@ def reference(
         )
     display = Terminal(quiet=as_json)
     if pack:
-        print_packed(elsewhere.pack_reference(options, model, display), as_json)
+        print_packed(reference_pack.pack_reference(options, model, display), as_json)
         return
     if from_ is not None:
-        info = elsewhere.adopt_reference(options, from_, model, display).info
+        info = reference_pack.adopt_reference(options, from_, model, display).info
     else:
         info = step.reference(options, model, display).reference.info
     if as_json:

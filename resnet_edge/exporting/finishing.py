@@ -1,13 +1,14 @@
-"""The end of every export: the file, and the sidecar with which it counts as made."""
+"""Writes artifacts and their sidecars. An artifact without its sidecar counts as missing."""
 
 from __future__ import annotations
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
-from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
+from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.serving_graph import ServingGraph
 from resnet_edge.ondevice.files import hash_path, size_path, write_bytes
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Sidecar, write_sidecar
+from resnet_edge.ondevice.workers.serving import Reporter
 
 DESCRIPTION = "Image classifier: raw RGB levels 0 to 255 in, class probabilities out."
 
@@ -17,23 +18,24 @@ def write_artifact(
     graph: ServingGraph,
     name: str,
     data: bytes,
-    report: Report,
+    reporter: Reporter,
     findings: dict[str, str],
 ) -> None:
     """Write a file and its sidecar; see ``finish``."""
-    write_bytes(job.artifacts / name, data)
-    finish(job, graph, name, report, findings)
+    write_bytes(job.inputs.artifacts / name, data)
+    finish(job, graph, name, reporter, findings)
 
 
 def finish(
     job: ExportJob,
     graph: ServingGraph,
     name: str,
-    report: Report,
+    reporter: Reporter,
     findings: dict[str, str],
 ) -> None:
-    """Write the sidecar; only with it does the artifact count as made."""
-    path, kind = job.artifacts / name, artifact_kind(name)
+    """Write the sidecar of an artifact that has been written."""
+    inputs, kind = job.inputs, artifact_kind(name)
+    path = inputs.artifacts / name
     batch = kind.format.traits.batch
     sidecar = Sidecar(
         name=name,
@@ -45,22 +47,22 @@ def finish(
         input_shape=(batch, *graph.serving.input_shape[1:]),
         output_name=OUTPUT_NAME,
         output_dtype=kind.output_dtype,
-        output_shape=(batch, len(job.labels)),
-        preprocessing=job.preprocessing,
-        fit=job.fit,
-        labels=job.labels,
+        output_shape=(batch, len(inputs.labels)),
+        preprocessing=inputs.preprocessing,
+        fit=inputs.fit,
+        labels=inputs.labels,
         bytes=size_path(path),
         sha256=hash_path(path),
-        model_name=job.model_name,
-        model_sha256=job.model_sha256,
+        model_name=inputs.model_name,
+        model_sha256=inputs.model_sha256,
         parameters=graph.parameters,
         multiply_adds=graph.optimized.multiply_adds,
         multiply_adds_before=graph.optimized.multiply_adds_before,
         rewrites=graph.optimized.applied,
-        calibration=job.calibration if kind.calibrated else None,
+        calibration=inputs.calibration_of(kind),
         tools=job.tools,
-        options=job.options_of(name),
+        options=inputs.options_of(kind),
         findings=findings,
     )
     write_sidecar(path, sidecar)
-    report(ExportEvent(name, "written", 1, 1))
+    reporter.made(name)

@@ -1,84 +1,106 @@
-"""What an export worker is told, and how it answers: files and lines of JSON, so that any process
-can be it.
-"""
+"""The records that tell an export worker what to make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.ondevice.formats.kinds import Format, artifact_kind
+from resnet_edge.errors import ArtifactError
+from resnet_edge.ondevice.formats.kinds import ArtifactKind, Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
 from resnet_edge.options import QuantizationOptions
 
 
 @dataclass(frozen=True)
-class ExportJob:
-    """The artifacts of one file format that are made of one model."""
+class IntegerInputs:
+    """Inputs that all integer artifacts of an export share."""
+
+    calibration: CalibrationRecord
+    pictures: Path
+    """Decoded calibration pictures, uint8 ``(n, height, width, 3)``, as ``.npy``."""
+    options: QuantizationOptions
+    quantized: Path
+    """The file for the quantization that all integer artifacts take their weights from."""
+    findings: Path
+    """``results/quantization.json``."""
+
+
+@dataclass(frozen=True)
+class ExportInputs:
+    """Inputs that all artifacts of an export share."""
 
     model: Path
     model_sha256: str
     model_name: str
-    artifacts: Path
-    """The folder they go to."""
-    format: Format
-    names: tuple[str, ...]
-    """None, where another worker only needs the quantization."""
     labels: tuple[str, ...]
     preprocessing: str
     fit: str
-    calibration: CalibrationRecord | None
-    pictures: Path | None
-    """Decoded calibration pictures, uint8 ``(n, height, width, 3)``, as ``.npy``."""
-    quantization: QuantizationOptions
-    quantized: Path
-    """Where the quantization is kept that all integer artifacts share."""
-    findings: Path
-    """``results/quantization.json``."""
-    tools: dict[str, str]
-    options: dict[str, str]
     rewrites: bool
-    """Whether the graph is rewritten for speed, or only where the formats need it."""
+    """True if the graph is rewritten for speed, False if only where the formats need it."""
+    artifacts: Path
+    """The folder that the artifacts are written to."""
     threads: int
+    integer: IntegerInputs | None
+    """None where no integer artifact is asked for."""
 
-    def options_of(self, name: str) -> dict[str, str]:
-        """What an artifact's sidecar says it was told, beyond what has a field of its own."""
-        told = self.options if self.rewrites else {**self.options, "rewrites": "no"}
-        target = self.quantization.onnx_target
-        kind = artifact_kind(name)
+    @property
+    def for_integers(self) -> IntegerInputs:
+        """The inputs of integer artifacts.
+
+        Raises:
+            ArtifactError: The export has no calibration pictures.
+        """
+        if self.integer is None:
+            raise ArtifactError("calibration: no pictures; pass --calibration DIR")
+        return self.integer
+
+    def calibration_of(self, kind: ArtifactKind) -> CalibrationRecord | None:
+        """Return the calibration in the sidecar of an artifact."""
+        return self.for_integers.calibration if kind.calibrated else None
+
+    def options_of(self, kind: ArtifactKind) -> dict[str, str]:
+        """Return the options in an artifact's sidecar that have no field of their own."""
+        told = {} if self.rewrites else {"rewrites": "no"}
         if not kind.calibrated:
             return told
+        target = self.for_integers.options.onnx_target
         if kind.format is Format.ONNX:
             return {**told, "onnx-int8": str(target)}
         return {**told, "int8-weights": str(target.grid)}  # those of int8.onnx
 
 
 @dataclass(frozen=True)
+class ExportJob:
+    """The artifacts of one file format."""
+
+    inputs: ExportInputs
+    format: Format
+    names: tuple[str, ...]
+    """Empty where the format is needed for the quantization alone."""
+    tools: dict[str, str]
+    """Versions of the packages that make the format."""
+    quantizes: bool = False
+    """True if the quantization, which all integer artifacts share, is made with this format."""
+
+    def __post_init__(self) -> None:
+        if not self.names and not self.quantizes:
+            raise ValueError(f"a job of {self.format.value} that makes nothing")
+
+    @property
+    def calibrated(self) -> bool:
+        """True if some of the artifacts need the quantization."""
+        return any(artifact_kind(name).calibrated for name in self.names)
+
+
+@dataclass(frozen=True)
 class ExportPlan:
-    """What one worker process does: jobs that share a model."""
+    """The work of one process: jobs with the same inputs."""
 
     jobs: tuple[ExportJob, ...]
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The artifacts that one worker process wrote."""
+    """The artifacts that one process wrote."""
 
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ExportEvent:
-    """How far a conversion is."""
-
-    artifact: str
-    stage: str
-    done: int
-    total: int
-    words: str = ""
-    """The figures so far."""
-
-
-Report = Callable[[ExportEvent], None]
-"""Is told how far a worker is."""

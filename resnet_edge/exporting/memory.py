@@ -10,8 +10,8 @@ import gc
 def return_freed_memory() -> None:
     """Give memory that was freed back to the system, where this process's allocator can.
 
-    glibc keeps it: after a conversion of a ResNet50 that is 1.6 GB, while another process could use
-    it.
+    glibc keeps it for itself: 1.6 GB after a conversion of a ResNet50, which another process could
+    use.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # no glibc: musl, macOS, Windows

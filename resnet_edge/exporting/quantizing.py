@@ -1,11 +1,11 @@
-"""What the export worker does for integer artifacts: one quantization for all, and its report."""
+"""One quantization for all integer artifacts, and the record of it."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,93 +19,118 @@ from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
-from resnet_edge.errors import ArtifactError, ResnetEdgeError
-from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
-from resnet_edge.exporting.quantization_result import (
-    LayerQuantization,
-    QuantizationResult,
-    QuantizationTrial,
-)
+from resnet_edge.errors import ArtifactError, WorkerError
+from resnet_edge.exporting.job import ExportJob
+from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.workers.serving import Reporter
+from resnet_edge.options import QuantizationOptions
 
-POLL_S = 0.1
 _NAMED = 3  # unstable layers that a message names
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The quantization of a model, with the float file it is of."""
+    """The quantization of a model, with its float32 file."""
 
     float32: bytes
     calibrated: CalibratedNetwork
     findings: Mapping[str, str]
 
 
-def quantize(job: ExportJob, float32: bytes, serving: keras.Model, report: Report) -> Quantized:
-    """Calibrate, find out who is guilty, and search where a search is wanted.
+def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Reporter) -> Quantized:
+    """Calibrate, measure every layer, and search where a search is asked for.
 
-    What it writes: the quantization itself, for the worker that makes ``int8.onnx``, and
+    Writes the quantization for the worker that makes ``int8.onnx``, and
     ``results/quantization.json``.
+
+    Args:
+        job: The job of the format whose process quantizes.
+        float32: The float32 TFLite file.
+        serving: The Keras model that it was converted from.
+        reporter: Tells the progress, and when the quantization is there.
     """
+    inputs = job.inputs.for_integers
     pictures = calibration_pictures(job)
-    options = job.quantization
-    method = QuantizationSettings(
-        options.level,
-        options.range_method,
-        options.keep_float,
-        options.onnx_target.grid,
-        options.few_pictures,
-    )
 
     def show(stage: str, done: int, total: int, words: str) -> None:
-        report(ExportEvent("quantization", stage, done, total, words))
+        reporter.advance(done, total, f"{stage} {words}".strip())
 
-    layers = {layer.name for layer in serving._flatten_layers()}
-    calibrated = calibrate(float32, pictures, method, layers, threads=job.threads, progress=show)
-    if not options.budget_minutes:  # nothing changes it any more, and another worker waits for it
-        save_calibrated(job.quantized, float32, calibrated)
-    guilty = _find_guilty(calibrated, pictures, show, report)
-    result = _result(job, calibrated, guilty, len(pictures))
-    result = replace(result, float32_sha256=hashlib.sha256(float32).hexdigest())
-    write_record(job.findings, result)
-    if options.budget_minutes:
-        calibrated = _search(job, float32, calibrated, guilty, result, report)
-        save_calibrated(job.quantized, float32, calibrated)
+    calibrated = calibrate(
+        float32,
+        pictures,
+        _settings(inputs.options),
+        {layer.name for layer in serving._flatten_layers()},
+        threads=job.inputs.threads,
+        progress=show,
+    )
+    if not inputs.options.budget_minutes:  # nothing changes it any more
+        save_calibrated(inputs.quantized, float32, calibrated)
+        reporter.ready()
+    layers = _measure_layers(calibrated, pictures, show, reporter)
+    result = QuantizationResult(
+        model_sha256=job.inputs.model_sha256,
+        calibration_sha256=inputs.calibration.sha256,
+        pictures=len(pictures),
+        method=inputs.options.method,
+        findings=_findings(calibrated),
+        layers=layers,
+        trials=(),
+        float32_sha256=hashlib.sha256(float32).hexdigest(),
+    )
+    write_record(inputs.findings, result)
+    if inputs.options.budget_minutes:
+        calibrated = _search(job, float32, calibrated, result, reporter)
+        save_calibrated(inputs.quantized, float32, calibrated)
+        reporter.ready()
     quantized = Quantized(float32, calibrated, _findings(calibrated))
-    _tell(quantized, report)
+    _tell(quantized, reporter)
     return quantized
 
 
-def _find_guilty(
-    calibrated: CalibratedNetwork, pictures: np.ndarray, show: Progress, report: Report
+def _settings(options: QuantizationOptions) -> QuantizationSettings:
+    """Return the part of the options that the engine takes."""
+    return QuantizationSettings(
+        level=options.level,
+        range_method=options.range_method,
+        keep_float=options.keep_float,
+        grid=options.onnx_target.grid,
+        few_pictures=options.few_pictures,
+    )
+
+
+def _measure_layers(
+    calibrated: CalibratedNetwork, pictures: np.ndarray, show: Progress, reporter: Reporter
 ) -> tuple[LayerSensitivity, ...]:
-    """What every layer costs; nothing for a network that ``fast`` quantizes without simulation."""
+    """Return what rounding each layer costs; nothing for a network that cannot be simulated."""
     if unknown := unknown_operations(calibrated.network):
-        words = f"layers are not measured: {', '.join(unknown)} cannot be simulated"
-        report(ExportEvent("quantization", "warning", 1, 1, words))
+        reporter.warn(f"layers are not measured: {', '.join(unknown)} cannot be simulated")
         return ()
     return measure_sensitivity(calibrated.network, calibrated.scheme, pictures, show)
 
 
-def load_quantized(job: ExportJob) -> Quantized:
-    """Read what another worker calibrates, as soon as it has.
+def load_quantized(job: ExportJob, reporter: Reporter) -> Quantized:
+    """Read the quantization, as soon as the worker that makes it is done with it.
 
-    Where that one fails, the process that started both ends this one.
+    Raises:
+        WorkerError: That worker ended and made none.
     """
-    if job.pictures is None:
-        raise ArtifactError("calibration: no pictures; pass --calibration DIR")
-    while not job.quantized.exists():
-        time.sleep(POLL_S)
-    float32, calibrated = load_calibrated(job.quantized)
+    path = job.inputs.for_integers.quantized
+    reporter.wait()
+    if not path.exists():
+        raise WorkerError(
+            f"{path}: the process that quantizes ended without it; run the export again"
+        )
+    float32, calibrated = load_calibrated(path)
     return Quantized(float32, calibrated, _findings(calibrated))
 
 
 def calibration_pictures(job: ExportJob) -> np.ndarray:
-    """The decoded calibration pictures, uint8 ``(n, height, width, 3)``, mapped."""
-    if job.pictures is None:
-        raise ArtifactError("calibration: no pictures; pass --calibration DIR")
-    pictures: np.ndarray = np.load(job.pictures, mmap_mode="r", allow_pickle=False)
+    """Map the decoded calibration pictures, uint8 ``(n, height, width, 3)``."""
+    pictures: np.ndarray = np.load(
+        job.inputs.for_integers.pictures, mmap_mode="r", allow_pickle=False
+    )
     return pictures
 
 
@@ -128,76 +153,47 @@ def _search(
     job: ExportJob,
     float32: bytes,
     calibrated: CalibratedNetwork,
-    guilty: tuple[LayerSensitivity, ...],
     result: QuantizationResult,
-    report: Report,
+    reporter: Reporter,
 ) -> CalibratedNetwork:
     """Try layers in float, writing every trial down at once; earlier trials are not repeated."""
+    inputs = job.inputs.for_integers
     best: SearchStep | None = None
-    trials = _earlier_trials(job, result)
-    for found in search(
+    trials = _earlier_trials(inputs.findings, result)
+    for step in search(
         float32,
         calibrated,
-        guilty,
+        result.layers,
         calibration_pictures(job),
-        budget_s=60 * job.quantization.budget_minutes,
-        earlier=tuple(_as_trial(row) for row in trials),
+        budget_s=60 * inputs.options.budget_minutes,
+        earlier=trials,
     ):
-        best = found
-        if found.repeated:
+        best = step
+        if step.repeated:
             continue
-        trials = (*trials, _as_row(found.trial))
-        result = replace(result, trials=trials, best=trials.index(_as_row(found.best)))
-        write_record(job.findings, result)
-        save_calibrated(job.quantized, float32, replace(calibrated, scheme=found.scheme))
-        kept = len(found.trial.float_layers)
-        words = f"{found.trial.agreement:.2%} agreement with {kept} layers in float"
-        report(ExportEvent("quantization", "searching", len(trials), len(trials), words))
+        trials = (*trials, step.trial)
+        result = replace(result, trials=trials, best=trials.index(step.best))
+        write_record(inputs.findings, result)
+        save_calibrated(inputs.quantized, float32, replace(calibrated, scheme=step.scheme))
+        kept = len(step.trial.float_layers)
+        words = f"searching {step.trial.agreement:.2%} agreement with {kept} layers in float"
+        reporter.advance(len(trials), len(trials), words)
     if best is not None:
         calibrated = replace(calibrated, scheme=best.scheme)
-    write_record(job.findings, replace(result, findings=_findings(calibrated)))
+    write_record(inputs.findings, replace(result, findings=_findings(calibrated)))
     return calibrated
 
 
-def _earlier_trials(job: ExportJob, result: QuantizationResult) -> tuple[QuantizationTrial, ...]:
+def _earlier_trials(path: Path, result: QuantizationResult) -> tuple[PrecisionTrial, ...]:
+    """Return the trials of a search that was cut off; nothing if its inputs were others."""
     try:
-        earlier = read_record(QuantizationResult, job.findings, ArtifactError)
-    except ResnetEdgeError:  # none yet
+        earlier = read_record(QuantizationResult, path, ArtifactError)
+    except ArtifactError:  # there is none yet, or another version wrote it
         return ()
     inputs = [
         replace(one, trials=(), layers=(), findings={}, best=None) for one in (earlier, result)
     ]
     return earlier.trials if inputs[0] == inputs[1] else ()
-
-
-def _result(
-    job: ExportJob,
-    calibrated: CalibratedNetwork,
-    guilty: tuple[LayerSensitivity, ...],
-    pictures: int,
-) -> QuantizationResult:
-    record = job.calibration
-    return QuantizationResult(
-        model_sha256=job.model_sha256,
-        calibration_sha256=record.sha256 if record else "",
-        pictures=pictures,
-        method=job.quantization.method,
-        findings=_findings(calibrated),
-        layers=tuple(
-            LayerQuantization(
-                layer=row.layer,
-                kinds=row.kinds,
-                low=row.low,
-                high=row.high,
-                output_sqnr_db=row.output_sqnr_db,
-                logits_sqnr_db=row.logits_sqnr_db,
-                agreement=row.agreement,
-                share=row.share,
-            )
-            for row in guilty
-        ),
-        trials=(),
-    )
 
 
 def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
@@ -218,46 +214,15 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
     return found
 
 
-def _tell(quantized: Quantized, report: Report) -> None:
-    """Say how it went, and what a person should know."""
+def _tell(quantized: Quantized, reporter: Reporter) -> None:
+    """Say how the quantization went, and what a person should know."""
     if quantized.calibrated.figures is not None:
-        words = f"quantized: {quantized.findings['simulated SQNR']}"
-        report(ExportEvent("quantization", "found", 1, 1, words))
+        reporter.say(f"quantized: {quantized.findings['simulated SQNR']}")
     if unstable := quantized.calibrated.unstable:
         named = ", ".join(unstable[:_NAMED])
         more = len(unstable) - _NAMED
         others = f" and {more} more" if more > 0 else ""
-        report(
-            ExportEvent(
-                "quantization",
-                "warning",
-                1,
-                1,
-                f"calibration: ranges of {named}{others} differ by over a quarter between halves "
-                "of the pictures; more calibration pictures would help",
-            )
+        reporter.warn(
+            f"calibration: ranges of {named}{others} differ by over a quarter between halves "
+            "of the pictures; more calibration pictures would help"
         )
-
-
-def _as_row(trial: PrecisionTrial) -> QuantizationTrial:
-    return QuantizationTrial(
-        layer=trial.layer,
-        float_layers=trial.float_layers,
-        agreement=trial.agreement,
-        sqnr_db=trial.sqnr_db,
-        bytes=trial.bytes,
-        latency_s=trial.latency_s,
-        holds=trial.holds,
-    )
-
-
-def _as_trial(row: QuantizationTrial) -> PrecisionTrial:
-    return PrecisionTrial(
-        layer=row.layer,
-        float_layers=row.float_layers,
-        agreement=row.agreement,
-        sqnr_db=row.sqnr_db,
-        bytes=row.bytes,
-        latency_s=row.latency_s,
-        holds=row.holds,
-    )

@@ -10,18 +10,18 @@ from converters.quantization.onnx import quantize_int8
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting import quantizing
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
-from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
+from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.memory import return_freed_memory
 from resnet_edge.exporting.serving_graph import ServingGraph
 from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
+from resnet_edge.ondevice.workers.serving import Reporter
 
 
-def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
-    """Write the ONNX files of ``job``, reporting as they are made."""
-    report(ExportEvent("fp32.onnx", "converting", 0, 0))
+def write_onnx(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
+    """Write the ONNX files of ``job``, telling of each that is made."""
     float32 = conversion.convert_float32(graph.serving)
     return_freed_memory()
-    if job.rewrites and pool_padding.merge_pool_padding(float32):
+    if job.inputs.rewrites and pool_padding.merge_pool_padding(float32):
         graph = graph.with_rewrite(pool_padding.NAME)
     for name in job.names:
         found: dict[str, str] = {}
@@ -31,8 +31,8 @@ def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
             case Quantization.FLOAT16_WEIGHTS:
                 model = conversion.convert_float16(float32)
             case Quantization.STATIC:
-                quantized = quantizing.load_quantized(job)
-                target = job.quantization.onnx_target
+                quantized = quantizing.load_quantized(job, reporter)
+                target = job.inputs.for_integers.options.onnx_target
                 pictures = quantizing.calibration_pictures(job)
                 model = quantize_int8(float32, quantized.calibrated, pictures, target)
                 conversion.use_uint8_input(model)
@@ -44,15 +44,15 @@ def write_onnx(job: ExportJob, graph: ServingGraph, report: Report) -> None:
             case other:
                 assert_never(other)
         conversion.add_metadata(model, _onnx_properties(job, name))
-        write_artifact(job, graph, name, conversion.serialize(model), report, found)
+        write_artifact(job, graph, name, conversion.serialize(model), reporter, found)
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:
     return {
-        "name": job.model_name,
+        "name": job.inputs.model_name,
         "description": DESCRIPTION,
-        "labels": json.dumps(job.labels, ensure_ascii=False),
-        "preprocessing": f"{job.preprocessing}, inside the graph",
-        "fit": job.fit,
+        "labels": json.dumps(job.inputs.labels, ensure_ascii=False),
+        "preprocessing": f"{job.inputs.preprocessing}, inside the graph",
+        "fit": job.inputs.fit,
         "quantization": artifact_kind(name).quantization.value,
     }

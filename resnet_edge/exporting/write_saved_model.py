@@ -9,24 +9,25 @@ import tensorflow as tf
 from converters.saved_model import export_saved_model
 from resnet_edge.errors import OutputError
 from resnet_edge.exporting.finishing import finish
-from resnet_edge.exporting.job import ExportJob, Report
+from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.serving_graph import ServingGraph
 from resnet_edge.ondevice.formats.sidecar import sidecar_path
+from resnet_edge.ondevice.workers.serving import Reporter
 
 
-def write_saved_model(job: ExportJob, graph: ServingGraph, report: Report) -> None:
+def write_saved_model(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
     """Write the folder beside its place, then rename it.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The folder cannot be written.
     """
     (name,) = job.names
-    beside = job.artifacts / f".{name}.part"
+    beside = job.inputs.artifacts / f".{name}.part"
     shutil.rmtree(beside, ignore_errors=True)
-    job.artifacts.mkdir(parents=True, exist_ok=True)
-    target = job.artifacts / name
+    job.inputs.artifacts.mkdir(parents=True, exist_ok=True)
+    target = job.inputs.artifacts / name
     try:
-        export_saved_model(graph.serving, beside, job.labels)
+        export_saved_model(graph.serving, beside, job.inputs.labels)
     except (OSError, tf.errors.OpError) as problem:  # the latter is TensorFlow's own OSError
         shutil.rmtree(beside, ignore_errors=True)
         words = str(problem).strip().partition("\n")[0] or type(problem).__name__
@@ -37,4 +38,4 @@ def write_saved_model(job: ExportJob, graph: ServingGraph, report: Report) -> No
     sidecar_path(target).unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     beside.rename(target)
-    finish(job, graph, name, report, {})
+    finish(job, graph, name, reporter, {})

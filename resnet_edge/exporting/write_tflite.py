@@ -9,26 +9,26 @@ from converters.tflite import conversion, flatbuffer
 from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
 from resnet_edge.exporting import quantizing
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
-from resnet_edge.exporting.job import ExportEvent, ExportJob, Report
+from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.memory import return_freed_memory
 from resnet_edge.exporting.serving_graph import ServingGraph
 from resnet_edge.ondevice.formats.kinds import Quantization, artifact_kind
+from resnet_edge.ondevice.workers.serving import Reporter
 
 
-def write_tflite(job: ExportJob, graph: ServingGraph, report: Report) -> None:
+def write_tflite(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
     """Write the TFLite files of ``job``; without any, only the quantization that others need."""
-    report(ExportEvent("fp32.tflite", "converting", 0, 0))
     float32 = conversion.convert_float32(graph.serving)
     return_freed_memory()
     quantized = None
-    if not job.names or any(artifact_kind(name).calibrated for name in job.names):
-        quantized = quantizing.quantize(job, float32, graph.serving, report)
+    if job.quantizes:
+        quantized = quantizing.quantize(job, float32, graph.serving, reporter)
     for name in job.names:
         kind = artifact_kind(name)
         data = _quantized(job, float32, kind.quantization, quantized)
         found = dict(quantized.findings) if quantized and kind.calibrated else {}
         data = _complete_tflite(job, graph, name, data)
-        write_artifact(job, graph, name, data, report, found)
+        write_artifact(job, graph, name, data, reporter, found)
 
 
 def _quantized(
@@ -61,5 +61,7 @@ def _complete_tflite(job: ExportJob, graph: ServingGraph, name: str, data: bytes
     flatbuffer.name_endpoints(model)
     size = graph.serving.input_shape[1:3]
     about = f"{DESCRIPTION} Quantization: {kind.quantization.value}."
-    add_metadata_buffer(model, ClassifierMetadata(job.model_name, about, job.labels, size))
-    return append_labels(flatbuffer.write_flatbuffer(model), job.labels)
+    add_metadata_buffer(
+        model, ClassifierMetadata(job.inputs.model_name, about, job.inputs.labels, size)
+    )
+    return append_labels(flatbuffer.write_flatbuffer(model), job.inputs.labels)

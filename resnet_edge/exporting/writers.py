@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.ondevice.versions import version_of
 
 QUANTIZING = Format.TFLITE
 """The format whose worker makes the quantization that all integer artifacts share."""
@@ -14,11 +15,11 @@ QUANTIZING = Format.TFLITE
 
 @dataclass(frozen=True)
 class Writer:
-    """What makes the files of one format."""
+    """The writer of one format."""
 
     function: str
     """``module:function``, imported in the worker alone: it takes an ``ExportJob``, the
-    ``ServingGraph`` and a ``Report``."""
+    ``ServingGraph`` and a ``Reporter``."""
     packages: tuple[str, ...] = ()
     """The packages whose versions sidecars record, beside TensorFlow and Keras."""
 
@@ -39,3 +40,9 @@ def load_writer(format_: Format) -> Callable[..., None]:
     module, _, name = WRITERS[format_].function.partition(":")
     function: Callable[..., None] = getattr(importlib.import_module(module), name)
     return function
+
+
+def tool_versions(format_: Format) -> dict[str, str]:
+    """Return the versions of the packages that make a format, for sidecars."""
+    packages = ("resnet-edge", "tensorflow", "keras", *WRITERS[format_].packages)
+    return {package: version_of(package) for package in packages}

@@ -1,8 +1,8 @@
-"""Full float32 on whatever backend Keras runs on: TensorFlow, JAX or PyTorch.
+"""Full float32 on the backend that Keras runs on: TensorFlow, JAX or PyTorch.
 
-Only the backend in use is imported. GPUs of NVIDIA's Ampere and later shorten float32 products to
-TF32's 10 bits of mantissa unless told otherwise; a reference must not. What is switched off here is
-proven off by ``resnet_edge.full_precision.float32_proof``.
+Only the backend in use is imported. GPUs of NVIDIA's Ampere and later round the operands of float32
+products to TF32's 10 bits of mantissa unless that is switched off. It is switched off here, and
+``resnet_edge.full_precision.float32_proof`` proves it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ BACKENDS = {
     "jax": "pip install 'jax[cuda12]'",
     "torch": "pip install torch",
 }
-"""What installs each backend together with NVIDIA's libraries."""
+"""Commands that install each backend together with NVIDIA's libraries."""
 
 _FORCED = {"NVIDIA_TF32_OVERRIDE": "0"}
-"""cuBLAS and cuDNN then never use TF32, whatever a framework or the user asks for."""
+"""With this, cuBLAS and cuDNN never use TF32, even if a framework or the user asks for it."""
 
 _PREFERRED = {
-    # TensorFlow and JAX would take most of the GPU's memory at once: how large a batch fits could
-    # not be told from an error, and others on the same GPU could not work.
+    # TensorFlow and JAX would reserve most of the GPU's memory at once. Then no error would tell
+    # which batch is too large, and other processes on the same GPU could not work.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
@@ -44,35 +44,35 @@ _SUFFIXES = ("-cu13", "-cu12", "-cu11", "")
 
 @dataclass(frozen=True)
 class Device:
-    """Where Keras computes."""
+    """The device that Keras computes on."""
 
     description: str
-    """In words, for a person."""
+    """The device in words."""
     is_gpu: bool
     backend: str
     """Name and version, for instance ``tensorflow 2.21.0``."""
     details: dict[str, str] = field(default_factory=dict)
     """Driver, memory, compute capability and NVIDIA's libraries, as far as they can be found."""
     warning: str = ""
-    """What a person should not miss: a GPU that the backend does not use."""
+    """A GPU that the backend does not use, and what to do; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class _Accelerator:
-    """What a backend knows of the GPU it uses."""
+    """The GPU that a backend uses, as the backend describes it."""
 
     name: str
     details: dict[str, str]
 
 
 def keras_backend() -> str:
-    """The backend that Keras takes here, without the seconds that importing Keras takes.
+    """Return the name of Keras' backend, without the seconds that importing Keras takes.
 
     Returns:
         ``tensorflow``, ``jax`` or ``torch``.
 
     Raises:
-        UsageError: Keras is told to take another.
+        UsageError: ``KERAS_BACKEND`` names another.
         RuntimeMissingError: Keras, or the backend, is not installed.
     """
     if "keras" in sys.modules:
@@ -97,7 +97,7 @@ def _missing(name: str) -> str:
 
 
 def _configured_backend() -> str | None:
-    """What ``keras.json`` says, as Keras reads it."""
+    """Return the backend in ``keras.json``, read as Keras does; None if it names none."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         return str(json.loads((home / "keras.json").read_text())["backend"])
@@ -106,14 +106,14 @@ def _configured_backend() -> str | None:
 
 
 def set_environment() -> None:
-    """Set what the backends' libraries read when they start; call it before Keras is imported."""
+    """Set the variables that the backends read when they start; call it before importing Keras."""
     os.environ.update(_FORCED)
     for name, value in _PREFERRED.items():
         os.environ.setdefault(name, value)
 
 
 def use_full_float32(run: Callable[[tuple[str, ...]], str] = run_command) -> Device:
-    """Switch every shortcut in float32 off and say where Keras computes.
+    """Switch every shortcut in float32 off and return the device that Keras computes on.
 
     Args:
         run: Runs ``nvidia-smi`` and returns what it prints.
@@ -140,7 +140,7 @@ def use_full_float32(run: Callable[[tuple[str, ...]], str] = run_command) -> Dev
 
 
 def _describe(found: _Accelerator | None, backend: str, gpus: tuple[Gpu, ...]) -> Device:
-    """Put together what the backend knows and what ``nvidia-smi`` lists."""
+    """Combine the backend's description of its device with the list of ``nvidia-smi``."""
     if found is not None:
         gpu = next((gpu for gpu in gpus if gpu.name == found.name), gpus[0] if gpus else None)
         details = {**_driver(gpu), **_libraries(), **found.details}
@@ -163,7 +163,7 @@ def _driver(gpu: Gpu | None) -> dict[str, str]:
 
 
 def _libraries() -> dict[str, str]:
-    """NVIDIA's libraries by their packages: all three backends' wheels bring them so."""
+    """Return the versions of NVIDIA's libraries, which all three backends install as packages."""
     found = {}
     for title, package in _LIBRARIES.items():
         names = [f"nvidia-{package}{suffix}" for suffix in _SUFFIXES]
@@ -175,7 +175,7 @@ def _libraries() -> dict[str, str]:
 def _prepare_tensorflow() -> _Accelerator | None:
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # it would warn of several networks, each traced once
+    tf.get_logger().setLevel("ERROR")  # it warns when several networks are traced
     tf.config.experimental.enable_tensor_float_32_execution(False)
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
@@ -207,7 +207,8 @@ def _prepare_torch() -> _Accelerator | None:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False  # convolutions; on unless it is switched off
-    # A search for the fastest kernel may choose another one in the next run, with other last bits.
+    # A search for the fastest kernel may choose another one in the next run, and its last bits
+    # differ.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if torch.cuda.is_available():

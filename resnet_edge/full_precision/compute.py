@@ -1,7 +1,7 @@
-"""The full-precision model's answers on this machine's best device.
+"""Computes the full-precision model's answers on this machine's best device.
 
-Needs Keras, one of its backends and NumPy, and nothing else: it runs within ``resnet-edge
-reference`` and, from the file that ``reference --pack`` writes, on any machine with a GPU.
+Needs Keras, one of its backends and NumPy, and nothing else. It runs within ``resnet-edge
+reference`` and, from the file that ``reference --pack`` writes, on any other machine.
 """
 
 from __future__ import annotations
@@ -18,32 +18,40 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.display import Advance, Display
-from resnet_edge.errors import ModelError
+from resnet_edge.errors import ModelError, translate
 from resnet_edge.full_precision.backend import Device, use_full_float32
 from resnet_edge.full_precision.float32_proof import Float32Check, check_float32
-from resnet_edge.full_precision.throughput import CPU_BATCHES, GPU_BATCHES, measure_throughput
+from resnet_edge.full_precision.throughput import (
+    CPU_BATCHES,
+    GPU_BATCHES,
+    ThroughputResult,
+    measure_throughput,
+)
 from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import available_cores, peak_memory_bytes
+from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
 from resnet_edge.ondevice.versions import version_of
 
 if TYPE_CHECKING:
+    import keras
+
     from resnet_edge.full_precision.inference import Infer
 
 Pixels = npt.NDArray[np.uint8]
 
 BATCHES = (32, 8, 1)
-"""Pictures that are answered at once; a smaller number where the memory runs out."""
+"""Numbers of pictures in a batch; the next one is tried where memory runs out."""
 
 HASHED = 64
-"""Pictures whose pixels are in memory at once while they are hashed."""
+"""Number of pictures whose pixels are hashed at once."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What a model is asked, beside the pixels."""
+    """The test pictures with their true classes, and the model that answers them."""
 
     model_sha256: str
     preprocessing: str
@@ -52,18 +60,18 @@ class Questions:
     hashes: tuple[str, ...]
     """SHA-256 of the pictures' files."""
     classes: tuple[int, ...]
-    """The true ones."""
+    """True classes, as indexes into ``labels``."""
     versions: dict[str, str]
-    """Of what decoded the pictures and of resnet-edge."""
+    """Versions of resnet-edge and of the packages that decoded the pictures."""
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """How latency and throughput are measured."""
+    """Settings for the measurement of latency and throughput."""
 
     spec: LatencySpec
     batches: tuple[int, ...] | None = None
-    """None takes what fits the device."""
+    """Batch sizes of the throughput; None takes those for the kind of device."""
 
 
 def _check_finite(model: Path, probabilities: np.ndarray) -> None:
@@ -85,20 +93,16 @@ def answer_questions(
 
     Args:
         model: A ``.keras`` classifier.
-        questions: What it is asked.
-        load_pixels: Gives uint8 ``(n, height, width, 3)`` for a height and a width.
-        measuring: How long, and which batches.
-        display: Where progress is shown.
+        questions: The test pictures.
+        load_pixels: Returns uint8 ``(n, height, width, 3)`` for a height and a width.
+        measuring: Duration of the measurements, and batch sizes.
+        display: Shows the progress.
 
     Raises:
         InferenceError: The device rounds float32 products.
-        ModelError: The model cannot be loaded, or answers NaN.
-        ConversionError: It is no classifier of pictures.
+        ModelError: The model cannot be loaded, is no classifier of pictures, or answers NaN.
     """
-    from converters.preprocessing import PREPROCESSINGS
-    from converters.serving import serving_model
-    from resnet_edge.full_precision.inference import compile_answers, is_out_of_memory
-    from resnet_edge.model.classifiers import load_classifier
+    from resnet_edge.full_precision.inference import compile_answers
 
     device = use_full_float32()
     if device.warning:
@@ -106,7 +110,7 @@ def answer_questions(
     display.say(f"reference on {device.description}, {device.backend}, float32")
     proof = _prove(device, display)
     started = time.perf_counter()
-    serving = serving_model(load_classifier(model), PREPROCESSINGS[questions.preprocessing])
+    serving = _load(model, questions.preprocessing)
     load_s = time.perf_counter() - started
     height, width = (int(side) for side in serving.input_shape[1:3])
     pixels = load_pixels((height, width))
@@ -114,13 +118,7 @@ def answer_questions(
     probabilities = predict(infer, pixels, len(questions.labels), display)
     _check_finite(model, probabilities)
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
-    display.say("reference latency")
-    timing = measure(infer, sample, measuring.spec)
-    name, threads = f"Keras on {device.backend}", available_cores()
-    latency = timing.latency(name, threads, load_s, peak_memory_bytes())
-    display.say("reference throughput")
-    batches = measuring.batches or (GPU_BATCHES if device.is_gpu else CPU_BATCHES)
-    fast = measure_throughput(infer, sample, batches, measuring.spec.min_seconds, is_out_of_memory)
+    speed = _measure_speed(infer, sample, device, measuring, load_s, display)
     info = ReferenceInfo(
         model_sha256=questions.model_sha256,
         device=device.description,
@@ -130,12 +128,12 @@ def answer_questions(
         labels=questions.labels,
         pictures=questions.pictures,
         hashes=questions.hashes,
-        latency=latency,
+        latency=speed.latency,
         versions={**backend_versions(device.backend.split()[0]), **questions.versions},
         details=device.details,
         float32=proof.words,
-        throughput=fast.throughputs,
-        throughput_stopped=fast.stopped,
+        throughput=speed.throughput.throughputs,
+        throughput_stopped=speed.throughput.stopped,
         pixels_sha256=hash_pixels(pixels),
         host=platform.node() or "unknown",
     )
@@ -147,13 +145,52 @@ def answer_questions(
     )
 
 
+def _load(model: Path, preprocessing: str) -> keras.Model:
+    """Load a model and put its preprocessing in front."""
+    from converters.errors import ConversionError
+    from converters.preprocessing import PREPROCESSINGS
+    from converters.serving import serving_model
+    from resnet_edge.model.classifiers import load_classifier
+
+    try:
+        return serving_model(load_classifier(model), PREPROCESSINGS[preprocessing])
+    except ConversionError as problem:
+        raise translate(problem) from problem
+
+
+@dataclass(frozen=True)
+class _Speed:
+    latency: Latency
+    throughput: ThroughputResult
+
+
+def _measure_speed(
+    infer: Infer,
+    sample: npt.NDArray[np.float32],
+    device: Device,
+    measuring: Measuring,
+    load_s: float,
+    display: Display,
+) -> _Speed:
+    from resnet_edge.full_precision.inference import is_out_of_memory
+
+    display.say("reference latency")
+    timing = measure(infer, sample, measuring.spec)
+    name, threads = f"Keras on {device.backend}", available_cores()
+    latency = timing.latency(name, threads, load_s, peak_memory_bytes())
+    display.say("reference throughput")
+    batches = measuring.batches or (GPU_BATCHES if device.is_gpu else CPU_BATCHES)
+    seconds = measuring.spec.min_seconds
+    return _Speed(latency, measure_throughput(infer, sample, batches, seconds, is_out_of_memory))
+
+
 def backend_versions(backend: str) -> dict[str, str]:
-    """Versions of what computes: Keras, its backend and NumPy."""
+    """Return the versions of Keras, its backend and NumPy."""
     return {name: version_of(name) for name in ("keras", backend, "numpy")}
 
 
 def hash_pixels(pixels: Pixels) -> str:
-    """SHA-256 of all pixels in order, in hexadecimal."""
+    """Return the SHA-256 of all pixels in order, in hexadecimal."""
     digest = hashlib.sha256()
     for start in range(0, len(pixels), HASHED):
         digest.update(np.ascontiguousarray(pixels[start : start + HASHED]).tobytes())
@@ -161,7 +198,7 @@ def hash_pixels(pixels: Pixels) -> str:
 
 
 def predict(infer: Infer, pixels: Pixels, classes: int, display: Display) -> np.ndarray:
-    """Answer every picture, a batch at a time, so that memory is bounded.
+    """Answer every picture, one batch after another.
 
     Returns:
         Probabilities, float32 ``(n, classes)``.

@@ -1,9 +1,9 @@
 """Proves that a device multiplies in full float32, by products whose exact results are known.
 
-GPUs of NVIDIA's Ampere and later, and some processors, shorten what they multiply to TF32's 10 or
-bfloat16's 7 bits of mantissa when they are allowed to, and say nothing. Here the operands need
-more bits than that, so whoever shortens them gives himself away. NumPy alone: the products are
-handed in.
+GPUs of NVIDIA's Ampere and later, and some processors, round the operands of a product to TF32's 10
+or bfloat16's 7 bits of mantissa when they are allowed to, without a message. The operands here need
+more bits than that, so rounding them changes the results. This module needs NumPy alone; the
+caller brings the device's products.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Floats = npt.NDArray[np.float32]
 Pair = tuple[Floats, Floats]
 
 LIMIT = 2.0**-16
-"""Largest error of a convolution, as a share of the answers' size (root mean square). Direct sums
-of these operands are exact. Winograd's and Fourier's ways, which libraries take for some shapes,
-are not, by up to 1e-6 in float32. Operands in TF32 are off by 2e-4, in bfloat16 by 1.6e-3."""
+"""Largest relative error of a convolution (root mean square). Direct sums of these operands are
+exact. Winograd's and Fourier's algorithms, which libraries choose for some shapes, are off by up to
+1e-6 in float32. TF32 is off by 2e-4, bfloat16 by 1.6e-3."""
 
 SIDE = 256
-"""Rows and columns of the matrices: large enough for a library's fast path."""
+"""Rows and columns of the matrices, enough for a library to take its fast path."""
 
 CONVOLUTIONS = ((3, 1, 32, 32), (1, 1, 64, 64), (3, 2, 32, 32), (7, 2, 3, 64))
-"""Kernel side, stride, channels in and out: the kinds that a ResNet50 has."""
+"""Kernel side, stride, input and output channels: the kinds that a ResNet50 has."""
 
 PICTURES, PICTURE_SIDE = 2, 20
 
@@ -39,7 +39,7 @@ _MANTISSA_BITS = 23
 
 
 class Products(Protocol):
-    """Multiplies on the device under test, the way that the network will be computed."""
+    """Products on the device under test, computed as in the network."""
 
     def matrices(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
         """Multiply ``(n, k)`` by ``(k, m)`` for every pair; all pairs have the same shapes."""
@@ -50,15 +50,15 @@ class Products(Protocol):
 
 @dataclass(frozen=True)
 class Float32Check:
-    """How far known products were off; both are shares of the answers' size."""
+    """Relative errors of known products (root mean square)."""
 
     matrices: float
-    """0 in float32: every sum here is exact, in whatever order it is taken."""
+    """0 in float32: every sum is exact, in any order."""
     convolutions: float
 
     @property
     def words(self) -> str:
-        """What was proven, in words."""
+        """The result in a sentence."""
         if self.convolutions == 0:
             return "known matrix products and convolutions came out exact to the bit"
         return (
@@ -70,17 +70,18 @@ class Float32Check:
 def check_float32(products: Products, device: str) -> Float32Check:
     """Multiply what TF32 and bfloat16 cannot hold, and compare with the exact results.
 
-    Matrices must come out exact. First ``(1 + k / 4096)`` by small integers, so that a sum of 256
-    products needs 22 bits at most: it shows shortened operands and shortened sums. Then all 24
-    bits of float32 by a permutation matrix: it shows operands that are split into fewer bits.
-    Each way round, because libraries may shorten one side alone.
+    Matrix products must be exact. The first pairs multiply ``(1 + k / 4096)`` by small integers. A
+    sum of 256 such products needs 22 bits, so rounded operands and rounded sums both show. The
+    second pairs multiply values with all 24 bits of float32 by a permutation matrix. They show
+    operands that are split into parts of fewer bits. Each pair is also multiplied with its sides
+    swapped, because libraries may round one side alone.
 
     Args:
-        products: Multiplies on the device.
-        device: Named in the error.
+        products: The device's products.
+        device: The device's name, for the error.
 
     Returns:
-        The errors found.
+        The largest relative errors.
 
     Raises:
         InferenceError: The device rounds, or answers NaN.
@@ -113,7 +114,7 @@ def convolve(pictures: Floats, kernel: Floats, stride: int) -> npt.NDArray[np.fl
     Args:
         pictures: ``(n, h, w, c)``.
         kernel: ``(side, side, c, f)``.
-        stride: Of both directions; there is no padding.
+        stride: Stride in both directions; there is no padding.
 
     Returns:
         ``(n, h', w', f)``.
@@ -150,18 +151,18 @@ def _convolution_pairs(
 
 
 def _fine(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Values ``1 + k / 4096`` in [1, 2), half of them negative: two bits more than TF32 holds."""
+    """Return ``1 + k / 4096`` in [1, 2), half of them negative: two bits more than TF32 holds."""
     values = 1 + rng.integers(0, 1 << _FINE_BITS, shape) / (1 << _FINE_BITS)
     return np.asarray(values * rng.choice(np.array([-1.0, 1.0]), shape), np.float32)
 
 
 def _coarse(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Integers from -2 to 2, which every format holds."""
+    """Return integers from -2 to 2, which every float format holds."""
     return rng.integers(-2, 3, shape).astype(np.float32)
 
 
 def _error(got: Floats, exact: npt.NDArray[np.float64]) -> float:
-    """Root mean square of the error over that of the exact result; NaN where anything is NaN."""
+    """Return the error's root mean square over the exact result's; NaN where anything is NaN."""
     if got.shape != exact.shape:
         return math.nan
     with np.errstate(invalid="ignore", over="ignore"):
@@ -189,7 +190,9 @@ def _message(device: str, what: str, error: float, expected: str) -> str:
 
 
 def _bits_left(error: float) -> int:
-    """Bits of a mantissa whose rounding gives this error: values in [1, 2) are 1.53 on average
-    (root mean square), and rounding to ``b`` bits is off by ``2**-b / sqrt(12)``.
+    """Return the bits of mantissa whose rounding gives this error.
+
+    Values in [1, 2) have a root mean square of 1.53, and rounding them to ``b`` bits is off by
+    ``2**-b / sqrt(12)``.
     """
     return round(-math.log2(error * 1.53 * math.sqrt(12)))

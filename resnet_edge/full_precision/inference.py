@@ -1,7 +1,7 @@
-"""Calls a Keras network the quickest way that its backend has, and waits for the answers.
+"""Calls a Keras network the fastest way that its backend has, and waits for the answers.
 
-GPUs compute while Python already goes on; an answer that is timed must have arrived. So every
-call here takes pixels in the host's memory and ends with answers in the host's memory.
+GPUs compute while Python already goes on, but an answer that is timed must have arrived. So every
+call takes pixels from the host's memory and returns answers in the host's memory.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def compile_answers(model: keras.Model) -> Infer:
     """Prepare a network for answering.
 
     Args:
-        model: Its weights are taken as they are now.
+        model: The network; later changes of its weights have no effect.
 
     Returns:
-        A function from a batch to its answers, both float32 in the host's memory. Each batch size
-        is prepared when it is first seen, which takes seconds.
+        A function from a batch to its answers, both float32 in the host's memory. The first batch
+        of each size takes seconds, because it is compiled.
     """
     import keras
 
@@ -43,7 +43,7 @@ def compile_answers(model: keras.Model) -> Infer:
 
 
 def _predict_on_batch(model: keras.Model) -> Infer:
-    """TensorFlow: one graph, through XLA where it can; ``.numpy()`` waits."""
+    """Call one graph of TensorFlow, compiled by XLA where possible; NumPy's copy waits for it."""
 
     def infer(batch: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
         return np.asarray(model.predict_on_batch(batch), np.float32)
@@ -52,7 +52,7 @@ def _predict_on_batch(model: keras.Model) -> Infer:
 
 
 def _compile_jax(model: keras.Model) -> Infer:
-    # predict_on_batch collects all variables anew for each call: milliseconds for a ResNet50.
+    # predict_on_batch collects all variables for each call: milliseconds for a ResNet50.
     jax = importlib.import_module("jax")
     trainable = [variable.value for variable in model.trainable_variables]
     others = [variable.value for variable in model.non_trainable_variables]
@@ -65,10 +65,10 @@ def _compile_jax(model: keras.Model) -> Infer:
 
 
 def _record_torch(model: keras.Model) -> Infer:
-    """PyTorch: the operators that Keras calls, recorded once for each batch size.
+    """Record the PyTorch operators that Keras calls, once for each batch size.
 
-    Going through Keras' layers for every call costs half as much again as computing a small
-    network does. The operators, and so the answers, are the same to the bit.
+    Going through Keras' layers in every call makes a small network 1.5 times slower. The operators
+    are the same, and so are the answers, to the bit.
     """
     torch = importlib.import_module("torch")
     tracer = importlib.import_module("torch.fx.experimental.proxy_tensor")
@@ -91,7 +91,7 @@ def _record_torch(model: keras.Model) -> Infer:
 
 
 class KerasProducts:
-    """Known products in Keras' own layers, called as the network itself is."""
+    """Products in Keras' layers, called in the same way as the network."""
 
     def matrices(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
         """Multiply by a ``Dense`` layer without bias."""
@@ -121,7 +121,7 @@ def _answers(layer: keras.layers.Layer, pairs: Sequence[Pair]) -> Sequence[Float
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an error of any backend says that the device's memory, or the host's, ran out."""
+    """Return True if an error of any backend means that device or host memory ran out."""
     words = str(problem)
     return (
         isinstance(problem, MemoryError)

@@ -1,6 +1,6 @@
-"""The file that ``reference --pack`` writes: a zipapp with the model, the pixels and the sources.
+"""The file of ``reference --pack``: a zipapp with the model, the pixels and the sources.
 
-Run with any Python that has Keras, one backend and NumPy, it writes a ``reference.npz``.
+Any Python with Keras, one of its backends and NumPy can run it; it writes a ``reference.npz``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SOURCES = (
     "resnet_edge/model/*.py",
     "converters/*.py",
 )
-"""What travels, as globs."""
+"""Globs of the source files in a pack."""
 
 MAX_BYTES = 4 << 30
-"""Of model and pixels together: Python up to 3.12 runs no zip file with 64-bit sizes."""
+"""Limit for model and pixels together: Python up to 3.12 runs no zip file with 64-bit sizes."""
 
 _INFO, _MODEL, _PIXELS = "pack.json", "model.keras", "pixels.npy"
 
@@ -57,7 +57,7 @@ _AGAIN = "copy it again, or make it again with `resnet-edge reference --pack`"
 
 @dataclass(frozen=True)
 class PackInfo:
-    """What a pack says of its content."""
+    """The description in a pack."""
 
     questions: Questions
     size: tuple[int, int]
@@ -68,7 +68,7 @@ class PackInfo:
 
 @dataclass(frozen=True)
 class OpenPack:
-    """A pack whose content was unpacked and checked."""
+    """The content of a pack, unpacked and checked."""
 
     model: Path
     questions: Questions
@@ -82,15 +82,15 @@ def write_pack(path: Path, model: Path, questions: Questions, pixels: Path) -> P
     Args:
         path: The file to write.
         model: A ``.keras`` classifier.
-        questions: What it is asked.
+        questions: The test pictures.
         pixels: A ``.npy`` file: uint8 ``(n, height, width, 3)``.
 
     Returns:
-        What it says of itself.
+        The description in the pack.
 
     Raises:
         UsageError: Model and pixels are larger than ``MAX_BYTES``.
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     total = model.stat().st_size + pixels.stat().st_size
     if total >= MAX_BYTES:
@@ -117,7 +117,7 @@ def open_pack(path: Path, folder: Path) -> OpenPack:
         folder: An empty folder, for the model and the pixels.
 
     Raises:
-        ReferenceFileError: It is no pack, is damaged, or was changed.
+        ReferenceFileError: The file is no pack, is damaged, or was changed.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,7 +1,7 @@
 """The command that a pack runs: ``KERAS_BACKEND=torch python resnet-edge-reference.pyz``.
 
-Needs Keras, one of its backends and NumPy. The same answers as ``resnet-edge reference`` gives,
-since the same code gives them.
+Needs Keras, one of its backends and NumPy. The answers are those of ``resnet-edge reference``,
+because the same code computes them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(arguments: list[str], pack: Path | None = None) -> int:
 
     Args:
         arguments: Without the program's name.
-        pack: The pack; None is the file that Python runs.
+        pack: The pack; None takes the file that Python runs.
 
     Returns:
         0 done, 1 it failed, 2 wrong usage, 130 interrupted.

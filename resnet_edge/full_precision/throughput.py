@@ -1,6 +1,6 @@
-"""Measures how many pictures a second a device answers in larger batches.
+"""Measures throughput: the pictures that a device answers in a second, in larger batches.
 
-Standard library and NumPy only. Every batch is begun when the one before has been answered.
+Needs NumPy alone. A batch begins when the one before has been answered.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy.typing as npt
 from resnet_edge.ondevice.measurements import Throughput
 
 CPU_BATCHES = (1, 8, 32)
-"""Batch sizes on a processor, which a larger batch does not make faster."""
+"""Batch sizes on a processor, where larger batches gain nothing."""
 
 GPU_BATCHES = (1, 8, 32, 128)
 
 MAX_SECONDS = 2.0
-"""Of measuring, at most, for each batch size, warm-up left out."""
+"""Longest measurement of one batch size, without its warm-up."""
 
 FEWEST = 3
-"""Batches that are timed at least, whatever they take."""
+"""Fewest batches that are timed, however long they take."""
 
 
 @dataclass(frozen=True)
 class ThroughputResult:
-    """What was measured, and why not more."""
+    """The throughput of each batch size that fits."""
 
     throughputs: tuple[Throughput, ...]
     stopped: str = ""
-    """Why the larger batches were left out; empty where none was."""
+    """The reason why larger batches are missing; empty where none is."""
 
 
 def measure_throughput(
@@ -45,15 +45,14 @@ def measure_throughput(
 ) -> ThroughputResult:
     """Time batches of rising size until the memory is full.
 
-    Two batches of each size come first and do not count: the one compiles, the other warms up.
+    The first two batches of each size do not count: one compiles, the other warms up.
 
     Args:
         infer: Answers a batch. It must return only when the answers are there.
         picture: ``(1, height, width, 3)``; repeated to fill the batches.
         batches: Sizes, rising.
-        seconds: How long to measure each size, at most ``MAX_SECONDS`` and at least ``FEWEST``
-            batches.
-        is_out_of_memory: Whether an error means that; any other is raised.
+        seconds: Duration for each size; at most ``MAX_SECONDS``, but at least ``FEWEST`` batches.
+        is_out_of_memory: Returns True if an error means that memory ran out; others are raised.
         clock: Seconds of a clock that only goes forward.
     """
     measured: list[Throughput] = []

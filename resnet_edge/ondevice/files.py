@@ -93,6 +93,11 @@ def hash_path(path: Path) -> str:
     return digest.hexdigest()
 
 
+def digest(*parts: object) -> str:
+    """Return the SHA-256 of the parts' representations, in hexadecimal."""
+    return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
+
+
 def size_path(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder."""
     if path.is_dir():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from resnet_edge.exporting.quantization_result import LayerQuantization
+from converters.quantization.findings import LayerSensitivity
 from resnet_edge.reporting.quantization_section import rank_layers
 from resnet_edge.reporting.svg import BLUE, INK, MUTED, ORANGE, WIDE, render, tick_percent
 
@@ -28,7 +28,7 @@ _THINNEST = 1 / 300
 """The least width of a named bar, as a share of the plot, visible among a thousand layers."""
 
 
-def plot_shares(layers: Sequence[LayerQuantization]) -> str | None:
+def plot_shares(layers: Sequence[LayerSensitivity]) -> str | None:
     """Draw each layer's share of the noise in graph order; None if no layer has one."""
     shares = [layer.share if math.isfinite(layer.share) else 0.0 for layer in layers]
     if max(shares, default=0.0) <= 0:

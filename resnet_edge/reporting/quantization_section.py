@@ -6,12 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from resnet_edge import units
-from resnet_edge.exporting.quantization_result import (
-    LayerQuantization,
-    QuantizationResult,
-    QuantizationTrial,
-)
+from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.provenance import Fact
 
@@ -129,7 +126,7 @@ def build_quantization(content: ReportContent) -> QuantizationSection | None:
     )
 
 
-def rank_layers(layers: Sequence[LayerQuantization]) -> list[int]:
+def rank_layers(layers: Sequence[LayerSensitivity]) -> list[int]:
     """Return the places of the layers, largest share first; those without a share come last."""
 
     def order(place: int) -> float:
@@ -166,7 +163,7 @@ def _own_findings(artifacts: Sequence[ArtifactRow], result: QuantizationResult) 
     ]
 
 
-def _summary(layers: Sequence[LayerQuantization], noisiest: Sequence[int]) -> str:
+def _summary(layers: Sequence[LayerSensitivity], noisiest: Sequence[int]) -> str:
     if not layers:
         return "No layer was measured by itself."
     total = units.plural(len(layers), "layer")
@@ -182,7 +179,7 @@ def _summary(layers: Sequence[LayerQuantization], noisiest: Sequence[int]) -> st
     return f"Of {total}, the {len(noisiest)} noisiest cause {together} of the noise."
 
 
-def _layer_row(number: int, layer: LayerQuantization) -> LayerRow:
+def _layer_row(number: int, layer: LayerSensitivity) -> LayerRow:
     return LayerRow(
         number=units.count(number),
         layer=layer.layer,
@@ -195,7 +192,7 @@ def _layer_row(number: int, layer: LayerQuantization) -> LayerRow:
     )
 
 
-def _trial_row(trial: QuantizationTrial, *, best: bool) -> TrialRow:
+def _trial_row(trial: PrecisionTrial, *, best: bool) -> TrialRow:
     finite = math.isfinite(trial.latency_s)
     holds = "yes" if trial.holds else "no"
     return TrialRow(
@@ -210,7 +207,7 @@ def _trial_row(trial: QuantizationTrial, *, best: bool) -> TrialRow:
     )
 
 
-def _change(trial: QuantizationTrial) -> str:
+def _change(trial: PrecisionTrial) -> str:
     if not trial.layer:
         return "nothing yet"
     return f"{trial.layer} {'to float' if trial.layer in trial.float_layers else 'to integers'}"

@@ -28,7 +28,7 @@ from resnet_edge.ondevice.command.bundle_file import (
     Member,
 )
 from resnet_edge.ondevice.command.start import MANIFEST
-from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import FORMATS, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import (
     Artifact,
@@ -45,8 +45,8 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
-from resnet_edge.steps.parity import check_preprocessing, decode_test
-from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
+from resnet_edge.steps.evaluation import check_preprocessing, decode_test
+from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
 START = "resnet_edge/ondevice/command/start.py"
@@ -62,7 +62,7 @@ sys.exit(main(ARCHIVE, sys.argv[1:]))
 
 @dataclass(frozen=True)
 class Bundled:
-    """What ``bundle`` left behind."""
+    """The bundle that is in the build."""
 
     path: Path
     sha256: str
@@ -87,9 +87,8 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
     """Write ``resnet-edge-device.pyz``.
 
     Args:
-        options: Where the build is, which artifacts, the gates that the device asks, and how many
-            pictures.
-        display: Where progress is shown.
+        options: The build, the artifacts, the gates for the device, and the number of pictures.
+        display: Shows the progress.
 
     Raises:
         ResnetEdgeError: Artifacts or reference are missing or do not belong together, there is
@@ -148,7 +147,7 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
 def _places(
     options: Options, reference: Reference, artifact: Artifact, display: Display
 ) -> np.ndarray:
-    """Where the sample's pictures stand in the reference."""
+    """Return the places of the sample's pictures in the reference."""
     total = len(reference.classes)
     if not total:
         display.warn("no test pictures: the device can check no accuracy; pass --test DIR")
@@ -170,7 +169,7 @@ def _places(
 
 
 def _part(reference: Reference, places: np.ndarray) -> Reference:
-    """The reference's answers to the sample alone."""
+    """Return the part of the reference that is of the sample."""
     info = reference.info
     return replace(
         reference,
@@ -188,7 +187,7 @@ def _part(reference: Reference, places: np.ndarray) -> Reference:
 def _pixels(
     options: Options, reference: Reference, artifact: Artifact, places: np.ndarray, display: Display
 ) -> bytes:
-    """The sample's pixels as a ``.npy`` file."""
+    """Return the sample's pixels as a ``.npy`` file."""
     stream = io.BytesIO()
     if len(places):
         decoded = decode_test(options, reference, artifact, display)
@@ -202,7 +201,7 @@ def _pixels(
 def _contents(
     code: Mapping[str, bytes], artifacts: tuple[Artifact, ...], sample: Reference, pixels: bytes
 ) -> dict[str, Content]:
-    """Members by name, in the order of the archive; the manifest comes last."""
+    """Return the members by name in the order of the archive; the manifest comes last."""
     with tempfile.TemporaryDirectory() as folder:
         write_reference(Path(folder) / REFERENCE, sample)
         answers = (Path(folder) / REFERENCE).read_bytes()

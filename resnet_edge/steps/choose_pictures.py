@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from converters.quantization.settings import FEWEST_PICTURES
-from resnet_edge.data.calibration import CalibrationSet, choose_calibration, write_calibration
+from resnet_edge.data.calibration import (
+    CalibrationSet,
+    choose_calibration,
+    read_calibration,
+    write_calibration,
+)
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
 from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.manifest import read_manifest
 from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.options import (
     CALIBRATION_COUNT,
     CalibrationOptions,
     DataOptions,
+    Options,
     QuantizationOptions,
 )
 
@@ -94,6 +102,44 @@ def choose_pictures(
     return chosen
 
 
+def find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationSet:
+    """Return the pictures of ``--calibration``, or those that finetune chose.
+
+    Args:
+        options: A seed or a count that is not what finetune took has them chosen again.
+        labels: The model's classes.
+
+    Raises:
+        UsageError: There are none.
+        DataError: Some of them are test pictures too.
+    """
+    layout = options.layout
+    manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
+    if options.calibration.calibration is not None:
+        test = manifest.split.test if manifest else ()
+        return choose_pictures(options.calibration, (), test, labels, layout)
+    if manifest is None or not layout.calibration.exists():
+        formats = [name for name in options.formats_to_make if artifact_kind(name).calibrated]
+        raise UsageError(
+            f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
+            "leave them out with --formats"
+        )
+    recorded = read_calibration(layout.calibration, manifest.root)
+    wanted = replace(
+        options.calibration,
+        calibration_count=options.calibration.calibration_count or recorded.requested,
+        seed=recorded.seed if options.calibration.seed is None else options.calibration.seed,
+    )
+    if recorded.source != TRAINING_SPLIT:
+        raise UsageError(
+            f"{layout.calibration}: its pictures are those of a {recorded.source}, which is not "
+            "given; pass --calibration DIR again"
+        )
+    if (wanted.calibration_count, wanted.seed) == (recorded.requested, recorded.seed):
+        return recorded
+    return choose_pictures(wanted, manifest.split.train, manifest.split.test, labels, layout)
+
+
 def check_calibration(calibration: CalibrationSet, options: QuantizationOptions) -> None:
     """Refuse too few pictures to quantize with.
 
@@ -153,22 +199,3 @@ def decode_split(
 def labels_of(pictures: tuple[Picture, ...]) -> np.ndarray:
     """Classes of pictures, int64 ``(n,)``."""
     return np.array([picture.label for picture in pictures], np.int64)
-
-
-def read_labels(path: Path, classes: int) -> tuple[str, ...]:
-    """Read a labels file: one class name a line, in output order.
-
-    Raises:
-        UsageError: The file is missing, or has another number of lines than the model has classes.
-    """
-    try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"--labels: {path} cannot be read ({problem})") from problem
-    names = tuple(name for name in names if name)
-    if len(names) != classes or len(set(names)) != classes:
-        raise UsageError(
-            f"--labels: {path} has {len(names)} names ({len(set(names))} different); "
-            f"the model has {classes} classes; expected one name a line in output order"
-        )
-    return names

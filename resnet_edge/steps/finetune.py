@@ -10,7 +10,7 @@ from resnet_edge.data.manifest import write_manifest
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.full_precision.backend import keras_backend
-from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.versions import version_of
@@ -23,7 +23,7 @@ from resnet_edge.steps.choose_pictures import (
     labels_of,
     load_photos,
 )
-from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
+from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.training.record import Epoch, TrainingRecord
 
 DEFAULT_PREPROCESSING = "caffe"

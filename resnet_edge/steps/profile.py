@@ -25,7 +25,7 @@ WORKER = module_command("resnet_edge.ondevice.latency.profile_worker")
 
 @dataclass(frozen=True)
 class Profiled:
-    """What ``bench --profile`` left behind besides latencies."""
+    """The record of the profile, and its file."""
 
     path: Path
     result: ProfileResult
@@ -34,14 +34,14 @@ class Profiled:
 def profile_operators(
     options: Options, display: Display | None = None, worker: Sequence[str] = WORKER
 ) -> Profiled:
-    """Time every operator of every artifact whose runtime tells, each alone in its own process.
+    """Time the operators of every artifact whose runtime has a profiler, in processes of their own.
 
-    The profiler costs time itself: shares are to be read, latencies are what ``bench`` measures.
+    The profiler itself takes time, so the operators' shares are meaningful and their sum is not the
+    latency that ``bench`` measures.
 
     Args:
-        options: Where the build is, which artifacts, how many queries; thread counts, of which
-            None takes 1.
-        display: Where progress is shown, and which artifacts cannot be profiled.
+        options: The build, the artifacts, the number of queries, and thread counts (None takes 1).
+        display: Shows the progress.
         worker: The command that profiles one artifact.
 
     Raises:
@@ -75,7 +75,7 @@ def run_profile_worker(name: str, job: BenchJob, worker: Sequence[str] = WORKER)
 
     Args:
         name: The artifact's, for errors.
-        job: What to profile.
+        job: The artifact and the threads.
         worker: The command that profiles one artifact.
 
     Raises:

@@ -53,7 +53,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
         True if the step had something to do.
 
     Raises:
-        ResnetEdgeError: As the step raised it.
+        ResnetEdgeError: The step's own error.
     """
     with ExitStack() as bars:
         advance: Advance = _ignore
@@ -71,7 +71,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
                     advance(event.done, event.total, event.text)
                 case EventKind.END:
                     bars.close()
-                case EventKind.MADE | EventKind.RESULT | EventKind.FAILED:
+                case EventKind.MADE | EventKind.READY | EventKind.RESULT | EventKind.FAILED:
                     raise AssertionError(f"a step does not tell {event.kind}")
 
         job = StepJob(step, options)

@@ -1,8 +1,7 @@
-"""What is up to date: a step whose inputs and outputs are as they were is not run again."""
+"""Stamps: a step whose inputs and outputs have not changed is not run again."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +12,18 @@ from resnet_edge.ondevice.json_records import read_record, write_record
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a step was given and what it wrote."""
+    """Inputs and outputs of a step that has run."""
 
     inputs: dict[str, str]
     outputs: dict[str, str]
     """SHA-256 by path relative to the build folder."""
 
 
-def digest(*parts: object) -> str:
-    """SHA-256 of the parts' representations, in hexadecimal."""
-    return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
-
-
 def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:
-    """Whether ``step`` ran with these inputs and its outputs are untouched."""
+    """Return True if ``step`` ran with these inputs and its outputs have not changed."""
     try:
         stamp = read_record(Stamp, _path(out, step), ResnetEdgeError)
-    except ResnetEdgeError:  # never ran, or was cut short: run it
+    except ResnetEdgeError:  # it never ran or was cut short
         return False
     return stamp.inputs == inputs and all(
         (out / name).exists() and hash_path(out / name) == sha256
@@ -38,7 +32,7 @@ def is_current(out: Path, step: str, inputs: dict[str, str]) -> bool:
 
 
 def write_stamp(out: Path, step: str, inputs: dict[str, str], outputs: tuple[Path, ...]) -> None:
-    """Remember that ``step`` made ``outputs`` from ``inputs``."""
+    """Record that ``step`` made ``outputs`` from ``inputs``."""
     hashes = {path.relative_to(out).as_posix(): hash_path(path) for path in outputs}
     write_record(_path(out, step), Stamp(inputs, hashes))
 

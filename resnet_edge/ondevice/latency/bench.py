@@ -34,7 +34,7 @@ TIMEOUT_S = 1800.0
 """The least time limit of one measurement: 64 queries of a model at 5 s each take 320 s."""
 
 LONGEST_QUERY_S = 5.0
-"""Longer ones end a measurement of very many queries."""
+"""The longest query that the time limit allows for where very many are measured."""
 
 BenchProgress = Callable[[int, int, str], None]
 """Called with the measurements done, all of them, and the one that begins now."""
@@ -90,13 +90,13 @@ def bench_artifacts(
 
     Args:
         artifacts: Already compared with their sidecars.
-        spec: How long to measure.
+        spec: Duration of a measurement.
         gates: Limits of the latency, if any.
         threads: Thread counts, each once; None takes ``default_threads``.
         reference_p50_s: Median latency of the reference, for relative limits.
         picture: uint8 (height, width, 3); None takes random pixels, the same everywhere.
-        progress: Is told how far it is.
-        timeout_s: Of one measurement; None takes ``time_limit_s``.
+        progress: Called before every measurement, and at the end.
+        timeout_s: Limit for one measurement; None takes ``time_limit_s``.
         worker: The command that measures one job.
 
     Raises:
@@ -128,7 +128,7 @@ def bench_artifacts(
 
 
 def _runtimes(artifact: Artifact) -> tuple[str | None, ...]:
-    """Names of the runtimes to measure in; without any, the worker says what is missing."""
+    """Return the runtimes to measure in; None lets the worker choose, or say which is missing."""
     names = tuple(runtime.name for runtime in installed_runtimes(artifact.sidecar.format))
     return names if len(names) > 1 else (None,)
 
@@ -156,7 +156,7 @@ def run_bench_worker(
 
     Args:
         name: The artifact's, for errors.
-        job: What to measure.
+        job: The artifact, the runtime and the threads.
         timeout_s: Seconds after which the process is killed.
         command: The command that measures one job.
 

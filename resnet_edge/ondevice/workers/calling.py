@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from resnet_edge.errors import WorkerError, error_class
+from resnet_edge.errors import ResnetEdgeError, WorkerError, error_class
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, decode_event
 from resnet_edge.ondevice.workers.process import Crew, run_process
@@ -58,17 +58,17 @@ def run_worker(
     """
     failure: WorkerEvent | None = None
     answer: WorkerEvent | None = None
-    first = json.dumps(to_json(job))
+    lines = run_process(
+        command,
+        title,
+        first=json.dumps(to_json(job)),
+        word=word,
+        environment=environment,
+        timeout_s=timeout_s,
+        crew=crew,
+    )
     try:
-        for line in run_process(
-            command,
-            title,
-            first=first,
-            word=word,
-            environment=environment,
-            timeout_s=timeout_s,
-            crew=crew,
-        ):
+        for line in lines:
             event = decode_event(line, title)
             if event.kind is EventKind.FAILED:
                 failure = event
@@ -80,8 +80,14 @@ def run_worker(
         if failure is None:
             raise
     if failure is not None:
-        message = f"{title}: {failure.text}" if failures_named else failure.text
-        raise error_class(failure.error)(message) from WorkerTraceback(f"\n{failure.traceback}")
+        raise _error(failure, f"{title}: " if failures_named else "")
     if answer is None:
         raise WorkerError(f"{title}: the process ended without a result; run it again")
     return from_json(result, json.loads(answer.text), title, WorkerError)
+
+
+def _error(failure: WorkerEvent, prefix: str) -> ResnetEdgeError:
+    """Return the worker's error, with the worker's traceback as its cause."""
+    error = error_class(failure.error)(prefix + failure.text)
+    error.__cause__ = WorkerTraceback(f"\n{failure.traceback}")
+    return error

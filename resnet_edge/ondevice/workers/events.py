@@ -1,4 +1,4 @@
-"""The lines that a worker writes: progress, its result, or why it failed."""
+"""The lines that a worker writes: progress, then its result or its error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnet_edge.ondevice.json_records import from_json, to_json
 
 
 class EventKind(enum.Enum):
-    """What an event tells."""
+    """Meaning of an event."""
 
     SAY = "say"
     """``text`` is a line of progress."""
@@ -25,6 +25,8 @@ class EventKind(enum.Enum):
     """The bar ends."""
     MADE = "made"
     """One of several things that the job asks for is there; ``text`` is its name."""
+    READY = "ready"
+    """Something that another worker waits for is there."""
     RESULT = "result"
     """The worker is done; ``text`` is the record of its result, as JSON."""
     FAILED = "failed"

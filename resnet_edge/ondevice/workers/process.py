@@ -1,4 +1,4 @@
-"""Start and end processes: none outlives its parent, and a failure says how a process ended."""
+"""Start and end processes: none outlives its parent, and an error tells how a process ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Crew:
     pool: ThreadPoolExecutor
     processes: set[subprocess.Popen[str]] = field(default_factory=set)
     dismissed: threading.Event = field(default_factory=threading.Event)
-    """Set once nobody waits for the workers any more."""
+    """Set when the work is given up: no worker is started any more."""
 
     def dismiss(self) -> None:
         """Kill every worker that still runs, start none any more, and wait until all are gone."""
@@ -42,12 +42,12 @@ class Crew:
 
 @contextlib.contextmanager
 def crew_of(size: int) -> Iterator[Crew]:
-    """Let workers run side by side; on any error, Ctrl-C too, all of them are killed.
+    """Let workers run side by side; kill all of them on any error, Ctrl-C too.
 
-    Ctrl-C reaches the main thread only, which would else wait until every worker has ended.
+    Ctrl-C reaches the main thread alone, which would otherwise wait for every worker.
 
     Args:
-        size: How many run at a time.
+        size: Number of workers that run at a time.
     """
     crew = Crew(ThreadPoolExecutor(size))
     try:
@@ -92,25 +92,11 @@ def run_process(
         WorkerError: The process exited with an error, was killed by a signal, or took too long.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as log:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            stdin=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env={
-                **os.environ,
-                **(environment or {}),
-                "PYTHONPATH": _python_path(),
-                WATCH_PARENT: "1",
-            },
-        )
+        process = _start(command, log, environment)
         expired = threading.Event()
         alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
         if timeout_s is not None:
             alarm.start()
-        assert process.stdin is not None
         assert process.stdout is not None
         try:
             _join(crew, process)
@@ -122,13 +108,7 @@ def run_process(
             status = process.wait()
         finally:
             alarm.cancel()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            process.wait()
-            _close(process.stdin)
-            process.stdout.close()
-            if crew is not None:
-                crew.processes.discard(process)
+            _end(process, crew)
         if expired.is_set():
             raise WorkerError(
                 f"{title}: no result within {timeout_s:g} s; measure fewer queries or seconds"
@@ -136,6 +116,33 @@ def run_process(
         if status:
             log.seek(0)
             raise WorkerError(f"{title}: {_death_words(status)}{_tail(log.read())}")
+
+
+def _start(
+    command: Sequence[str], log: IO[str], environment: Mapping[str, str] | None
+) -> subprocess.Popen[str]:
+    own = {"PYTHONPATH": _python_path(), WATCH_PARENT: "1"}
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        stdin=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, **(environment or {}), **own},
+    )
+
+
+def _end(process: subprocess.Popen[str], crew: Crew | None) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(BrokenPipeError):  # what was not read is lost with it
+                stream.close()
+    if crew is not None:
+        crew.processes.discard(process)
 
 
 def _join(crew: Crew | None, process: subprocess.Popen[str]) -> None:
@@ -146,16 +153,11 @@ def _join(crew: Crew | None, process: subprocess.Popen[str]) -> None:
 
 
 def _send(process: subprocess.Popen[str], line: str) -> None:
-    """Write a line to a process; one that has ended says itself how."""
+    """Write a line to a process; one that has ended is no error here."""
     assert process.stdin is not None
     with contextlib.suppress(OSError, ValueError):  # it is gone, or closed
         process.stdin.write(f"{line}\n")
         process.stdin.flush()
-
-
-def _close(stream: IO[str]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # what was not read is lost with the process
-        stream.close()
 
 
 def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
@@ -164,7 +166,7 @@ def _expire(process: subprocess.Popen[str], expired: threading.Event) -> None:
 
 
 def _python_path() -> str:
-    """A search path with which the worker finds this very package, also inside a zip."""
+    """Return a search path with which the worker finds this very package, in a zip too."""
     home = str(Path(resnet_edge.__file__).parent.parent)
     others = os.environ.get("PYTHONPATH")
     return os.pathsep.join([home, others] if others else [home])

@@ -28,6 +28,7 @@ class Reporter:
 
     def __init__(self, send: Callable[[WorkerEvent], None], receive: Callable[[], str]) -> None:
         self._send, self._receive = send, receive
+        self._word: str | None = None
 
     def say(self, text: str) -> None:
         """Show a line of progress."""
@@ -45,6 +46,10 @@ class Reporter:
         """Tell that one of several things is there."""
         self._send(WorkerEvent(EventKind.MADE, name))
 
+    def ready(self) -> None:
+        """Tell that what another worker waits for is there."""
+        self._send(WorkerEvent(EventKind.READY))
+
     def bar(self, title: str) -> AbstractContextManager[Callable[..., None]]:
         """Show a progress bar while the context lasts."""
         return self._bar(title)
@@ -56,8 +61,10 @@ class Reporter:
         self._send(WorkerEvent(EventKind.END))
 
     def wait(self) -> str:
-        """Wait for the next word from the parent; empty where none will come."""
-        return self._receive()
+        """Return the word that the parent sends; the first call waits until it comes."""
+        if self._word is None:
+            self._word = self._receive()
+        return self._word
 
 
 def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:

@@ -256,6 +256,13 @@ def test_export_of_a_plain_model(cli, plain_model, tmp_path):
     assert message.startswith("--labels: gone.txt cannot be read (")
 
 
+def test_layers_to_keep_in_float_that_are_not_there(cli, build):
+    ran = cli("export", "--out", build, "--formats", "int8.tflite", "--keep-float", "nothing*")
+    message = explain(ran, code=2)  # although another process finds it out
+    assert message.startswith("--keep-float: no layer fits 'nothing*'; expected globs of Keras nam")
+    assert "dense" in message
+
+
 def test_calibration_pictures_that_test_too(cli, build, edge_photos):
     message = explain(cli("export", "--out", build, "--calibration", edge_photos))
     assert message.startswith("--calibration: ")

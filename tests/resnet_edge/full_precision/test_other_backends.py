@@ -13,7 +13,7 @@ import pytest
 
 from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.options import Options
-from resnet_edge.steps.reference_elsewhere import adopt_reference, pack_reference
+from resnet_edge.steps.reference_pack import adopt_reference, pack_reference
 
 pytestmark = pytest.mark.slow
 

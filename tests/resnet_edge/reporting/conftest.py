@@ -9,11 +9,8 @@ import pytest
 from hand_made import hand_sidecar
 from PIL import Image
 
-from resnet_edge.exporting.quantization_result import (
-    LayerQuantization,
-    QuantizationResult,
-    QuantizationTrial,
-)
+from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_KINDS, ArtifactKind, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord, Sidecar
 from resnet_edge.ondevice.measurements import (
@@ -119,23 +116,23 @@ def make_row(name: str, labels: tuple[str, ...] = ("cat", "dog"), **changes: obj
     return ArtifactRow(make_sidecar(name, labels), parity, make_bench(name))
 
 
-def make_layer(layer: str, share: float, **changes: object) -> LayerQuantization:
-    made = LayerQuantization(layer, ("CONV_2D",), -1.5, 20.25, 30.04, 40.06, 0.995, share)
+def make_layer(layer: str, share: float, **changes: object) -> LayerSensitivity:
+    made = LayerSensitivity(layer, ("CONV_2D",), -1.5, 20.25, 30.04, 40.06, 0.995, share)
     return dataclasses.replace(made, **changes)
 
 
-def make_trial(layer: str, *float_layers: str, **changes: object) -> QuantizationTrial:
-    made = QuantizationTrial(layer, float_layers, 0.975, 21.3, 25_900_000, 0.0181, holds=False)
+def make_trial(layer: str, *float_layers: str, **changes: object) -> PrecisionTrial:
+    made = PrecisionTrial(layer, float_layers, 0.975, 21.3, 25_900_000, 0.0181, holds=False)
     return dataclasses.replace(made, **changes)
 
 
 @pytest.fixture
-def layer() -> Callable[..., LayerQuantization]:
+def layer() -> Callable[..., LayerSensitivity]:
     return make_layer
 
 
 @pytest.fixture
-def trial() -> Callable[..., QuantizationTrial]:
+def trial() -> Callable[..., PrecisionTrial]:
     return make_trial
 
 

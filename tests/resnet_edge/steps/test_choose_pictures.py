@@ -13,6 +13,7 @@ from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Silent
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
+from resnet_edge.model.description import read_labels
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import decode_picture
 from resnet_edge.options import CalibrationOptions, DataOptions
@@ -20,7 +21,6 @@ from resnet_edge.steps.choose_pictures import (
     choose_pictures,
     decode_split,
     load_photos,
-    read_labels,
 )
 
 LABELS = ("blue", "green", "red")

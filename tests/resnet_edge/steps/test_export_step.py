@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.errors import ArtifactError, ModelError, UsageError
-from resnet_edge.exporting.job import ExportJob, ExportPlan
+from resnet_edge.errors import ArtifactError, DataError, ModelError, OutputError, UsageError
+from resnet_edge.exporting.inputs import describe_inputs
+from resnet_edge.exporting.job import ExportInputs, ExportJob, ExportPlan
+from resnet_edge.exporting.stale import is_current, stale_jobs
 from resnet_edge.exporting.worker import run_plan
+from resnet_edge.model.description import describe_model
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
 from resnet_edge.ondevice.formats.names import parse_formats
-from resnet_edge.ondevice.formats.sidecar import load_artifact
+from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
+from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.options import CalibrationOptions, ModelOptions, Options
-from resnet_edge.steps import export as export_module
+from resnet_edge.steps.choose_pictures import find_calibration
 from resnet_edge.steps.export import export
 
 
@@ -59,17 +63,23 @@ def test_truncated_artifacts_are_made_again(options: Options, edge_build: Path, 
     assert recorder.said[-1] == "all 1 artifacts are up to date"
 
 
+def described(options: Options, model: Path | None = None) -> ExportInputs:
+    """The inputs of an export without integer artifacts."""
+    source = model or options.layout.model
+    info = describe_model(source, options.model, options.data.fit)
+    return describe_inputs(options, source, info, None)
+
+
 def test_damaged_sidecars_do_not_count(options: Options):
-    job = export_module._describe_job(options, options.layout.model)
-    job = replace(job, tools=load_artifact(options.layout.artifacts / "fp32.onnx").sidecar.tools)
-    assert export_module._is_current(job, "fp32.onnx")
+    inputs = described(options)
+    assert is_current(inputs, "fp32.onnx")
     sidecar = options.layout.artifacts / "fp32.onnx.json"
     text = sidecar.read_text()
     for damaged in (text[:100], text.replace('"float32"', '"float99"'), "{}"):
         sidecar.write_text(damaged)
-        assert not export_module._is_current(job, "fp32.onnx")
+        assert not is_current(inputs, "fp32.onnx")
     sidecar.unlink()
-    assert not export_module._is_current(job, "fp32.onnx")
+    assert not is_current(inputs, "fp32.onnx")
 
 
 @pytest.mark.parametrize(
@@ -80,15 +90,41 @@ def test_damaged_sidecars_do_not_count(options: Options):
         {"labels": ("a", "b", "c")},
         {"preprocessing": "tf"},
         {"fit": "pad"},
-        {"tools": {"tensorflow": "1"}},
-        {"options": {"new": "1"}},
         {"rewrites": False},
     ],
 )
 def test_an_artifact_of_anything_else_is_stale(options: Options, change):
-    job = export_module._describe_job(options, options.layout.model)
-    job = replace(job, tools=load_artifact(options.layout.artifacts / "fp32.onnx").sidecar.tools)
-    assert not export_module._is_current(replace(job, **change), "fp32.onnx")
+    assert not is_current(replace(described(options), **change), "fp32.onnx")
+
+
+@pytest.mark.parametrize("change", [{"tools": {"tensorflow": "1"}}, {"options": {"new": "1"}}])
+def test_an_artifact_of_other_tools_or_options_is_stale(options: Options, change):
+    artifact = load_artifact(options.layout.artifacts / "fp32.onnx")
+    write_sidecar(artifact.path, replace(artifact.sidecar, **change))
+    assert not is_current(described(options), "fp32.onnx")
+
+
+def test_jobs_for_what_is_stale(options: Options):
+    every = replace(options, formats=ARTIFACT_NAMES)
+    source = options.layout.model
+    info = describe_model(source, options.model, options.data.fit)
+    inputs = describe_inputs(every, source, info, find_calibration(options, info.labels))
+    assert stale_jobs(options.formats, inputs) == ()
+    (options.layout.artifacts / "fp32.tflite").unlink()
+
+    def jobs(*names: str) -> list[tuple[Format, tuple[str, ...], bool]]:
+        return [(job.format, job.names, job.quantizes) for job in stale_jobs(names, inputs)]
+
+    tflite, onnx = Format.TFLITE, Format.ONNX
+    assert jobs("fp32.tflite", "fp32.onnx") == [(tflite, ("fp32.tflite",), False)]
+    assert jobs("int8_full.tflite") == [(tflite, ("int8_full.tflite",), True)]
+    assert jobs("int8.onnx") == [(onnx, ("int8.onnx",), False)]  # the quantization is there
+    inputs.for_integers.quantized.unlink()
+    assert jobs("int8.onnx") == [(tflite, (), True), (onnx, ("int8.onnx",), False)]
+    assert jobs("fp32.tflite", "int8.onnx") == [
+        (tflite, ("fp32.tflite",), True),
+        (onnx, ("int8.onnx",), False),
+    ]
 
 
 def plain_options(out: Path, formats: str, **model: object) -> Options:
@@ -171,26 +207,35 @@ def test_without_calibration_it_asks(plain_model: Path, tmp_path):
 
 def test_calibration_of_a_folder_must_be_given_again(options: Options, write_photos, tmp_path):
     given = CalibrationOptions(write_photos(tmp_path / "some", count=2, seed=7))
-    job = export_module._describe_job(options, options.layout.model)
-    export_module._find_calibration(replace(options, calibration=given), job.labels)
+    labels = ("blue", "green", "red")
+    find_calibration(replace(options, calibration=given), labels)
     with pytest.raises(UsageError, match=r"pictures are those of a folder some, which is not giv"):
-        export_module._find_calibration(options, job.labels)
+        find_calibration(options, labels)
 
 
 def test_calibration_is_chosen_again_where_other_is_asked_for(options: Options):
-    job = export_module._describe_job(options, options.layout.model)
-    recorded = export_module._find_calibration(options, job.labels)
+    labels = ("blue", "green", "red")
+    recorded = find_calibration(options, labels)
     assert (recorded.requested, recorded.seed) == (200, 0)
 
     def find(count: int | None, seed: int | None) -> tuple[int, int, int]:
         wanted = CalibrationOptions(None, count, seed)
-        found = export_module._find_calibration(replace(options, calibration=wanted), job.labels)
+        found = find_calibration(replace(options, calibration=wanted), labels)
         return len(found.pictures), found.requested, found.seed
 
     assert find(5, None) == (5, 5, 0)
     assert find(None, None) == (5, 5, 0)  # it is what the file says now
     assert find(None, 3) == (5, 5, 3)
     assert find(200, 0) == (len(recorded.pictures), 200, 0)
+
+
+def test_a_damaged_calibration_picture_keeps_its_class(plain_model: Path, tmp_path, write_photos):
+    photos = write_photos(tmp_path / "some", count=12)
+    damaged = next(path for path in sorted(photos.rglob("*")) if path.is_file())
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    options = plain_options(tmp_path, "int8.tflite", preprocessing="unit")
+    with pytest.raises(DataError, match=damaged.name):
+        export(replace(options, calibration=CalibrationOptions(photos)), plain_model)
 
 
 def test_no_model(tmp_path):
@@ -204,10 +249,13 @@ def test_what_is_no_model(tmp_path):
         export(Options(out=tmp_path), tmp_path / "x.keras")
 
 
-def worker_job(out: Path, model: Path, name: str) -> ExportJob:
-    options = plain_options(out, name, preprocessing="unit")
-    job = export_module._describe_job(options, model)
-    return replace(job, format=artifact_kind(name).format, names=(name,))
+def silent() -> Reporter:
+    return Reporter(lambda event: None, lambda: "")
+
+
+def worker_plan(out: Path, model: Path, name: str) -> ExportPlan:
+    inputs = described(plain_options(out, name, preprocessing="unit"), model)
+    return ExportPlan((ExportJob(inputs, artifact_kind(name).format, (name,), {}),))
 
 
 def test_a_full_disk_leaves_no_half_saved_model(plain_model: Path, tmp_path, monkeypatch):
@@ -219,15 +267,13 @@ def test_a_full_disk_leaves_no_half_saved_model(plain_model: Path, tmp_path, mon
         raise tf.errors.ResourceExhaustedError(None, None, "x; No space left on device\nmore")
 
     monkeypatch.setattr(tf.saved_model, "save", full)
-    job = worker_job(tmp_path, plain_model, "saved_model")
-    from resnet_edge.errors import OutputError
-
+    plan = worker_plan(tmp_path, plain_model, "saved_model")
     with pytest.raises(OutputError, match=r"saved_model: cannot be written \(.*No space left on d"):
-        run_plan(ExportPlan((job,)), lambda _: None)
+        run_plan(plan, silent())
     assert list((tmp_path / "artifacts").iterdir()) == []
 
 
 def test_without_pictures_a_calibrated_artifact_is_refused(plain_model: Path, tmp_path):
-    job = worker_job(tmp_path, plain_model, "int8.onnx")
+    plan = worker_plan(tmp_path, plain_model, "int8.onnx")
     with pytest.raises(ArtifactError, match=r"^calibration: no pictures; pass --calibration DIR$"):
-        run_plan(ExportPlan((job,)), lambda _: None)
+        run_plan(plan, silent())

@@ -29,7 +29,7 @@ from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.reference_file import read_reference, write_reference
 from resnet_edge.options import Options
 from resnet_edge.reporting.tables import reason_rows
-from resnet_edge.steps import parity as parity_step
+from resnet_edge.steps import evaluation
 from resnet_edge.steps.bench import bench
 from resnet_edge.steps.parity import judge_saved, parity
 from resnet_edge.steps.report import report
@@ -143,7 +143,7 @@ def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
 
 def test_further_runtimes_answer_too_and_decide_nothing(options: Options, monkeypatch):
     monkeypatch.setattr(
-        parity_step, "further_runtimes", lambda kind: ("onnxruntime",) * (kind is Format.ONNX)
+        evaluation, "further_runtimes", lambda kind: ("onnxruntime",) * (kind is Format.ONNX)
     )
     options.layout.parity.unlink()
     result = parity(options).result
@@ -186,7 +186,7 @@ def forbid_inference(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object, **__: object) -> None:
         raise AssertionError("something was run")
 
-    monkeypatch.setattr("resnet_edge.steps.parity._compare_all", explode)
+    monkeypatch.setattr("resnet_edge.steps.parity.compare_all", explode)
     monkeypatch.setattr("resnet_edge.ondevice.workers.process.subprocess.Popen", explode)
 
 

@@ -21,6 +21,7 @@ from resnet_edge.ondevice.runtimes.installed import InstalledRuntime
 from resnet_edge.options import BenchOptions, Options
 from resnet_edge.recommendation import LeftOut
 from resnet_edge.steps import bench as bench_step
+from resnet_edge.steps import bench_record
 from resnet_edge.steps import recommend as step
 from resnet_edge.steps.recommend import recommend
 
@@ -187,7 +188,7 @@ def test_nothing_holds_its_gates(options, measuring):
 
 def test_a_runtime_that_is_missing(options, measuring, monkeypatch):
     here = step.installed_runtimes
-    for module in (step, bench_step):
+    for module in (step, bench_record):
         monkeypatch.setattr(
             module, "installed_runtimes", lambda kind: () if kind is Format.ONNX else here(kind)
         )
@@ -208,7 +209,7 @@ def two_runtimes(options, monkeypatch):
             (*here(kind), InstalledRuntime("OpenVINO", "7")) if kind is Format.ONNX else here(kind)
         )
 
-    for module in (step, bench_step):
+    for module in (step, bench_record):
         monkeypatch.setattr(module, "installed_runtimes", both)
     record = record_of(options)
     benches = tuple(

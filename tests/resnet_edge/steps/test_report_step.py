@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from hand_made import changed_gates
 
+from converters.quantization.findings import LayerSensitivity
 from resnet_edge.errors import ArtifactError, ReferenceFileError
-from resnet_edge.exporting.quantization_result import LayerQuantization, QuantizationResult
+from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult, Verdict
@@ -162,7 +163,7 @@ def test_other_gates_judge_the_saved_results(options: Options):
 
 
 def quantization_of(model_sha256: str) -> QuantizationResult:
-    layer = LayerQuantization("conv2d", ("CONV_2D",), 0.0, 6.0, 31.0, 42.0, 1.0, 1.0)
+    layer = LayerSensitivity("conv2d", ("CONV_2D",), 0.0, 6.0, 31.0, 42.0, 1.0, 1.0)
     found = {"simulated SQNR": "30.5 dB on 12 held-out calibration pictures"}
     return QuantizationResult(model_sha256, "ab" * 32, 40, "equalized", found, (layer,), ())
 

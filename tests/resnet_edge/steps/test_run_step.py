@@ -31,7 +31,7 @@ def test_a_second_run_does_nothing_and_says_so(options: Options, recorder, monke
         raise AssertionError("a worker was started")
 
     for module in (
-        "resnet_edge.exporting.converting",
+        "resnet_edge.exporting.processes",
         "resnet_edge.ondevice.parity.answering",
         "resnet_edge.ondevice.latency.bench",
     ):

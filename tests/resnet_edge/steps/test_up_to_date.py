@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from resnet_edge.ondevice.files import digest
 from resnet_edge.ondevice.versions import version_of
-from resnet_edge.steps.up_to_date import digest, is_current, write_stamp
+from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 INPUTS = {"model": "a", "size": "32"}
 

@@ -1,4 +1,4 @@
-"""The reference made on another machine: a file to carry there, and its answers brought back."""
+"""The reference made on another machine: the file to run there, and its answers taken back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Questions, hash_pixels
 from resnet_edge.full_precision.pack import write_pack
+from resnet_edge.model.description import input_size
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.parity.metrics import centred_logits
@@ -22,15 +23,14 @@ from resnet_edge.ondevice.reference_file import (
     write_reference,
 )
 from resnet_edge.options import Options
-from resnet_edge.steps.export import input_size
-from resnet_edge.steps.reference import Asked, ask
+from resnet_edge.steps.reference_inputs import ReferenceInputs, reference_inputs
 
 _AGAIN = "pack again with `resnet-edge reference --pack` and answer that"
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The file that was written."""
+    """The pack that was written."""
 
     path: Path
     bytes: int
@@ -44,44 +44,44 @@ def pack_reference(
     """Write one file that answers the test split on any machine with Keras and a backend.
 
     Args:
-        options: Where the build is, and ``--test`` for a model that was trained elsewhere.
+        options: The build, and ``--test`` for a model that was trained elsewhere.
         model: The ``.keras`` classifier; None takes the build folder's own.
-        display: Where progress is shown.
+        display: Shows the progress.
 
     Raises:
         UsageError: There are no test pictures, or too many for one file.
         ResnetEdgeError: See the subclass for what else was wrong.
     """
     display = display or Silent()
-    asked = ask(options, model, display)
-    if not asked.test:
+    inputs = reference_inputs(options, model, display)
+    if not inputs.test:
         raise UsageError("--pack: no test pictures to answer; pass --test DIR")
-    size, cache = input_size(asked.model), options.layout.cache
-    asked.decode(size, cache, display)
+    size, cache = input_size(inputs.model), options.layout.cache
+    inputs.decode(size, cache, display)
     path = options.layout.reference_pack
     display.say(f"packing {path}")
-    pixels = decoded_path(asked.test, size, Fit(asked.info.fit), cache)
-    write_pack(path, asked.model, asked.questions, pixels)
-    return Packed(path, path.stat().st_size, hash_path(path), len(asked.test))
+    pixels = decoded_path(inputs.test, size, Fit(inputs.info.fit), cache)
+    write_pack(path, inputs.model, inputs.questions, pixels)
+    return Packed(path, path.stat().st_size, hash_path(path), len(inputs.test))
 
 
 def adopt_reference(
     options: Options, file: Path, model: Path | None = None, display: Display | None = None
 ) -> Reference:
-    """Check what a pack answered and make it the build's reference.
+    """Check the answers of a pack and make them the build's reference.
 
     Args:
-        options: Where the build is.
+        options: The build.
         file: The ``reference.npz`` that came back.
         model: The ``.keras`` classifier; None takes the build folder's own.
-        display: Where progress is shown.
+        display: Shows the progress.
 
     Returns:
-        The reference as it now lies in the build.
+        The build's new reference.
 
     Raises:
-        ReferenceFileError: It is damaged, of another model, of other pictures or labels, was not
-            made in proven float32, or its numbers are no probabilities.
+        ReferenceFileError: The file is damaged, of another model, of other pictures or labels, was
+            not made in proven float32, or its numbers are no probabilities.
     """
     display = display or Silent()
     if not file.exists():
@@ -89,11 +89,11 @@ def adopt_reference(
             f"--from: no such file: {file}; expected the reference.npz that a pack wrote"
         )
     reference = read_reference(file)
-    asked = ask(options, model, display)
-    check_model(reference, asked.questions.model_sha256, str(asked.model))
-    _check_questions(file, reference, asked.questions)
+    inputs = reference_inputs(options, model, display)
+    check_model(reference, inputs.questions.model_sha256, str(inputs.model))
+    _check_questions(file, reference, inputs.questions)
     _check_answers(file, reference)
-    _check_pixels(file, reference, asked, options, display)
+    _check_pixels(file, reference, inputs, options, display)
     adopted = replace(reference, info=replace(reference.info, adopted=True))
     write_reference(options.layout.reference, adopted)
     return adopted
@@ -142,9 +142,9 @@ def _check_answers(file: Path, reference: Reference) -> None:
 
 
 def _check_pixels(
-    file: Path, reference: Reference, asked: Asked, options: Options, display: Display
+    file: Path, reference: Reference, inputs: ReferenceInputs, options: Options, display: Display
 ) -> None:
-    pixels = asked.decode(input_size(asked.model), options.layout.cache, display)
+    pixels = inputs.decode(input_size(inputs.model), options.layout.cache, display)
     if reference.info.pixels_sha256 != hash_pixels(pixels):
         raise ReferenceFileError(
             f"{file}: answers other pixels than these pictures decode to here (another fit, or "

@@ -16,7 +16,7 @@ from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.reference_file import Reference, read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options
 from resnet_edge.steps.reference import reference
-from resnet_edge.steps.reference_elsewhere import adopt_reference, pack_reference
+from resnet_edge.steps.reference_pack import adopt_reference, pack_reference
 
 AGAIN = r"pack again with `resnet-edge reference --pack` and answer that$"
 

@@ -1,0 +1,95 @@
+"""The inputs of an export: the model, and for integer artifacts the calibration pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_edge.data.calibration import CalibrationSet
+from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.manifest import read_manifest
+from resnet_edge.display import Display
+from resnet_edge.exporting.job import ExportInputs, IntegerInputs
+from resnet_edge.exporting.writers import QUANTIZING, tool_versions
+from resnet_edge.model.description import input_size
+from resnet_edge.model.model_file import ModelInfo
+from resnet_edge.ondevice.files import digest, hash_path
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
+from resnet_edge.ondevice.machine import available_cores
+from resnet_edge.options import Options
+
+
+def describe_inputs(
+    options: Options, source: Path, info: ModelInfo, calibration: CalibrationSet | None
+) -> ExportInputs:
+    """Put together what all artifacts of an export share.
+
+    Args:
+        options: The export's options.
+        source: The ``.keras`` classifier.
+        info: Its description.
+        calibration: The calibration pictures, as ``calibration.json`` has them; None where no
+            integer artifact is asked for.
+    """
+    sha256 = hash_path(source)
+    integer = None
+    if calibration is not None:
+        integer = _integer_inputs(options, source, info, calibration, sha256)
+    return ExportInputs(
+        model=source.resolve(),
+        model_sha256=sha256,
+        model_name=info.name,
+        labels=info.labels,
+        preprocessing=info.preprocessing,
+        fit=info.fit,
+        rewrites=options.rewrites,
+        artifacts=options.layout.artifacts.resolve(),
+        threads=available_cores(),
+        integer=integer,
+    )
+
+
+def _integer_inputs(
+    options: Options, source: Path, info: ModelInfo, calibration: CalibrationSet, sha256: str
+) -> IntegerInputs:
+    record = CalibrationRecord(
+        sha256=hash_path(options.layout.calibration),
+        pictures=len(calibration.pictures),
+        seed=calibration.seed,
+        source=calibration.source,
+        method=options.quantization.method,
+    )
+    cache = options.layout.cache.resolve()
+    decided_by = digest(  # all that the quantization depends on
+        sha256,
+        info.preprocessing,
+        record,
+        options.rewrites,
+        options.quantization.onnx_target.grid,
+        tool_versions(QUANTIZING),
+    )
+    size = _picture_size(options, source)
+    return IntegerInputs(
+        calibration=record,
+        pictures=decoded_path(calibration.pictures, size, Fit(info.fit), cache),
+        options=options.quantization,
+        quantized=cache / f"quantization-{decided_by[:16]}.npz",
+        findings=options.layout.quantization.resolve(),
+    )
+
+
+def decode_calibration(
+    options: Options, inputs: ExportInputs, calibration: CalibrationSet, display: Display
+) -> None:
+    """Decode the calibration pictures into the file that workers map."""
+    size = _picture_size(options, inputs.model)
+    with display.bar("decoding calibration pictures") as advance:
+        decode_pictures(calibration.pictures, size, Fit(inputs.fit), options.layout.cache, advance)
+
+
+def _picture_size(options: Options, source: Path) -> tuple[int, int]:
+    """Return height and width of the model's pictures; only a foreign model has to be read."""
+    layout = options.layout
+    if source.resolve() == layout.model.resolve() and layout.dataset.exists():
+        return read_manifest(layout.dataset).size
+    return input_size(source)

@@ -1,0 +1,88 @@
+"""The description of a ``.keras`` classifier: its own, completed and overruled by options."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from resnet_edge.errors import UsageError
+from resnet_edge.inspection.keras_model import read_endpoints
+from resnet_edge.model.model_file import ModelInfo, read_model_info
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.options import ModelOptions
+
+
+def describe_model(source: Path, options: ModelOptions, fit: Fit) -> ModelInfo:
+    """Return a model's description, completed and overruled by the options.
+
+    Args:
+        source: A ``.keras`` classifier.
+        options: ``--preprocessing`` and ``--labels``.
+        fit: The fit for a model that does not tell its own.
+
+    Raises:
+        UsageError: Neither the file nor the options say what the model expects.
+        ModelError: The file is no ``.keras`` classifier.
+    """
+    if not source.exists():
+        raise UsageError(f"{source}: no such model; make it with `resnet-edge finetune`")
+    info = read_model_info(source)
+    if info is None:
+        if options.preprocessing is None:
+            raise UsageError(
+                f"{source} does not say what it expects of pictures; pass --preprocessing "
+                "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
+            )
+        names = tuple(f"class {index}" for index in range(_count_classes(source)))
+        info = ModelInfo(source.stem, names, options.preprocessing, fit.value, source.name)
+    if options.preprocessing is not None:
+        info = replace(info, preprocessing=options.preprocessing)
+    if options.labels is not None:
+        info = replace(info, labels=read_labels(options.labels, len(info.labels)))
+    return info
+
+
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+    """Read a labels file: one class name a line, in output order.
+
+    Raises:
+        UsageError: The file is missing, or has another number of lines than the model has classes.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"--labels: {path} cannot be read ({problem})") from problem
+    names = tuple(name for name in names if name)
+    if len(names) != classes or len(set(names)) != classes:
+        raise UsageError(
+            f"--labels: {path} has {len(names)} names ({len(set(names))} different); "
+            f"the model has {classes} classes; expected one name a line in output order"
+        )
+    return names
+
+
+def input_size(source: Path) -> tuple[int, int]:
+    """Return height and width that a ``.keras`` classifier takes, in pixels.
+
+    Raises:
+        ModelError: The file is no ``.keras`` classifier, or its size is not fixed.
+    """
+    inputs, _ = read_endpoints(source)
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    if shape is None or len(shape) != 4 or None in shape[1:3]:
+        from resnet_edge.model.classifiers import load_classifier
+
+        shape = tuple(load_classifier(source).inputs[0].shape)
+    height, width = (int(side) for side in shape[1:3] if side is not None)
+    return height, width
+
+
+def _count_classes(source: Path) -> int:
+    """Return a classifier's number of classes; loads it only where its description is silent."""
+    _, outputs = read_endpoints(source)
+    shape = outputs[0].shape if len(outputs) == 1 else None
+    if shape is None or len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        from resnet_edge.model.classifiers import load_classifier
+
+        return int(load_classifier(source).outputs[0].shape[-1])
+    return int(shape[1])

@@ -1,0 +1,106 @@
+"""The inputs of a reference: the model and the test pictures, with their true classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.data.calibration import read_calibration
+from resnet_edge.data.dataset import Picture, load_dataset
+from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.manifest import read_manifest, write_manifest
+from resnet_edge.data.split import Split
+from resnet_edge.display import Display
+from resnet_edge.errors import UsageError
+from resnet_edge.full_precision.backend import set_environment
+from resnet_edge.full_precision.compute import Pixels, Questions
+from resnet_edge.model.description import describe_model, input_size
+from resnet_edge.model.model_file import ModelInfo
+from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.versions import version_of
+from resnet_edge.options import Options, StrPath
+from resnet_edge.steps.choose_pictures import check_apart
+
+OWN_PACKAGES = ("pillow", "resnet-edge")
+"""Packages that decode the pictures and ask the model, beside Keras and its backend."""
+
+
+@dataclass(frozen=True)
+class ReferenceInputs:
+    """A model and its test pictures."""
+
+    model: Path
+    info: ModelInfo
+    test: tuple[Picture, ...]
+    questions: Questions
+
+    def decode(self, size: tuple[int, int], cache: Path, display: Display) -> Pixels:
+        """Decode the test pictures: uint8 ``(n, height, width, 3)``."""
+        with display.bar("decoding test pictures") as advance:
+            return decode_pictures(self.test, size, Fit(self.info.fit), cache, advance)
+
+
+def reference_inputs(options: Options, model: StrPath | None, display: Display) -> ReferenceInputs:
+    """Find the model and the test pictures.
+
+    Args:
+        options: The build, and ``--test`` for a model that was trained elsewhere.
+        model: The ``.keras`` classifier; None takes the build folder's own.
+        display: Shows the progress.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    set_environment()
+    source = Path(model or options.layout.model)
+    info = describe_model(source, options.model, options.data.fit)
+    sha256 = hash_path(source)
+    test = _test_pictures(options, source, info, display)
+    questions = Questions(
+        model_sha256=sha256,
+        preprocessing=info.preprocessing,
+        labels=info.labels,
+        pictures=tuple(picture.name for picture in test),
+        hashes=tuple(picture.sha256 for picture in test),
+        classes=tuple(picture.label for picture in test),
+        versions={package: version_of(package) for package in OWN_PACKAGES},
+    )
+    return ReferenceInputs(source, info, test, questions)
+
+
+def _test_pictures(
+    options: Options, source: Path, info: ModelInfo, display: Display
+) -> tuple[Picture, ...]:
+    """Return the build's test split, or all of ``--test``, which then becomes the build's."""
+    layout = options.layout
+    if options.data.test is None:
+        if layout.dataset.exists():
+            return read_manifest(layout.dataset).split.test
+        display.warn("no test pictures: nothing can be checked; pass --test DIR")
+        return ()
+    with display.bar("checking test pictures") as advance:
+        dataset = load_dataset(
+            options.data.test,
+            layout.cache / "unpacked",
+            labels=info.labels,
+            skip_unreadable=options.data.skip_unreadable,
+            progress=advance,
+        )
+    if source == layout.model and layout.dataset.exists():
+        recorded = read_manifest(layout.dataset).split.test
+        if _hashes(recorded) != _hashes(dataset.pictures):
+            raise UsageError(
+                f"--test: {options.data.test} has other pictures than the test split that {source} "
+                "was trained apart from; pass --test to `resnet-edge finetune`"
+            )
+        return recorded
+    if layout.calibration.exists():
+        check_apart(read_calibration(layout.calibration, dataset.root), dataset.pictures, "--test")
+    split = Split((), (), dataset.pictures)
+    write_manifest(layout.dataset, dataset, split, input_size(source), Fit(info.fit))
+    return dataset.pictures
+
+
+def _hashes(pictures: tuple[Picture, ...]) -> list[str]:
+    return sorted(picture.sha256 for picture in pictures)

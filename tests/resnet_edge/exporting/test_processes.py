@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resnet_edge.display import Silent
+from resnet_edge.errors import DataError, OutputError, UsageError, WorkerError
+from resnet_edge.exporting import processes
+from resnet_edge.exporting.inputs import describe_inputs
+from resnet_edge.exporting.job import ExportInputs, ExportJob
+from resnet_edge.model.description import describe_model
+from resnet_edge.ondevice.formats.kinds import Format
+from resnet_edge.options import Options
+from resnet_edge.steps.choose_pictures import find_calibration
+
+
+@pytest.fixture
+def inputs(options: Options, tmp_path) -> ExportInputs:
+    """Those of the finished build; what is made goes to another folder."""
+    source = options.layout.model
+    info = describe_model(source, options.model, options.data.fit)
+    found = describe_inputs(options, source, info, find_calibration(options, info.labels))
+    return replace(found, artifacts=tmp_path / "artifacts")
+
+
+@pytest.fixture
+def broken(inputs: ExportInputs) -> ExportJob:
+    """A job whose model is gone."""
+    gone = replace(inputs, model=Path("/gone.keras"))
+    return ExportJob(gone, Format.ONNX, ("fp32.onnx",), {})
+
+
+def test_a_failing_worker_is_one_message(broken: ExportJob):
+    with pytest.raises(UsageError, match=r"^/gone.keras: no such file; expected a .keras model"):
+        processes.convert((broken,), Silent())
+
+
+def test_a_killed_worker_is_one_message(broken: ExportJob, monkeypatch):
+    killed = (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(processes, "WORKER", killed)
+    expected = r"^export-others: the process was killed by SIGKILL, most likely because memory"
+    with pytest.raises(WorkerError, match=expected):
+        processes.convert((broken,), Silent())
+
+
+def test_parts_of_a_killed_worker_are_removed(broken: ExportJob):
+    part, folder = (
+        broken.inputs.artifacts / ".fp32.onnx.1.part",
+        broken.inputs.artifacts / ".saved_model.2.part",
+    )
+    folder.mkdir(parents=True)
+    part.write_bytes(b"half")
+    (broken.inputs.artifacts / "fp16.onnx").write_bytes(b"whole")
+    with pytest.raises(UsageError):
+        processes.convert((broken,), Silent())
+    assert [path.name for path in broken.inputs.artifacts.iterdir()] == ["fp16.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("free", "cores", "expected"),
+    [(None, 2, 1), (6 << 30, 2, 1), (7 << 30, 2, 2), (7 << 30, 1, 1)],
+)
+def test_side_by_side_only_where_there_is_room(monkeypatch, free, cores, expected):
+    monkeypatch.setattr(processes, "available_memory_bytes", lambda: free)
+    monkeypatch.setattr(processes, "available_cores", lambda: cores)
+    assert processes.workers_at_a_time() == expected
+
+
+QUANTIZES = """
+import os, sys, time
+from resnet_edge.errors import DataError
+from resnet_edge.exporting.job import ExportPlan, ExportResult
+from resnet_edge.exporting.quantizing import load_quantized
+from resnet_edge.ondevice.workers.serving import serve
+
+def work(plan, reporter):
+    (job,) = plan.jobs
+    if not job.quantizes:
+        load_quantized(job, reporter)
+    time.sleep(0.5)
+    {deed}
+    return ExportResult(())
+
+sys.exit(serve(ExportPlan, work))
+"""
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2])
+@pytest.mark.parametrize(
+    ("deed", "error", "message"),
+    [
+        ("raise DataError('damaged.jpg: empty')", DataError, r"^damaged.jpg: empty$"),
+        ("os.kill(os.getpid(), 9)", WorkerError, r"^export-tflite: the process was killed by SIG"),
+        ("pass", WorkerError, r"quantization-.*.npz: the process that quantizes ended without it"),
+    ],
+)
+def test_a_worker_that_waits_for_the_quantization_ends_with_the_one_that_makes_it(
+    inputs: ExportInputs, monkeypatch, at_a_time, deed, error, message
+):
+    script = QUANTIZES.replace("{deed}", deed)
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    monkeypatch.setattr(processes, "workers_at_a_time", lambda: at_a_time)
+    gone = replace(inputs.for_integers, quantized=inputs.artifacts / "quantization-x.npz")
+    inputs = replace(inputs, integer=gone)
+    jobs = (
+        ExportJob(inputs, Format.TFLITE, (), {}, quantizes=True),
+        ExportJob(inputs, Format.ONNX, ("int8.onnx",), {}),
+    )
+    with pytest.raises(error, match=message):
+        processes.convert(jobs, Silent())
+
+
+FULL_DISK = """
+import errno, os, runpy
+
+def fsync(file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+os.fsync = fsync
+runpy.run_module("resnet_edge.exporting.worker", run_name="__main__")
+"""
+
+
+def test_a_full_disk_keeps_its_class(inputs: ExportInputs, monkeypatch):
+    """The real worker, where the system cannot keep what was written."""
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", FULL_DISK))
+    expected = r"fp32.tflite: cannot be written \(No space left on device\); free some space or"
+    with pytest.raises(OutputError, match=expected):
+        processes.convert((ExportJob(inputs, Format.TFLITE, ("fp32.tflite",), {}),), Silent())
+    assert list(inputs.artifacts.iterdir()) == []
+
+
+def test_a_job_that_makes_nothing_cannot_be_built(inputs: ExportInputs):
+    with pytest.raises(ValueError, match=r"^a job of tflite that makes nothing$"):
+        ExportJob(inputs, Format.TFLITE, (), {})
