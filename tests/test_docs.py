@@ -83,6 +83,16 @@ def test_the_site_has_every_page():
     assert sorted(named) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
+def test_the_page_on_the_code_names_files_and_folders_that_are_there():
+    page = (DOCS / "house.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", page))
+    assert len(paths) > 20
+    for path in paths:
+        assert (REPOSITORY / path).exists() or (REPOSITORY / "resnet_edge" / path).exists(), path
+    rooms = {room.name for room in (REPOSITORY / "resnet_edge").iterdir() if room.is_dir()}
+    assert rooms - {path.rstrip("/") for path in paths} - {"__pycache__"} == set()
+
+
 # -- API reference
 
 
