@@ -83,7 +83,8 @@ $(READY): requirements.lock pyproject.toml
 	@# The pip that Python brings may be years old, and takes twice as long; it does as well.
 	@$(PIP) --require-hashes -r requirements-pip.lock || echo 'pip stays as it is'
 	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@# setuptools warns of what an editable installation is.
+	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(TOOLS): $(READY) requirements-dev.lock

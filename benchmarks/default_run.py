@@ -50,10 +50,13 @@ def main() -> int:
     """Clone, run twice, and print what each took."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument(
+        "--keep", type=Path, help="new folder for the clone; default: a temporary one"
+    )
     parser.add_argument("--python", default="python3", help="the Python that makes .venv")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        clone = Path(scratch) / "resnet-edge"
+        clone = (arguments.keep or Path(scratch) / "resnet-edge").absolute()
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         environment = new_home(Path(scratch) / "home")
         make = ["make", "-C", str(clone), f"PYTHON={arguments.python}", "export"]
