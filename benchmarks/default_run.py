@@ -50,9 +50,7 @@ def main() -> int:
     """Clone, run twice, and print what each took."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument(
-        "--keep", type=Path, help="new folder for the clone; default: a temporary one"
-    )
+    parser.add_argument("--keep", type=Path, help="new folder for the clone")
     parser.add_argument("--python", default="python3", help="the Python that makes .venv")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
