@@ -66,9 +66,9 @@ def main() -> int:
             return first.status
         second = measure(make, environment)
         run = describe(clone, started, first, used, second)
-    print_run(run)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(asdict(run), indent=1) + "\n")
+        print_run(run)  # before the clone is deleted, which takes a while
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(asdict(run), indent=1) + "\n")
     return second.status
 
 
