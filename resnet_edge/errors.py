@@ -17,7 +17,7 @@
     ├── OutOfMemoryError        memory ran out
     └── InternalError           a defect of resnet-edge
 
-`translate` turns every other error into one of these:
+``translate`` turns every other error into one of these:
 
     converters.errors.ConversionError   ModelError
     ├── RequestError                    UsageError
@@ -28,8 +28,8 @@
     KeyboardInterrupt                   StoppedError, also where an ImportError hides it
     anything else                       InternalError
 
-A message says what was got, what was expected, and what to do. This module also runs on the device:
-standard library only.
+A message says what was got, what was expected, and what to do. Devices have this module too, so it
+imports the standard library only.
 """
 
 from __future__ import annotations

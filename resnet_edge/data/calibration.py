@@ -122,8 +122,7 @@ def read_calibration(path: Path, root: Path) -> CalibrationSet:
         root: The folder that the pictures' names are relative to.
 
     Returns:
-        The set as it was written; whether the files are still the same is checked when they are
-        decoded.
+        The set as it was written. Decoding checks that the files are still the same.
 
     Raises:
         DataError: The file is missing, damaged or of another version.

@@ -1,6 +1,6 @@
 """The sources of ``diagnose``: files, commands and package metadata of this machine.
 
-Standard library only, and nothing heavy is imported: versions come from the installed packages'
+Nothing heavy is imported: versions come from the installed packages'
 metadata, so that they are known even where an import would crash.
 """
 

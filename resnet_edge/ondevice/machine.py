@@ -1,7 +1,4 @@
-"""Describes the machine that a measurement was made on, so that two can be compared.
-
-Runs on the device too: standard library only.
-"""
+"""Describes the machine that a measurement was made on, so that two can be compared."""
 
 from __future__ import annotations
 

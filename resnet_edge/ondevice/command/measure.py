@@ -1,7 +1,7 @@
 """Every artifact of a bundle on this device: its answers against the reference's, its latency.
 
 One artifact after another, each in processes of its own; one that crashes is named and the others
-go on. Standard library and numpy only.
+go on.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
     """Let every artifact answer the sample, judge the answers, and time it.
 
     Args:
-        bundle: Whose artifacts; all of it is compared with its hashes first.
+        bundle: The bundle with the artifacts; all of it is compared with its hashes first.
         options: Artifacts, gates, length of the measurements.
         say: Shows a line of progress.
 

@@ -142,7 +142,7 @@ def take_snapshot(files: SystemFiles | None = None) -> CpuSnapshot:
     """Read the state of the machine. Clocks are read first: they fall once nothing is computed.
 
     Args:
-        files: Where the state is read; None takes this machine's files.
+        files: The files with the state; None takes this machine's.
     """
     files = files or SystemFiles()
     cores = files.cores()
