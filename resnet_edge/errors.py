@@ -163,6 +163,12 @@ def _was_interrupted(problem: BaseException | None) -> bool:
     return False
 
 
+def first_line(problem: BaseException) -> str:
+    """Return the first line of an error's message, cut to 300 characters, or else its class."""
+    lines = str(problem).strip().splitlines()
+    return lines[0][:300] if lines else type(problem).__name__
+
+
 def error_class(name: str) -> type[ResnetEdgeError]:
     """Return the class of this tree with a name; the root where there is none."""
     found = globals().get(name)

@@ -21,8 +21,9 @@ Content: TypeAlias = bytes | Path
 SHEBANG = b"#!/usr/bin/env python3\n"
 
 CUT_SHORT = b"# coding: latin-1\nerror: this bundle is cut short; copy it again "
-"""The second line of the file, before the zip. A zip's directory stands at its end. If a copy is cut
-short, Python takes the file for a script, and every version shows this line as a syntax error."""
+"""The second line of the file, before the zip. A zip's directory stands at its end. If a copy is
+cut short, Python takes the file for a script, and every version shows this line as a syntax error.
+"""
 
 MAX_BYTES = 0xFFFFFFFF
 """Python's importer does not read larger archives (zip64)."""

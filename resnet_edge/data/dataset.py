@@ -21,7 +21,7 @@ OnPicture = Callable[[int, int], None]
 """Called with the number of pictures done and the number of all."""
 
 WORKERS = min(4, os.cpu_count() or 1)
-"""Threads that decode: each may hold one picture of ``resnet_edge.ondevice.pictures.MAX_PIXELS``."""
+"""Threads that decode: each may hold a picture of ``resnet_edge.ondevice.pictures.MAX_PIXELS``."""
 
 _LISTED = 20
 _PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
@@ -80,9 +80,9 @@ def load_dataset(
     """Find, check and hash the pictures of a folder per class, or of a zip of that.
 
     Every picture is decoded once, so that a truncated one is found here and not in an epoch's
-    middle. The hashes of pictures that decode are kept in ``unpack_to``: later runs only hash. Hidden
-    files, ``Thumbs.db``, ``desktop.ini`` and ``__MACOSX`` are passed over, as are files beside the
-    class folders that are not named like pictures; anything else must be a picture.
+    middle. The hashes of pictures that decode are kept in ``unpack_to``: later runs only hash.
+    Hidden files, ``Thumbs.db``, ``desktop.ini`` and ``__MACOSX`` are passed over, as are files
+    beside the class folders that are not named like pictures; anything else must be a picture.
 
     Args:
         source: Folder or zip file; the zip may have one folder around the classes.

@@ -24,6 +24,12 @@ if TYPE_CHECKING:  # reading a description must not take the seconds that import
 
 MEMBER = "resnet_edge.json"
 
+CONFIG_FILE = "config.json"
+"""Keras' own member: the description of the network."""
+
+MAX_CONFIG_BYTES = 64 << 20
+"""The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resnet_edge.ondevice.cores import usable_cores
+
 COMMAND_LIMIT_S = 5.0
 
 SHORTEST_S = 0.5
@@ -89,13 +91,6 @@ def ask_firmware() -> str:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def usable_cores() -> tuple[int, ...]:
-    """Return the cores that this process may run on, by Linux' numbers."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
