@@ -44,7 +44,7 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
         ``unpack_to`` / the first 16 digits of the archive's SHA-256.
 
     Raises:
-        DataError: It is no zip, is damaged, or its list of files is not one of honest pictures.
+        DataError: It is no zip, is damaged, or its list of files is too long, too large or unsafe.
         OutputError: There is no room or no permission to unpack it.
     """
     try:

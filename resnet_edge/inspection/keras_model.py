@@ -95,8 +95,8 @@ def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ..
         path: A ``.keras`` file.
 
     Returns:
-        Both empty where it is no such file, or describes itself otherwise than Keras 3 does: what
-        loads it has the words for that.
+        Both empty where it is no such file, or its description is not one of Keras 3. Loading the
+        file then raises the error.
     """
     try:
         with zipfile.ZipFile(path) as archive:

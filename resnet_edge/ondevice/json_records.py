@@ -85,7 +85,7 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
 def _check_schema(
     data: Mapping[str, object], reads: object, where: str, error: type[ResnetEdgeError]
 ) -> None:
-    """Refuse another version by its number: of its keys the first that differs says nothing."""
+    """Refuse another version by its number; the first key that differs would not explain it."""
     version = data.get("schema", reads)
     if version == reads or not (isinstance(version, int) and isinstance(reads, int)):
         return

@@ -17,10 +17,10 @@ from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.ondevice.json_records import read_record, write_record
 
 LEAST_SHARE = 0.1
-"""Share of a step that has to be done before its own speed says how long the rest takes."""
+"""Share of a step that has to be done before its own speed tells the time that is left."""
 
 LEAST_S = 5.0
-"""Seconds that have to have passed, likewise."""
+"""Seconds of a step that have to have passed before its own speed says the same."""
 
 
 @dataclass(frozen=True)

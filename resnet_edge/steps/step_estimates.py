@@ -22,7 +22,7 @@ FILE_S = 3.0
 WRITING_S = 3.0
 """The report, or the bundle."""
 PASSES = 3
-"""Forward passes that a training step is worth: forward, and backward twice as much."""
+"""Cost of a training step in forward passes: one forward, and one backward as long as two."""
 EXPORT_PASSES = 10
 """Forward passes of a calibration picture while the quantized files are made and checked."""
 
