@@ -17,7 +17,7 @@
     ├── OutOfMemoryError        memory ran out
     └── InternalError           a defect of resnet-edge
 
-`translate` turns every other error into one of these:
+``translate`` turns every other error into one of these:
 
     converters.errors.ConversionError   ModelError
     ├── RequestError                    UsageError
@@ -28,8 +28,8 @@
     KeyboardInterrupt                   StoppedError, also where an ImportError hides it
     anything else                       InternalError
 
-A message says what was got, what was expected, and what to do. This module also runs on the device:
-standard library only.
+A message says what was got, what was expected, and what to do. Devices have this module too, so it
+imports the standard library only.
 """
 
 from __future__ import annotations
@@ -161,6 +161,12 @@ def _was_interrupted(problem: BaseException | None) -> bool:
             return True
         problem = problem.__cause__ or problem.__context__
     return False
+
+
+def first_line(problem: BaseException) -> str:
+    """Return the first line of an error's message, cut to 300 characters, or else its class."""
+    lines = str(problem).strip().splitlines()
+    return lines[0][:300] if lines else type(problem).__name__
 
 
 def error_class(name: str) -> type[ResnetEdgeError]:

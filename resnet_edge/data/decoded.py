@@ -22,7 +22,7 @@ _BATCH = 64
 """Pictures in memory at once."""
 
 _METHOD = 1
-"""Raise it when `resnet_edge.ondevice.pictures` begins to give other pixels."""
+"""Raise it when ``resnet_edge.ondevice.pictures`` begins to give other pixels."""
 
 
 def decode_pictures(
@@ -73,7 +73,7 @@ def decode_pictures(
 
 
 def decoded_path(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit, cache: Path) -> Path:
-    """Return the file that `decode_pictures` keeps these pixels in, for other processes."""
+    """Return the file that ``decode_pictures`` keeps these pixels in, for other processes."""
     return cache / f"decoded-{_key(pictures, size, fit)}.npy"
 
 

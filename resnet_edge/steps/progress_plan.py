@@ -54,7 +54,7 @@ class ProgressPlan:
     display: Display
     steps: Sequence[PlannedStep]
     times: Path
-    """The file of `StepTimes`."""
+    """The file of ``StepTimes``."""
     estimate: Callable[[], Mapping[str, float]]
     """Seconds of the steps of which something is known now."""
     made_before: bool

@@ -1,4 +1,4 @@
-"""Recognises an emulated processor. Standard library only."""
+"""Recognises an emulated processor."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> 
     """Return a sentence that relates the speed of static int8 to the processor's features.
 
     Args:
-        gains: What was measured; only artifacts with static int8 count.
+        gains: The measured gains; only those of artifacts with static int8 count.
         features: Of the processor, by the names of Linux' /proc/cpuinfo.
 
     Returns:

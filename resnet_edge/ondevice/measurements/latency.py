@@ -23,7 +23,7 @@ class Provider:
 
     requested: str
     used: str
-    """The one that the runtime reports to use; empty where it reports none."""
+    """The part that the runtime reports to use; empty where it reports none."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""The runtimes that are installed here, found without importing them, and how to get others.
-
-Runs on the device too: standard library only.
-"""
+"""The runtimes that are installed here, found without importing them, and how to get others."""
 
 from __future__ import annotations
 
@@ -134,7 +131,7 @@ def install_line(format_: Format, platform: Platform | None = None) -> str:
 
     Args:
         format_: The format.
-        platform: Whose wheels; None takes this one's.
+        platform: The platform that needs wheels; None takes this one.
 
     Returns:
         For the preferred runtime that has wheels for the platform.
@@ -160,7 +157,7 @@ def missing_runtime(
     Args:
         format_: A format for which ``installed_runtime`` gives None.
         importable: Tells of a top-level module if it can be imported.
-        platform: Whose wheels; None takes this one's.
+        platform: The platform that needs wheels; None takes this one.
     """
     platform = platform or this_platform()
     for kind in runtimes_for(format_):

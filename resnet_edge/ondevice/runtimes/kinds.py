@@ -1,7 +1,7 @@
 """The runtimes that can run exported files: one row each.
 
 A new runtime is its own module with a subclass of ``Runtime``, and one row of ``RUNTIME_KINDS``.
-Standard library only; no runtime is imported here.
+No runtime is imported here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Loads an artifact into a runtime of ``RUNTIME_KINDS``.
-
-Device-safe: the standard library, NumPy and the one runtime that the artifact needs.
-"""
+"""Loads an artifact into a runtime of ``RUNTIME_KINDS``; no other runtime is imported."""
 
 from __future__ import annotations
 
