@@ -34,6 +34,9 @@ imports the standard library only.
 
 from __future__ import annotations
 
+FREE_SPACE = "free some space or choose another folder with --out"
+"""The advice where a file cannot be written."""
+
 
 class ResnetEdgeError(Exception):
     """A step failed. The message is for a person, ``exit_code`` for a script."""
@@ -145,7 +148,7 @@ def translate(problem: BaseException) -> ResnetEdgeError:
     if isinstance(problem, OSError):
         place = f"{problem.filename}: " if problem.filename else ""
         refused = problem.strerror or problem
-        return OutputError(f"{place}{refused}; free some space or choose another folder with --out")
+        return OutputError(f"{place}{refused}; {FREE_SPACE}")
     if isinstance(problem, MemoryError):
         return OutOfMemoryError("memory ran out; use a smaller --image-size or --batch-size")
     return InternalError(

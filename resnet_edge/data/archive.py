@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from resnet_edge.errors import DataError, OutputError
+from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.files import hash_path
 
 MAX_ENTRIES = 500_000
@@ -131,7 +131,7 @@ def _unpack_beside(
         if total_bytes > free_bytes:
             raise OutputError(
                 f"{target.parent}: {free_bytes:,} bytes free; {archive} unpacks to "
-                f"{total_bytes:,}; free some space or choose another folder with --out"
+                f"{total_bytes:,}; {FREE_SPACE}"
             )
         beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
         for path, info in members.items():
@@ -141,8 +141,7 @@ def _unpack_beside(
             beside.rename(target)
     except OSError as problem:
         raise OutputError(
-            f"{target}: {archive} cannot be unpacked there ({problem.strerror}); "
-            "free some space or choose another folder with --out"
+            f"{target}: {archive} cannot be unpacked there ({problem.strerror}); {FREE_SPACE}"
         ) from problem
     finally:
         if beside is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from resnet_edge.ondevice.cores import usable_cores
 
 COMMAND_LIMIT_S = 5.0
+"""The time limit of ``vcgencmd``."""
 
 SHORTEST_S = 0.5
 """The kernel counts busy time in hundredths of a second; over less than this it is too coarse."""
