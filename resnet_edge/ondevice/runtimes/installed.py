@@ -143,7 +143,7 @@ def _recommended(format_: Format, platform: Platform) -> RuntimeKind:
     """Prefer wheels for this Python, then wheels for this width with another Python."""
     kinds = runtimes_for(format_)
     fitting = [kind for kind in kinds if kind.wheels.fit(platform)]
-    width = [kind for kind in kinds if platform.wide or kind.wheels.narrow]
+    width = [kind for kind in kinds if platform.is_64_bit or kind.wheels.has_32_bit]
     return (fitting or width or list(kinds))[0]
 
 
@@ -168,12 +168,12 @@ def missing_runtime(
     best = _recommended(format_, platform)
     if best.wheels.fit(platform):
         return Missing(f"{said}; run `{install_line(format_, platform)}`", best.requirements)
-    if not platform.wide and not best.wheels.narrow:
-        others = " or ".join(_narrow_files())
+    if not platform.is_64_bit and not best.wheels.has_32_bit:
+        others = " or ".join(_files_for_32_bit())
         return Missing(
             f"{said}, and {best.package} has no wheels for 32-bit systems; take {others}", ""
         )
-    bits = "" if platform.wide else "on 32-bit systems "
+    bits = "" if platform.is_64_bit else "on 32-bit systems "
     return Missing(
         f"{said}, and {bits}there are wheels for {_python_words(best.wheels)} only; with "
         f"such a Python run `{install_line(format_, platform)}`",
@@ -193,12 +193,12 @@ def missing_error(lacks: Iterable[Missing], before: str = "") -> RuntimeMissingE
     return RuntimeMissingError(before + "; ".join(lack.reason for lack in once), install)
 
 
-def _narrow_files() -> list[str]:
+def _files_for_32_bit() -> list[str]:
     """Name the files that have a runtime on 32-bit systems."""
     return [
         traits.files
         for format_, traits in FORMATS.items()
-        if any(kind.wheels.narrow for kind in runtimes_for(format_))
+        if any(kind.wheels.has_32_bit for kind in runtimes_for(format_))
     ]
 
 
