@@ -32,7 +32,7 @@ PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")
 
 @dataclass(frozen=True)
 class FirstRun:
-    """What a newcomer waits for."""
+    """The times of a first run."""
 
     machine: str
     commit: str

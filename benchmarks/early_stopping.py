@@ -23,7 +23,7 @@ import numpy as np
 
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.json_records import read_record
-from resnet_edge.ondevice.latency.early_stopping import SHARE, allowed_over
+from resnet_edge.ondevice.latency.early_stopping import PERCENTILE, allowed_over
 from resnet_edge.ondevice.measurements import BenchResult
 
 COUNTS = (64, 128, 512, 1024)
@@ -42,7 +42,7 @@ def main() -> int:
     print("| latencies | queries | runs | plain p90 true | above | bound true | above |")
     print("|---|---|---|---|---|---|---|")
     for name, draw in DISTRIBUTIONS.items():
-        truth = float(np.quantile(draw(np.random.default_rng(1), (1_000_000, 4)), SHARE))
+        truth = float(np.quantile(draw(np.random.default_rng(1), (1_000_000, 4)), PERCENTILE))
         for count in COUNTS:
             runs = draw(np.random.default_rng(0), (options.runs, count))
             print_row(name, runs, truth)

@@ -69,7 +69,7 @@ class Pair:
     against: str
     wanted: float
     b: tuple[Side, ...]
-    """If there are several, the fastest counts."""
+    """The fastest of several counts."""
 
     @property
     def ours(self) -> str:

@@ -79,7 +79,7 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
     from converters.quantization.calibration import calibrate
     from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
     from converters.quantization.tflite import quantize_static
-    from resnet_edge.ondevice.machine import available_cores
+    from resnet_edge.ondevice.cores import available_cores
 
     name, _, ranges = level.partition("-")
     method = QuantizationSettings(

@@ -17,7 +17,7 @@ from converters.quantization.onnx import quantize_int8
 from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
 from converters.quantization.tflite_network import write_parameters
-from resnet_edge.ondevice.machine import available_cores
+from resnet_edge.ondevice.cores import available_cores
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _litert_quantizer(floats: Path, pictures: np.ndarray, out: Path) -> Quantize
     from litert_quantizer import recipe
     from litert_quantizer.quantizer import Quantizer
 
-    from resnet_edge.ondevice.machine import available_cores
+    from resnet_edge.ondevice.cores import available_cores
 
     source = str(floats / "fp32.tflite")
     ((key, signature),) = Interpreter(source).get_signature_list().items()

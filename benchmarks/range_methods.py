@@ -134,7 +134,7 @@ def calibrate_all(float32: bytes, pictures: np.ndarray) -> Iterator[tuple[str, C
     from converters.quantization.calibration import calibrate
     from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
     from converters.quantization.tensorflow_execution import unknown_operations
-    from resnet_edge.ondevice.machine import available_cores
+    from resnet_edge.ondevice.cores import available_cores
 
     threads = available_cores()
     for ranges in RangeMethod:

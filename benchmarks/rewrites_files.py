@@ -32,7 +32,7 @@ from converters.rewrites.fold_preprocessing import NAME as FOLD_PREPROCESSING
 from converters.rewrites.keras_graph import Change, KerasGraph, rewrite_graphs
 from converters.serving import serving_model
 from converters.tflite import conversion as to_tflite
-from resnet_edge.ondevice.machine import available_cores
+from resnet_edge.ondevice.cores import available_cores
 
 Shape = tuple[int, int, int, int]
 

@@ -16,7 +16,7 @@ def freeze(serving: keras.Model, batch: int | None) -> tf.types.experimental.Con
     no weights.
 
     Args:
-        serving: What ``converters.serving.serving_model`` returned.
+        serving: A model made by ``converters.serving.serving_model``.
         batch: Fixed batch size, or None to leave it free.
 
     Returns:

@@ -16,7 +16,7 @@ def export_saved_model(serving: keras.Model, folder: Path, labels: tuple[str, ..
     """Write a SavedModel with a free batch size.
 
     Args:
-        serving: What ``converters.serving.serving_model`` returned.
+        serving: A model made by ``converters.serving.serving_model``.
         folder: A folder that is empty or does not exist yet.
         labels: Class names in output order; they become the asset ``assets/labels.txt``.
     """

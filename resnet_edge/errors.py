@@ -17,7 +17,7 @@
     ├── OutOfMemoryError        memory ran out
     └── InternalError           a defect of resnet-edge
 
-`translate` turns every other error into one of these:
+``translate`` turns every other error into one of these:
 
     converters.errors.ConversionError   ModelError
     ├── RequestError                    UsageError
@@ -28,11 +28,14 @@
     KeyboardInterrupt                   StoppedError, also where an ImportError hides it
     anything else                       InternalError
 
-A message says what was got, what was expected, and what to do. This module also runs on the device:
-standard library only.
+A message says what was got, what was expected, and what to do. Devices have this module too, so it
+imports the standard library only.
 """
 
 from __future__ import annotations
+
+FREE_SPACE = "free some space or choose another folder with --out"
+"""The advice where a file cannot be written."""
 
 
 class ResnetEdgeError(Exception):
@@ -145,7 +148,7 @@ def translate(problem: BaseException) -> ResnetEdgeError:
     if isinstance(problem, OSError):
         place = f"{problem.filename}: " if problem.filename else ""
         refused = problem.strerror or problem
-        return OutputError(f"{place}{refused}; free some space or choose another folder with --out")
+        return OutputError(f"{place}{refused}; {FREE_SPACE}")
     if isinstance(problem, MemoryError):
         return OutOfMemoryError("memory ran out; use a smaller --image-size or --batch-size")
     return InternalError(
@@ -161,6 +164,12 @@ def _was_interrupted(problem: BaseException | None) -> bool:
             return True
         problem = problem.__cause__ or problem.__context__
     return False
+
+
+def first_line(problem: BaseException) -> str:
+    """Return the first line of an error's message, cut to 300 characters, or else its class."""
+    lines = str(problem).strip().splitlines()
+    return lines[0][:300] if lines else type(problem).__name__
 
 
 def error_class(name: str) -> type[ResnetEdgeError]:

@@ -200,7 +200,8 @@ class QuantizationOptions:
     )
     onnx_target: Target = option(
         Target.AUTO,
-        "Processor for int8.onnx and the weights int8 .tflite share; auto: right on all.",
+        "Processor that int8.onnx and the weights it shares with .tflite files are made for; auto "
+        "is right on every one.",
         _QUANTIZATION,
         flag="--onnx-int8",
     )
@@ -231,7 +232,7 @@ class QuantizationOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The network to start from, and what it expects.
+    """The network to start from, its preprocessing and its labels.
 
     Raises:
         UsageError: There is no preprocessing of that name.
@@ -301,7 +302,7 @@ class BundleOptions:
     (``resnet_edge.ondevice.parity.interval``)."""
     max_bytes: int = option(
         100_000_000,
-        "Their size at most, decoded: 64MB, 500kB.",
+        "Largest size of these pictures, decoded: 64MB, 500kB.",
         _DEVICE,
         metavar="SIZE",
         parse=parse_size,

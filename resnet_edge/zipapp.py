@@ -16,13 +16,14 @@ from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.files import write_file
 
 Content: TypeAlias = bytes | Path
-"""What a member holds: bytes, or those of a file."""
+"""A member's content: bytes, or those of a file."""
 
 SHEBANG = b"#!/usr/bin/env python3\n"
 
 CUT_SHORT = b"# coding: latin-1\nerror: this bundle is cut short; copy it again "
-"""Stands before the zip. A zip's directory stands at its end: without it Python takes the file for
-a script, and every version shows this very line, with the zip's first bytes, as a syntax error."""
+"""The second line of the file, before the zip. A zip's directory stands at its end. If a copy is
+cut short, Python takes the file for a script, and every version shows this line as a syntax error.
+"""
 
 MAX_BYTES = 0xFFFFFFFF
 """Python's importer does not read larger archives (zip64)."""

@@ -55,7 +55,7 @@ ROOMS = {
     "training": {"converters", "errors", "ondevice"},
     "model": {"converters", "errors", "ondevice"},
     "options": ONDEVICE | {"converters", "data", "errors", "layout", "training", "units"},
-    "exporting": BELOW | {"converters", "model"},
+    "exporting": BELOW | {"converters", "data", "inspection", "model"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},
     "diagnosis": ONDEVICE | {"errors", "units", "training"},  # the variable that training sets

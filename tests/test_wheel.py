@@ -75,7 +75,11 @@ def run(command: Path, cwd: Path, *arguments: str) -> str:
 def test_what_is_in_it(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
-        *("calibration_data/digits.zip", "calibration_data/README.md", "converters/tflite.py"),
+        *(
+            "calibration_data/digits.zip",
+            "calibration_data/README.md",
+            "converters/tflite/conversion.py",
+        ),
         *("resnet_edge/reporting/report.html.j2", "resnet_edge/exporting/worker.py"),
     ):
         assert name in names

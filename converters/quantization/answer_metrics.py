@@ -6,6 +6,16 @@ import math
 
 import numpy as np
 
+SMALLEST_PROBABILITY = 1e-30
+"""A smaller probability counts as this one where its logarithm is taken: float32 reaches 1e-38."""
+
+
+def decibels(signal: float, noise: float) -> float:
+    """Return the ratio of two sums of squares in decibels; infinite without noise."""
+    if not noise:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
 
 def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
     """Return the signal to quantization noise ratio (SQNR) in decibels; NaN if the noise is."""
@@ -13,7 +23,7 @@ def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
     signal = float(np.square(expected.astype(np.float64)).sum())
     if not math.isfinite(noise):
         return math.nan
-    return 10 * math.log10(signal / noise) if noise else math.inf
+    return decibels(signal, noise)
 
 
 def mean_sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:

@@ -88,11 +88,10 @@ def correct_biases(
         scheme: Weights, ranges and float operators.
         float_outputs: Of the float network for the same pictures, in the scheme's channel scales.
         pictures: uint8 ``(count, height, width, 3)``. All are in memory at once: keep to a few
-        times
-            ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH``.
+            times ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH``.
         held_out: Number of pictures at the end that are computed but not fitted.
         activation_bits: 8, or 16, where activations are not rounded: 16 bits lose too little to
-        matter.
+            matter.
 
     Returns:
         The scheme with other biases, and the rounded network's logits for ``pictures``.

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import RequestError
-from converters.quantization.answer_metrics import agreement, sqnr_db
+from converters.quantization.answer_metrics import agreement, decibels, sqnr_db
 from converters.quantization.calibrated_network import Progress
 from converters.quantization.findings import LayerSensitivity
 from converters.quantization.integer_simulation import round_parameters, with_rounded_constants
@@ -292,16 +292,10 @@ def _rows(
                 kinds=tuple(dict.fromkeys(operation.kind for operation in operations)),
                 low=span.low,
                 high=span.high,
-                output_sqnr_db=_decibels(tally.signal, tally.noise),
+                output_sqnr_db=decibels(tally.signal, tally.noise),
                 logits_sqnr_db=sqnr_db(reference, logits[layer]),
                 agreement=agreement(reference, logits[layer]),
                 share=noise[layer] / total if total else 0.0,
             )
         )
     return tuple(rows)
-
-
-def _decibels(signal: float, noise: float) -> float:
-    if not noise:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf

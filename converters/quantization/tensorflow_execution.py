@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import ModelConversionError
+from converters.quantization.answer_metrics import SMALLEST_PROBABILITY
 from converters.quantization.tflite_network import Operation, TfliteNetwork
 
 Tensor = Any
@@ -86,7 +87,7 @@ def centred_logits(network: TfliteNetwork, logits: Tensor) -> Tensor:
     are used.
     """
     if network.logits == network.answer:
-        logits = tf.math.log(tf.maximum(logits, 1e-30))
+        logits = tf.math.log(tf.maximum(logits, SMALLEST_PROBABILITY))
     return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
 
 

@@ -181,7 +181,7 @@ def read_network(float32: bytes, layers: Collection[str] = ()) -> TfliteNetwork:
 
 
 @dataclass(frozen=True)
-class Rewritten:
+class Reweighted:
     """A float32 TFLite file with other kernels and biases."""
 
     data: bytes
@@ -189,7 +189,7 @@ class Rewritten:
     """Names of the kernels' tensors, by index of the operator. Each operator has its own."""
 
 
-def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Rewritten:
+def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Reweighted:
     """Return the file with other kernels and biases.
 
     Args:
@@ -212,7 +212,7 @@ def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Re
             _replace_constant(model, operator, place, array, uses)
     kernels = {index: int(graph.operators[index].inputs[1]) for index in parameters}
     names = {index: graph.tensors[tensor].name.decode() for index, tensor in kernels.items()}
-    return Rewritten(write_flatbuffer(model), names)
+    return Reweighted(write_flatbuffer(model), names)
 
 
 def _stored_kernel(kind: str, kernel: np.ndarray) -> np.ndarray:

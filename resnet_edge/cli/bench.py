@@ -12,7 +12,7 @@ from resnet_edge.cli.console import Json, Terminal, print_json
 from resnet_edge.cli.verdict import AllowInconclusive, exit_with
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.latency.spec import MLPERF, PANEL
-from resnet_edge.ondevice.measurements import Verdict, worst_verdict
+from resnet_edge.ondevice.measurements import Verdict, any_refused, worst_verdict
 from resnet_edge.ondevice.option import Option
 from resnet_edge.options import Options
 
@@ -139,7 +139,6 @@ def bench_there(options: Options, host: Host, allow_inconclusive: bool, as_json:
     else:
         print("\n".join(result_lines(benched.result)))
         print(f"result: {benched.path}")
-    bad = {Verdict.FAIL} if allow_inconclusive else {Verdict.FAIL, Verdict.INCONCLUSIVE}
     missing = options.formats is not None and benched.result.left_out
-    if bad & set(benched.result.verdicts) or missing:
+    if any_refused(benched.result.verdicts, allow_inconclusive) or missing:
         raise typer.Exit(1)

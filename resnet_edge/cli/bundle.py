@@ -24,12 +24,8 @@ def bundle(
         return
     out = options.out
     there = "" if out == Options().out else f" --out {shlex.quote(str(out))}"
-    print_rows(
-        [
-            (str(made.path), f"{units.size(made.bytes)}, sha256 {made.sha256}"),
-            ("artifacts", ", ".join(made.artifacts)),
-            ("pictures", str(made.images)),
-            ("on the device", f"python3 {made.path.name} run --out result.json"),
-            ("back here", f"resnet-edge report --device result.json{there}"),
-        ]
-    )
+    print(f"{made.path}: {units.size(made.bytes)}, sha256 {made.sha256}")
+    print_rows([("artifacts", ", ".join(made.artifacts)), ("pictures", str(made.images))])
+    # Not folded: these lines are there to be copied.
+    print(f"on the device: python3 {made.path.name} run --out result.json")
+    print(f"back here: resnet-edge report --device result.json{there}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from resnet_edge import units
 from resnet_edge.cli.binding import Argument
-from resnet_edge.cli.console import Json, Terminal, print_json, print_rows
+from resnet_edge.cli.console import Json, Terminal, print_json, print_rich_table, print_rows
 from resnet_edge.options import Tolerance
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ def compare(before: Before, after: After, tolerance: Tolerance, as_json: Json = 
 
 def print_comparison(rows: tuple[Row, ...]) -> None:
     """Print the table on standard output."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -59,4 +57,4 @@ def print_comparison(rows: tuple[Row, ...]) -> None:
         *cells, word = (escape(cell) for cell in row.cells)
         last = f"[{style}]{word}[/]" if style else word
         table.add_row(*cells, last, end_section=row.ends)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print_rich_table(table)

@@ -63,6 +63,11 @@ def print_json(record: object) -> None:
     print(json.dumps(to_json(record), indent=1, ensure_ascii=False, allow_nan=False))
 
 
+def print_rich_table(table: Table) -> None:
+    """Print a table on standard output: as wide as the terminal, or 120 columns in a file."""
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:
     """Print label and text, one pair a line."""
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -81,7 +86,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(title, justify="right" if figures else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print_rich_table(table)
 
 
 def _is_figure(cell: str) -> bool:

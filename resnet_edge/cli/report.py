@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from resnet_edge.cli.binding import Panel, only
-from resnet_edge.cli.console import VERDICT_STYLES, Json, Terminal, print_json
+from resnet_edge.cli.console import VERDICT_STYLES, Json, Terminal, print_json, print_rich_table
 from resnet_edge.cli.verdict import AllowInconclusive, exit_with
 from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.ondevice.option import Changes, Option
@@ -61,7 +60,6 @@ def report(
 
 def print_summary(content: ReportContent) -> None:
     """Print the table of the artifacts on standard output."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -75,4 +73,4 @@ def print_summary(content: ReportContent) -> None:
         *cells, verdict = (escape(cell) for cell in row.cells)
         style = VERDICT_STYLES.get(verdict.split(":")[0].split()[0] if verdict else "")
         table.add_row(*cells, f"[{style}]{verdict}[/]" if style else verdict)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print_rich_table(table)

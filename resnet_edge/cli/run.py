@@ -27,10 +27,11 @@ def run(
     from resnet_edge.reporting.report_json import report_json
     from resnet_edge.steps import run as step
 
-    content = step.run(options, Terminal(quiet=as_json)).report.content
+    reported = step.run(options, Terminal(quiet=as_json)).report
+    content = reported.content
     if as_json:
         print_json(report_json(content))
     else:
         print_summary(content)
-        print(f"report: {options.out / 'report.html'}")
+        print(f"report: {reported.html}")
     exit_with(content.verdict, allow_inconclusive)

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from resnet_edge.errors import DataError, OutputError
+from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.files import hash_path
 
 MAX_ENTRIES = 500_000
@@ -44,7 +44,7 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
         ``unpack_to`` / the first 16 digits of the archive's SHA-256.
 
     Raises:
-        DataError: It is no zip, is damaged, or its list of files is not one of honest pictures.
+        DataError: It is no zip, is damaged, or its list of files is too long, too large or unsafe.
         OutputError: There is no room or no permission to unpack it.
     """
     try:
@@ -131,7 +131,7 @@ def _unpack_beside(
         if total_bytes > free_bytes:
             raise OutputError(
                 f"{target.parent}: {free_bytes:,} bytes free; {archive} unpacks to "
-                f"{total_bytes:,}; free some space or choose another folder with --out"
+                f"{total_bytes:,}; {FREE_SPACE}"
             )
         beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
         for path, info in members.items():
@@ -141,8 +141,7 @@ def _unpack_beside(
             beside.rename(target)
     except OSError as problem:
         raise OutputError(
-            f"{target}: {archive} cannot be unpacked there ({problem.strerror}); "
-            "free some space or choose another folder with --out"
+            f"{target}: {archive} cannot be unpacked there ({problem.strerror}); {FREE_SPACE}"
         ) from problem
     finally:
         if beside is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.dataset import Picture
+from resnet_edge.data.picture_list import ListedPicture, find_pictures, list_pictures
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.ondevice.json_records import read_record, write_record
 
@@ -38,19 +39,12 @@ class CalibrationSet:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    name: str
-    label: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class _CalibrationFile:
     source: str
     seed: int
     requested: int
     labels: tuple[str, ...]
-    pictures: tuple[_Entry, ...]
+    pictures: tuple[ListedPicture, ...]
     schema: int = CALIBRATION_VERSION
 
 
@@ -109,7 +103,7 @@ def write_calibration(path: Path, calibration: CalibrationSet) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    entries = tuple(_Entry(p.name, p.label, p.sha256) for p in calibration.pictures)
+    entries = list_pictures(calibration.pictures)
     c = calibration
     write_record(path, _CalibrationFile(c.source, c.seed, c.requested, c.labels, entries))
 
@@ -122,8 +116,7 @@ def read_calibration(path: Path, root: Path) -> CalibrationSet:
         root: The folder that the pictures' names are relative to.
 
     Returns:
-        The set as it was written; whether the files are still the same is checked when they are
-        decoded.
+        The set as it was written. Decoding checks that the files are still the same.
 
     Raises:
         DataError: The file is missing, damaged or of another version.
@@ -131,5 +124,5 @@ def read_calibration(path: Path, root: Path) -> CalibrationSet:
     record = read_record(_CalibrationFile, path, DataError)
     if not all(0 <= entry.label < len(record.labels) for entry in record.pictures):
         raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
-    pictures = tuple(Picture(root / e.name, e.name, e.label, e.sha256) for e in record.pictures)
+    pictures = find_pictures(record.pictures, root)
     return CalibrationSet(pictures, record.labels, record.requested, record.seed, record.source)

@@ -18,10 +18,10 @@ from resnet_edge.ondevice.files import write_bytes
 from resnet_edge.ondevice.pictures import check_bytes, read_picture
 
 OnPicture = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
+"""Called with the number of pictures done and the number of all."""
 
 WORKERS = min(4, os.cpu_count() or 1)
-"""Threads that decode: each may hold one picture of `resnet_edge.ondevice.pictures.MAX_PIXELS`."""
+"""Threads that decode: each may hold a picture of ``resnet_edge.ondevice.pictures.MAX_PIXELS``."""
 
 _LISTED = 20
 _PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
@@ -80,9 +80,9 @@ def load_dataset(
     """Find, check and hash the pictures of a folder per class, or of a zip of that.
 
     Every picture is decoded once, so that a truncated one is found here and not in an epoch's
-    middle. Which content decodes is remembered in ``unpack_to``: later runs only hash. Hidden
-    files, ``Thumbs.db``, ``desktop.ini`` and ``__MACOSX`` are passed over, as are files beside the
-    class folders that are not named like pictures; anything else must be a picture.
+    middle. The hashes of pictures that decode are kept in ``unpack_to``: later runs only hash.
+    Hidden files, ``Thumbs.db``, ``desktop.ini`` and ``__MACOSX`` are passed over, as are files
+    beside the class folders that are not named like pictures; anything else must be a picture.
 
     Args:
         source: Folder or zip file; the zip may have one folder around the classes.
@@ -231,7 +231,7 @@ def _is_utf8(name: str) -> bool:
 def _list_candidates(
     root: Path, folders: list[Path], labels: tuple[str, ...]
 ) -> tuple[list[_Candidate], list[str]]:
-    """Return the files that must be pictures, and what is wrong before any is opened."""
+    """Return the files that must be pictures, and the problems that names alone show."""
     found: list[_Candidate] = []
     problems = [
         f"{path.name}: a picture outside the class folders; move it into one"

@@ -14,7 +14,7 @@ import numpy as np
 import PIL
 
 from resnet_edge.data.dataset import WORKERS, OnPicture, Picture, read_verified
-from resnet_edge.errors import DataError, OutputError
+from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels, decode_bytes
 
@@ -22,7 +22,7 @@ _BATCH = 64
 """Pictures in memory at once."""
 
 _METHOD = 1
-"""Raise it when `resnet_edge.ondevice.pictures` begins to give other pixels."""
+"""Raise it when ``resnet_edge.ondevice.pictures`` begins to give other pixels."""
 
 
 def decode_pictures(
@@ -63,8 +63,7 @@ def decode_pictures(
         _write(path, pictures, size, fit, progress)
     except OSError as problem:
         raise OutputError(
-            f"{path}: cannot be written ({problem.strerror}); "
-            "free some space or choose another folder with --out"
+            f"{path}: cannot be written ({problem.strerror}); {FREE_SPACE}"
         ) from problem
     written = _load(path, shape)
     if written is None:
@@ -73,7 +72,7 @@ def decode_pictures(
 
 
 def decoded_path(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit, cache: Path) -> Path:
-    """Return the file that `decode_pictures` keeps these pixels in, for other processes."""
+    """Return the file that ``decode_pictures`` keeps these pixels in, for other processes."""
     return cache / f"decoded-{_key(pictures, size, fit)}.npy"
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.dataset import Dataset, Picture
+from resnet_edge.data.dataset import Dataset
+from resnet_edge.data.picture_list import ListedPicture, find_pictures, list_pictures
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
@@ -35,13 +36,6 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    name: str
-    label: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class _ManifestFile:
     root: Path
     test_root: Path
@@ -49,10 +43,10 @@ class _ManifestFile:
     size: tuple[int, int]
     fit: Fit
     skipped: tuple[str, ...]
-    train: tuple[_Entry, ...]
-    validation: tuple[_Entry, ...]
-    test: tuple[_Entry, ...]
-    dropped: tuple[_Entry, ...]
+    train: tuple[ListedPicture, ...]
+    validation: tuple[ListedPicture, ...]
+    test: tuple[ListedPicture, ...]
+    dropped: tuple[ListedPicture, ...]
     size_reason: str = ""
     schema: int = MANIFEST_VERSION
 
@@ -88,10 +82,10 @@ def write_manifest(
         size=size,
         fit=fit,
         skipped=dataset.skipped + (test.skipped if test is not None else ()),
-        train=_entries(split.train),
-        validation=_entries(split.validation),
-        test=_entries(split.test),
-        dropped=_entries(split.dropped),
+        train=list_pictures(split.train),
+        validation=list_pictures(split.validation),
+        test=list_pictures(split.test),
+        dropped=list_pictures(split.dropped),
         size_reason=size_reason,
     )
     write_record(path, record)
@@ -107,10 +101,10 @@ def read_manifest(path: Path) -> Manifest:
     """
     record = read_record(_ManifestFile, path, DataError)
     split = Split(
-        _pictures(record.train, record.root),
-        _pictures(record.validation, record.root),
-        _pictures(record.test, record.test_root),
-        _pictures(record.dropped, record.root),
+        find_pictures(record.train, record.root),
+        find_pictures(record.validation, record.root),
+        find_pictures(record.test, record.test_root),
+        find_pictures(record.dropped, record.root),
     )
     used = split.train + split.validation + split.test
     if not all(0 <= picture.label < len(record.labels) for picture in used):
@@ -129,11 +123,3 @@ def read_manifest(path: Path) -> Manifest:
         fit=record.fit,
         skipped=record.skipped,
     )
-
-
-def _entries(pictures: tuple[Picture, ...]) -> tuple[_Entry, ...]:
-    return tuple(_Entry(p.name, p.label, p.sha256) for p in pictures)
-
-
-def _pictures(entries: tuple[_Entry, ...], root: Path) -> tuple[Picture, ...]:
-    return tuple(Picture(root / e.name, e.name, e.label, e.sha256) for e in entries)

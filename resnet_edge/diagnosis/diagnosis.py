@@ -37,7 +37,7 @@ class OneDnn:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that ``doctor`` shows; ``records.to_json`` makes JSON of it."""
+    """Everything that ``doctor`` shows; ``json_records.to_json`` makes JSON of it."""
 
     system: str
     python: str

@@ -1,7 +1,7 @@
 """The sources of ``diagnose``: files, commands and package metadata of this machine.
 
-Standard library only, and nothing heavy is imported: versions come from the installed packages'
-metadata, so that they are known even where an import would crash.
+Nothing heavy is imported: versions come from the installed packages' metadata, so that they are
+known even where an import would crash.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_edge.ondevice.gpus import TEGRA_RELEASE, run_command
-from resnet_edge.ondevice.machine import CPUINFO
+from resnet_edge.ondevice.machine import CPUINFO, MEMINFO, MEMORY_LIMIT
 from resnet_edge.ondevice.versions import installed_version
 
 
@@ -32,8 +32,8 @@ class MachineSources:
     """The sources of ``diagnose``; tests take others than this machine's."""
 
     cpuinfo: Path = CPUINFO
-    meminfo: Path = Path("/proc/meminfo")
-    memory_limit: Path = Path("/sys/fs/cgroup/memory.max")
+    meminfo: Path = MEMINFO
+    memory_limit: Path = MEMORY_LIMIT
     tegra_release: Path = TEGRA_RELEASE
     architecture: str = field(default_factory=platform.machine)
     python: tuple[int, int] = sys.version_info[:2]

@@ -10,12 +10,12 @@ from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display
 from resnet_edge.exporting.job import ExportInputs, IntegerInputs
 from resnet_edge.exporting.writers import QUANTIZING, tool_versions
-from resnet_edge.model.description import input_size
+from resnet_edge.inspection.model_description import input_size
 from resnet_edge.model.model_file import ModelInfo
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
-from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.options import Options
 
 

@@ -13,7 +13,8 @@ from concurrent.futures import Future, as_completed
 from resnet_edge.display import Display
 from resnet_edge.exporting.job import ExportJob, ExportPlan, ExportResult
 from resnet_edge.exporting.writers import QUANTIZING
-from resnet_edge.ondevice.machine import available_cores, available_memory_bytes
+from resnet_edge.ondevice.cores import available_cores
+from resnet_edge.ondevice.machine import available_memory_bytes
 from resnet_edge.ondevice.workers.calling import Show, run_worker
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent
 from resnet_edge.ondevice.workers.process import Crew, crew_of, module_command

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from resnet_edge.ondevice.measurements import SCHEMA_VERSION
 
+__all__ = ["LayerSensitivity", "PrecisionTrial", "QuantizationResult"]
+
 
 @dataclass(frozen=True)
 class QuantizationResult:

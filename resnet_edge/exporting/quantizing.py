@@ -145,8 +145,10 @@ def integer_tflite(quantized: Quantized, quantization: Quantization, pictures: n
             return quantize_static(
                 quantized.float32, network, scheme, integer_only=False, activation_bits=16
             )
-        case _:
+        case Quantization.STATIC:
             return quantize_static(quantized.float32, network, scheme, integer_only=False)
+        case _:
+            raise ArtifactError(f"no integer TFLite file with {quantization.value} is made here")
 
 
 def _search(

@@ -7,7 +7,7 @@ import shutil
 import tensorflow as tf
 
 from converters.saved_model import export_saved_model
-from resnet_edge.errors import OutputError
+from resnet_edge.errors import FREE_SPACE, OutputError, first_line
 from resnet_edge.exporting.finishing import finish
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.serving_graph import ServingGraph
@@ -30,10 +30,8 @@ def write_saved_model(job: ExportJob, graph: ServingGraph, reporter: Reporter) -
         export_saved_model(graph.serving, beside, job.inputs.labels)
     except (OSError, tf.errors.OpError) as problem:  # the latter is TensorFlow's own OSError
         shutil.rmtree(beside, ignore_errors=True)
-        words = str(problem).strip().partition("\n")[0] or type(problem).__name__
         raise OutputError(
-            f"{target}: cannot be written ({words}); "
-            "free some space or choose another folder with --out"
+            f"{target}: cannot be written ({first_line(problem)}); {FREE_SPACE}"
         ) from problem
     sidecar_path(target).unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)

@@ -27,9 +27,10 @@ from resnet_edge.full_precision.throughput import (
     ThroughputResult,
     measure_throughput,
 )
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.spec import LatencySpec
-from resnet_edge.ondevice.machine import available_cores, peak_memory_bytes
+from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo

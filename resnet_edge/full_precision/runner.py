@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 from resnet_edge.display import Advance
 from resnet_edge.errors import translate
 from resnet_edge.ondevice.latency.spec import LatencySpec
+from resnet_edge.ondevice.option import declared_option
 
 if TYPE_CHECKING:
     from resnet_edge.ondevice.reference_file import Reference
-
-_SPEC = LatencySpec()
 
 
 class _Lines:
@@ -77,10 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Full-precision answers on this machine's best device, for `resnet-edge "
         "reference --from`. KERAS_BACKEND=tensorflow|jax|torch chooses what computes."
     )
-    parser.add_argument("--out", type=Path, default=Path("reference.npz"), help="what to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path("reference.npz"), help="file for the answers"
+    )
     parser.add_argument("--batches", help="batch sizes of the throughput, separated by commas")
-    parser.add_argument("--min-seconds", type=float, default=_SPEC.min_seconds)
-    parser.add_argument("--min-queries", type=int, default=_SPEC.min_queries)
+    for name in ("min_seconds", "min_queries"):
+        each = declared_option(LatencySpec, name)
+        parser.add_argument(each.flag, type=each.kind, default=each.default, help=each.option.help)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 

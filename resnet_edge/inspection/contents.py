@@ -89,6 +89,15 @@ class Contents:
     """Facts that could not be found out, each with the reason."""
 
 
+def split_labels(text: str) -> tuple[str, ...]:
+    """Return the class names of a text file that has one a line.
+
+    ``str.splitlines`` would also split at characters that a name may hold, for instance U+2028.
+    """
+    lines = text.replace("\r\n", "\n").removesuffix("\n")
+    return tuple(lines.split("\n")) if lines else ()
+
+
 def count_names(names: Iterable[str]) -> tuple[Count, ...]:
     """Count equal names: most frequent first, equally frequent ones by name."""
     ordered = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))

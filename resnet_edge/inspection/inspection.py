@@ -40,7 +40,7 @@ class QuantizationReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything that ``inspect`` shows; ``records.to_json`` makes JSON of it."""
+    """Everything that ``inspect`` shows; ``json_records.to_json`` makes JSON of it."""
 
     path: Path
     kind: str
@@ -75,7 +75,7 @@ def inspect_file(path: Path) -> Inspection:
             only those that ``export`` made.
 
     Returns:
-        What the file is. A sidecar that does not match is told, not raised.
+        The file's contents. A sidecar that does not match is reported, not raised.
 
     Raises:
         UsageError: There is no such file, or it is of another kind.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resnet_edge.errors import ArtifactError, ModelError
+from resnet_edge.errors import ArtifactError, ModelError, first_line
 from resnet_edge.inspection.contents import (
     Computation,
     Contents,
@@ -20,13 +20,10 @@ from resnet_edge.inspection.contents import (
     group_weights,
     text_metadata,
 )
+from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES, read_model_info
 
-CONFIG_FILE = "config.json"
 KERAS_FILE = "metadata.json"
 WEIGHTS_FILE = "model.weights.h5"
-
-MAX_CONFIG_BYTES = 64 << 20
-"""The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
 
 _COMPUTATIONS = {
     "float16": Computation.FLOAT16,
@@ -47,8 +44,6 @@ def read_keras_model(path: Path) -> Contents:
     Raises:
         ArtifactError: It is empty, truncated, or no ``.keras`` file.
     """
-    from resnet_edge.model.model_file import read_model_info
-
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES:
@@ -88,7 +83,7 @@ def read_keras_model(path: Path) -> Contents:
         raise
     except Exception as problem:  # zipfile, json, h5py, and a configuration of another shape
         raise ArtifactError(
-            f"{path}: truncated, damaged or no .keras file ({_words(problem)}); "
+            f"{path}: truncated, damaged or no .keras file ({first_line(problem)}); "
             "expected the zip that model.save('NAME.keras') writes; save or copy it again"
         ) from problem
 
@@ -100,8 +95,8 @@ def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ..
         path: A ``.keras`` file.
 
     Returns:
-        Both empty where it is no such file, or describes itself otherwise than Keras 3 does: what
-        loads it has the words for that.
+        Both empty where it is no such file, or its description is not one of Keras 3. Loading the
+        file then raises the error.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -111,11 +106,6 @@ def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ..
         return _endpoints(config, "input_layers"), _endpoints(config, "output_layers")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile):
         return (), ()
-
-
-def _words(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines()
-    return lines[0][:200] if lines else type(problem).__name__
 
 
 def _weights(archive: zipfile.ZipFile) -> Iterator[StoredTensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
-from resnet_edge.errors import ArtifactError
+from resnet_edge.errors import ArtifactError, first_line
 from resnet_edge.inspection.contents import (
     Computation,
     Contents,
@@ -121,15 +121,10 @@ def _load(path: Path) -> onnx.ModelProto:
     except Exception as problem:  # protobuf's and the checker's errors share no base class
         raise ArtifactError(
             f"{path}: truncated or damaged ONNX file, or newer than onnx {onnx.__version__} "
-            f"({_first_line(problem)}); expected a model that the ONNX checker takes; export or "
+            f"({first_line(problem)}); expected a model that the ONNX checker takes; export or "
             "copy it again"
         ) from problem
     return model
-
-
-def _first_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines()
-    return lines[0][:200] if lines else type(problem).__name__
 
 
 def _index(graph: onnx.GraphProto) -> _Graph:

@@ -18,6 +18,7 @@ from resnet_edge.inspection.contents import (
     count_names,
     deduce_quantization,
     group_weights,
+    split_labels,
     text_metadata,
 )
 
@@ -103,7 +104,7 @@ def _read_labels(folder: Path) -> tuple[str, ...] | None:
             f"{path}: more than {MAX_LABELS_BYTES:,} bytes; expected one class name a line"
         )
     try:
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+        return split_labels(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as problem:
         raise ArtifactError(
             f"{path}: not UTF-8 ({problem.reason} at byte {problem.start}); "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from resnet_edge.inspection.contents import MAX_LABELS_BYTES
+from resnet_edge.inspection.contents import MAX_LABELS_BYTES, split_labels
 
 _TENSOR_AXIS_LABELS = 2
 
@@ -64,7 +64,7 @@ def _read_labels(archive: zipfile.ZipFile | None, name: str) -> tuple[str, ...]:
         raise ValueError(f"its metadata names {name!r}, which is not in an archive at its end")
     if archive.getinfo(name).file_size > MAX_LABELS_BYTES:
         raise ValueError(f"{name!r} unpacks to more than {MAX_LABELS_BYTES:,} bytes")
-    return tuple(archive.read(name).decode("utf-8").splitlines())
+    return split_labels(archive.read(name).decode("utf-8"))
 
 
 def _label_files(root: Table) -> Iterator[str | None]:

@@ -41,7 +41,7 @@ def load_classifier(path: Path) -> keras.Model:
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
-    """Height and width in pixels that a ``.keras`` network is fixed to, None where it takes any.
+    """Return height and width of the only pictures that a ``.keras`` network takes; None for any.
 
     Args:
         path: A ``.keras`` file, with a head or without.

@@ -11,11 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.errors import ModelError, UsageError, first_line
+from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES
 from resnet_edge.model.weight_files import not_finite_message
-
-MAX_CONFIG_BYTES = 64 << 20
-"""Most bytes of the network's description; ResNet50's has 0.2 MB."""
 
 MAX_FILE_BYTES = 4 << 30
 """Most bytes that the archive may unpack to; ResNet50's has 0.1 GB."""
@@ -75,7 +73,7 @@ def read_keras_file(path: Path) -> keras.Model:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise  # Keras unpacks the weights into the temporary folder
         raise ModelError(
-            f"{path}: Keras {keras.__version__} cannot load it ({_first_line(error)}); expected a "
+            f"{path}: Keras {keras.__version__} cannot load it ({first_line(error)}); expected a "
             "whole model written by model.save(); save it again with this version of Keras"
         ) from error
     if not isinstance(model, keras.Model) or not model.built or not hasattr(model, "inputs"):
@@ -112,17 +110,17 @@ def _read_config(path: Path) -> JsonValue:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-            too_large = archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES
+            too_large = archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES
             if too_large or unpacked > MAX_FILE_BYTES:
                 raise ModelError(
                     f"{path}: unpacks to {unpacked} bytes; expected at most {MAX_FILE_BYTES}, and "
-                    f"{MAX_CONFIG_BYTES} for config.json; this is no network for a device"
+                    f"{MAX_CONFIG_BYTES} for {CONFIG_FILE}; this is no network for a device"
                 )
-            config: JsonValue = json.loads(archive.read("config.json"))
+            config: JsonValue = json.loads(archive.read(CONFIG_FILE))
             return config
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
         raise ModelError(
-            f"{path}: not a .keras file, or truncated ({_first_line(error)}); expected the zip "
+            f"{path}: not a .keras file, or truncated ({first_line(error)}); expected the zip "
             "that model.save('NAME.keras') writes; copy or save it again"
         ) from error
 
@@ -138,11 +136,6 @@ def _objects(value: JsonValue) -> Iterator[dict[str, JsonValue]]:
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _check_finite(model: keras.Model, path: Path) -> None:

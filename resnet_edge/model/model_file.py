@@ -24,6 +24,12 @@ if TYPE_CHECKING:  # reading a description must not take the seconds that import
 
 MEMBER = "resnet_edge.json"
 
+CONFIG_FILE = "config.json"
+"""Keras' own member: the description of the network."""
+
+MAX_CONFIG_BYTES = 64 << 20
+"""The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -32,9 +38,9 @@ class ModelInfo:
     name: str
     labels: tuple[str, ...]
     preprocessing: str
-    """The one that the network expects: a name in ``converters.preprocessing.PREPROCESSINGS``."""
+    """The network's preprocessing: a name in ``converters.preprocessing.PREPROCESSINGS``."""
     fit: str
-    """Way to bring pictures to the input size: a value of ``ondevice.pictures.Fit``."""
+    """Way to bring pictures to the input size: a value of ``resnet_edge.ondevice.fit.Fit``."""
     weights: str
     """Origin of the weights, in words."""
 
@@ -62,7 +68,7 @@ def write_model(path: Path, model: keras.Model, info: ModelInfo) -> None:
 
 
 def read_model_info(path: Path) -> ModelInfo | None:
-    """Return what a ``.keras`` file says of itself, or None for a plain Keras file.
+    """Return a ``.keras`` file's description of itself, or None for a plain Keras file.
 
     Raises:
         ModelError: The file is missing, is not a ``.keras`` zip, or its description is damaged.

@@ -14,7 +14,6 @@ from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.classifiers import (
     at_shape,
     check_classifier,
-    load_classifier,
     shape_words,
 )
 from resnet_edge.model.head import (
@@ -37,15 +36,6 @@ from resnet_edge.model.matching import (
 from resnet_edge.model.model_file import read_model_info
 from resnet_edge.model.resnet50 import Padding, resnet50, start_as_shortcuts
 from resnet_edge.model.weight_files import read_weight_file
-
-__all__ = [
-    "LoadedModel",
-    "build_model",
-    "find_head",
-    "load_classifier",
-    "replace_head",
-    "strip_head",
-]
 
 _RESNET_LAYERS = (
     layers.InputLayer,

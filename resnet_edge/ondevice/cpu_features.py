@@ -1,7 +1,4 @@
-"""Processor features that decide how fast inference is, by the names of Linux' /proc/cpuinfo.
-
-Standard library only.
-"""
+"""Processor features that decide how fast inference is, by the names of Linux' /proc/cpuinfo."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from resnet_edge.errors import OutputError
+from resnet_edge.errors import FREE_SPACE, OutputError
 
 _STALE_S = 24 * 3600.0
 
@@ -60,8 +60,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
             temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError):
             raise OutputError(
-                f"{path}: cannot be written ({problem.strerror or problem}); "
-                "free some space or choose another folder with --out"
+                f"{path}: cannot be written ({problem.strerror or problem}); {FREE_SPACE}"
             ) from problem
         raise
 

@@ -1,4 +1,4 @@
-"""The ways from a picture's shape to the input's. Runs on the device too: standard library only."""
+"""The ways from a picture's shape to the input's."""
 
 from __future__ import annotations
 

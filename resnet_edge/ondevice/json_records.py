@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON files and back, checked on the way in.
 
 The dataclass is the schema: a key that is missing, unknown or of another type is an error that
-names the file and the key. Runs on the device too, on Python 3.8 and later: standard library only.
+names the file and the key.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
 def _check_schema(
     data: Mapping[str, object], reads: object, where: str, error: type[ResnetEdgeError]
 ) -> None:
-    """Refuse another version by its number: of its keys the first that differs says nothing."""
+    """Refuse another version by its number; the first key that differs would not explain it."""
     version = data.get("schema", reads)
     if version == reads or not (isinstance(version, int) and isinstance(reads, int)):
         return
@@ -184,7 +184,7 @@ def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
 
     Raises:
         ResnetEdgeError: As ``error``, where the file is missing, is not JSON, or does not fit
-        ``kind``.
+            ``kind``.
     """
     return from_json(kind, read_json(path, error), str(path), error)
 

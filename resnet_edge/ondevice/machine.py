@@ -1,18 +1,15 @@
-"""Describes the machine that a measurement was made on, so that two can be compared.
-
-Runs on the device too: standard library only.
-"""
+"""Describes the machine that a measurement was made on, so that two can be compared."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.cpu_features import CPU_FEATURES
 from resnet_edge.ondevice.measurements import Machine
 
@@ -63,13 +60,6 @@ def describe_machine(runtimes: Mapping[str, str], cpuinfo: Path = CPUINFO) -> Ma
         python=platform.python_version(),
         runtimes=dict(sorted(runtimes.items())),
     )
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use; containers and ``taskset`` limit it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def host_file_name(host: str) -> str:

@@ -1,7 +1,7 @@
 """Options, each declared once: in the field of the frozen dataclass that holds its value.
 
 ``option`` makes such a field. The command line, ``resnet-edge.toml``, ``--help``, shell completion
-and the check of the value follow from it. Runs on the device too: standard library only.
+and the check of the value follow from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one way from a picture file to the pixels a model sees.
 
 Training, calibration, evaluation, every runtime and the device decode and resize here, so that all
-of them see the same bytes. Runs on the device too: standard library, numpy and Pillow.
+of them see the same bytes. It is the only module of ``ondevice`` that needs Pillow.
 """
 
 from __future__ import annotations

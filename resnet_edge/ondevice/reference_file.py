@@ -1,6 +1,6 @@
-"""``reference.npz``: the full-precision answers that every artifact is held against.
+"""``reference.npz``: the full-precision answers that every artifact is compared with.
 
-Runs on the device too: standard library and NumPy. The file holds no pickles.
+The file holds no pickles.
 """
 
 from __future__ import annotations

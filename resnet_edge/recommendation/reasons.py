@@ -13,7 +13,7 @@ from resnet_edge.ondevice.latency.float32_gain import (
 )
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN, as_fast, best_latency
 from resnet_edge.ondevice.latency.warnings import warning_sentences
-from resnet_edge.ondevice.latency.words import milliseconds, times, with_threads
+from resnet_edge.ondevice.latency.words import duration, times, with_threads
 from resnet_edge.ondevice.measurements import ArtifactBench, Machine, Verdict
 from resnet_edge.recommendation.candidate import Candidate
 
@@ -54,12 +54,12 @@ def explain(chosen: Chosen, measured: Sequence[ArtifactBench], machine: Machine)
 def _fastest(chosen: Chosen) -> Iterator[str]:
     first, alike = chosen.fastest, chosen.alike
     latency = first.latency
-    where = f"p50 {milliseconds(latency.p50_s)} in {latency.runtime} {with_threads(latency)}"
+    where = f"p50 {duration(latency.p50_s)} in {latency.runtime} {with_threads(latency)}"
     if len(chosen.everything) == 1:
         yield f"{first.name} is the only artifact that can be recommended: {where}."
         return
     if alike:
-        others = [f"{c.name} ({milliseconds(c.latency.p50_s)})" for c in alike]
+        others = [f"{c.name} ({duration(c.latency.p50_s)})" for c in alike]
         yield (
             f"{first.name} is as fast as {units.listed(others)}: {where}; the middle halves of "
             f"their samples overlap or their medians lie within {SAME_MEDIAN:.0%}. "
@@ -72,7 +72,7 @@ def _fastest(chosen: Chosen) -> Iterator[str]:
     if rest:
         following = rest[0]
         yield (
-            f"Next comes {following.name} with {milliseconds(following.latency.p50_s)} in "
+            f"Next comes {following.name} with {duration(following.latency.p50_s)} in "
             f"{following.latency.runtime} {with_threads(following.latency)}, "
             f"{times(following.latency, latency)} as long."
         )
@@ -95,7 +95,7 @@ def _threads(candidate: Candidate) -> Iterator[str]:
     for other in sorted(candidate.bench.latencies, key=lambda latency: latency.threads):
         if other.threads == best.threads or other.runtime != best.runtime:
             continue
-        words = f"{candidate.name} takes {milliseconds(other.p50_s)} {with_threads(other)}"
+        words = f"{candidate.name} takes {duration(other.p50_s)} {with_threads(other)}"
         if as_fast(other, best):
             yield f"{words}: no faster than {with_threads(best)}."
         elif other.threads > best.threads:
@@ -112,7 +112,7 @@ def _runtimes(candidate: Candidate) -> Iterator[str]:
         if name == best.runtime:
             continue
         other = best_latency(candidate.bench.in_runtime(name))
-        time = f"{milliseconds(other.p50_s)} in {name} {with_threads(other)}"
+        time = f"{duration(other.p50_s)} in {name} {with_threads(other)}"
         words = f"{candidate.name} takes {time}"
         if as_fast(other, best):
             yield f"{words}: as fast as in {best.runtime}."

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from resnet_edge import units
-from resnet_edge.ondevice.formats.kinds import Precision
+from resnet_edge.ondevice.formats.kinds import FORMATS, Precision
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.label_placement import Box, place_labels
 from resnet_edge.reporting.svg import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, render, tick_percent
@@ -22,11 +22,24 @@ COLOURS = {
     Precision.INT16X8: PURPLE,
 }
 
+_COLOUR_NAMES = {BLUE: "blue", GREEN: "green", ORANGE: "orange", PURPLE: "purple"}
+_SHAPES = {"s": "square", "o": "circle", "^": "triangle"}
+"""Matplotlib's markers in words."""
+
 _WORST_SHOWN = 0.10
 """Artifacts further below the best are drawn at the lower edge, so that the others spread out."""
 _SLOWEST_SHOWN = 1.6
 """A reference slower than this many times the slowest artifact is drawn at the right edge."""
 _MARKER_PIXELS = 9.0
+
+
+def legend() -> str:
+    """Return the meaning of the colours and the markers, a sentence each."""
+    colours = (f"{_COLOUR_NAMES[colour]}: {kind.value}" for kind, colour in COLOURS.items())
+    rows = FORMATS.values()
+    shapes = (f"{_SHAPES.get(row.marker, row.marker)}: {row.title}" for row in rows)
+    sentences = (", ".join(colours), ", ".join(shapes))
+    return " ".join(f"{words[0].upper()}{words[1:]}." for words in sentences)
 
 
 @dataclass(frozen=True)

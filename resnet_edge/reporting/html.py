@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from resnet_edge import units
 from resnet_edge.ondevice.formats.kinds import Quantization
-from resnet_edge.reporting.artifact_plots import plot_accuracy_latency, plot_differences
+from resnet_edge.reporting.artifact_plots import legend, plot_accuracy_latency, plot_differences
 from resnet_edge.reporting.changed_answers import ChangedSection, build_changed
 from resnet_edge.reporting.class_table import ClassTable, build_class_table
 from resnet_edge.reporting.confusion_matrices import ConfusionSection, build_confusion
@@ -76,6 +76,8 @@ class Page:
     artifacts: tuple[ArtifactView, ...]
     shared_reasons: tuple[ReasonRow, ...]
     scatter: Markup | None
+    legend: str
+    """Explains the colours and the markers of the plots."""
     differences: Markup | None
     latency_headings: tuple[str, ...]
     latencies: tuple[LatencyRow, ...]
@@ -135,6 +137,7 @@ def build_page(content: ReportContent) -> Page:
         artifacts=_artifacts(content, summary[1:] if has_reference else summary),
         shared_reasons=tuple(r for r in reason_rows(content) if r.artifact == EVERY_ARTIFACT),
         scatter=_markup(plot_accuracy_latency(content)),
+        legend=legend(),
         differences=_markup(plot_differences(content)),
         latency_headings=LATENCY_HEADINGS,
         latencies=latency_rows(content),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from converters.quantization.findings import LayerSensitivity
+from resnet_edge.exporting.quantization_result import LayerSensitivity
 from resnet_edge.reporting.quantization_section import rank_layers
 from resnet_edge.reporting.svg import BLUE, INK, MUTED, ORANGE, WIDE, render, tick_percent
 

@@ -49,7 +49,7 @@ def build_conditions(benches: Sequence[ArtifactBench]) -> ConditionTable | None:
 def condition_lines(benches: Sequence[ArtifactBench]) -> tuple[tuple[str, str], ...]:
     """Return label and text for each condition: every value with the files it is of, or the worst.
 
-    What is a quantity differs a little from one measurement to the next; its largest is shown.
+    A quantity differs a little from one measurement to the next; the largest one is shown.
     """
     measured = _measured(benches)
     lines: list[tuple[str, str]] = []

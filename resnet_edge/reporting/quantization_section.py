@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from resnet_edge import units
-from resnet_edge.exporting.quantization_result import QuantizationResult
+from resnet_edge.exporting.quantization_result import (
+    LayerSensitivity,
+    PrecisionTrial,
+    QuantizationResult,
+)
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.provenance import Fact
 

@@ -44,7 +44,7 @@ from resnet_edge.reporting.device_agreement import agreement_with
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 
-SCHEMA_VERSION = 1
+REPORT_VERSION = 1
 
 _FIGURES = (
     *("top1", "top5", "agreement", "sqnr_db"),
@@ -62,7 +62,7 @@ def report_json(content: ReportContent) -> JsonObject:
     reference_s = reference.latency.p50_s if reference and reference.latency else None
     quantization = content.quantization
     return {
-        "schema": SCHEMA_VERSION,
+        "schema": REPORT_VERSION,
         "made_by": content.made_by,
         "verdict": content.verdict.value,
         "model": _model(content.model),

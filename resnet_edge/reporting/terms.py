@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from resnet_edge import units
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, least_queries
+from resnet_edge.ondevice.latency.trend import SMALLEST_DRIFT
+from resnet_edge.ondevice.measurements import NOISY_SPREAD
 
 INTRODUCTION = (
     "An artifact is a file made from the model. Each one was compared with the reference: the "
@@ -30,9 +32,9 @@ SUMMARY_TERMS = (
     ),
     (
         "verdict",
-        "Pass or fail: whether the artifact holds its gates, the limits of accuracy and latency. "
-        "Inconclusive: too few test pictures or latency queries to tell. Not checked: nothing was "
-        "measured, so nothing is claimed.",
+        "Pass: the artifact holds its gates, the limits of accuracy and latency. Fail: it does "
+        "not. Inconclusive: too few test pictures or latency queries to tell. Not checked: nothing "
+        "was measured, so nothing is claimed.",
     ),
 )
 """Stand beside the table of the artifacts, in the order of its columns."""
@@ -64,14 +66,15 @@ GLOSSARY = (
     ),
     (
         "noisy",
-        "The middle half of the latency samples spans more than 10 % of the median: something else "
-        "ran on the machine, or its clock changed.",
+        "The middle half of the latency samples spans more than "
+        f"{units.percent(NOISY_SPREAD, 0)} of the median: something else ran on the machine, or "
+        "its clock changed.",
     ),
     (
         "drifting",
-        "The median of the second half of the latency samples is more than 5 % off the first "
-        "half's, by more than chance (Mann-Whitney test): the machine heats up, or something else "
-        "began to run.",
+        "The median of the second half of the latency samples is more than "
+        f"{units.percent(SMALLEST_DRIFT, 0)} off the first half's, by more than chance "
+        "(Mann-Whitney test): the machine heats up, or something else began to run.",
     ),
     (
         "slow in groups",

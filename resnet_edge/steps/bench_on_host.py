@@ -113,7 +113,7 @@ def _measure(
 
 
 def _words(options: Options) -> tuple[str, ...]:
-    """The bundle's ``run`` options; gates beside the latency's travel in the bundle."""
+    """Return the options of the bundle's ``run``; the gates travel in the bundle."""
     spec, threads = options.bench.spec, options.bench.threads
     words = ["--min-seconds", repr(spec.min_seconds), "--min-queries", str(spec.min_queries)]
     if threads is not None:

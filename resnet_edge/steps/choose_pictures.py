@@ -46,7 +46,7 @@ class Photos:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """All that were not left out."""
+        """All pictures that were not left out."""
         return self.dataset.pictures + (self.test.pictures if self.test else ())
 
     @property
@@ -92,8 +92,8 @@ def choose_pictures(
     """Choose the calibration pictures and write ``calibration.json``.
 
     Raises:
-        DataError: A picture of ``--calibration`` is in the test split too: the measurement would
-        flatter.
+        DataError: A picture of ``--calibration`` is in the test split too, so that the measured
+            accuracy would be too high.
     """
     pictures, source = train, TRAINING_SPLIT
     if options.calibration is not None:

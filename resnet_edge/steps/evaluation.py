@@ -9,10 +9,10 @@ from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display
 from resnet_edge.errors import ReferenceFileError
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact
-from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import answer_pictures

@@ -9,7 +9,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.exporting.inputs import decode_calibration, describe_inputs
 from resnet_edge.exporting.processes import convert
 from resnet_edge.exporting.stale import stale_jobs
-from resnet_edge.model.description import describe_model
+from resnet_edge.inspection.model_description import describe_model
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.options import Options, StrPath
@@ -40,7 +40,9 @@ def export(
     """
     display = display or Silent()
     source, formats = Path(model or options.layout.model), options.formats_to_make
-    info = describe_model(source, options.model, options.data.fit)
+    info = describe_model(
+        source, options.data.fit, options.model.preprocessing, options.model.labels
+    )
     calibration = None
     if any(artifact_kind(name).calibrated for name in formats):
         calibration = find_calibration(options, info.labels)

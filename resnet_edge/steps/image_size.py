@@ -52,7 +52,7 @@ def choose_image_size(options: Options, pictures: Iterable[Picture]) -> ImageSiz
         from resnet_edge.model.classifiers import picture_size
 
         if size := picture_size(Path(weights)):
-            return ImageSize(size[0], f"what {Path(weights).name} is fixed to")
+            return ImageSize(size[0], f"the only size that {Path(weights).name} takes")
     return ImageSize(PRETRAINED_IMAGE_SIZE, "the default with pretrained weights")
 
 

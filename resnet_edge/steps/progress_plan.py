@@ -17,10 +17,10 @@ from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.ondevice.json_records import read_record, write_record
 
 LEAST_SHARE = 0.1
-"""Share of a step that has to be done before its own speed says how long the rest takes."""
+"""Share of a step that has to be done before its own speed tells the time that is left."""
 
 LEAST_S = 5.0
-"""Seconds that have to have passed, likewise."""
+"""Seconds of a step that have to have passed before its own speed says the same."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ProgressPlan:
     display: Display
     steps: Sequence[PlannedStep]
     times: Path
-    """The file of `StepTimes`."""
+    """The file of ``StepTimes``."""
     estimate: Callable[[], Mapping[str, float]]
     """Seconds of the steps of which something is known now."""
     made_before: bool

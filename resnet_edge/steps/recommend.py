@@ -33,9 +33,9 @@ def recommend(
     written where ``bench`` writes it. Nothing else is written.
 
     Args:
-        options: Where the build is, which artifacts, thread counts, how long to measure what is
+        options: The build, the artifacts, thread counts, the duration of measurements that are
             missing, and latency gates.
-        display: Where progress is shown.
+        display: Shows the progress.
         allow_inconclusive: True to admit artifacts whose accuracy gate could not be decided.
 
     Returns:

@@ -14,7 +14,7 @@ from resnet_edge.display import Display
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import set_environment
 from resnet_edge.full_precision.compute import Pixels, Questions
-from resnet_edge.model.description import describe_model, input_size
+from resnet_edge.inspection.model_description import describe_model, input_size
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
@@ -54,7 +54,9 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
     """
     set_environment()
     source = Path(model or options.layout.model)
-    info = describe_model(source, options.model, options.data.fit)
+    info = describe_model(
+        source, options.data.fit, options.model.preprocessing, options.model.labels
+    )
     sha256 = hash_path(source)
     test = _test_pictures(options, source, info, display)
     questions = Questions(

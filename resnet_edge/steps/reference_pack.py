@@ -12,7 +12,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Questions, hash_pixels
 from resnet_edge.full_precision.pack import write_pack
-from resnet_edge.model.description import input_size
+from resnet_edge.inspection.model_description import input_size
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.parity.metrics import centred_logits

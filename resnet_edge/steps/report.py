@@ -63,8 +63,8 @@ def report(
     """Merge everything that was measured into one report. Nothing is run.
 
     Args:
-        options: Where the build is, and which artifacts.
-        display: Where progress is shown.
+        options: The build and the artifacts.
+        display: Shows the progress.
         changes: Gates to judge the saved results by; the results' files stay as they are.
 
     Raises:

@@ -10,7 +10,7 @@ from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.ondevice.latency.bench import default_threads
-from resnet_edge.options import Options
+from resnet_edge.options import CALIBRATION_COUNT, Options
 from resnet_edge.training.training_record import TrainingRecord
 
 START_S = 6.0
@@ -22,7 +22,7 @@ FILE_S = 3.0
 WRITING_S = 3.0
 """The report, or the bundle."""
 PASSES = 3
-"""Forward passes that a training step is worth: forward, and backward twice as much."""
+"""Cost of a training step in forward passes: one forward, and one backward as long as two."""
 EXPORT_PASSES = 10
 """Forward passes of a calibration picture while the quantized files are made and checked."""
 
@@ -35,7 +35,7 @@ def estimate_steps(options: Options) -> dict[str, float]:
     pass_s, tested = _picture_s(options), _test_pictures(options)
     files = len(options.formats_to_make)
     seconds, threads = options.bench.spec.min_seconds, options.bench.threads or default_threads()
-    calibrated = options.calibration.calibration_count or 200
+    calibrated = options.calibration.calibration_count or CALIBRATION_COUNT
     return {
         "export": START_S + FILE_S * files + calibrated * EXPORT_PASSES * pass_s,
         "reference": START_S + tested * pass_s + 4 * seconds,

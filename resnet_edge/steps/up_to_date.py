@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.layout import Layout
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.json_records import read_record, write_record
 
@@ -38,4 +39,4 @@ def write_stamp(out: Path, step: str, inputs: dict[str, str], outputs: tuple[Pat
 
 
 def _path(out: Path, step: str) -> Path:
-    return out / "cache" / f"{step}.stamp.json"
+    return Layout(out).cache / f"{step}.stamp.json"

@@ -56,7 +56,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """TrainingProgress with the arrays that belong to it."""
+    """The progress of a training, with the arrays that belong to it."""
 
     progress: TrainingProgress
     weights: Arrays
@@ -92,7 +92,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """Read the checkpoint of an interrupted run.
 
     Args:
-        path: The file that `save_checkpoint` wrote.
+        path: The file that ``save_checkpoint`` wrote.
         key: Hash of everything that this training depends on.
 
     Returns:

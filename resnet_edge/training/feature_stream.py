@@ -1,4 +1,4 @@
-"""Cached features to training batches, fast: a step of a head takes less than building a graph."""
+"""Cached features to training batches by one graph, which takes longer to build than a step."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ class FusedAdamW(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no t
 
         Args:
             learning_rate: The schedule.
-            decay: Decoupled weight decay. What `exclude_from_weight_decay` names has none.
+            decay: Decoupled weight decay. The variables that ``exclude_from_weight_decay`` names
+                have none.
         """
         super().__init__(learning_rate)
         self._decay = decay

@@ -59,7 +59,7 @@ def measure_standardization(
         centre: True takes the mean off; it cannot be folded into a head without a bias.
 
     Returns:
-        The standardization; deviations below `LEAST_DEVIATION` of their mean are raised to it.
+        The standardization; deviations below ``LEAST_DEVIATION`` of their mean are raised to it.
     """
     width = views[0].shape[1]
     total, squares, count = np.zeros(width), np.zeros(width), 0

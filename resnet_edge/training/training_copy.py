@@ -64,7 +64,7 @@ def copy_for_training(
         The copy with the original's weights.
 
     Raises:
-        ModelError: See `softmax_layer`.
+        ModelError: See ``softmax_layer``.
     """
     softmax_layer(model)
     copy = keras.models.clone_model(model)

@@ -41,7 +41,7 @@ def mirrored_strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 
 def describe_device(mixed_precision: bool) -> str:
-    """Say in words what the training runs on."""
+    """Return the device that the training runs on, in words."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")

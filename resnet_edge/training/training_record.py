@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from resnet_edge.training.training_settings import TrainingSettings
 
-SCHEMA_VERSION = 1
+TRAINING_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ class TrainingRecord:
     """Time of this run, without that of an interrupted one before it."""
     device: str
     versions: dict[str, str]
-    schema: int = SCHEMA_VERSION
+    schema: int = TRAINING_VERSION

@@ -42,7 +42,8 @@ class TrainingSettings:
 
     epochs: int | None = option(
         None,
-        "Epochs of each phase. Default: what fits the kind of training.",
+        f"Epochs of each phase. Default: {SCRATCH_EPOCHS} without weights, {HEAD_EPOCHS} for a new "
+        f"head, {UNFREEZE_EPOCHS} for unfrozen stages.",
         _PANEL,
         within=AT_LEAST_1,
     )

@@ -1,7 +1,7 @@
 """The system's own ``ssh`` and ``scp``, with the user's configuration, keys and known hosts.
 
-Only what nobody can answer or wait for is decided here: no questions, ten seconds for an answer,
-one minute until a dead connection is noticed. Hosts' keys are checked as the user has it.
+Three options are set here: ssh asks no questions, waits ten seconds for a connection, and notices a
+dead one after a minute. Hosts' keys are checked as the user's configuration says.
 """
 
 from __future__ import annotations

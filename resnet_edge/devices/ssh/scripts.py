@@ -36,12 +36,12 @@ bundle=$folder/{BUNDLE} run=$folder/run
 now=-
 [ -r /proc/sys/kernel/random/boot_id ] && read -r now < /proc/sys/kernel/random/boot_id
 [ -x "$folder/venv/bin/python" ] && python=$folder/venv/bin/python
-alive() {{  # whether a run goes on; sets pid. After a restart the number is another process's
+alive() {{  # true while a run goes on; sets pid. After a restart another process has that number
     [ -f "$1/pid" ] || return 1
     read -r pid born < "$1/pid" || return 1
     [ "$born" = "$now" ] && kill -s 0 "$pid" 2>/dev/null
 }}
-whole() {{  # whether a file has this SHA-256
+whole() {{  # true if a file has this SHA-256
     [ -f "$1" ] || return 1
     found=$("$python" -c 'import hashlib, sys
 digest, file = hashlib.sha256(), open(sys.argv[1], "rb")

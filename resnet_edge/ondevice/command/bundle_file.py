@@ -2,7 +2,7 @@
 
 A zip that Python starts: code, a manifest with the hash of every other member, artifacts with their
 sidecars, a sample of the test split and the reference's answers to it. Artifacts and sample are
-stored, so reading them takes no time but the disk's.
+stored without compression, so that reading them takes the disk's time alone.
 """
 
 from __future__ import annotations

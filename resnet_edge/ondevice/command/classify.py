@@ -9,8 +9,8 @@ import numpy as np
 
 from resnet_edge.errors import PictureError, RuntimeMissingError, UsageError
 from resnet_edge.ondevice.command.bundle_file import Bundle
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.formats.kinds import artifact_kind
-from resnet_edge.ondevice.machine import available_cores
 from resnet_edge.ondevice.runtimes.installed import (
     installed_runtime,
     missing_error,

@@ -1,7 +1,4 @@
-"""The record of a device's measurements, which travels back from it.
-
-Runs on the device too: standard library only.
-"""
+"""The record of a device's measurements, which travels back from it."""
 
 from __future__ import annotations
 

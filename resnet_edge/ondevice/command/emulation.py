@@ -1,4 +1,4 @@
-"""Recognises an emulated processor. Standard library only."""
+"""Recognises an emulated processor."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def looks_emulated(
 ) -> bool:
     """Return True if Python runs on another processor than the kernel's: user-mode emulation.
 
-    QEMU's user mode says ``aarch64`` of itself. Up to 7 it shows the x86 host's ``/proc/cpuinfo``;
-    10 makes up an Arm one, yet lets the kernel's own words on its processor through. What emulates
-    a whole machine cannot be told from one.
+    QEMU's user mode calls itself ``aarch64``. Up to version 7 it shows the x86 host's
+    ``/proc/cpuinfo``. Version 10 makes up an Arm one, but passes on the kernel's own description of
+    its processor. Emulation of a whole machine is not recognised.
 
     Args:
         architecture: The result of ``platform.machine()``; None asks for it.

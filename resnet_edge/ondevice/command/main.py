@@ -133,7 +133,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     from resnet_edge.ondevice.command.measure import DeviceOptions, measure_device
     from resnet_edge.ondevice.command.table import result_lines
     from resnet_edge.ondevice.json_records import write_record
-    from resnet_edge.ondevice.measurements import Verdict
+    from resnet_edge.ondevice.measurements import any_refused
 
     _check_writable(words.out)
     bundle = open_bundle(archive)
@@ -157,8 +157,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
         print("\n".join(result_lines(result)))
         print(f"result: {words.out}")
     asked_in_vain = words.artifacts and result.left_out
-    bad = {Verdict.FAIL} if words.allow_inconclusive else {Verdict.FAIL, Verdict.INCONCLUSIVE}
-    return 1 if asked_in_vain or bad & set(result.verdicts) else 0
+    return 1 if asked_in_vain or any_refused(result.verdicts, words.allow_inconclusive) else 0
 
 
 def _say(text: str) -> None:

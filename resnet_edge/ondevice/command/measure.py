@@ -1,7 +1,7 @@
 """Every artifact of a bundle on this device: its answers against the reference's, its latency.
 
 One artifact after another, each in processes of its own; one that crashes is named and the others
-go on. Standard library and numpy only.
+go on.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 from resnet_edge.errors import OutputError, ResnetEdgeError, UsageError
 from resnet_edge.ondevice.command.bundle_file import ARTIFACTS, NO_ROOM, PICTURES, REFERENCE, Bundle
 from resnet_edge.ondevice.command.device_result import DeviceResult, Unmeasured
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench import bench_artifacts, default_threads
 from resnet_edge.ondevice.latency.spec import LatencySpec
-from resnet_edge.ondevice.machine import available_cores, describe_machine
+from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import ArtifactParity, BenchResult, Machine, ParityResult
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import answer_pictures
@@ -65,7 +66,7 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
     """Let every artifact answer the sample, judge the answers, and time it.
 
     Args:
-        bundle: Whose artifacts; all of it is compared with its hashes first.
+        bundle: The bundle with the artifacts; all of it is compared with its hashes first.
         options: Artifacts, gates, length of the measurements.
         say: Shows a line of progress.
 

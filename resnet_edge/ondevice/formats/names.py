@@ -1,4 +1,4 @@
-"""Names of artifacts as a person writes them. Runs on the device too: standard library only."""
+"""Names of artifacts as a person writes them."""
 
 from __future__ import annotations
 

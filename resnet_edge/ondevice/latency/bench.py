@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench_worker import BenchJob, BenchJobResult
 from resnet_edge.ondevice.latency.spec import LatencySpec
-from resnet_edge.ondevice.machine import available_cores, describe_machine, host_file_name
+from resnet_edge.ondevice.machine import describe_machine, host_file_name
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     BenchResult,

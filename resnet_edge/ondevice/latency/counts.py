@@ -1,7 +1,4 @@
-"""Thread counts and batch sizes as a person writes them.
-
-Runs on the device too: standard library only.
-"""
+"""Thread counts and batch sizes as a person writes them."""
 
 from __future__ import annotations
 

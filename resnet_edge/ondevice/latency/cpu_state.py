@@ -15,7 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resnet_edge.ondevice.cores import usable_cores
+
 COMMAND_LIMIT_S = 5.0
+"""The time limit of ``vcgencmd``."""
 
 SHORTEST_S = 0.5
 """The kernel counts busy time in hundredths of a second; over less than this it is too coarse."""
@@ -91,13 +94,6 @@ def ask_firmware() -> str:
         return ""
 
 
-def usable_cores() -> tuple[int, ...]:
-    """Return the cores that this process may run on, by Linux' numbers."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
-
-
 @dataclass(frozen=True)
 class SystemFiles:
     """The files in which Linux reports its state, and the clocks to read with them."""
@@ -142,7 +138,7 @@ def take_snapshot(files: SystemFiles | None = None) -> CpuSnapshot:
     """Read the state of the machine. Clocks are read first: they fall once nothing is computed.
 
     Args:
-        files: Where the state is read; None takes this machine's files.
+        files: The files with the state; None takes this machine's.
     """
     files = files or SystemFiles()
     cores = files.cores()

@@ -15,7 +15,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-SHARE = 0.90
+PERCENTILE = 0.90
 """The percentile of MLPerf's SingleStream."""
 
 CONFIDENCE = 0.99
@@ -52,7 +52,7 @@ def probability_at_most(over: int, queries: int, share: float) -> float:
 
 
 @functools.lru_cache(maxsize=4096)
-def allowed_over(queries: int, share: float = SHARE, confidence: float = CONFIDENCE) -> int:
+def allowed_over(queries: int, share: float = PERCENTILE, confidence: float = CONFIDENCE) -> int:
     """Return MLPerf's t, the number of queries that may be over; 0 if there is no bound."""
     most = int(queries * (1 - share))  # the mean: at most so many are seen half of the time
     return _last(
@@ -61,7 +61,7 @@ def allowed_over(queries: int, share: float = SHARE, confidence: float = CONFIDE
 
 
 @functools.lru_cache(maxsize=64)
-def least_queries(share: float = SHARE, confidence: float = CONFIDENCE) -> int:
+def least_queries(share: float = PERCENTILE, confidence: float = CONFIDENCE) -> int:
     """Return the fewest queries that give a bound: 64 for the 90th percentile at 99 %."""
 
     def too_few(queries: int) -> bool:
@@ -74,7 +74,7 @@ def least_queries(share: float = SHARE, confidence: float = CONFIDENCE) -> int:
 
 
 def upper_bound(
-    samples: Sequence[float], share: float = SHARE, confidence: float = CONFIDENCE
+    samples: Sequence[float], share: float = PERCENTILE, confidence: float = CONFIDENCE
 ) -> float | None:
     """Return MLPerf's early-stopping estimate of a percentile.
 
@@ -99,7 +99,7 @@ def within_limit(over: int, queries: int) -> bool | None:
     """
     if over < allowed_over(queries):
         return True
-    if 1 - probability_at_most(over - 1, queries, SHARE) <= 1 - CONFIDENCE:
+    if 1 - probability_at_most(over - 1, queries, PERCENTILE) <= 1 - CONFIDENCE:
         return False
     return None
 
@@ -113,7 +113,7 @@ def queries_to_decide(over: int, queries: int) -> int | None:
     share = over / queries
 
     def undecided(count: int) -> bool:
-        seen = math.ceil(share * count) if share < 1 - SHARE else math.floor(share * count)
+        seen = math.ceil(share * count) if share < 1 - PERCENTILE else math.floor(share * count)
         return within_limit(seen, count) is None
 
     high = 2 * queries

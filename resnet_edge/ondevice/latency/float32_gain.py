@@ -12,7 +12,7 @@ from resnet_edge import units
 from resnet_edge.ondevice.cpu_features import dot_products, missing_dot_products
 from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact_kind
 from resnet_edge.ondevice.latency.noise import as_fast, faster
-from resnet_edge.ondevice.latency.words import milliseconds, times, with_threads
+from resnet_edge.ondevice.latency.words import duration, times, with_threads
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
 
 
@@ -90,7 +90,7 @@ def _pair_words(mine: Latency, full: Latency) -> str:
         relation = f"{times(full, mine)} as fast"
     else:
         relation = f"{times(mine, full)} as long"
-    figures = f"{milliseconds(mine.p50_s)} against {milliseconds(full.p50_s)}"
+    figures = f"{duration(mine.p50_s)} against {duration(full.p50_s)}"
     return f"{relation} {with_threads(mine)} ({figures})"
 
 
@@ -98,7 +98,7 @@ def processor_words(gains: Sequence[Float32Gain], features: tuple[str, ...]) -> 
     """Return a sentence that relates the speed of static int8 to the processor's features.
 
     Args:
-        gains: What was measured; only artifacts with static int8 count.
+        gains: The measured gains; only those of artifacts with static int8 count.
         features: Of the processor, by the names of Linux' /proc/cpuinfo.
 
     Returns:

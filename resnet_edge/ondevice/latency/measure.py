@@ -83,7 +83,7 @@ def measure(
     Args:
         infer: Answers one query. It must return only when the answer is there.
         sample: Given to every query.
-        spec: How long to measure.
+        spec: The duration of the measurement.
         clock: Nanoseconds of a clock that only goes forward.
 
     Returns:

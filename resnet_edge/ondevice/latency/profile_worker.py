@@ -1,8 +1,4 @@
-"""The worker that times one artifact's operators.
-
-``resnet_edge.steps.profile`` starts it. Runs on the device too: standard library, numpy and one
-runtime.
-"""
+"""The worker that times one artifact's operators; ``resnet_edge.steps.profile`` starts it."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _halves(samples: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]
 
 
 def rank_sum_deviation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return how far the ranks of ``second`` lie above chance, in standard deviations.
+    """Return the distance of the ranks of ``second`` above chance, in standard deviations.
 
     The normal approximation of the Mann-Whitney U test, with its correction for ties, which share
     a rank.

@@ -8,7 +8,7 @@ from resnet_edge import units
 from resnet_edge.ondevice.measurements import Latency
 
 
-def milliseconds(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a time with three significant digits and its unit, for instance ``29.5 ms``."""
     return f"{units.milliseconds(seconds)} ms"
 

@@ -33,6 +33,7 @@ from resnet_edge.ondevice.measurements.verdict import (
     GateResult,
     Interval,
     Verdict,
+    any_refused,
     combine_gates,
     worst_verdict,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Provider",
     "Throughput",
     "Verdict",
+    "any_refused",
     "combine_gates",
     "preferred_latencies",
     "worst_verdict",

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 
 from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
-from resnet_edge.ondevice.latency.early_stopping import SHARE, upper_bound
+from resnet_edge.ondevice.latency.early_stopping import PERCENTILE, upper_bound
 from resnet_edge.ondevice.latency.trend import change_of_median, drifts, in_groups
 from resnet_edge.ondevice.measurements.machine import Machine
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
@@ -23,7 +23,7 @@ class Provider:
 
     requested: str
     used: str
-    """The one that the runtime reports to use; empty where it reports none."""
+    """The part that the runtime reports to use; empty where it reports none."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Latency:
     @property
     def p90_s(self) -> float:
         """The 90th percentile."""
-        return self.quantile_s(SHARE)
+        return self.quantile_s(PERCENTILE)
 
     @property
     def p90_bound_s(self) -> float | None:

@@ -39,6 +39,12 @@ def combine_gates(accuracy: Verdict, latency: Verdict) -> Verdict:
     return accuracy if latency is Verdict.NOT_CHECKED else worst_verdict((accuracy, latency))
 
 
+def any_refused(verdicts: Iterable[Verdict], allow_inconclusive: bool) -> bool:
+    """Return True if a gate fell, or could not be decided and that is not allowed."""
+    refused = {Verdict.FAIL} if allow_inconclusive else {Verdict.FAIL, Verdict.INCONCLUSIVE}
+    return not refused.isdisjoint(verdicts)
+
+
 @dataclass(frozen=True)
 class Interval:
     """A confidence interval of a difference, as shares."""

@@ -120,7 +120,7 @@ def unchecked_artifact(kind: ArtifactKind, sha256: str, runtime: str, why: str) 
         kind: The artifact.
         sha256: The file's hash.
         runtime: The runtime that would have run it.
-        why: What is missing, in words.
+        why: The missing thing, in words.
     """
     return _without_figures(kind, sha256, runtime, 0, None, not_checked(why))
 

@@ -95,7 +95,7 @@ def not_checked(reason: str) -> GateResult:
     """Return a verdict for what could not be judged, for instance without a test split.
 
     Args:
-        reason: What is missing, for a person.
+        reason: The missing thing, in words.
     """
     return GateResult(Verdict.NOT_CHECKED, f"not checked: {reason}")
 

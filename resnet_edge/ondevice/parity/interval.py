@@ -65,7 +65,7 @@ def _upper_bound(gained: float, lost: float, pairs: float, quantile: float) -> f
 
 
 def _score(gained: float, lost: float, pairs: float, difference: float) -> float:
-    """Tango's statistic: how many standard errors the data lies above ``difference``.
+    """Return Tango's statistic: the distance of the data above ``difference``, in standard errors.
 
     The variance uses the maximum-likelihood share of lost pictures given that difference, the
     positive root of A q^2 + B q + C = 0.

@@ -148,9 +148,9 @@ def judge_bench_again(
     """Judge saved latencies.
 
     Args:
-        result: What ``bench`` wrote.
+        result: The record of ``bench``.
         reference_p50_s: The reference's median latency now, where it was measured.
-        gates: What is asked now.
+        gates: The limits to judge by.
     """
     artifacts = tuple(
         replace(bench, gate=judge_latency(bench.preferred, reference_p50_s, gates))

@@ -112,6 +112,13 @@ class Runtime(abc.ABC):
             self._scaling.scale
         )
 
+    def refusal(self, reason: object) -> InferenceError:
+        """Return the error for a file that the runtime does not load."""
+        return InferenceError(
+            f"{self.artifact.path}: {self.title} refuses the file: {reason}; it is damaged or "
+            "needs a newer runtime; export it again or update the runtime"
+        )
+
     def end_profiling(self) -> Path:
         """Stop the profiler and return the file that it wrote.
 

@@ -1,7 +1,4 @@
-"""The runtimes that are installed here, found without importing them, and how to get others.
-
-Runs on the device too: standard library only.
-"""
+"""The runtimes that are installed here, found without importing them, and how to get others."""
 
 from __future__ import annotations
 
@@ -134,7 +131,7 @@ def install_line(format_: Format, platform: Platform | None = None) -> str:
 
     Args:
         format_: The format.
-        platform: Whose wheels; None takes this one's.
+        platform: The platform that needs wheels; None takes this one.
 
     Returns:
         For the preferred runtime that has wheels for the platform.
@@ -146,7 +143,7 @@ def _recommended(format_: Format, platform: Platform) -> RuntimeKind:
     """Prefer wheels for this Python, then wheels for this width with another Python."""
     kinds = runtimes_for(format_)
     fitting = [kind for kind in kinds if kind.wheels.fit(platform)]
-    width = [kind for kind in kinds if platform.wide or kind.wheels.narrow]
+    width = [kind for kind in kinds if platform.is_64_bit or kind.wheels.has_32_bit]
     return (fitting or width or list(kinds))[0]
 
 
@@ -160,7 +157,7 @@ def missing_runtime(
     Args:
         format_: A format for which ``installed_runtime`` gives None.
         importable: Tells of a top-level module if it can be imported.
-        platform: Whose wheels; None takes this one's.
+        platform: The platform that needs wheels; None takes this one.
     """
     platform = platform or this_platform()
     for kind in runtimes_for(format_):
@@ -171,12 +168,12 @@ def missing_runtime(
     best = _recommended(format_, platform)
     if best.wheels.fit(platform):
         return Missing(f"{said}; run `{install_line(format_, platform)}`", best.requirements)
-    if not platform.wide and not best.wheels.narrow:
-        others = " or ".join(_narrow_files())
+    if not platform.is_64_bit and not best.wheels.has_32_bit:
+        others = " or ".join(_files_for_32_bit())
         return Missing(
             f"{said}, and {best.package} has no wheels for 32-bit systems; take {others}", ""
         )
-    bits = "" if platform.wide else "on 32-bit systems "
+    bits = "" if platform.is_64_bit else "on 32-bit systems "
     return Missing(
         f"{said}, and {bits}there are wheels for {_python_words(best.wheels)} only; with "
         f"such a Python run `{install_line(format_, platform)}`",
@@ -196,12 +193,12 @@ def missing_error(lacks: Iterable[Missing], before: str = "") -> RuntimeMissingE
     return RuntimeMissingError(before + "; ".join(lack.reason for lack in once), install)
 
 
-def _narrow_files() -> list[str]:
+def _files_for_32_bit() -> list[str]:
     """Name the files that have a runtime on 32-bit systems."""
     return [
         traits.files
         for format_, traits in FORMATS.items()
-        if any(kind.wheels.narrow for kind in runtimes_for(format_))
+        if any(kind.wheels.has_32_bit for kind in runtimes_for(format_))
     ]
 
 

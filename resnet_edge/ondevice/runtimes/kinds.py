@@ -1,7 +1,7 @@
 """The runtimes that can run exported files: one row each.
 
 A new runtime is its own module with a subclass of ``Runtime``, and one row of ``RUNTIME_KINDS``.
-Standard library only; no runtime is imported here.
+No runtime is imported here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Platform:
     """The properties of a system that decide which wheels there are for it."""
 
     python: tuple[int, int]
-    wide: bool
+    is_64_bit: bool
     """True if Python is a 64-bit program, which on a 64-bit kernel it need not be."""
 
 
@@ -34,13 +34,13 @@ class Wheels:
     """The first Python, as (major, minor)."""
     newest: tuple[int, int] | None = None
     """The last Python; None where there is none yet."""
-    narrow: bool = False
+    has_32_bit: bool = False
     """True if 32-bit systems have wheels too."""
 
     def fit(self, platform: Platform) -> bool:
         """Return True if the package has a wheel for ``platform``."""
         return (
-            (platform.wide or self.narrow)
+            (platform.is_64_bit or self.has_32_bit)
             and self.oldest <= platform.python
             and (self.newest is None or platform.python <= self.newest)
         )
@@ -108,7 +108,7 @@ RUNTIME_KINDS = (
         use="runs .tflite files on old boards; it takes an environment of its own, with Python "
         "3.11 at most and numpy below 2",
         engine=_TFLITE_ENGINE,
-        wheels=Wheels(newest=(3, 11), narrow=True),  # 2.14, the last release
+        wheels=Wheels(newest=(3, 11), has_32_bit=True),  # 2.14, the last release
         numpy_below=2,  # built against NumPy 1, although its metadata does not say so
         no_profiler=_NO_TFLITE_PROFILER,
     ),

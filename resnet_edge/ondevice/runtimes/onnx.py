@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 
@@ -29,10 +28,7 @@ class OnnxRuntime(Runtime):
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS)
         except Exception as problem:  # its exceptions share no public base class
-            raise InferenceError(
-                f"{path}: {self.title} refuses the file: {problem}; it is damaged or needs a newer "
-                "runtime; export it again or update the runtime"
-            ) from problem
+            raise self.refusal(problem) from problem
         self._image = self._session.get_inputs()[0].name
         used = ", ".join(self._session.get_providers())
         self.provider = Provider(", ".join(PROVIDERS), used)

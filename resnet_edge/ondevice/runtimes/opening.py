@@ -1,7 +1,4 @@
-"""Loads an artifact into a runtime of ``RUNTIME_KINDS``.
-
-Device-safe: the standard library, NumPy and the one runtime that the artifact needs.
-"""
+"""Loads an artifact into a runtime of ``RUNTIME_KINDS``; no other runtime is imported."""
 
 from __future__ import annotations
 
@@ -84,7 +81,7 @@ def _missing(format_: Format, kinds: tuple[RuntimeKind, ...]) -> RuntimeMissingE
             kind.requirements,
         )
     names = ", ".join(kind.name for kind in kinds)
-    old = [k.requirements for k in kinds if k.wheels.narrow and k.requirements not in line]
+    old = [k.requirements for k in kinds if k.wheels.has_32_bit and k.requirements not in line]
     boards = "".join(f", or `pip install {requirements}` on old boards" for requirements in old)
     return RuntimeMissingError(
         f"no runtime for {files} is installed; expected one of {names}; run `{line}`{boards}"

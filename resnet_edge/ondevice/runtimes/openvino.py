@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 
@@ -32,11 +31,7 @@ class OpenVinoRuntime(Runtime):
             model.reshape([1, *artifact.sidecar.image_size, 3])
             compiled = core.compile_model(model, DEVICE, settings)
         except RuntimeError as problem:
-            reason = str(problem).strip().splitlines()[-1]
-            raise InferenceError(
-                f"{artifact.path}: {self.title} refuses the file: {reason}; it is damaged or needs "
-                "a newer runtime; export it again or update the runtime"
-            ) from problem
+            raise self.refusal(str(problem).strip().splitlines()[-1]) from problem
         self._request = compiled.create_infer_request()
         self.provider = Provider(DEVICE, ", ".join(compiled.get_property("EXECUTION_DEVICES")))
 

@@ -26,10 +26,7 @@ class TFLiteRuntime(Runtime):
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as problem:
-            raise InferenceError(
-                f"{path}: {self.title} refuses the file: {problem}; it is damaged or needs a newer "
-                "runtime; export it again or update the runtime"
-            ) from problem
+            raise self.refusal(problem) from problem
         self.provider = Provider("XNNPACK, the interpreter's default", self._delegated())
         image = self._interpreter.get_input_details()[0]
         answer = self._interpreter.get_output_details()[0]

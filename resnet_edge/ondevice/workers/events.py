@@ -42,7 +42,7 @@ class WorkerEvent:
     done: int = 0
     total: int = 0
     error: str = ""
-    """The name of the error's class in `resnet_edge.errors`, of ``FAILED``."""
+    """The name of the error's class in ``resnet_edge.errors``, of ``FAILED``."""
     traceback: str = ""
     """The worker's traceback, of ``FAILED``."""
 

@@ -70,8 +70,8 @@ class Reporter:
 def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
     """Do the job that stands on standard input and tell the parent how it goes.
 
-    From here on everything that is printed goes to standard error: runtimes and converters greet on
-    standard output, also from C, and events have that to themselves.
+    From here on everything that is printed goes to standard error. Runtimes and converters print on
+    standard output, also from C, and their lines would get among the events.
 
     Args:
         kind: The job's record.

@@ -242,7 +242,7 @@ def test_export_of_a_plain_model(cli, plain_model, tmp_path):
     words = ("export", plain_model, "--preprocessing", "unit", "--out", tmp_path / "o")
     message = explain(cli(*words), 2)
     assert message == (
-        "int8.tflite, int8_full.tflite, int16x8.tflite, int8.onnx: need pictures to measure "
+        "int8.tflite, int8_full.tflite, int8.onnx: need pictures to measure "
         "ranges on; pass --calibration DIR, or leave them out with --formats\n"
     )
     labels = tmp_path / "labels.txt"

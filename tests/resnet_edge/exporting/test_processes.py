@@ -11,7 +11,7 @@ from resnet_edge.errors import DataError, OutputError, UsageError, WorkerError
 from resnet_edge.exporting import processes
 from resnet_edge.exporting.inputs import describe_inputs
 from resnet_edge.exporting.job import ExportInputs, ExportJob
-from resnet_edge.model.description import describe_model
+from resnet_edge.inspection.model_description import describe_model
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import find_calibration
@@ -21,7 +21,9 @@ from resnet_edge.steps.choose_pictures import find_calibration
 def inputs(options: Options, tmp_path) -> ExportInputs:
     """Those of the finished build; what is made goes to another folder."""
     source = options.layout.model
-    info = describe_model(source, options.model, options.data.fit)
+    info = describe_model(
+        source, options.data.fit, options.model.preprocessing, options.model.labels
+    )
     found = describe_inputs(options, source, info, find_calibration(options, info.labels))
     return replace(found, artifacts=tmp_path / "artifacts")
 

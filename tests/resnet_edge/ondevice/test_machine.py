@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.exporting.memory import return_freed_memory
-from resnet_edge.ondevice.machine import available_cores, available_memory_bytes, describe_machine
+from resnet_edge.ondevice.cores import available_cores
+from resnet_edge.ondevice.machine import available_memory_bytes, describe_machine
 
 EPYC = """processor\t: 0
 model name\t: AMD EPYC 7B13

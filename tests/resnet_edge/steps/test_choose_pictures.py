@@ -12,8 +12,8 @@ from resnet_edge.data.decoded import decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Silent
 from resnet_edge.errors import DataError, UsageError
+from resnet_edge.inspection.model_description import read_labels
 from resnet_edge.layout import Layout
-from resnet_edge.model.description import read_labels
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import decode_picture
 from resnet_edge.options import CalibrationOptions, DataOptions

@@ -11,7 +11,7 @@ from resnet_edge.exporting.inputs import describe_inputs
 from resnet_edge.exporting.job import ExportInputs, ExportJob, ExportPlan
 from resnet_edge.exporting.stale import is_current, stale_jobs
 from resnet_edge.exporting.worker import run_plan
-from resnet_edge.model.description import describe_model
+from resnet_edge.inspection.model_description import describe_model
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
 from resnet_edge.ondevice.formats.names import parse_formats
@@ -66,7 +66,9 @@ def test_truncated_artifacts_are_made_again(options: Options, edge_build: Path, 
 def described(options: Options, model: Path | None = None) -> ExportInputs:
     """The inputs of an export without integer artifacts."""
     source = model or options.layout.model
-    info = describe_model(source, options.model, options.data.fit)
+    info = describe_model(
+        source, options.data.fit, options.model.preprocessing, options.model.labels
+    )
     return describe_inputs(options, source, info, None)
 
 
@@ -107,7 +109,9 @@ def test_an_artifact_of_other_tools_or_options_is_stale(options: Options, change
 def test_jobs_for_what_is_stale(options: Options):
     every = replace(options, formats=ARTIFACT_NAMES)
     source = options.layout.model
-    info = describe_model(source, options.model, options.data.fit)
+    info = describe_model(
+        source, options.data.fit, options.model.preprocessing, options.model.labels
+    )
     inputs = describe_inputs(every, source, info, find_calibration(options, info.labels))
     assert stale_jobs(options.formats, inputs) == ()
     (options.layout.artifacts / "fp32.tflite").unlink()

@@ -50,7 +50,7 @@ def test_it_says_what_it_does_and_assumes(short: Options, plain_model: Path, rec
         "pass --preprocessing if it is another"
     ]
     assert recorder.said[0].endswith("of the training split calibrate")
-    assert recorder.said[1] == "pictures at 32x32: what plain.keras is fixed to"
+    assert recorder.said[1] == "pictures at 32x32: the only size that plain.keras takes"
     assert recorder.said[2] == "plain.keras is a network of its own (plain); kept as it is"
     assert [text.split(":")[0] for text in recorder.said[3:]] == [
         "epoch   1 (head)",

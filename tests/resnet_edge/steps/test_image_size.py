@@ -56,7 +56,7 @@ def test_weights_have_their_own_size(weights: str, tmp_path: Path):
 
 def test_a_network_of_fixed_size_keeps_it(edge_model: Path):
     chosen = choose_image_size(Options(model=ModelOptions(str(edge_model))), [])
-    assert chosen == ImageSize(32, f"what {edge_model.name} is fixed to")
+    assert chosen == ImageSize(32, f"the only size that {edge_model.name} takes")
 
 
 def test_what_is_asked_for_comes_first(tmp_path: Path):

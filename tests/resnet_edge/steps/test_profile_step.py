@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.errors import ArtifactError, InferenceError, OutputError
+from resnet_edge.errors import ArtifactError, OutputError, WorkerError
 from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.ondevice.measurements import ProfileResult
 from resnet_edge.options import BenchOptions, Options
@@ -13,10 +13,11 @@ from resnet_edge.steps.profile import profile_operators
 
 FAKE = """
 import json, sys
-job = json.loads(sys.argv[1])
+job = json.loads(sys.stdin.readline())
 operator = {"layer": "conv1", "operator": "Conv", "node": "n", "median_s": 0.002, "share": 1.0}
 answer = {"runtime": "fake", "threads": job["threads"], "queries": job["spec"]["min_queries"]}
-print(json.dumps({**answer, "operators": [operator]}))
+result = json.dumps({**answer, "operators": [operator]})
+print(json.dumps({"kind": "result", "text": result}))
 """
 
 
@@ -56,7 +57,7 @@ def test_the_thread_counts_that_are_asked_for(options, tmp_path):
 
 def test_a_worker_that_fails_is_quoted_and_nothing_written(options, tmp_path):
     worker = command(tmp_path, "import sys; sys.exit('the file is damaged')")
-    with pytest.raises(InferenceError) as caught:
+    with pytest.raises(WorkerError) as caught:
         profile_operators(options, worker=worker)
     assert str(caught.value) == (
         "fp32.onnx, 1 thread, profile: the process ended with exit code 1; it said last:\n"

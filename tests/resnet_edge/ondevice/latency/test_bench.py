@@ -15,6 +15,7 @@ from resnet_edge.errors import (
     UsageError,
     WorkerError,
 )
+from resnet_edge.ondevice.cores import usable_cores
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact, write_sidecar
 from resnet_edge.ondevice.json_records import from_json, read_record, to_json, write_record
 from resnet_edge.ondevice.latency import bench, bench_worker
@@ -31,7 +32,6 @@ from resnet_edge.ondevice.latency.bench_worker import (
     measure_job,
     peak_memory_bytes,
 )
-from resnet_edge.ondevice.latency.cpu_state import usable_cores
 from resnet_edge.ondevice.latency.spec import MLPERF, LatencySpec
 from resnet_edge.ondevice.measurements import BenchResult, Provider, Verdict
 from resnet_edge.ondevice.parity.gates import Gates

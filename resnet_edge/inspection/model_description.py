@@ -9,16 +9,18 @@ from resnet_edge.errors import UsageError
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.options import ModelOptions
 
 
-def describe_model(source: Path, options: ModelOptions, fit: Fit) -> ModelInfo:
+def describe_model(
+    source: Path, fit: Fit, preprocessing: str | None = None, labels: Path | None = None
+) -> ModelInfo:
     """Return a model's description, completed and overruled by the options.
 
     Args:
         source: A ``.keras`` classifier.
-        options: ``--preprocessing`` and ``--labels``.
         fit: The fit for a model that does not tell its own.
+        preprocessing: ``--preprocessing``; None takes the file's own.
+        labels: ``--labels``, a file; None takes the file's own.
 
     Raises:
         UsageError: Neither the file nor the options say what the model expects.
@@ -28,17 +30,17 @@ def describe_model(source: Path, options: ModelOptions, fit: Fit) -> ModelInfo:
         raise UsageError(f"{source}: no such model; make it with `resnet-edge finetune`")
     info = read_model_info(source)
     if info is None:
-        if options.preprocessing is None:
+        if preprocessing is None:
             raise UsageError(
                 f"{source} does not say what it expects of pictures; pass --preprocessing "
                 "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
             )
         names = tuple(f"class {index}" for index in range(_count_classes(source)))
-        info = ModelInfo(source.stem, names, options.preprocessing, fit.value, source.name)
-    if options.preprocessing is not None:
-        info = replace(info, preprocessing=options.preprocessing)
-    if options.labels is not None:
-        info = replace(info, labels=read_labels(options.labels, len(info.labels)))
+        info = ModelInfo(source.stem, names, preprocessing, fit.value, source.name)
+    if preprocessing is not None:
+        info = replace(info, preprocessing=preprocessing)
+    if labels is not None:
+        info = replace(info, labels=read_labels(labels, len(info.labels)))
     return info
 
 
