@@ -95,7 +95,7 @@ class DataOptions:
     )
     test: Path | None = option(
         None,
-        "Test pictures of their own, a folder per class. Default: a share of --data.",
+        "Separate test pictures, a folder per class. Default: a share of --data.",
         _PICTURES,
     )
     split: SplitShares = option(
@@ -171,8 +171,8 @@ class QuantizationOptions:
 
     level: Level = option(
         Level.EQUALIZED,
-        "Work that is done for the answers of integer artifacts: ranges alone, seconds more, or "
-        "minutes more.",
+        "Effort for answers of integer artifacts close to the model's: fast chooses ranges alone, "
+        "equalized takes seconds more, distilled minutes.",
         _QUANTIZATION,
         flag="--quantization",
     )
@@ -192,7 +192,7 @@ class QuantizationOptions:
     )
     budget_minutes: float = option(
         0.0,
-        "Minutes to look for layers that have to stay in float; 0 looks for none.",
+        "Minutes of a search for layers that have to stay in float; 0 searches for none.",
         _QUANTIZATION,
         flag="--quantization-budget",
         metavar="MINUTES",
@@ -294,7 +294,7 @@ class BundleOptions:
 
     images: int = option(
         300,
-        "Test pictures that go to the device, the classes in turn.",
+        "Number of test pictures for the device, from the classes in turn.",
         _DEVICE,
         within=AT_LEAST_1,
     )
@@ -302,7 +302,7 @@ class BundleOptions:
     (``resnet_edge.ondevice.parity.interval``)."""
     max_bytes: int = option(
         100_000_000,
-        "Largest size of these pictures, decoded: 64MB, 500kB.",
+        "Largest size of all these pictures, decoded, for instance 64MB.",
         _DEVICE,
         metavar="SIZE",
         parse=parse_size,

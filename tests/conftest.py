@@ -1,4 +1,4 @@
-"""What several packages' tests share: tiny photos, tiny models, one finished build, the CLI.
+"""Fixtures of several packages: tiny photos, tiny models, one finished build, the command line.
 
 Fixtures are lazy: tests that do not ask for a build pay nothing for it.
 """
@@ -30,7 +30,7 @@ LATENCY = ("--min-seconds", "0.05", "--min-queries", "8")
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left on the terminal."""
+    """A command's exit code and its output."""
 
     code: int
     out: str
@@ -192,7 +192,7 @@ def cli(
 
 @pytest.fixture(scope="session")
 def command() -> tuple[list[str], dict[str, str]]:
-    """How to start the command line in a process of its own: command and environment."""
+    """The command line in a process of its own: command and environment."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     return [sys.executable, "-m", "resnet_edge"], environment
 

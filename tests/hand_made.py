@@ -11,7 +11,7 @@ from resnet_edge.ondevice.parity.gates import Gates
 
 
 def hand_sidecar(name: str, labels: tuple[str, ...] = ("cat", "dog"), **changes: object) -> Sidecar:
-    """What an export would say of an artifact of this name, with other values for some fields."""
+    """The sidecar of an artifact of this name, with other values for some fields."""
     kind = artifact_kind(name)
     sidecar = Sidecar(
         name=name,

@@ -109,7 +109,7 @@ def test_the_api_reference_names_what_is_there():
 
 
 def is_defined(name: str) -> bool:
-    """Whether a module or one of its top-level names exists; nothing is imported."""
+    """True if a module or one of its top-level names exists; nothing is imported."""
     if name.removeprefix("resnet_edge.") in resnet_edge.__all__:
         return True
     module, _, member = name.rpartition(".")

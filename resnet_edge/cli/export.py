@@ -12,7 +12,7 @@ from resnet_edge.options import Options
 
 Model = Annotated[
     Path | None,
-    Argument("A .keras classifier. Default: OUT/model.keras.", "[MODEL]", one_call=False),
+    Argument("A .keras classifier. Default: OUT/model.keras.", "MODEL", one_call=False),
 ]
 
 

@@ -55,7 +55,7 @@ class TrainingSettings:
     )
     learning_rate: float | None = option(
         None,
-        f"AdamW's peak rate. Default: {SCRATCH_RATE:g} without weights, else {TRANSFER_RATE:g}.",
+        f"Highest AdamW rate. Default: {SCRATCH_RATE:g} without weights, else {TRANSFER_RATE:g}.",
         _PANEL,
         within=POSITIVE,
     )
@@ -69,7 +69,7 @@ class TrainingSettings:
         0.1, "Share of the target spread over all classes.", _PANEL, within=SHARE_BELOW_1
     )
     """0.1 as in https://arxiv.org/abs/1512.00567."""
-    dropout: float = option(0.2, "Share of the features dropped.", _PANEL, within=SHARE_BELOW_1)
+    dropout: float = option(0.2, "Share of the features left out.", _PANEL, within=SHARE_BELOW_1)
     """They are the pooled features before the head."""
     warmup: float = option(
         0.1, "Share of the steps in which the rate rises linearly.", within=SHARE_BELOW_1
@@ -86,11 +86,11 @@ class TrainingSettings:
         _PANEL,
         within=AT_LEAST_1,
     )
-    augment: bool = option(True, "Vary pictures at random.", _PANEL)
+    augment: bool = option(True, "Shift, turn and zoom training pictures at random.", _PANEL)
     """Only pictures that pass through the network in training are varied."""
     unfreeze: int = option(
         0,
-        f"Last stages (0 to {STAGES}) to train as well, at a lower rate.",
+        f"Number of last stages (0 to {STAGES}) to train as well, at a lower rate.",
         _PANEL,
         within=Range(f"0 to {STAGES} stages", 0, STAGES),
     )

@@ -62,7 +62,7 @@ def _randomize_fixture() -> Callable[..., keras.Model]:
 
 @pytest.fixture(name="answers", scope="session")
 def _answers() -> Callable[[keras.Model, np.ndarray], np.ndarray]:
-    """What a Keras model answers in inference, as an array."""
+    """A Keras model's answers in inference, as an array."""
 
     def answer(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
         return np.asarray(
@@ -82,7 +82,7 @@ class Tiny:
     pictures: np.ndarray
     """uint8 (16, 32, 32, 3)."""
     expected: np.ndarray
-    """What ``serving`` answers for them."""
+    """The answers of ``serving`` to them."""
 
     @cached_property
     def tflite_float32(self) -> bytes:

@@ -71,7 +71,7 @@ def hashes_of(files: dict[str, bytes]) -> dict[str, str]:
 
 
 def hashes_in_new_process(path: Path, seed: str) -> dict[str, str]:
-    """What a process with another hash seed answers; converters add nothing to its output."""
+    """The answers of a process with another hash seed; converters add nothing to its output."""
     process = subprocess.run(
         [sys.executable, __file__, str(path)],
         capture_output=True,

@@ -43,7 +43,7 @@ EVIDENCE = Evidence(
 
 
 class NewFormat(enum.Enum):
-    """What `Format` would be with a member more, of which no table knows yet."""
+    """`Format` with one more member, which no table has yet."""
 
     CORE_ML = "coreml"
 

@@ -19,9 +19,11 @@ class LatencySpec:
         UsageError: A value is out of its range.
     """
 
-    min_seconds: float = option(10.0, "Shortest measurement, s.", PANEL, within=NOT_NEGATIVE)
+    min_seconds: float = option(
+        10.0, "Least duration of a measurement, s.", PANEL, within=NOT_NEGATIVE
+    )
     min_queries: int = option(
-        least_queries(), "Fewest queries of a measurement.", PANEL, within=AT_LEAST_1
+        least_queries(), "Least number of queries of a measurement.", PANEL, within=AT_LEAST_1
     )
     max_warmup_s: float = option(
         10.0,

@@ -51,7 +51,7 @@ class Gates:
     """The default is MLPerf Inference's rule for its 99 % targets."""
     confidence: float = option(
         0.90,
-        "Two-sided confidence of the paired interval.",
+        "Two-sided confidence of the interval that judges --int8-accuracy.",
         _PANEL,
         within=Range("a share between 0 and 1, both excluded", 0, 1, open_low=True, open_high=True),
     )

@@ -175,7 +175,7 @@ def each(request: pytest.FixtureRequest, networks: dict[str, Small]) -> Small:
 
 @pytest.fixture(scope="session")
 def classify() -> Callable[[bytes, np.ndarray], np.ndarray]:
-    """What LiteRT answers, as float."""
+    """LiteRT's answers, as float."""
 
     def answer(data: bytes, pictures: np.ndarray) -> np.ndarray:
         interpreter = Interpreter(model_content=data, num_threads=1)

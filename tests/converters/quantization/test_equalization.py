@@ -73,7 +73,7 @@ def test_relu6_ends_a_group(networks) -> None:
 
 
 def test_products_and_hard_swish_end_a_group(networks) -> None:
-    """What is left is between the two convolutions of squeeze and excitation."""
+    """The only group left is between the two convolutions of squeeze and excitation."""
     ((_, writers, readers),) = layers_of(networks["attention"].network)
     assert (writers, readers) == ({"squeeze"}, {"excite"})
 
@@ -140,7 +140,7 @@ def test_extremes_are_those_of_the_new_weights(residual, statistics) -> None:
 
 
 def test_full_strength_fills_every_channel(residual, statistics) -> None:
-    """Where a group is one tensor, each of its live channels reaches the end of the range."""
+    """Each live channel of a group of one tensor reaches the end of the range."""
     network = residual.network
     result = equalize(network, statistics["residual"], 1.0)
     (group,) = [

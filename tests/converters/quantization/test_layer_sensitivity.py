@@ -108,16 +108,16 @@ def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def forward(
-    block: Block, spans: dict[str, Range], guilty: tuple[str, ...]
+    block: Block, spans: dict[str, Range], rounding: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Every layer's output in float64; the guilty ones round kernel and output."""
+    """Every layer's output in float64; those in ``rounding`` round kernel and output."""
 
     def kernel_of(name: str) -> tuple[np.ndarray, np.ndarray]:
         kernel, bias = (np.float64(w) for w in block.model.get_layer(name).get_weights())
-        return (rounded_kernel(kernel) if name in guilty else kernel), bias
+        return (rounded_kernel(kernel) if name in rounding else kernel), bias
 
     def written(name: str, x: np.ndarray) -> np.ndarray:
-        return rounded(x, spans[name]) if name in guilty else x
+        return rounded(x, spans[name]) if name in rounding else x
 
     found = {}
     relu = lambda x: np.maximum(x, 0)  # noqa: E731

@@ -112,7 +112,7 @@ def centred_logs(probabilities: np.ndarray) -> np.ndarray:
 
 
 def better(one: PrecisionTrial, other: PrecisionTrial) -> bool:
-    """Whether the first is the better one, in words rather than in a key."""
+    """True if the first is the better one; written without a sort key."""
     if one.holds != other.holds:
         return one.holds
     if one.holds:
@@ -275,7 +275,7 @@ def test_layers_are_put_back_and_taken_out_by_guilt(staged: Block) -> None:
 
 
 def test_a_sum_between_integers_and_the_float_head_bring_nothing(staged: Block) -> None:
-    """Neither is tried, however guilty; a mean in front of the float head is."""
+    """Neither is tried, whatever its share of the noise; a mean in front of the float head is."""
     shares = {"head": 0.7, "pool": 0.3}
     rows = tuple(replace(r, share=shares.get(r.layer, 0.0)) for r in staged.sensitivities)
     trials = [item.trial for item in replace(staged, sensitivities=rows).search()]

@@ -260,7 +260,7 @@ def test_a_memory_map_does_not_stay_in_memory(residual, tmp_path: Path) -> None:
 
 
 def mapped_bytes(path: Path) -> int:
-    """How much of a mapped file is in this process' memory."""
+    """The part of a mapped file that is in this process' memory."""
     maps = Path("/proc/self/smaps").read_text()
     (_, _, own) = maps.partition(str(path))
     return int(own.partition("Rss:")[2].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""What all rewrites promise: the same answers, and the old model as it was."""
+"""Checks that hold for all rewrites: the same answers, and the old model as it was."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What only training needs goes; what answers depend on stays."""
+"""Layers that only training needs are dropped; layers that answers depend on stay."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What the commands take follows from the declarations: help, ranges, configuration, completion."""
+"""The commands follow from the declared options: help, ranges, configuration, completion."""
 
 from __future__ import annotations
 

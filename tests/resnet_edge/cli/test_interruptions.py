@@ -25,7 +25,7 @@ LATENCY = ("--min-seconds", "0.05", "--min-queries", "8")
 
 @dataclass(frozen=True)
 class Step:
-    """How a step is started, and by what one sees from outside that it is in its middle."""
+    """A step, and the sign by which one sees from outside that it is in its middle."""
 
     arguments: tuple[str, ...]
     makes: tuple[str, ...]
@@ -96,7 +96,7 @@ def is_alive(pid: int) -> bool:
 
 
 def reached(step: Step, pid: int, said: str) -> bool:
-    """Whether the process is in the middle of its step."""
+    """True if the process is in the middle of its step."""
     if step.worker is not None:
         return any(step.worker in words for words in process_tree(pid).values())
     if step.line is not None:

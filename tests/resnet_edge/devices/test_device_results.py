@@ -1,4 +1,4 @@
-"""What comes back from devices: checked, kept, and merged into the report."""
+"""Results of devices: checked, kept, and merged into the report."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_a_damaged_file_among_the_results_is_an_error(options: Options):
 
 
 def test_there_and_back_by_the_command_line(options: Options, tmp_path: Path, cli):
-    """What the bundle writes, the report takes."""
+    """The report takes the file that a bundle writes."""
     quick = ("--min-seconds", "0.02", "--min-queries", "4", "--threads", "1")
     done = subprocess.run(
         [

@@ -58,7 +58,7 @@ class Simulated:
     conv_left: Rounding = keep
     conv_right: Rounding = keep
     after: Rounding = keep
-    """What it does to the result, for instance a float16 output."""
+    """The change that it makes to the result, for instance a float16 output."""
 
     def matrices(self, pairs: Sequence[Pair]) -> Sequence[Floats]:
         return [self.after(self.left(a) @ self.right(b)) for a, b in pairs]

@@ -1,4 +1,4 @@
-"""What only a GPU can show: that the switches work, and that the proof catches real TF32."""
+"""Facts that only a GPU can show: that the switches work, and that the proof catches real TF32."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ INSTALLS = {
         ("--no-index", "--no-deps", "torch"),
     ),
 }
-"""What pip is told, call by call, to install a backend for processors."""
+"""The arguments of pip, call by call, that install a backend for processors."""
 
 
 @pytest.fixture(scope="module", params=INSTALLS)

@@ -147,7 +147,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def run(pack: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Where nothing of this repository's other needs is installed, and not in its folder."""
+    """The pack runs in another folder, where no other package of this repository is installed."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, "-c", NEITHER, str(pack), *arguments],

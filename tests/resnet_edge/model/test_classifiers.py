@@ -31,7 +31,7 @@ def network(
 
 
 def transfer(backbone: keras.Model, sequential: bool) -> keras.Model:
-    """What a tutorial on transfer learning ends with."""
+    """The network at the end of a tutorial on transfer learning."""
     features = keras.Model(backbone.input, backbone.layers[-3].output, name="resnet")
     tail = [
         layers.GlobalAveragePooling2D(),

@@ -149,7 +149,7 @@ def test_a_host_that_is_called_like_a_tag(content: ReportContent, device: Device
 
 
 def test_the_verdict_of_a_device(content: ReportContent, device: DeviceSection):
-    """What fails there fails; what a small sample leaves undecided changes nothing."""
+    """A failure there is a failure; an undecided small sample changes nothing."""
     assert device.verdict is Verdict.FAIL
     failing = replace(content, devices=(device,))
     assert failing.verdict is Verdict.FAIL

@@ -1,4 +1,4 @@
-"""What the report says of where things come from."""
+"""Sources and tools in the report."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What goes into a bundle, and what is refused."""
+"""The content of a bundle, and artifacts that are refused."""
 
 from __future__ import annotations
 

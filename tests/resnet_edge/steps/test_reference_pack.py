@@ -23,7 +23,7 @@ AGAIN = r"pack again with `resnet-edge reference --pack` and answer that$"
 
 @pytest.fixture(scope="module")
 def answered(edge_build: Path, tmp_path_factory) -> Path:
-    """What the pack of the finished build answers. Not to be changed."""
+    """The answers of the pack of the finished build. Not to be changed."""
     folder = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(edge_build, folder / "build")
     packed = pack_reference(Options(out=folder / "build"))

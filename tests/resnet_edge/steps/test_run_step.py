@@ -1,4 +1,4 @@
-"""What is up to date and what has to be made again, over all steps."""
+"""Steps that are up to date and steps that have to run again."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ INFO = DeviceInfo(
     pictures_bytes=1,
     made_by="resnet-edge",
 )
-"""What `info --json` says there."""
+"""The output of `info --json` there."""
 
 RUNNER = """
 import json, sys, time

@@ -17,7 +17,7 @@ QUICK = ("--min-seconds", "0.02", "--min-queries", "4", "--threads", "1")
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command left on the terminal."""
+    """A command's exit code and its output."""
 
     code: int
     out: str
@@ -60,7 +60,7 @@ def bundle_path(whole_bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def result_path(whole_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a whole run wrote. Not to be changed."""
+    """The result of a whole run. Not to be changed."""
     path = tmp_path_factory.mktemp("device") / "result.json"
     ran = _run_bundle(whole_bundle, "run", *QUICK, "--allow-inconclusive", "--out", path)
     assert ran.code == 0, ran.err

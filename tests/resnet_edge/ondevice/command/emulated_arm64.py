@@ -25,7 +25,7 @@ ROOT_PACKAGES = (
     *("libbz2-1.0", "liblzma5", "libsqlite3-0", "libuuid1", "libcrypt1"),
     *(f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib"),
 )
-"""What Python and the runtimes' libraries load."""
+"""The system libraries that Python and the runtimes load."""
 
 WHEEL_PLATFORMS = tuple(f"manylinux_2_{minor}_aarch64" for minor in (17, 27, 28, 34))
 """Up to the root's glibc 2.36."""

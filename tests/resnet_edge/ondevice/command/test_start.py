@@ -27,7 +27,7 @@ def flip(path: Path, place: int) -> None:
 
 
 def place_in(archive: Path, name: str) -> int:
-    """Where a member's bytes begin in the file."""
+    """The place in the file where a member's bytes begin."""
     with zipfile.ZipFile(archive) as bundle:
         member = bundle.getinfo(name)
         return member.header_offset + 30 + len(name.encode()) + member.compress_size // 2

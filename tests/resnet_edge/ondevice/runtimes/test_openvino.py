@@ -34,7 +34,7 @@ def test_it_is_taken_by_default_where_there_is_nothing_else(exported, monkeypatc
 
 
 class TestInstalled:
-    """What needs the package itself."""
+    """Tests that need the package itself."""
 
     @pytest.fixture(autouse=True)
     def openvino(self) -> None:

@@ -58,7 +58,7 @@ def random_resnet() -> keras.Model:
 
 
 def depthwise_network() -> keras.Model:
-    """What phones run beside ResNets: depthwise convolutions, ReLU6, a batch norm that folds."""
+    """A network for phones: depthwise convolutions, ReLU6, a batch norm that folds."""
     keras.utils.set_random_seed(1)
     layers = keras.layers
     x = keras.Input((40, 28, 3))
