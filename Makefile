@@ -31,7 +31,7 @@ TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
 	$(call option,calibration,$(CALIBRATION))
 QUANTIZING = $(call option,quantization,$(QUANTIZATION))
 # The embedded default is there to be seen quickly: shorter latency runs than one would publish.
-LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
+LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
