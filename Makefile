@@ -31,7 +31,7 @@ TRAINING = $(call option,data,$(DATA)) $(call option,weights,$(WEIGHTS)) \
 	$(call option,calibration,$(CALIBRATION))
 QUANTIZING = $(call option,quantization,$(QUANTIZATION))
 # The embedded default is there to be seen quickly: shorter latency runs than one would publish.
-LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 1)
+LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
@@ -121,7 +121,7 @@ format: $(TOOLS) ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check ## Checks and tests: offline, no GPU, under 15 minutes on 2 cores
+test: check ## Checks and tests: offline, no GPU, under 10 minutes on 2 cores
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: check ## All tests, also the slow ones at real size and in real runtimes

@@ -30,13 +30,21 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_file(path, write)
 
 
-def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o666) -> None:
+def write_file(
+    path: Path,
+    write: Callable[[BinaryIO], None],
+    rights: int = 0o666,
+    *,
+    durable: bool = True,
+) -> None:
     """Write a file beside its place, then rename it: a crash leaves the old file or the new.
 
     Args:
         path: The file; its folder is made where it is missing.
         write: Writes the content to an empty file.
         rights: The file's permissions, before the umask.
+        durable: False for a file that can be made again. It is not forced to the disk, so a power
+            failure may damage it, and its reader has to notice.
 
     Raises:
         OutputError: The folder is not writable or the disk is full.
@@ -49,8 +57,9 @@ def write_file(path: Path, write: Callable[[BinaryIO], None], rights: int = 0o66
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(rights & ~mask)

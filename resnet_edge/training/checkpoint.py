@@ -85,7 +85,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
                     with archive.open(f"{group}/{number:04}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
-    write_file(path, write)
+    # Hundreds of megabytes an epoch: not forced to the disk, since load_checkpoint notices damage.
+    write_file(path, write, durable=False)
 
 
 def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
