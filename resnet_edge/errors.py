@@ -167,9 +167,15 @@ def _was_interrupted(problem: BaseException | None) -> bool:
 
 
 def first_line(problem: BaseException) -> str:
-    """Return the first line of an error's message, cut to 300 characters, or else its class."""
+    """Return the first line of an error's message, or else its class.
+
+    A line of over 300 characters loses its middle: the end often has the reason.
+    """
     lines = str(problem).strip().splitlines()
-    return lines[0][:300] if lines else type(problem).__name__
+    if not lines:
+        return type(problem).__name__
+    line = lines[0]
+    return line if len(line) <= 300 else f"{line[:140]} … {line[-140:]}"
 
 
 def error_class(name: str) -> type[ResnetEdgeError]:

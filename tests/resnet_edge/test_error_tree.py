@@ -27,6 +27,7 @@ from resnet_edge.errors import (
     StoppedError,
     UsageError,
     error_class,
+    first_line,
     translate,
 )
 
@@ -121,3 +122,12 @@ def test_classes_by_name():
     assert error_class("PictureError") is PictureError
     assert error_class("sys") is ResnetEdgeError
     assert error_class("NoSuchError") is ResnetEdgeError
+
+
+def test_a_long_line_of_another_package_keeps_its_reason():
+    long = f"{'a' * 400}; No space left on device\nmore"
+    line = first_line(OSError(long))
+    assert line == f"{'a' * 140} … {long.splitlines()[0][-140:]}"
+    assert line.endswith("; No space left on device")
+    assert first_line(ValueError("short\nmore")) == "short"
+    assert first_line(ValueError("")) == "ValueError"
