@@ -25,8 +25,6 @@ from pathlib import Path
 from process_cost import Cost, measure
 
 ROOT = Path(__file__).resolve().parent.parent
-VNNI = {"avx512_vnni", "avx_vnni", "asimddp"}
-"""Flags of `/proc/cpuinfo`: integer dot products, which make int8 files faster."""
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "numpy")
 
 
@@ -112,14 +110,16 @@ def describe(clone: Path, started: float, first: Cost, used: float, second: Cost
 
 def machine() -> str:
     """Name the processor, its cores and whether it has integer dot products."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    values = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-    flags = set(values.get("flags", values.get("Features", "")).split())
-    found = sorted(flags & VNNI)
-    cores = len(os.sched_getaffinity(0))
+    sys.path.insert(0, str(ROOT))  # the product is not installed yet; this needs no other package
+    from resnet_edge.ondevice.cpu_features import dot_products, missing_dot_products
+    from resnet_edge.ondevice.machine import describe_machine
+
+    here = describe_machine({})
+    products = ", ".join(dot_products(here.cpu_features))
     return (
-        f"{values.get('model name', 'unknown processor')}, {cores} cores, "
-        f"{'AVX-512, ' if 'avx512f' in flags else ''}{', '.join(found) or 'no VNNI'}"
+        f"{here.processor}, {here.cores} cores, "
+        f"{'AVX-512, ' if 'avx512f' in here.cpu_features else ''}"
+        f"{products or missing_dot_products(here.cpu_features) or 'no integer dot products'}"
     )
 
 
