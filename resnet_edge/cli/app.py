@@ -21,6 +21,7 @@ from resnet_edge.cli.recommend import recommend
 from resnet_edge.cli.reference import reference
 from resnet_edge.cli.report import report
 from resnet_edge.cli.run import run
+from resnet_edge.ondevice.versions import version_of
 
 COMMANDS: tuple[Bound, ...] = tuple(
     bind(command)
@@ -45,9 +46,7 @@ for _command in COMMANDS:
 def print_version(asked: bool) -> None:
     """Print name and version and end, where ``--version`` asks for it."""
     if asked:
-        import importlib.metadata
-
-        print(f"resnet-edge {importlib.metadata.version('resnet-edge')}")
+        print(f"resnet-edge {version_of('resnet-edge')}")
         raise typer.Exit
 
 
