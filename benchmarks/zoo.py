@@ -3,10 +3,10 @@
     python benchmarks/zoo.py --folder zoo --json rows.json
     python benchmarks/zoo.py --folder zoo --networks mobilenetv2,nested-transfer
 
-Trains the networks of `benchmarks/zoo_networks.py` (for hours on two cores; networks
-and peers' answers that ``--folder`` has are not made again), exports each with the product's command, and lets every file
-answer all pictures of ``val/``. The TF converter and onnxruntime's ``quantize_static`` quantize the
-same networks with the same calibration pictures. Prints two tables.
+Trains the networks of `benchmarks/zoo_networks.py` (for an hour on two cores), exports each with
+the product's command, and lets every file answer all pictures of ``val/``. The TF converter and
+onnxruntime's ``quantize_static`` quantize the same networks with the same calibration pictures.
+Networks and peers' answers that ``--folder`` has are not made again. Prints two tables.
 
 The exit code is 0, or 1 if a file is missing or ours is worse than the better of the two.
 """
