@@ -10,6 +10,7 @@ import keras
 from converters.multiply_adds import count_multiply_adds
 from converters.preprocessing import Preprocessing
 from converters.rewrites import (
+    channelwise_batch_norm,
     drop_inference_no_ops,
     fold_batch_norm,
     fold_preprocessing,
@@ -25,12 +26,15 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     (fold_batch_norm.NAME, fold_batch_norm.fold_batch_norm),
     (merge_padding.NAME, merge_padding.merge_padding),
     (hoist_strides.NAME, hoist_strides.hoist_strides),
+    (channelwise_batch_norm.NAME, channelwise_batch_norm.channelwise_batch_norm),
 )
-"""The order matters: a dropout may stand before a batch normalization, and ``hoist_strides`` adds
-paddings of its own."""
+"""The order matters: a dropout may stand before a batch normalization, ``hoist_strides`` adds
+paddings of its own, and it moves strides over batch normalizations."""
 
-NECESSARY = tuple(pair for pair in REWRITES if pair[0] == fold_batch_norm.NAME)
-"""The rewrite that gives all formats the same convolutions, and so one quantization."""
+NECESSARY = tuple(
+    pair for pair in REWRITES if pair[0] in (fold_batch_norm.NAME, channelwise_batch_norm.NAME)
+)
+"""The rewrites that give all formats the same convolutions, and so one quantization."""
 
 
 @dataclass(frozen=True)

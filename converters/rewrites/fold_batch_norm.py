@@ -73,17 +73,22 @@ def _is_linear_convolution(layer: keras.Operation) -> bool:
 
 def _fold(conv: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
     """Return kernel and bias of the folded convolution, computed in float64."""
-    mean = np.asarray(norm.moving_mean, np.float64)
-    factor = 1.0 / np.sqrt(np.asarray(norm.moving_variance, np.float64) + norm.epsilon)
-    if norm.scale:
-        factor = factor * np.asarray(norm.gamma, np.float64)
+    factor, shift = factor_and_shift(norm)
     kernel = np.asarray(conv.kernel, np.float64)
-    bias = np.asarray(conv.bias, np.float64) if conv.use_bias else 0.0
-    bias = (bias - mean) * factor
-    if norm.center:
-        bias = bias + np.asarray(norm.beta, np.float64)
+    bias = np.asarray(conv.bias, np.float64) * factor + shift if conv.use_bias else shift
     if isinstance(conv, layers.DepthwiseConv2D):
         kernel = kernel * factor.reshape(kernel.shape[2:])
     else:
         kernel = kernel * factor
     return [kernel.astype(np.float32), bias.astype(np.float32)]
+
+
+def factor_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers with which it is ``x * factor + shift``, float64 ``(channels,)``."""
+    factor = 1.0 / np.sqrt(np.asarray(norm.moving_variance, np.float64) + norm.epsilon)
+    if norm.scale:
+        factor = factor * np.asarray(norm.gamma, np.float64)
+    shift = -np.asarray(norm.moving_mean, np.float64) * factor
+    if norm.center:
+        shift = shift + np.asarray(norm.beta, np.float64)
+    return factor, shift
