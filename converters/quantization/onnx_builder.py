@@ -64,6 +64,7 @@ class OnnxBuilder:
         self.roundings = roundings
         self.nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
+        self._shapes: dict[int, tuple[int, ...]] = {}
         self._floats: dict[tuple[int, Layout], str] = {}
         self._integers: dict[tuple[int, Layout], str] = {}
 
@@ -77,7 +78,8 @@ class OnnxBuilder:
         values = np.ascontiguousarray(values)
         key = (values.dtype.str, values.shape, values.tobytes())
         if key not in self._constants:
-            self._constants[key] = numpy_helper.from_array(values, name)
+            unique = f"{name}_{len(self._constants)}"
+            self._constants[key] = numpy_helper.from_array(values, unique)
         return str(self._constants[key].name)
 
     def node(
@@ -98,7 +100,17 @@ class OnnxBuilder:
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Return the shape of a tensor, for one picture."""
-        return self.network.shapes[tensor]
+        return self._shapes.get(tensor, self.network.shapes[tensor])
+
+    def restore_batch(self, tensor: int) -> tuple[int, ...]:
+        """Give a tensor of one axis the leading axis that TFLite dropped. Return its shape.
+
+        For one picture ``(channels,)`` is as good as ``(1, channels)``.
+        """
+        shape = self.network.shapes[tensor]
+        if len(shape) == 1 and shape[0] > 1:
+            self._shapes[tensor] = (1, *shape)
+        return self.shape(tensor)
 
     def is_first(self, tensor: int) -> bool:
         """Return True for a tensor that is held with its channels first."""

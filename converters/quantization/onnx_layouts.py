@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.quantization.onnx_builder import Layout, OnnxBuilder
+from converters.quantization.tflite_network import Operation
 
 _AXES = {Layout.LAST: (0, 1, 2, 3), Layout.FIRST: (0, 2, 3, 1)}
 """The place of each TFLite axis in a layout."""
@@ -49,3 +50,32 @@ def batch_of(graph: OnnxBuilder, source: str, name: str) -> str:
     """Return the name of a tensor's number of pictures, int64 ``(1,)``."""
     sizes = graph.node("Shape", [source], f"{name}_shape")
     return graph.node("Slice", [sizes, integers(graph, [0]), integers(graph, [1])], f"{name}_batch")
+
+
+def read_alike(graph: OnnxBuilder, operation: Operation) -> tuple[list[str], Layout]:
+    """Return an operator's inputs in one layout, so that they broadcast for every picture.
+
+    For one picture ``(1, channels)`` fits ``(1, height, width, channels)``. For several it needs
+    the axes between.
+    """
+    computed = [tensor for tensor in operation.inputs if tensor not in graph.network.constants]
+    rank = max(len(graph.shape(tensor)) for tensor in operation.inputs)
+    whole = [tensor for tensor in computed if len(graph.shape(tensor)) == rank]
+    narrow = [tensor for tensor in computed if 1 < len(graph.shape(tensor)) < rank]
+    layout = layout_of(graph, tuple(whole)) if whole else Layout.LAST
+    if any(len(graph.shape(tensor)) != 2 for tensor in narrow):
+        layout = Layout.LAST
+    if any(len(graph.shape(tensor)) > len(graph.network.shapes[tensor]) for tensor in computed):
+        graph.restore_batch(operation.output)
+    inputs = []
+    for place, tensor in enumerate(operation.inputs):
+        if tensor not in narrow:
+            inputs.append(graph.read(tensor, layout))
+            continue
+        shape = graph.shape(tensor)
+        between = [1] * (rank - len(shape))
+        first = [*shape[:1], *shape[1:], *between]
+        wide = first if layout is Layout.FIRST else [*shape[:1], *between, *shape[1:]]
+        name = f"{graph.name(operation)}_axes_{place}"
+        inputs.append(reshaped(graph, graph.read(tensor), wide, name))
+    return inputs, layout

@@ -12,7 +12,13 @@ import numpy as np
 
 from converters.quantization.onnx_builder import Layout, OnnxBuilder
 from converters.quantization.onnx_kernels import finish, pool
-from converters.quantization.onnx_layouts import axes_in, integers, layout_of, reshaped
+from converters.quantization.onnx_layouts import (
+    axes_in,
+    integers,
+    layout_of,
+    read_alike,
+    reshaped,
+)
 from converters.quantization.onnx_rearrangements import REARRANGEMENTS
 from converters.quantization.tflite_network import Operation
 
@@ -25,8 +31,7 @@ def pointwise(kind: str, attributes: Mapping[str, float | int | str] | None = No
     """Return the function that adds an operator with one result for each place."""
 
     def emit(graph: OnnxBuilder, operation: Operation) -> None:
-        layout = layout_of(graph, operation.inputs)
-        inputs = [graph.read(tensor, layout) for tensor in operation.inputs]
+        inputs, layout = read_alike(graph, operation)
         name = graph.node(kind, inputs, graph.name(operation), attributes)
         finish(graph, operation, name, layout)
 
@@ -144,16 +149,15 @@ def _inverse_root(graph: OnnxBuilder, operation: Operation) -> None:
 
 
 def _square(graph: OnnxBuilder, operation: Operation) -> None:
-    layout = layout_of(graph, operation.inputs)
-    name, inputs = graph.name(operation), [graph.read(t, layout) for t in operation.inputs]
+    inputs, layout = read_alike(graph, operation)
+    name = graph.name(operation)
     if operation.kind == "SQUARED_DIFFERENCE":
         inputs = [graph.node("Sub", inputs, f"{name}_difference")]
     finish(graph, operation, graph.node("Mul", [inputs[0], inputs[0]], name), layout)
 
 
 def _prelu(graph: OnnxBuilder, operation: Operation) -> None:
-    layout = layout_of(graph, operation.inputs)
-    inputs = [graph.read(tensor, layout) for tensor in operation.inputs]
+    inputs, layout = read_alike(graph, operation)
     finish(graph, operation, graph.node("PRelu", inputs, graph.name(operation)), layout)
 
 
@@ -166,8 +170,7 @@ def _normalize(graph: OnnxBuilder, operation: Operation) -> None:
 
 
 def _select(graph: OnnxBuilder, operation: Operation) -> None:
-    layout = layout_of(graph, operation.inputs)
-    inputs = [graph.read(tensor, layout) for tensor in operation.inputs]
+    inputs, layout = read_alike(graph, operation)
     graph.write(operation.output, graph.node("Where", inputs, graph.name(operation)), layout)
 
 

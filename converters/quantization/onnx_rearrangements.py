@@ -32,7 +32,7 @@ _END = np.iinfo(np.int64).max
 
 def _reshape(graph: OnnxBuilder, operation: Operation) -> None:
     """Reshape with a free leading axis."""
-    shape = graph.shape(operation.output)
+    shape = graph.restore_batch(operation.output)
     graph.move(
         operation,
         (Layout.LAST, Layout.LAST),

@@ -13,7 +13,6 @@ from converters.quantization import tensorflow_execution
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibration import calibrate, check_pictures, operations_of
 from converters.quantization.float_layers import needs_float
-from converters.quantization.onnx_matching import match_tensors
 from converters.quantization.settings import (
     FEWEST_PICTURES,
     Level,
