@@ -8,6 +8,7 @@ from typing import assert_never
 import onnx
 
 from converters.onnx import conversion, pool_padding
+from converters.onnx.float16 import convert_float16
 from converters.quantization.onnx import quantize_int8
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting import quantizing
@@ -39,7 +40,7 @@ def _write_file(
         case Quantization.NONE:
             model = float32
         case Quantization.FLOAT16_WEIGHTS:
-            model = conversion.convert_float16(float32)
+            model = convert_float16(float32)
         case Quantization.STATIC:
             quantized = quantizing.load_quantized(job, reporter)
             target = job.inputs.for_integers.options.onnx_target
