@@ -13,7 +13,7 @@ the operator into an integer one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -110,10 +110,14 @@ def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
         for op in network.weighted
         if op.index not in scheme.float_operations and has_ranges(op)
     }
+    for operation in _before_head(network):
+        if not has_ranges(operation):
+            break
+        integer.add(operation.index)
     written = {network.image} | {network.operations[i].output for i in integer}
     for operation in network.operations:  # what is rounded already is moved as it is
-        moves = operation.kind in SAME_VALUES or _is_read_by_head(network, operation)
-        if moves and operation.inputs[0] in written and has_ranges(operation):
+        moves = operation.kind in SAME_VALUES and operation.inputs[0] in written
+        if moves and has_ranges(operation):
             integer.add(operation.index)
             written.add(operation.output)
     read = {network.operations[i].inputs[0] for i in integer}
@@ -124,12 +128,15 @@ def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
     return frozenset(op.index for op in network.operations if op.index not in integer)
 
 
-def _is_read_by_head(network: TfliteNetwork, operation: Operation) -> bool:
-    """Return True for the pooling before the head, whose kernel multiplies integers."""
-    readers = network.readers.get(operation.output, ())
-    return operation.kind in ("AVERAGE_POOL_2D", "MEAN") and any(
-        reader.kind == DENSE and reader.index in network.head for reader in readers
-    )
+def _before_head(network: TfliteNetwork) -> Iterator[Operation]:
+    """Yield the pooling before the dense head, from its end: the head multiplies integers."""
+    dense = [op for op in network.weighted if op.index in network.head and op.kind == DENSE]
+    tensor = dense[0].inputs[0] if dense else -1
+    while (operation := network.writers.get(tensor)) is not None:
+        if operation.kind not in SAME_VALUES | {"AVERAGE_POOL_2D", "MEAN"}:
+            return
+        yield operation
+        tensor = operation.inputs[0]
 
 
 def _write_graph(

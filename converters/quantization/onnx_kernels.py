@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from converters.errors import ModelConversionError
 from converters.quantization.onnx_builder import Layout, OnnxBuilder
@@ -142,9 +143,13 @@ class Kernels:
         steps = steps.astype(np.float32)
         shape = [-1 if place == axis else 1 for place in range(kernel.ndim)]
         integers = np.clip(np.rint(kernel / steps.reshape(shape)), -LEVELS, LEVELS).astype(np.int8)
-        wide = _widened(graph, integers, steps, axis, kernel_name)
         if not self._is_integer(operation):
+            if operation.inputs[0] in graph.roundings:
+                wide = _widened(graph, integers, steps, axis, kernel_name)
+            else:
+                wide = _scaled(graph, integers, steps.reshape(shape), kernel_name)
             return [wide, graph.constant(parameters.bias.astype(np.float32), bias_name)]
+        wide = _widened(graph, integers, steps, axis, kernel_name)
         sums = (values * steps).astype(np.float32)
         bias = np.rint(parameters.bias.astype(np.float64) / sums).astype(np.int32)
         return [wide, _widened(graph, bias, sums, 0, bias_name)]
@@ -215,6 +220,13 @@ def _widened(
         graph.constant(np.zeros(len(steps), integers.dtype), f"{name}_zeros"),
     ]
     return graph.node("DequantizeLinear", parts, name, {"axis": axis})
+
+
+def _scaled(graph: OnnxBuilder, integers: np.ndarray, steps: np.ndarray, name: str) -> str:
+    """Store integers that no operator multiplies. The runtime scales them once, when it loads."""
+    stored = graph.constant(integers, f"{name}_integers")
+    wide = graph.node("Cast", [stored], f"{name}_wide", {"to": TensorProto.FLOAT})
+    return graph.node("Mul", [wide, graph.constant(steps, f"{name}_steps")], name)
 
 
 def _pads(
