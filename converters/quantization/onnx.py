@@ -83,7 +83,7 @@ def quantize_int8(
             f"calibrate with that grid or choose another processor"
         )
     try:
-        exact = _write_graph(network, Kernels(calibrated.float_parameters, None), {})
+        exact = write_graph(network, Kernels(calibrated.float_parameters, None), {})
         _prove(exact, float32, pictures[:PROOF_PICTURES])
     except ModelConversionError as problem:
         model = quantize_on_own_ranges(float32, pictures, target)
@@ -94,7 +94,7 @@ def quantize_int8(
         tensor: Rounding.of(scheme.ranges[tensor], signed=target is Target.ARM)
         for tensor in rounded_tensors(network, kept)
     }
-    model = _write_graph(network, Kernels(scheme.parameters, scheme), roundings)
+    model = write_graph(network, Kernels(scheme.parameters, scheme), roundings)
     multiply_in_integers(model)
     return QuantizedOnnx(model)
 
@@ -114,7 +114,7 @@ def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
         if not has_ranges(operation):
             break
         integer.add(operation.index)
-    written = {network.image} | {network.operations[i].output for i in integer}
+    written = {network.operations[i].output for i in integer}
     for operation in network.operations:  # what is rounded already is moved as it is
         moves = operation.kind in SAME_VALUES and operation.inputs[0] in written
         if moves and has_ranges(operation):
@@ -139,7 +139,7 @@ def _before_head(network: TfliteNetwork) -> Iterator[Operation]:
         tensor = operation.inputs[0]
 
 
-def _write_graph(
+def write_graph(
     network: TfliteNetwork, kernels: Kernels, roundings: Mapping[int, Rounding]
 ) -> onnx.ModelProto:
     """Write the network as an ONNX model.
@@ -169,8 +169,7 @@ def _write_graph(
                 f"layer {operation.layer!r} computes {operation.kind}, which is not written here"
             )
         emit(graph, operation)
-    answer = graph.read(network.answer)
-    graph.node("Identity", [answer], OUTPUT_NAME)
+    graph.rename(graph.read(network.answer), OUTPUT_NAME)
     picture, classes = network.shapes[network.image], network.shapes[network.answer]
     return helper.make_model(
         helper.make_graph(

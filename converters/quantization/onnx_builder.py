@@ -178,6 +178,12 @@ class OnnxBuilder:
         else:
             self.write(target, build(self.read(source, layouts[0]), np.float32(0)), layouts[1])
 
+    def rename(self, old: str, new: str) -> None:
+        """Give a computed tensor another name."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [new if name == old else name for name in names]
+
     def _rounding_of(self, tensor: int) -> list[str]:
         rounding = self.roundings[tensor]
         return [

@@ -19,7 +19,6 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from converters.errors import ModelConversionError
 from converters.quantization.settings import Target, WeightGrid
@@ -67,7 +66,7 @@ def quantize_on_own_ranges(
     try:
         with tempfile.TemporaryDirectory() as scratch:
             shaped, result = Path(scratch) / "shaped.onnx", Path(scratch) / "int8.onnx"
-            quant_pre_process(float32, shaped, skip_symbolic_shape=True, skip_optimization=True)
+            onnx.save(onnx.shape_inference.infer_shapes(float32), shaped)
             quantize_static(
                 shaped,
                 result,
