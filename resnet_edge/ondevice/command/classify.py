@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from resnet_edge.ondevice.runtimes.installed import (
     missing_runtime,
 )
 from resnet_edge.ondevice.runtimes.opening import open_runtime
+from resnet_edge.ondevice.scratch import scratch_folder
 from resnet_edge.ondevice.versions import installed_version, release
 
 OLDEST_PILLOW = (10, 1)
@@ -42,8 +42,8 @@ def classify(bundle: Bundle, picture: Path, name: str | None = None) -> tuple[st
     chosen = _choose(bundle, name)
     sidecar = bundle.sidecar(chosen)
     pixels = _read_pixels(picture, sidecar.image_size, sidecar.fit)
-    with tempfile.TemporaryDirectory(prefix="resnet-edge-") as folder:
-        runtime = open_runtime(bundle.extract_artifact(chosen, Path(folder)), available_cores())
+    with scratch_folder() as folder:
+        runtime = open_runtime(bundle.extract_artifact(chosen, folder), available_cores())
         answer = runtime.infer(pixels[np.newaxis])[0]
     if not np.isfinite(answer).all():
         raise PictureError(f"{picture}: {chosen} answers NaN or infinity; take another artifact")

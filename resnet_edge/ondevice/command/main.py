@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import json
 import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.option import declared_option
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.versions import installed_version, release
+from resnet_edge.ondevice.workers.signals import interrupt_on_termination
 
 OLDEST_NUMPY = (1, 21)
 """The first with the types that annotations name."""
@@ -38,10 +38,7 @@ def main(archive: str, arguments: list[str]) -> int:
         0 done and gates hold, 1 something failed, 2 wrong usage, 130 interrupted.
     """
     words = _parser(Path(archive).name).parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    # The terminal or the ssh connection has gone; nohup had that ignored.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _interrupt)
+    interrupt_on_termination()
     try:
         _require_numpy()
         return int(words.command(Path(archive), words))
@@ -59,10 +56,6 @@ def main(archive: str, arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
