@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from resnet_edge.errors import PictureError, RuntimeMissingError, UsageError
+from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.command.bundle_file import Bundle
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.runtimes.installed import (
     installed_runtime,
     missing_error,
@@ -85,13 +87,11 @@ def _read_pixels(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
 
 
 def _load_pixels(path: Path, size: tuple[int, int]) -> np.ndarray:
-    try:
-        pixels: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise PictureError(f"{path}: not a .npy file of pixels ({problem})") from problem
+    with refusing(lambda reason: PictureError(f"{path}: not a .npy file of pixels ({reason})")):
+        pixels = map_array(path)
     shape = (*size, 3)
-    if getattr(pixels, "shape", None) != shape or pixels.dtype != np.uint8:
-        what = f"{getattr(pixels, 'dtype', 'no array')} {getattr(pixels, 'shape', '')}"
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        what = f"{pixels.dtype} {pixels.shape}"
         raise PictureError(f"{path}: {what}; expected uint8 {shape}, raw RGB")
     return pixels
 
