@@ -270,7 +270,11 @@ def _check_all(
 ) -> list[tuple[_Candidate, _Checked]]:
     """Read, hash and, where this content was never seen, decode every candidate."""
     remembered = memory / f"decodable-pillow-{PIL.__version__}.txt"
-    known = frozenset(remembered.read_text().split()) if remembered.is_file() else frozenset()
+    known = (
+        frozenset(remembered.read_text(errors="replace").split())
+        if remembered.is_file()
+        else frozenset()
+    )
     checks: list[tuple[_Candidate, _Checked]] = []
     pool = ThreadPoolExecutor(WORKERS)
     try:

@@ -80,7 +80,7 @@ class Reference:
             )
         if self.classes.shape != (count,) or len(self.info.pictures) != count:
             raise ReferenceFileError(
-                f"reference: classes of shape {self.classes.shape} for {count} pictures; "
+                f"reference: {self.classes.size} classes for {count} pictures; "
                 "make it again with `resnet-edge reference`"
             )
         if not self._answers_hold():
