@@ -1,4 +1,4 @@
-"""Ctrl-C, ``kill`` and ``kill -9`` in each step; the same command again ends as if nothing had been."""
+"""Ctrl-C, ``kill`` and ``kill -9`` in each step; the same command then ends as if undisturbed."""
 
 from __future__ import annotations
 
