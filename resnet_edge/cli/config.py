@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnet_edge.errors import UsageError
-from resnet_edge.ondevice.reading import read_text, refusing
+from resnet_edge.ondevice.reading import refusing
+from resnet_edge.ondevice.text_files import read_text
 
 DEFAULT_NAME = "resnet-edge.toml"
 

@@ -13,7 +13,6 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Callable
 
 from resnet_edge.errors import ResnetEdgeError, first_line
@@ -139,13 +138,3 @@ def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_MEMBER_BYT
 def read_json_member(archive: zipfile.ZipFile, name: str) -> object:
     """Read a member of a zip as JSON; see ``read_member`` and ``parse_json``."""
     return parse_json(read_member(archive, name))
-
-
-def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is not UTF-8.
-    """
-    return path.read_text(encoding="utf-8-sig")
