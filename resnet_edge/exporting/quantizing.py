@@ -19,7 +19,7 @@ from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
-from resnet_edge.errors import ArtifactError, WorkerError
+from resnet_edge.errors import ArtifactError, ModelError, WorkerError
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import Quantization
@@ -114,10 +114,12 @@ def load_quantized(job: ExportJob, reporter: Reporter) -> Quantized:
     """Read the quantization, as soon as the worker that makes it is done with it.
 
     Raises:
+        ModelError: It could not be made.
         WorkerError: That worker ended and made none.
     """
     path = job.inputs.for_integers.quantized
-    reporter.wait()
+    if problem := reporter.wait():
+        raise ModelError(problem)
     if not path.exists():
         raise WorkerError(
             f"{path}: the process that quantizes ended without it; run the export again"
@@ -213,6 +215,8 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         found["unstable ranges"] = ", ".join(calibrated.unstable)
     if kept:
         found["layers in float"] = ", ".join(kept)
+    if calibrated.notes:
+        found["level"] = "; ".join(calibrated.notes)
     return found
 
 
@@ -220,6 +224,8 @@ def _tell(quantized: Quantized, reporter: Reporter) -> None:
     """Say how the quantization went, and what a person should know."""
     if quantized.calibrated.figures is not None:
         reporter.say(f"quantized: {quantized.findings['simulated SQNR']}")
+    for note in quantized.calibrated.notes:
+        reporter.warn(f"quantization: {note}")
     if unstable := quantized.calibrated.unstable:
         named = ", ".join(unstable[:_NAMED])
         more = len(unstable) - _NAMED
