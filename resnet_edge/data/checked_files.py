@@ -75,8 +75,8 @@ def read_memory(path: Path) -> Memory:
     """Read the memory; what is damaged in it counts as not known."""
     files: dict[str, CheckedFile] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         lines = []
     for line in lines:
         try:
