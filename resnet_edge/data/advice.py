@@ -10,7 +10,7 @@ from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import Split
 
-FEW_PICTURES = 10
+FEW_PICTURES = 5
 """Training pictures of a class below which a new class is hardly learnt."""
 
 _LISTED = 5

@@ -129,7 +129,7 @@ def test_300_classes_of_four_pictures_each_go_on_with_advice():
         assert {p.label for p in side} == set(range(300))
     assert len(split.train) + len(split.validation) + len(split.test) == 1200
     (words,) = advice(data, split, None)
-    assert words.startswith("300 of 300 classes have fewer than 10 pictures to train on (c")
+    assert words.startswith("300 of 300 classes have fewer than 5 pictures to train on (c")
     assert words.endswith(
         " and 295 more): they will hardly be recognised; add pictures, join classes that look "
         "alike, or start from pretrained weights with --weights imagenet"
