@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from resnet_edge.errors import WorkerError, translate
+from resnet_edge.errors import ResnetEdgeError, WorkerError, translate
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, encode_event
+from resnet_edge.ondevice.workers.signals import end_with_parent
 
 WATCH_PARENT = "RESNET_EDGE_WATCH_PARENT"
 """Set in the environment of a worker that has a parent, which keeps its standard input open."""
@@ -42,13 +44,24 @@ class Reporter:
         """Move the bar to ``done`` of ``total``, with the figures so far in words."""
         self._send(WorkerEvent(EventKind.ADVANCE, words, done, total))
 
+    def begun(self, names: tuple[str, ...]) -> None:
+        """Tell that the making of some things begins: if this process dies, they were at fault."""
+        self._send(WorkerEvent(EventKind.BEGUN, names=names))
+
     def made(self, name: str) -> None:
         """Tell that one of several things is there."""
         self._send(WorkerEvent(EventKind.MADE, name))
 
-    def ready(self) -> None:
-        """Tell that what another worker waits for is there."""
-        self._send(WorkerEvent(EventKind.READY))
+    def lost(self, names: tuple[str, ...], error: ResnetEdgeError) -> None:
+        """Tell that some things cannot be made, from within the handler of the error."""
+        kind, words = type(error).__name__, traceback.format_exc()
+        self._send(
+            WorkerEvent(EventKind.LOST, str(error), error=kind, traceback=words, names=names)
+        )
+
+    def ready(self, problem: str = "") -> None:
+        """Tell that what another worker waits for is there, or why it cannot be made."""
+        self._send(WorkerEvent(EventKind.READY, problem))
 
     def bar(self, title: str) -> AbstractContextManager[Callable[..., None]]:
         """Show a progress bar while the context lasts."""
@@ -86,6 +99,8 @@ def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
     os.dup2(2, 1)
     received: queue.SimpleQueue[str] = queue.SimpleQueue()
     watched = os.environ.pop(WATCH_PARENT, None) is not None  # the worker's own children are not
+    if watched:
+        end_with_parent()
     threading.Thread(target=_listen, args=(received, watched), daemon=True).start()
 
     def send(event: WorkerEvent) -> None:
@@ -105,10 +120,8 @@ def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
 
 
 def _read_job(line: str) -> object:
-    try:
+    with refusing(lambda _: WorkerError(f"job: got {line[:80]!r}; expected a record as JSON")):
         data: object = json.loads(line)
-    except ValueError as problem:
-        raise WorkerError(f"job: got {line[:80]!r}; expected a record as JSON") from problem
     return data
 
 
