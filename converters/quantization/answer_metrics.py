@@ -10,6 +10,10 @@ SMALLEST_PROBABILITY = 1e-30
 """A smaller probability counts as this one where its logarithm is taken: float32 reaches 1e-38."""
 
 
+EXACT_DB = 150.0
+"""Stands for the infinite SQNR of an exact answer, which would hide all others in a mean."""
+
+
 def decibels(signal: float, noise: float) -> float:
     """Return the ratio of two sums of squares in decibels; infinite without noise."""
     if not noise:
@@ -29,12 +33,9 @@ def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
 def mean_sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
     """Return the mean of the pictures' own SQNR, so that one unusual picture does not decide."""
     pairs = zip(expected, actual, strict=True)
-    return float(np.mean([min(sqnr_db(one, other), _EXACT_DB) for one, other in pairs]))
+    return float(np.mean([min(sqnr_db(one, other), EXACT_DB) for one, other in pairs]))
 
 
 def agreement(expected: np.ndarray, actual: np.ndarray) -> float:
     """Return the share of pictures with the same best class, in [0, 1]."""
     return float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean())
-
-
-_EXACT_DB = 150.0  # the infinite SQNR of an exact answer would hide all others

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,6 +44,9 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "unstable": calibrated.unstable,
         "figures": None if figures is None else asdict(figures),
         "notes": calibrated.notes,
+        "wide_ranges": None
+        if calibrated.wide_ranges is None
+        else {str(t): [r.low, r.high] for t, r in calibrated.wide_ranges.items()},
     }
     arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
     buffer = io.BytesIO()
@@ -82,11 +86,16 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
             if "float_outputs_logits" in arrays
             else None
         )
-    ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
+    ranges = _ranges(record["ranges"])
+    wide = None if record["wide_ranges"] is None else _ranges(record["wide_ranges"])
     kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
     unstable, notes = tuple(record["unstable"]), tuple(record["notes"])
     scheme = Scheme(parameters, ranges, kept, grid)
     return float32, CalibratedNetwork(
-        network, scheme, float_parameters, unstable, figures, float_outputs, notes
+        network, scheme, float_parameters, unstable, figures, float_outputs, wide, notes
     )
+
+
+def _ranges(record: Mapping[str, tuple[float, float]]) -> dict[int, Range]:
+    return {int(tensor): Range(*ends) for tensor, ends in record.items()}

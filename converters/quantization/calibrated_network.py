@@ -10,6 +10,7 @@ import numpy as np
 from converters.quantization.bias_correction import FloatOutputs, correct_biases
 from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.scheme import Scheme
+from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
 Progress = Callable[[str, int, int, str], None]
@@ -27,6 +28,10 @@ class EqualizationFigures:
     held_out: int
     """Number of held-out pictures."""
     groups: int
+    ranges: str = "extremes"
+    """``extremes`` or ``least error``."""
+    corrects: bool = True
+    """True if biases are corrected."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,9 @@ class CalibratedNetwork:
     """None at level ``fast``, which chooses nothing."""
     float_outputs: FloatOutputs | None = None
     """Values of the float network for ``sample_pictures``, in the scheme's channel scales; None at
-    level ``fast``, which corrects no bias."""
+    level ``fast``, which corrects no bias, and where corrected biases are no better."""
+    wide_ranges: Mapping[int, Range] | None = None
+    """Ranges for 16-bit activations, which need not clip; None takes those of the scheme."""
     notes: tuple[str, ...] = ()
     """What differs from the settings because of the network's operators, in sentences."""
 

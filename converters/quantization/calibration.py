@@ -100,7 +100,24 @@ def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -
     scheme = replace(
         calibrated.scheme, parameters=calibrated.float_parameters, grid=WeightGrid.FULL
     )
+    if calibrated.wide_ranges is not None:
+        scheme = replace(scheme, ranges=calibrated.wide_ranges)
     return calibrated.corrected(pictures, scheme, activation_bits=16)
+
+
+def for_litert(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
+    """Return the scheme for 8 bits in LiteRT, which needs no bounded weights.
+
+    The weights of level ``distilled`` were learned in their grid, and stay in it.
+    """
+    scheme = calibrated.scheme
+    learned = any(
+        not np.array_equal(p.kernel, calibrated.float_parameters[index].kernel)
+        for index, p in scheme.parameters.items()
+    )
+    if learned or scheme.grid is WeightGrid.FULL:
+        return scheme
+    return calibrated.corrected(pictures, replace(scheme, grid=WeightGrid.FULL))
 
 
 def check_pictures(pictures: np.ndarray, method: QuantizationSettings) -> None:

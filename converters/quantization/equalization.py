@@ -29,7 +29,6 @@ from scipy.sparse.csgraph import connected_components
 
 from converters.quantization.activation_extremes import Extremes, Statistics
 from converters.quantization.tflite_network import (
-    CONVOLUTION,
     DENSE,
     DEPTHWISE,
     Operation,
@@ -82,7 +81,8 @@ class ChannelGroups:
         """The tensors that scaled channels connect."""
         scaled = {t: ids[~self.fixed[ids]] for t, ids in self.members.items()}
         scaled = {t: ids for t, ids in scaled.items() if len(ids)}
-        first, parent = {}, dict(zip(scaled, scaled, strict=True))
+        first: dict[int, int] = {}
+        parent = {tensor: tensor for tensor in scaled}
 
         def find(tensor: int) -> int:
             while parent[tensor] != tensor:
@@ -118,13 +118,18 @@ class Equalized:
 
     parameters: Mapping[int, Parameters]
     statistics: Statistics
-    groups: ChannelGroups
+    groups: tuple[Group, ...]
     output_scales: Mapping[int, np.ndarray]
     """Divisor of every output channel of an operator with a kernel, by its index. Operators outside
     all groups are missing."""
 
 
-def find_groups(network: TfliteNetwork) -> ChannelGroups:
+def find_groups(network: TfliteNetwork) -> tuple[Group, ...]:
+    """Find the groups of tensors that scaled channels connect, from the graph only."""
+    return find_channels(network).groups
+
+
+def find_channels(network: TfliteNetwork) -> ChannelGroups:
     """Find the groups of channels that can be scaled, from the graph only.
 
     A group ends at kernels, which apply the scale. A whole group is left alone if one of its
@@ -174,7 +179,7 @@ def equalize(
     network: TfliteNetwork,
     statistics: Statistics,
     strength: float,
-    groups: ChannelGroups | None = None,
+    channels: ChannelGroups | None = None,
 ) -> Equalized:
     """Scale every channel towards the range of its tensors.
 
@@ -185,13 +190,13 @@ def equalize(
         network: The graph with its weights.
         statistics: Extremes of every tensor.
         strength: From 0 (no change) to 1 (best for activations, worst for kernels).
-        groups: The result of ``find_groups``, if the caller has it.
+        channels: The result of ``find_channels``, if the caller has it.
 
     Returns:
         New weights and extremes; the float function is that of ``network`` up to rounding.
     """
-    groups = find_groups(network) if groups is None else groups
-    scales = _scales(groups, statistics, strength)
+    channels = find_channels(network) if channels is None else channels
+    scales = _scales(channels, statistics, strength)
     scaled = {
         tensor: extremes.scaled(1 / scales[tensor]) if tensor in scales else extremes
         for tensor, extremes in statistics.items()
@@ -208,13 +213,13 @@ def equalize(
             factor = _along_inputs(kernel, operation.kind, scales[operation.inputs[0]])
             kernel = kernel * factor.astype(np.float32)
         parameters[index] = Parameters(kernel, bias)
-    return Equalized(parameters, scaled, groups, output_scales)
+    return Equalized(parameters, scaled, channels.groups, output_scales)
 
 
 def _scales(
     groups: ChannelGroups, statistics: Statistics, strength: float
 ) -> dict[int, np.ndarray]:
-    """Return the divisor of every channel, by index of the tensor; tensors with none are missing."""
+    """Return the divisor of every channel, by index of the tensor, without those of none."""
     share = np.zeros(len(groups.fixed))
     for tensor, ids in groups.members.items():
         if tensor in statistics:

@@ -1,15 +1,17 @@
 """Level ``equalized``: equalisation, ranges without values that a ReLU discards, corrected biases.
 
-The strength of the equalisation is the one with the best simulated logits on held-out calibration
-pictures.
+Every network gets the best of some candidates: those with the best simulated logits on held-out
+calibration pictures. What level ``fast`` does is one of them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import tensorflow as tf
 
 from converters.errors import ModelConversionError
 from converters.quantization.activation_extremes import (
@@ -17,7 +19,7 @@ from converters.quantization.activation_extremes import (
     measure_activations,
     merge_statistics,
 )
-from converters.quantization.answer_metrics import mean_sqnr_db
+from converters.quantization.answer_metrics import EXACT_DB, sqnr_db
 from converters.quantization.bias_correction import (
     FloatOutputs,
     correct_biases,
@@ -29,13 +31,16 @@ from converters.quantization.calibrated_network import (
     Progress,
 )
 from converters.quantization.calibration_sample import Sample, draw_quarters, sample_pictures
-from converters.quantization.equalization import Equalized, equalize, find_groups
+from converters.quantization.equalization import equalize, find_channels
+from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers
 from converters.quantization.rounding import widened
-from converters.quantization.scheme import Scheme, share_ranges
+from converters.quantization.sampled_ranges import chosen_ranges, least_error_ranges
+from converters.quantization.scheme import Scheme, share_ranges, wide_ranges
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
+    Weights,
     centred_logits,
     check_operations,
     constant_weights,
@@ -46,11 +51,9 @@ STRENGTHS = (0.75, 0.5, 0.25)
 """Strengths in the order tried, until one is worse than the one before. 0 and 1 were never the best
 on the networks measured."""
 
-CLIP = 0.95
-"""Ranges are this part of the extremes, because the rarest values cost all others resolution.
-
-Values from 0.9 to 1 differ by at most 0.3 dB on a trained ResNet50. With smaller ones the answers
-to other pictures get worse."""
+VECTOR_MARGIN = 1.2
+"""Ranges of tensors with one position are this multiple of their extremes. A picture gives few
+values of them, so other pictures soon hold larger ones (a small CNN: 43 dB, without it 35)."""
 
 
 def calibrate_equalized(
@@ -80,37 +83,30 @@ def calibrate_equalized(
     trial = _Trial(
         network, float_operations, grid, sample, measure_float_outputs(network, sample.pictures)
     )
-    figures = trial.choose(merge_statistics(first, quarters[2]), progress)
-    scheme, float_outputs = trial.prepare(merge_statistics(first, second), figures.strength)
+    chosen = trial.choose(merge_statistics(first, quarters[2]), progress)
+    candidate, figures = chosen.candidate, chosen.figures
+    prepared = trial.prepare(merge_statistics(first, second), candidate)
+    scheme = prepared.scheme
+    if candidate.corrects:
+        scheme = correct_biases(network, scheme, prepared.float_outputs, sample.pictures)[0]
     return CalibratedNetwork(
         network,
-        correct_biases(network, scheme, float_outputs, sample.pictures)[0],
-        float_parameters=scheme.parameters,
+        scheme,
+        float_parameters=prepared.scheme.parameters,
         unstable=unstable_layers(network, first, second),
         figures=figures,
-        float_outputs=float_outputs,
+        float_outputs=prepared.float_outputs if candidate.corrects else None,
+        wide_ranges=prepared.wide_ranges,
     )
 
 
-def scheme_of(
-    network: TfliteNetwork, equalized: Equalized, float_operations: frozenset[int], grid: WeightGrid
-) -> Scheme:
-    """Return the scheme of an equalized network, with ranges of ``CLIP`` of its extremes."""
-    ranges: dict[int, Range] = {}
-    kernels = {op.index for op in network.weighted}
-    seen_kernel = False
-    for operation in network.operations:
-        seen_kernel = seen_kernel or operation.index in kernels
-        extremes = equalized.statistics.get(operation.output)
-        if extremes is None:
-            continue
-        part = CLIP if seen_kernel else 1.0  # pixels are not rare large values
-        span = extremes.range
-        ranges[operation.output] = widened(Range(span.low * part, span.high * part))
+def extreme_ranges(network: TfliteNetwork, statistics: Statistics) -> dict[int, Range]:
+    """Return the extremes of every tensor as its range."""
+    ranges = {tensor: widened(extremes.range) for tensor, extremes in statistics.items()}
     ranges[network.image] = Range(0.0, 255.0)
-    if network.answer not in ranges:  # a softmax
+    if network.logits != network.answer or network.answer not in ranges:  # a softmax
         ranges[network.answer] = Range(0.0, 1.0)
-    return Scheme(equalized.parameters, share_ranges(network, ranges), float_operations, grid)
+    return ranges
 
 
 def _measure_quarters(
@@ -130,6 +126,47 @@ def _measure_quarters(
     ]
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A way to choose channel scales, ranges and biases."""
+
+    strength: float
+    """Strength of the equalisation; with 0 ranges are those of level ``fast``."""
+    least_error: bool = False
+    """True for ranges with the least squared error, False for the extremes."""
+    corrects: bool = True
+    """True to correct biases."""
+
+    def __str__(self) -> str:
+        ranges = ", least error" if self.least_error else ""
+        return f"strength {self.strength}{ranges}{'' if self.corrects else ', biases as they are'}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scheme before bias correction."""
+
+    scheme: Scheme
+    float_outputs: FloatOutputs
+    """In the scheme's channel scales."""
+    wide_ranges: Mapping[int, Range]
+    """Ranges for 16 bits."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate with its figures on the held-out pictures."""
+
+    candidate: Candidate
+    sqnr_db: float
+    figures: EqualizationFigures
+
+    @property
+    def words(self) -> str:
+        """The figure in words."""
+        return f"best {self.sqnr_db:.1f} dB"
+
+
 @dataclass
 class _Trial:
     """The data that all strengths share."""
@@ -141,40 +178,84 @@ class _Trial:
     float_outputs: FloatOutputs
 
     def __post_init__(self) -> None:
-        self.groups = find_groups(self.network)
+        self.channels = find_channels(self.network)
 
-    def choose(self, fit: Statistics, progress: Progress) -> EqualizationFigures:
-        """Return the figures of the best strength."""
-        best = EqualizationFigures(0.0, -math.inf, self.sample.held_out, len(self.groups))
+    def choose(self, fit: Statistics, progress: Progress) -> Measured:
+        """Return the best candidate on the held-out pictures.
+
+        The last ones are the network as level ``fast`` has it, and the best one without corrected
+        biases. So the result is not worse than these on the held-out pictures.
+        """
+        best: Measured | None = None
+        total = len(STRENGTHS) + 3
+
+        def attempt(done: int, candidate: Candidate) -> bool:
+            nonlocal best
+            measured = self._measure(fit, candidate)
+            is_better = best is None or not measured.sqnr_db <= best.sqnr_db
+            if is_better and not math.isnan(measured.sqnr_db):
+                best = measured
+            words = f"{candidate}: {measured.sqnr_db:.1f} dB"
+            progress("choosing", done, total, words if best is None else f"{words}, {best.words}")
+            return is_better
+
         for done, strength in enumerate(STRENGTHS, start=1):
-            measured = self._measure(fit, strength)
-            is_better = measured > best.held_out_sqnr_db
-            if is_better:
-                best = replace(best, strength=strength, held_out_sqnr_db=measured)
-            words = f"strength {strength}: {measured:.1f} dB, best {best.held_out_sqnr_db:.1f} dB"
-            progress("choosing", done if is_better else len(STRENGTHS), len(STRENGTHS), words)
-            if not is_better and math.isfinite(best.held_out_sqnr_db):
+            if not attempt(done, Candidate(strength)) and best is not None:
                 break
-        if not math.isfinite(best.held_out_sqnr_db):
+        strength = STRENGTHS[0] if best is None else best.candidate.strength
+        attempt(total - 2, Candidate(strength, least_error=True))
+        attempt(total - 1, Candidate(0.0, corrects=False))
+        if best is not None and best.candidate.corrects:
+            attempt(total, replace(best.candidate, corrects=False))
+        if best is None or not math.isfinite(best.sqnr_db):
             raise ModelConversionError(
                 "quantization: no simulated answer is finite; the model's weights or the "
                 "--preprocessing do not fit; check the float artifacts first"
             )
         return best
 
-    def prepare(self, statistics: Statistics, strength: float) -> tuple[Scheme, FloatOutputs]:
+    def prepare(self, statistics: Statistics, candidate: Candidate) -> Prepared:
         """Return the scheme before bias correction, and the float values to correct biases to."""
-        equalized = equalize(self.network, statistics, strength, self.groups)
-        scheme = scheme_of(self.network, equalized, self.float_operations, self.grid)
-        return scheme, self.float_outputs.scaled(equalized.output_scales)
-
-    def _measure(self, fit: Statistics, strength: float) -> float:
-        """Return the mean SQNR of the held-out pictures, in decibels."""
-        scheme, float_outputs = self.prepare(fit, strength)
-        held_out = self.sample.held_out
-        _, rounded = correct_biases(
-            self.network, scheme, float_outputs, self.sample.pictures, held_out
+        network = self.network
+        equalized = equalize(network, statistics, candidate.strength, self.channels)
+        ranges = extremes = extreme_ranges(network, equalized.statistics)
+        if candidate.strength:  # all but what level fast does
+            weights = {
+                index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
+                for index, p in equalized.parameters.items()
+            }
+            fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
+            found = least_error_ranges(network, weights, extremes, fitted)
+            ranges = chosen_ranges(network, extremes, found, candidate.least_error, VECTOR_MARGIN)
+        scheme = Scheme(
+            equalized.parameters, share_ranges(network, ranges), self.float_operations, self.grid
         )
-        expected = centred_logits(self.network, float_outputs.logits[-held_out:]).numpy()
+        float_outputs = self.float_outputs.scaled(equalized.output_scales)
+        return Prepared(scheme, float_outputs, wide_ranges(network, extremes))
+
+    def _measure(self, fit: Statistics, candidate: Candidate) -> Measured:
+        """Return the figures of a candidate on the held-out pictures."""
+        prepared, held_out = self.prepare(fit, candidate), self.sample.held_out
+        if candidate.corrects:
+            _, rounded = correct_biases(
+                self.network,
+                prepared.scheme,
+                prepared.float_outputs,
+                self.sample.pictures,
+                held_out,
+            )
+        else:
+            held = self.sample.pictures[-held_out:]
+            rounded = simulate(self.network, prepared.scheme, held)
+        expected = centred_logits(self.network, self.float_outputs.logits[-held_out:]).numpy()
         actual = centred_logits(self.network, rounded[-held_out:]).numpy()
-        return mean_sqnr_db(expected, actual)
+        measured = sqnr_db(expected, actual)
+        figures = EqualizationFigures(
+            candidate.strength,
+            min(measured, EXACT_DB),
+            held_out,
+            len(self.channels.groups),
+            "least error" if candidate.least_error else "extremes",
+            candidate.corrects,
+        )
+        return Measured(candidate, measured, figures)

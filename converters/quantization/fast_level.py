@@ -13,7 +13,7 @@ from converters.quantization.calibrated_network import (
 from converters.quantization.measured_ranges import MeasuredRanges, measure_ranges
 from converters.quantization.range_stability import unstable_ranges
 from converters.quantization.rounding import widened
-from converters.quantization.scheme import Scheme, share_ranges
+from converters.quantization.scheme import Scheme, share_ranges, wide_ranges
 from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tflite_network import TfliteNetwork
 
@@ -52,4 +52,5 @@ def calibrate_fast(
         Scheme(network.parameters, share_ranges(network, ranges), kept, method.grid),
         float_parameters=network.parameters,
         unstable=unstable_ranges(network, spans),
+        wide_ranges=wide_ranges(network, ranges),
     )

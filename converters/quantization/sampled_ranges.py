@@ -6,6 +6,7 @@ a range is a part of the extremes, and the sample says which part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,6 +20,8 @@ from converters.quantization.tflite_network import Operation, TfliteNetwork
 
 BINS = 2048
 STEPS = 255
+MOST_VALUES = 200_000
+"""Values of a tensor and a batch that are counted, evenly spread: more change nothing."""
 PARTS = 2.0 ** (-np.arange(0, 49) / 16)
 """Parts of an end that are tried: 4 % apart, down to an eighth."""
 
@@ -56,8 +59,34 @@ def least_error_ranges(
     }
 
 
+def chosen_ranges(
+    network: TfliteNetwork,
+    extremes: Mapping[int, Range],
+    found: Mapping[int, Range],
+    least_error: bool,
+    vector_margin: float,
+) -> dict[int, Range]:
+    """Return the range of every tensor out of its extremes and of the range of least error.
+
+    Tensors with one position keep their extremes with a margin. In all others the low end leaves
+    out what the activation behind levels, also where the extremes are taken otherwise.
+    """
+    chosen = dict(found) if least_error else dict(extremes)
+    for tensor, span in extremes.items():
+        is_vector = math.prod(network.shapes[tensor][1:-1]) == 1
+        low = found[tensor].low if response_of(network, tensor) is not None else span.low
+        if tensor in (network.image, network.answer):
+            chosen[tensor] = span
+        elif is_vector:
+            chosen[tensor] = Range(low * vector_margin, span.high * vector_margin)
+        elif not least_error:
+            chosen[tensor] = Range(low, span.high)
+    return chosen
+
+
 def _counts(values: np.ndarray, span: Range) -> np.ndarray:
     """Count the values in equal bins of a range. Zeros are exact in any range and do not count."""
+    values = values.reshape(-1)[:: max(1, values.size // MOST_VALUES)]
     width = (span.high - span.low) / BINS
     places = np.clip((values[values != 0] - span.low) / width, 0, BINS - 1).astype(np.int32)
     return np.bincount(places, minlength=BINS)

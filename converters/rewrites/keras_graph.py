@@ -171,8 +171,11 @@ def _rebuild(
         if call in change.skipped:
             tensors[id(call.outputs[0])] = read[id(call.inputs[0])]
             continue
-        args, kwargs = call.node.arguments.fill_in(read)  # type: ignore[attr-defined]
-        answers = replaced.get(call.name, call.layer)(*args, **kwargs)
+        if call.name in change.replaced:  # what else the old layer was told is not for the new one
+            answers = change.replaced[call.name](*(read[id(tensor)] for tensor in call.inputs))
+        else:
+            args, kwargs = call.node.arguments.fill_in(read)  # type: ignore[attr-defined]
+            answers = replaced.get(call.name, call.layer)(*args, **kwargs)
         flat = keras.tree.flatten(answers)
         tensors |= dict(zip(map(id, call.outputs), flat, strict=True))
     outputs = keras.tree.map_structure(lambda x: tensors[id(x)], old._outputs_struct)

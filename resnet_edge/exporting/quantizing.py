@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
-from converters.quantization.calibration import calibrate, for_int16_activations
+from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
@@ -138,9 +138,10 @@ def calibration_pictures(job: ExportJob) -> np.ndarray:
 
 def integer_tflite(quantized: Quantized, quantization: Quantization, pictures: np.ndarray) -> bytes:
     """Return one of the integer TFLite files, before names and metadata."""
-    network, scheme = quantized.calibrated.network, quantized.calibrated.scheme
+    network = quantized.calibrated.network
     match quantization:
         case Quantization.INTEGER_ONLY:
+            scheme = for_litert(quantized.calibrated, pictures)
             return quantize_static(quantized.float32, network, scheme, integer_only=True)
         case Quantization.INT16_ACTIVATIONS:
             scheme = for_int16_activations(quantized.calibrated, pictures)
@@ -148,6 +149,7 @@ def integer_tflite(quantized: Quantized, quantization: Quantization, pictures: n
                 quantized.float32, network, scheme, integer_only=False, activation_bits=16
             )
         case Quantization.STATIC:
+            scheme = for_litert(quantized.calibrated, pictures)
             return quantize_static(quantized.float32, network, scheme, integer_only=False)
         case _:
             raise ArtifactError(f"no integer TFLite file with {quantization.value} is made here")

@@ -14,7 +14,12 @@ from converters.quantization.activation_extremes import (
     Statistics,
     measure_activations,
 )
-from converters.quantization.equalization import SMALLEST_RATIO, equalize, find_groups
+from converters.quantization.equalization import (
+    FREE_STRENGTH,
+    SMALLEST_RATIO,
+    equalize,
+    find_groups,
+)
 from converters.quantization.tensorflow_execution import Weights, batches, constant_weights, run
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
@@ -68,19 +73,67 @@ def test_every_tensor_is_in_one_group_at_most(each) -> None:
     assert len(tensors) == len(set(tensors))
 
 
-def test_relu6_ends_a_group(networks) -> None:
-    assert find_groups(networks["mobile"].network) == ()
+def test_relu6_passes_a_scale_on(networks) -> None:
+    groups = [(writers, readers) for _, writers, readers in layers_of(networks["mobile"].network)]
+    assert ({"expand"}, {"depthwise"}) in groups
+    assert ({"depthwise"}, {"project"}) in groups
+    assert ({"stem", "project"}, {"expand", "head"}) in groups
+    assert len(groups) == 3
 
 
-def test_products_and_hard_swish_end_a_group(networks) -> None:
-    """The only group left is between the two convolutions of squeeze and excitation."""
+def test_a_scale_never_moves_a_value_into_relu6s_bound(networks) -> None:
+    """A channel that reaches 6 keeps its scale; one that uses a part is scaled by that at most."""
+    made = networks["mobile"]
+    found = measure_activations(made.network, constant_weights(made.network), made.pictures)
+    result = equalize(made.network, found, 1.0)
+    for operation in made.network.operations:
+        if operation.activation == "RELU6":
+            assert result.statistics[operation.output].high.max() <= 6.0001
+    check_exact(made, 1.0)
+
+
+def test_sigmoids_and_hard_swish_end_a_group(networks) -> None:
+    """Groups are left only in squeeze and excitation."""
     ((_, writers, readers),) = layers_of(networks["attention"].network)
     assert (writers, readers) == ({"squeeze"}, {"excite"})
 
 
-def test_concatenations_end_a_group(networks) -> None:
-    ((_, writers, readers),) = layers_of(networks["branching"].network)
-    assert (writers, readers) == ({"last"}, {"head"})
+def test_a_gate_passes_the_scale_of_what_it_multiplies(small) -> None:
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.Conv2D(6, 3, activation="relu", name="one")(x)
+        gate = layers.GlobalAveragePooling2D(keepdims=True)(y)
+        gate = layers.Conv2D(6, 1, activation="sigmoid", name="gate")(gate)
+        y = layers.Conv2D(4, 1, activation="relu", name="two")(layers.Multiply()([y, gate]))
+        return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
+
+    made = small(build, (12, 12, 3))
+    groups = [(w, r) for _, w, r in layers_of(made.network)]
+    assert groups == [({"one"}, {"gate", "two"}), ({"two"}, {"head"})]
+    check_exact(made, 1.0)
+
+
+def test_concatenations_pass_the_scales_of_their_parts(networks) -> None:
+    groups = [(w, r) for _, w, r in layers_of(networks["branching"].network)]
+    # The average of the stem is a part of the concatenation.
+    assert ({"stem", "one", "two"}, {"one", "two", "last"}) in groups
+    assert ({"last"}, {"head"}) in groups
+    check_exact(networks["branching"], 1.0)
+
+
+def test_a_group_that_depthwise_kernels_read_is_scaled_further(small) -> None:
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.Conv2D(2, 1, activation="relu", name="one")(x)
+        y = layers.DepthwiseConv2D(1, name="depthwise")(y)
+        return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
+
+    network = small(build, (4, 4, 3)).network
+    found = {
+        op.output: Extremes(np.zeros(network.shapes[op.output][-1]), np.array([4.0, 1.0]))
+        for op in network.weighted[:2]
+    }
+    result = equalize(network, found, 0.5)
+    one = result.statistics[network.weighted[0].output].high
+    np.testing.assert_allclose(one, [4, 4**FREE_STRENGTH])
 
 
 def test_neither_image_nor_answer_nor_logits_are_scaled(each) -> None:
@@ -98,7 +151,8 @@ def test_depthwise_convolutions_pass_a_scale_on_and_groups_do_not(small) -> None
         return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
 
     made = small(build, (12, 12, 3))
-    assert [(w, r) for _, w, r in layers_of(made.network)] == [({"one"}, {"depthwise"})]
+    groups = [(w, r) for _, w, r in layers_of(made.network)]
+    assert groups == [({"one"}, {"depthwise"}), ({"grouped"}, {"two"}), ({"two"}, {"head"})]
     check_exact(made, 1.0)
 
 

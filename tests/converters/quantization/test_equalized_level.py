@@ -1,6 +1,7 @@
 """From pictures to what is rounded: ranges, strengths, figures; networks of several kinds."""
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,10 +15,10 @@ from converters.quantization.activation_extremes import Extremes
 from converters.quantization.answer_metrics import agreement, sqnr_db
 from converters.quantization.calibration import calibrate
 from converters.quantization.calibration_sample import sample_pictures
-from converters.quantization.equalized_level import CLIP, STRENGTHS
+from converters.quantization.equalized_level import STRENGTHS, VECTOR_MARGIN, Candidate
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers
-from converters.quantization.scheme import share_ranges
+from converters.quantization.scheme import WIDE_MARGIN, share_ranges
 from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite import quantize_static
@@ -74,44 +75,73 @@ def test_constant_pictures(each, classify, level: Level, value: int) -> None:
 
 def test_figures(residual) -> None:
     figures = quantized(residual, Level.EQUALIZED).figures
-    assert figures.strength in STRENGTHS
+    assert figures.strength in (*STRENGTHS, 0.0)
+    assert figures.ranges in ("extremes", "least error")
     assert 20 < figures.held_out_sqnr_db < 150
     assert figures.held_out == 10
     assert figures.groups == 4
     assert quantized(residual, Level.FAST).figures is None
 
 
-def test_the_best_strength_is_taken(residual, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = {}
-    for strength in STRENGTHS:
-        monkeypatch.setattr(equalized_level, "STRENGTHS", (strength,))
-        alone[strength] = quantized(residual, Level.EQUALIZED).figures.held_out_sqnr_db
+def scripted(monkeypatch: pytest.MonkeyPatch, figures: dict[Candidate, float]) -> list[Candidate]:
+    """Give every candidate a figure, 10 dB if none is given. Return those that are tried."""
     tried = []
-    for strength in STRENGTHS:  # until one is worse than that before
-        tried.append(strength)
-        if alone[strength] < max(alone[one] for one in tried):
-            break
-    monkeypatch.setattr(equalized_level, "STRENGTHS", STRENGTHS)
+    measure = equalized_level._Trial._measure
+
+    def scripted_measure(self, fit, candidate):
+        tried.append(candidate)
+        return replace(measure(self, fit, candidate), sqnr_db=figures.get(candidate, 10.0))
+
+    monkeypatch.setattr(equalized_level._Trial, "_measure", scripted_measure)
+    return tried
+
+
+def test_the_best_candidate_is_taken(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    least = Candidate(0.75, least_error=True)
+    tried = scripted(monkeypatch, {Candidate(0.75): 20.0, Candidate(0.5): 19.0, least: 21.0})
     figures = quantized(residual, Level.EQUALIZED).figures
-    assert figures.held_out_sqnr_db == max(alone[one] for one in tried)
-    assert alone[figures.strength] == figures.held_out_sqnr_db
+    assert tried == [
+        Candidate(0.75),
+        Candidate(0.5),  # worse than the one before: 0.25 is not tried
+        least,
+        Candidate(0.0, corrects=False),
+        replace(least, corrects=False),
+    ]
+    assert (figures.strength, figures.ranges, figures.corrects) == (0.75, "least error", True)
 
 
-def test_ranges_are_a_part_of_the_extremes_behind_the_first_kernel(
+def test_level_fast_is_taken_where_it_is_better(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, {Candidate(0.0, corrects=False): 11.0})
+    found, fast = (quantized(residual, level) for level in (Level.EQUALIZED, Level.FAST))
+    assert (found.figures.strength, found.figures.corrects) == (0.0, False)
+    assert found.float_outputs is None
+    for index, p in fast.scheme.parameters.items():
+        np.testing.assert_array_equal(found.scheme.parameters[index].kernel, p.kernel)
+        np.testing.assert_array_equal(found.scheme.parameters[index].bias, p.bias)
+
+
+def test_an_answer_that_is_not_finite_is_never_the_best(
+    residual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch, {Candidate(0.75): math.nan, Candidate(0.5): 12.0})
+    assert quantized(residual, Level.EQUALIZED).figures.strength == 0.5
+
+
+def test_ranges_are_the_extremes_with_a_margin_for_vectors(
     residual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = residual.network
-    monkeypatch.setattr(equalized_level, "STRENGTHS", (0.5,))
-    clipped = quantized(residual, Level.EQUALIZED).scheme.ranges
-    monkeypatch.setattr(equalized_level, "CLIP", 1.0)
-    whole = quantized(residual, Level.EQUALIZED).scheme.ranges
-    pixels = [op.output for op in network.operations if op.kind in ("SUB", "MUL")]
-    assert clipped.keys() == whole.keys()
-    for tensor in whole.keys() - {network.image, network.answer}:
-        part = 1.0 if tensor in pixels else CLIP
-        assert clipped[tensor].low == pytest.approx(part * whole[tensor].low)
-        assert clipped[tensor].high == pytest.approx(part * whole[tensor].high)
-    assert clipped[network.image] == Range(0.0, 255.0)
+    scripted(monkeypatch, {Candidate(0.5): 20.0})
+    found = quantized(residual, Level.EQUALIZED)
+    ranges, wide = found.scheme.ranges, found.wide_ranges
+    for operation in network.operations:
+        if operation.output in (network.answer, network.logits):
+            continue
+        vector = math.prod(network.shapes[operation.output][1:-1]) == 1
+        margin = VECTOR_MARGIN if vector else 1.0
+        span = wide[operation.output]
+        assert ranges[operation.output].high == pytest.approx(span.high / WIDE_MARGIN * margin)
+    assert ranges[network.image] == wide[network.image] == Range(0.0, 255.0)
 
 
 @pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
