@@ -156,3 +156,26 @@ def test_too_little_room_is_said_before(tmp_path, monkeypatch):
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OutputError, match=r"2 bytes free; .*a\.zip unpacks to 3; free some space"):
         unpack_zip(source, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "words"),
+    [
+        (6, b"\xff\x00", "not a zip file, or a damaged one (zip file version 25.5)"),
+        (9, b"\x08", "not a zip file, or a damaged one ('utf-8' codec can't decode byte 0x82"),
+        (10, b"\x63\x00", "cannot be unpacked (That compression method is not supported"),
+        (42, b"\xff\xff\xff\x7f", "; make or copy it again"),
+    ],
+)
+def test_a_damaged_directory(tmp_path, at, new, words):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat/X1.png", b"x")
+    data = bytearray(path.read_bytes().replace(b"X1", b"\x821"))  # a letter of code page 437
+    place = data.index(b"PK\x01\x02") + at
+    data[place : place + len(new)] = new
+    path.write_bytes(data)
+    with pytest.raises(DataError) as raised:
+        unpack_zip(path, tmp_path / "to")
+    assert words in str(raised.value)
+    assert str(raised.value).startswith(f"{path}: ")
