@@ -1,6 +1,7 @@
 import os
 import stat
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from resnet_edge.data import archive
 from resnet_edge.data.archive import unpack_zip
 from resnet_edge.errors import DataError, OutputError
+from resnet_edge.ondevice.locks import held
 
 
 def make_zip(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
@@ -139,15 +141,20 @@ def test_full_disk(tmp_path, monkeypatch):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+def test_what_a_killed_process_left_is_removed(tmp_path):
     source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"})
     digest = archive.hash_path(source)[:16]
-    old, fresh = (tmp_path / "cache" / f".{digest}-{name}" for name in ("old", "fresh"))
-    old.mkdir(parents=True)
-    fresh.mkdir()
-    os.utime(old, (1e9, 1e9))
-    root = unpack_zip(source, tmp_path / "cache")
-    assert sorted((tmp_path / "cache").iterdir()) == sorted([fresh, root])
+    left, used = (tmp_path / "cache" / f".{digest}-{name}" for name in ("left", "used"))
+    for folder in (left, used):
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - 60,) * 2)
+    with held(used):  # another process unpacks into it
+        root = unpack_zip(source, tmp_path / "cache")
+    assert sorted((tmp_path / "cache").iterdir()) == sorted([used, root])
+    os.utime(used, (1e9, 1e9))
+    with held(used):  # for longer than a day: a lock that nobody lets go
+        assert unpack_zip(source, tmp_path / "cache") == root
+    assert list((tmp_path / "cache").iterdir()) == [root]
 
 
 def test_too_little_room_is_said_before(tmp_path, monkeypatch):
