@@ -31,7 +31,7 @@ def test_two_files_of_one_model(tmp_path: Path):
     for path, model in zip(paths, models, strict=True):
         write_model(path, model, INFO)
     with zipfile.ZipFile(paths[0]) as archive:
-        assert archive.read("config.json").count(b'"shared_object_id": 1') >= 2
+        assert b'"shared_object_id": 1' in archive.read("config.json")
         assert {member.date_time[0] for member in archive.infolist()} == {1980}
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert read_model_info(paths[0]) == INFO
