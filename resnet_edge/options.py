@@ -109,9 +109,10 @@ class DataOptions:
         _PICTURES,
         within=Range("32 to 4096 pixels a side", 32, 4096),
     )
-    fit: Fit = option(
-        Fit.CROP,
-        "Way to bring a picture to the input size: crop (short side, then centre), stretch, pad.",
+    fit: Fit | None = option(
+        None,
+        "Way to bring a picture to the input size: crop (short side, then centre), stretch, pad. "
+        "Default: the model's own, or crop.",
         _PICTURES,
     )
     skip_unreadable: bool = option(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import codecs
+import unicodedata
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_edge.errors import UsageError
@@ -11,32 +13,53 @@ from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.fit import Fit
 
 
+@dataclass(frozen=True)
+class Expected:
+    """A model's expectations of pictures, and its classes, as far as they are known elsewhere."""
+
+    preprocessing: str | None = None
+    fit: Fit | None = None
+    labels: tuple[str, ...] | None = None
+
+
+UNKNOWN = Expected()
+
+
 def describe_model(
-    source: Path, fit: Fit, preprocessing: str | None = None, labels: Path | None = None
+    source: Path,
+    fit: Fit | None = None,
+    preprocessing: str | None = None,
+    labels: Path | None = None,
+    known: Expected = UNKNOWN,
 ) -> ModelInfo:
     """Return a model's description, completed and overruled by the options.
 
     Args:
         source: A ``.keras`` classifier.
-        fit: The fit for a model that does not tell its own.
+        fit: ``--fit``; None takes the file's own.
         preprocessing: ``--preprocessing``; None takes the file's own.
         labels: ``--labels``, a file; None takes the file's own.
+        known: What is known where neither the options nor the file say it.
 
     Raises:
-        UsageError: Neither the file nor the options say what the model expects.
+        UsageError: Nothing says what the model expects.
         ModelError: The file is no ``.keras`` classifier.
     """
     if not source.exists():
         raise UsageError(f"{source}: no such model; make it with `resnet-edge finetune`")
     info = read_model_info(source)
     if info is None:
+        preprocessing = preprocessing or known.preprocessing
         if preprocessing is None:
             raise UsageError(
                 f"{source} does not say what it expects of pictures; pass --preprocessing "
                 "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
             )
-        names = tuple(f"class {index}" for index in range(_count_classes(source)))
-        info = ModelInfo(source.stem, names, preprocessing, fit.value, source.name)
+        names = known.labels or placeholder_labels(_count_classes(source))
+        expected = fit or known.fit or Fit.CROP
+        info = ModelInfo(source.stem, names, preprocessing, expected.value, source.name)
+    if fit is not None:
+        info = replace(info, fit=fit.value)
     if preprocessing is not None:
         info = replace(info, preprocessing=preprocessing)
     if labels is not None:
@@ -44,16 +67,32 @@ def describe_model(
     return info
 
 
+def placeholder_labels(classes: int) -> tuple[str, ...]:
+    """Return the names of classes that have none: ``class 0``, ``class 1`` and so on."""
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def are_placeholders(labels: tuple[str, ...]) -> bool:
+    """Return True if a model's classes have no names of their own."""
+    return labels == placeholder_labels(len(labels))
+
+
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """Read a labels file: one class name a line, in output order.
+
+    The file is UTF-8, with or without a byte order mark, or UTF-16 with one, as Windows' editors
+    write it. Names are brought into Unicode's composed form (NFC).
 
     Raises:
         UsageError: The file is missing, or has another number of lines than the model has classes.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        text = _decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"--labels: {path} cannot be read ({problem})") from problem
+        raise UsageError(
+            f"--labels: {path} cannot be read ({problem}); expected UTF-8 text; save it as UTF-8"
+        ) from problem
+    names = tuple(unicodedata.normalize("NFC", line.strip()) for line in text.splitlines())
     names = tuple(name for name in names if name)
     if len(names) != classes or len(set(names)) != classes:
         raise UsageError(
@@ -61,6 +100,12 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
             f"the model has {classes} classes; expected one name a line in output order"
         )
     return names
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
 
 
 def input_size(source: Path) -> tuple[int, int]:

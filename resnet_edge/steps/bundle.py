@@ -45,7 +45,7 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
-from resnet_edge.steps.evaluation import check_preprocessing, decode_test
+from resnet_edge.steps.evaluation import check_alike, decode_test
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
@@ -113,7 +113,7 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
     reference = read_reference(layout.reference)
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-        check_preprocessing(reference, artifact)
+    check_alike(artifacts, reference)
     code = {name: path.read_bytes() for name, path in find_sources(ON_DEVICE).items()}
     inputs = {
         "artifacts": digest([(a.name, a.sidecar) for a in artifacts]),

@@ -12,11 +12,11 @@ from resnet_edge.exporting.failures import keep_failures, list_failures, one_err
 from resnet_edge.exporting.inputs import decode_calibration, describe_inputs
 from resnet_edge.exporting.processes import convert
 from resnet_edge.exporting.stale import stale_jobs
-from resnet_edge.inspection.model_description import describe_model
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_calibration, find_calibration, one_class
+from resnet_edge.steps.known_model import describe_for_export
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,7 @@ def export_possible(
     """
     display = display or Silent()
     source, formats = Path(model or options.layout.model), options.formats_to_make
-    info = describe_model(
-        source, options.data.fit, options.model.preprocessing, options.model.labels
-    )
+    info = describe_for_export(options, source, display)
     calibration = None
     if any(artifact_kind(name).calibrated for name in formats):
         calibration = find_calibration(options, info.labels)

@@ -11,6 +11,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.full_precision.backend import keras_backend
 from resnet_edge.ondevice.files import digest, hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.versions import version_of
@@ -74,7 +75,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.dataset,
         photos.split,
         (size, size),
-        options.data.fit,
+        options.data.fit or Fit.CROP,
         test=photos.test,
         size_reason=chosen.reason,
     )
@@ -108,7 +109,7 @@ def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:
         "validation": _pictures_key(photos.split.validation),
         "labels": digest(photos.dataset.labels),
         "size": str(size),
-        "fit": options.data.fit.value,
+        "fit": (options.data.fit or Fit.CROP).value,
         "weights": hash_path(Path(weights)) if Path(weights).is_file() else weights,
         "preprocessing": str(options.model.preprocessing),
         "settings": digest(options.training),
@@ -152,7 +153,9 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
         )
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
-        pixels = decode_split(pictures, (size, size), options.data.fit, layout, display, title)
+        pixels = decode_split(
+            pictures, (size, size), options.data.fit or Fit.CROP, layout, display, title
+        )
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
 
     train = labelled(photos.split.train, "training")
@@ -174,7 +177,7 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
         loaded.model.name,
         labels,
         preprocessing,
-        options.data.fit.value,
+        (options.data.fit or Fit.CROP).value,
         _weights_words(scratch, loaded.weights),
     )
     write_record(layout.training, result.record)

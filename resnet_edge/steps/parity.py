@@ -24,7 +24,7 @@ from resnet_edge.ondevice.reference_file import Reference, check_model, read_ref
 from resnet_edge.ondevice.runtimes.installed import all_installed
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
-from resnet_edge.steps.evaluation import check_preprocessing, compare_all
+from resnet_edge.steps.evaluation import check_alike, compare_all
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 
@@ -61,7 +61,7 @@ def parity(options: Options, display: Display | None = None) -> Compared:
     artifacts = load_artifacts(layout.artifacts, names)
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-        check_preprocessing(reference, artifact)
+    check_alike(artifacts, reference)
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),

@@ -19,6 +19,7 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
+from resnet_edge.steps.label_order import order_warning
 from resnet_edge.steps.reference_inputs import OWN_PACKAGES, reference_inputs
 
 
@@ -62,6 +63,8 @@ def reference(
         Measuring(options.bench.spec, options.bench.batches),
         display,
     )
+    if (warning := order_warning(reference)) is not None:
+        display.warn(warning)
     write_reference(options.layout.reference, reference)
     return Referenced(reference, rebuilt=True)
 
@@ -92,6 +95,7 @@ def _answers_these(info: ReferenceInfo, questions: Questions) -> bool:
     return (
         info.model_sha256 == questions.model_sha256
         and info.preprocessing == questions.preprocessing
+        and (info.fit == questions.fit or (info.adopted and not info.fit))
         and info.labels == questions.labels
         and info.hashes == questions.hashes
         and info.pictures == questions.pictures
