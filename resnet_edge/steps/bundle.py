@@ -46,6 +46,7 @@ from resnet_edge.ondevice.reference_file import (
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.evaluation import check_alike, decode_test
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
@@ -83,6 +84,7 @@ def _device_files() -> str:
     return " or ".join(traits.suffix for traits in FORMATS.values() if traits.on_devices)
 
 
+@sole_writer
 def bundle(options: Options, display: Display | None = None) -> Bundled:
     """Write ``resnet-edge-device.pyz``.
 

@@ -17,6 +17,7 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_calibration, find_calibration, one_class
 from resnet_edge.steps.known_model import describe_for_export
+from resnet_edge.steps.one_writer import sole_writer
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Exported:
         return not self.lost
 
 
+@sole_writer
 def export(
     options: Options, model: StrPath | None = None, display: Display | None = None
 ) -> Exported:
@@ -53,6 +55,7 @@ def export(
     return done
 
 
+@sole_writer
 def export_possible(
     options: Options, model: StrPath | None = None, display: Display | None = None
 ) -> Exported:

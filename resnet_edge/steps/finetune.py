@@ -25,6 +25,7 @@ from resnet_edge.steps.choose_pictures import (
     load_photos,
 )
 from resnet_edge.steps.image_size import choose_image_size
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.training.training_record import Epoch, TrainingRecord
 
@@ -42,6 +43,7 @@ class Finetuned:
     """False if nothing had changed since the last run."""
 
 
+@sole_writer
 def finetune(options: Options, display: Display | None = None) -> Finetuned:
     """Train a ResNet50, or a new head on one, on photos in folders.
 

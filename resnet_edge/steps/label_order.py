@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from resnet_edge.ondevice.reference_file import Reference
 
@@ -18,6 +17,8 @@ def order_warning(reference: Reference) -> str | None:
     (the Hungarian method, ``scipy.optimize.linear_sum_assignment``). It counts if it has over half
     of the pictures right, and twice as many as the labels have.
     """
+    from scipy.optimize import linear_sum_assignment  # late: most steps do without SciPy
+
     labels, classes = reference.info.labels, reference.classes
     if len(classes) < ENOUGH * len(labels):
         return None

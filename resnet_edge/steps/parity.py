@@ -25,6 +25,7 @@ from resnet_edge.ondevice.runtimes.installed import all_installed
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.evaluation import check_alike, compare_all
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 
@@ -37,6 +38,7 @@ class Compared:
     """True if artifacts were asked; False if saved answers were judged."""
 
 
+@sole_writer
 def parity(options: Options, display: Display | None = None) -> Compared:
     """Let every artifact answer the whole test split and judge it.
 
@@ -131,6 +133,7 @@ def _only_saved_answers(layout: Layout) -> bool:
     return layout.parity.exists() and not present
 
 
+@sole_writer
 def judge_saved(options: Options, display: Display | None = None) -> Compared:
     """Judge the record of ``parity`` by other gates; neither artifacts nor runtimes are needed.
 

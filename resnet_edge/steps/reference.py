@@ -20,6 +20,7 @@ from resnet_edge.ondevice.reference_file import (
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.label_order import order_warning
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.reference_inputs import OWN_PACKAGES, reference_inputs
 
 
@@ -31,6 +32,7 @@ class Referenced:
     rebuilt: bool
 
 
+@sole_writer
 def reference(
     options: Options, model: StrPath | None = None, display: Display | None = None
 ) -> Referenced:

@@ -51,6 +51,7 @@ from resnet_edge.reporting.content import (
 from resnet_edge.reporting.write import write_report
 from resnet_edge.steps.device_sections import read_devices
 from resnet_edge.steps.evaluation import check_alike
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.training.training_record import TrainingRecord
 
 
@@ -64,6 +65,7 @@ class Reported:
     content: ReportContent
 
 
+@sole_writer
 def report(
     options: Options, display: Display | None = None, changes: Changes[Gates] = AS_JUDGED
 ) -> Reported:

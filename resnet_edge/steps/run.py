@@ -11,6 +11,7 @@ from resnet_edge.options import Options
 from resnet_edge.steps.bench import bench
 from resnet_edge.steps.bundle import bundle, bundle_formats
 from resnet_edge.steps.export import export_possible
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.parity import parity
 from resnet_edge.steps.progress_plan import PlannedStep, ProgressPlan
 from resnet_edge.steps.report import Reported, report
@@ -27,6 +28,7 @@ class RunResult:
     """Names of the steps that had something to do; empty where nothing had changed."""
 
 
+@sole_writer
 def run(options: Options, display: Display | None = None) -> RunResult:
     """Photos to proven files: finetune, export, reference, parity, bench, report, bundle.
 
