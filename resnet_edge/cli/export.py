@@ -19,8 +19,8 @@ Model = Annotated[
 def export(
     options: Annotated[
         Options,
-        only("out", "formats", "rewrites", "data.fit", "model.preprocessing", "model.labels"),
-        only("calibration", "quantization"),
+        only("out", "formats", "rewrites", "data.fit", "data.skip_unreadable", "calibration"),
+        only("model.preprocessing", "model.labels", "quantization"),
     ],
     model: Model = None,
     as_json: Json = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from resnet_edge.errors import UsageError
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.text_files import read_text
 
 
 @dataclass(frozen=True)
@@ -78,34 +78,26 @@ def are_placeholders(labels: tuple[str, ...]) -> bool:
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
-    """Read a labels file: one class name a line, in output order.
+    """Read a labels file: one class name a line, in output order. A byte order mark is no name.
 
-    The file is UTF-8, with or without a byte order mark, or UTF-16 with one, as Windows' editors
-    write it. Names are brought into Unicode's composed form (NFC).
+    Names are brought into Unicode's composed form (NFC).
 
     Raises:
         UsageError: The file is missing, or has another number of lines than the model has classes.
     """
     try:
-        text = _decode(path.read_bytes())
+        lines = unicodedata.normalize("NFC", read_text(path)).splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageError(
             f"--labels: {path} cannot be read ({problem}); expected UTF-8 text; save it as UTF-8"
         ) from problem
-    names = tuple(unicodedata.normalize("NFC", line.strip()) for line in text.splitlines())
-    names = tuple(name for name in names if name)
+    names = tuple(line.strip() for line in lines if line.strip())
     if len(names) != classes or len(set(names)) != classes:
         raise UsageError(
             f"--labels: {path} has {len(names)} names ({len(set(names))} different); "
             f"the model has {classes} classes; expected one name a line in output order"
         )
     return names
-
-
-def _decode(data: bytes) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16")
-    return data.decode("utf-8-sig")
 
 
 def input_size(source: Path) -> tuple[int, int]:

@@ -69,6 +69,8 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.split.test,
         photos.dataset.labels,
         layout,
+        display,
+        skip_unreadable=options.data.skip_unreadable,
     )
     if any(artifact_kind(name).calibrated for name in options.formats or ()):
         check_calibration(calibration, options.quantization)  # now, not when all is trained
@@ -80,6 +82,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         options.data.fit or Fit.CROP,
         test=photos.test,
         size_reason=chosen.reason,
+        split_reason=photos.split_reason,
     )
     split = photos.split
     display.say(

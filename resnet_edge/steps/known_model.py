@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_edge.data.dataset import natural_key
+from resnet_edge.data.dataset import find_labels
 from resnet_edge.display import Display
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.inspection.model_description import (
@@ -39,7 +38,8 @@ def describe_for_export(options: Options, source: Path, display: Display) -> Mod
     """
     silent = source.exists() and read_model_info(source) is None
     known = _exported(options, source) if silent else UNKNOWN
-    return _named(_describe(options, source, known), options.calibration.calibration, display)
+    info = _describe(options, source, known)
+    return _named(info, options, options.calibration.calibration, display)
 
 
 def describe_for_reference(options: Options, source: Path, display: Display) -> ModelInfo:
@@ -56,14 +56,14 @@ def describe_for_reference(options: Options, source: Path, display: Display) -> 
         )
     known = _exported(options, source) if source.exists() else UNKNOWN
     info, test = _describe(options, source, known), options.data.test
-    folders = _class_folders(test) if test is not None else ()
+    folders = _class_folders(options, test)
     if known.labels and are_placeholders(info.labels) and not set(folders) <= set(info.labels):
         raise UsageError(
             f"{test}: folders {_shown(folders)}; the artifacts were exported without class names "
             f"({info.labels[0]}, {info.labels[1]}, …); export them again with --labels FILE, one "
             "name a line in output order"
         )
-    return _named(info, test, display)
+    return _named(info, options, test, display)
 
 
 def _describe(options: Options, source: Path, known: Expected) -> ModelInfo:
@@ -76,11 +76,11 @@ def _describe(options: Options, source: Path, known: Expected) -> ModelInfo:
     return info
 
 
-def _named(info: ModelInfo, folder: Path | None, display: Display) -> ModelInfo:
+def _named(info: ModelInfo, options: Options, folder: Path | None, display: Display) -> ModelInfo:
     """Give classes without names those of class folders, and say so either way."""
     if not are_placeholders(info.labels):
         return info
-    names = _class_folders(folder) if folder is not None else ()
+    names = _class_folders(options, folder)
     if len(names) == len(info.labels) and list(names) == sorted(names):
         display.warn(
             f"the model's classes have no names; those of the folders in {folder} are taken, in "
@@ -94,13 +94,12 @@ def _named(info: ModelInfo, folder: Path | None, display: Display) -> ModelInfo:
     return info
 
 
-def _class_folders(folder: Path) -> tuple[str, ...]:
-    """Return the names of a folder's subfolders in natural order."""
-    if not folder.is_dir():
+def _class_folders(options: Options, source: Path | None) -> tuple[str, ...]:
+    """Return the names of the classes that pictures lie in, in natural order."""
+    if source is None:
         return ()
-    found = [path.name for path in folder.iterdir() if path.is_dir()]
-    names = [unicodedata.normalize("NFC", name) for name in found if name[0] not in "._@$"]
-    return tuple(sorted(names, key=natural_key))
+    cache = options.layout.cache
+    return find_labels(source, cache / "unpacked", cache.parent)
 
 
 def _shown(names: tuple[str, ...]) -> str:

@@ -120,6 +120,7 @@ def test_no_names_are_guessed_where_folders_do_not_fit(plain_model, tmp_path, re
     photos.mkdir()
     for name in (*folders, ".hidden", "@eaDir"):
         (photos / name).mkdir()
+        (photos / name / "1.jpg").touch()
     info = describe_for_export(unit(tmp_path, photos), plain_model, recorder)
     assert info.labels == PLACEHOLDERS
     assert recorder.warned == [
