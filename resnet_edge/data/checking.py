@@ -44,7 +44,11 @@ def check_all(
         OutputError: ``memory`` cannot be written.
     """
     remembered = memory / f"decodable-{decoder()}.txt"
-    known = frozenset(remembered.read_text().split()) if remembered.is_file() else frozenset()
+    known = (
+        frozenset(remembered.read_text(encoding="utf-8").split())
+        if remembered.is_file()
+        else frozenset()
+    )
     checks: list[Checked] = []
     pool = ThreadPoolExecutor(WORKERS)
     try:

@@ -100,7 +100,7 @@ def _configured_backend() -> str | None:
     """Return the backend in ``keras.json``, read as Keras does; None if it names none."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
-        return str(json.loads((home / "keras.json").read_text())["backend"])
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
     except (OSError, ValueError, KeyError, TypeError):  # Keras itself goes on without it as well
         return None
 
