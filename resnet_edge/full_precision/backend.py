@@ -124,8 +124,10 @@ def use_full_float32(run: Callable[[tuple[str, ...]], str] = run_command) -> Dev
     set_environment()
     import keras
 
+    from converters.keras_defaults import use_keras_defaults
+
     name = keras.backend.backend()
-    keras.config.set_floatx("float32")
+    use_keras_defaults()
     match name:
         case "tensorflow":
             found = _prepare_tensorflow()
