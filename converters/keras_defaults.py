@@ -1,7 +1,8 @@
 """Keras as its documentation has it, whatever the user's ``~/.keras/keras.json`` says.
 
 ``channels_first`` there builds other networks than the formats have; ``float16`` makes files that
-claim to be float32. Layers that are made here need the defaults as well as networks that are loaded.
+claim to be float32. Layers that are made here need the defaults as much as networks that are
+loaded.
 """
 
 from __future__ import annotations
