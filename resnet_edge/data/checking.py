@@ -44,11 +44,8 @@ def check_all(
         OutputError: ``memory`` cannot be written.
     """
     remembered = memory / f"decodable-{decoder()}.txt"
-    known = (
-        frozenset(remembered.read_text(encoding="utf-8").split())
-        if remembered.is_file()
-        else frozenset()
-    )
+    text = remembered.read_text(encoding="utf-8", errors="replace") if remembered.is_file() else ""
+    known = frozenset(text.split())
     checks: list[Checked] = []
     pool = ThreadPoolExecutor(WORKERS)
     try:

@@ -16,8 +16,10 @@ from resnet_edge.data.checking import OnPicture, decoder
 from resnet_edge.data.dataset import Picture, read_verified
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
+from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels, decode_bytes
+from resnet_edge.ondevice.reading import refusing
 
 _BATCH = 64
 """Pictures in memory at once."""
@@ -87,8 +89,9 @@ def _key(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit) -> str:
 
 def _load(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     try:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # missing or damaged: it is written again
+        with refusing(DataError):
+            pixels = map_array(path)
+    except DataError:  # missing or damaged: it is written again
         return None
     return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
 

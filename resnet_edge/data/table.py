@@ -14,6 +14,7 @@ from resnet_edge.data.names import label_of, natural_key, shown
 from resnet_edge.data.sides import Side, side_name
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.picture_kinds import PICTURE_SUFFIXES
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.text_files import read_text
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
@@ -106,15 +107,15 @@ def _read_rows(source: Path) -> list[tuple[int, list[str]]]:
         raise DataError(
             f"{source}: {source.stat().st_size:,} bytes; expected a table of at most {MAX_BYTES:,}"
         )
-    try:
+
+    def refusal(reason: str) -> DataError:
+        return DataError(f"{source}: cannot be read as a table ({reason}); {_EXPECTED}")
+
+    with refusing(refusal):
         text = read_text(source)
         sample = [line for line in text[:_SAMPLE].splitlines() if line.strip()][:20]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(sample))
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except (OSError, ValueError, csv.Error) as problem:
-        raise DataError(
-            f"{source}: cannot be read as a table ({problem}); {_EXPECTED}"
-        ) from problem
     if not rows:
         raise DataError(f"{source}: no lines in it; {_EXPECTED}")
     return rows

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import json
+import typing
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,10 @@ from converters.keras_defaults import use_keras_defaults
 from resnet_edge.errors import ModelError, UsageError, first_line
 from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES
 from resnet_edge.model.weight_files import not_finite_message
+from resnet_edge.ondevice.reading import NO_ROOM, read_json_member, refusing
 
 MAX_FILE_BYTES = 4 << 30
 """Most bytes that the archive may unpack to; ResNet50's has 0.1 GB."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 _CODE_LAYERS = frozenset(
     ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -72,7 +70,7 @@ def read_keras_file(path: Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras lets through whatever a layer's constructor raises
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise  # Keras unpacks the weights into the temporary folder
         raise ModelError(
             f"{path}: Keras {keras.__version__} cannot load it ({first_line(error)}); expected a "
@@ -109,22 +107,22 @@ def _check_config(path: Path) -> None:
 
 
 def _read_config(path: Path) -> JsonValue:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            too_large = archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES
-            if too_large or unpacked > MAX_FILE_BYTES:
-                raise ModelError(
-                    f"{path}: unpacks to {unpacked} bytes; expected at most {MAX_FILE_BYTES}, and "
-                    f"{MAX_CONFIG_BYTES} for {CONFIG_FILE}; this is no network for a device"
-                )
-            config: JsonValue = json.loads(archive.read(CONFIG_FILE))
-            return config
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-        raise ModelError(
-            f"{path}: not a .keras file, or truncated ({first_line(error)}); expected the zip "
+
+    def refusal(reason: str) -> ModelError:
+        return ModelError(
+            f"{path}: not a .keras file, or truncated ({reason}); expected the zip "
             "that model.save('NAME.keras') writes; copy or save it again"
-        ) from error
+        )
+
+    with refusing(refusal), zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        too_large = archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES
+        if too_large or unpacked > MAX_FILE_BYTES:
+            raise ModelError(
+                f"{path}: unpacks to {unpacked} bytes; expected at most {MAX_FILE_BYTES}, and "
+                f"{MAX_CONFIG_BYTES} for {CONFIG_FILE}; this is no network for a device"
+            )
+        return typing.cast(JsonValue, read_json_member(archive, CONFIG_FILE))
 
 
 def _objects(value: JsonValue) -> Iterator[dict[str, JsonValue]]:
