@@ -182,7 +182,7 @@ def _open(source: Path, unpack_to: Path, exclude: Path | None) -> Folder:
     """Read a folder's tree; a zip is unpacked first."""
     if not source.exists():
         raise UsageError(
-            f"{source}: no such folder or zip file; expected a folder per class; check --data"
+            f"{source}: no such folder or zip file; expected a folder per class; check the path"
         )
     if source.is_dir():
         return read_tree(source.absolute(), exclude and exclude.absolute())

@@ -161,7 +161,10 @@ def _places(
     """Return the places of the sample's pictures in the reference."""
     total = len(reference.classes)
     if not total:
-        display.warn("no test pictures: the device can check no accuracy; pass --test DIR")
+        display.warn(
+            "no test pictures: the device can check no accuracy; pass --test DIR to "
+            "`resnet-edge reference`"
+        )
         return np.zeros(0, np.int64)
     height, width = artifact.sidecar.image_size
     fitting = options.bundle.max_bytes // (height * width * 3)
@@ -174,7 +177,7 @@ def _places(
     if without := len(set(reference.classes.tolist())) - len(set(reference.classes[places])):
         display.warn(
             f"{len(places)} pictures in the bundle: {without} classes have none; "
-            "raise --images or --max-bytes"
+            "raise --images or --max-bytes of `resnet-edge bundle`"
         )
     return places
 

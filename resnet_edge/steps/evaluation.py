@@ -114,8 +114,10 @@ def compare_all(
         ResnetEdgeError: An artifact cannot be loaded or run.
     """
     if not len(reference.classes):
-        display.warn("no test pictures: accuracy is not checked; pass --test DIR")
-        why = "there is no test split; pass --test DIR"
+        display.warn(
+            "no test pictures: accuracy is not checked; pass --test DIR to `resnet-edge reference`"
+        )
+        why = "there is no test split; pass --test DIR to `resnet-edge reference`"
         return tuple(
             unchecked_artifact(artifact_kind(a.name), a.sidecar.sha256, "none", why)
             for a in artifacts

@@ -78,7 +78,7 @@ def test_labels_of_a_model(photos, tmp_path):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere: no such folder or zip file; .* check --data"):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder or zip file; .* check the path"):
         load_dataset(tmp_path / "nowhere", tmp_path / "c")
 
 
