@@ -36,7 +36,11 @@ class Exported:
 
 @sole_writer
 def export(
-    options: Options, model: StrPath | None = None, display: Display | None = None
+    options: Options,
+    model: StrPath | None = None,
+    display: Display | None = None,
+    *,
+    partial: bool = False,
 ) -> Exported:
     """Convert a model into every format of ``options.formats_to_make``.
 
@@ -44,25 +48,11 @@ def export(
         options: Formats, calibration, and what the model expects where its file does not say.
         model: Any ``.keras`` classifier; None takes the build folder's own.
         display: Shows the progress.
+        partial: True to return what was made where some artifacts cannot be made.
 
     Raises:
-        ResnetEdgeError: An artifact could not be made; all others were. Or see the subclass for
-            what else was wrong.
-    """
-    done = export_possible(options, model, display)
-    if not done:
-        raise one_error(done.lost)
-    return done
-
-
-@sole_writer
-def export_possible(
-    options: Options, model: StrPath | None = None, display: Display | None = None
-) -> Exported:
-    """Do as ``export``; what could not be made is in the result.
-
-    Raises:
-        ResnetEdgeError: Nothing could be made, or the request itself is wrong.
+        ResnetEdgeError: An artifact could not be made, with ``partial`` none could; all others
+            were. Or see the subclass for what else was wrong.
     """
     display = display or Silent()
     source, formats = Path(model or options.layout.model), options.formats_to_make
@@ -82,7 +72,7 @@ def export_possible(
     lost = convert(jobs, display) if jobs else {}
     keep_failures(options.layout.failures, inputs.model_sha256, formats, list_failures(lost))
     made = [name for name in formats if name not in lost]
-    if not made:
+    if lost and not (partial and made):
         raise one_error(lost)
     artifacts = tuple(load_artifact(inputs.artifacts / name) for name in made)
     rebuilt = tuple(name for job in jobs for name in job.names if name not in lost)
