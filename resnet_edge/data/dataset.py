@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.archive import unpack_zip
+from resnet_edge.data.archive import OnEntry, unpack_zip
 from resnet_edge.data.checking import OnPicture, check_all
 from resnet_edge.data.layouts import list_any, list_folders
 from resnet_edge.data.listing import Listing, take_sides
@@ -46,6 +47,8 @@ class Dataset:
     """Unreadable pictures that were left out with --skip-unreadable, as ``name: reason``."""
     sides: tuple[Side, ...] = ()
     """Each picture's side, where folders or a table say it; else empty."""
+    looks: tuple[str, ...] = ()
+    """Each picture's perceptual hash, hexadecimal; empty for a picture of one colour."""
     notes: tuple[str, ...] = ()
     """What was recognised and what was passed over, in sentences."""
 
@@ -57,13 +60,14 @@ def load_dataset(
     labels: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
     progress: OnPicture | None = None,
+    unpacking: OnEntry | None = None,
     exclude: Path | None = None,
     take: tuple[Side, ...] = (),
 ) -> Dataset:
     """Find, check and hash the pictures of a folder, a zip of that, or a table.
 
     Every picture is decoded once, so that a truncated one is found here and not in an epoch's
-    middle. The hashes of pictures that decode are kept in ``unpack_to``: later runs only hash.
+    middle. What was found is kept in ``unpack_to``: later runs read only what was changed.
     Litter (``resnet_edge.data.litter``) is passed over, as are files beside the class folders that
     are not named like pictures; anything else must be a picture.
 
@@ -75,6 +79,7 @@ def load_dataset(
             folders' names in natural order (2 before 10).
         skip_unreadable: Leave out what cannot be decoded, and list it in ``skipped``.
         progress: Called after each picture with done and total.
+        unpacking: Called after each entry of a zip with done and total.
         exclude: The build folder of this run, which may lie among the photos.
         take: Of a split, take the first of these sides that has pictures; none takes all sides.
 
@@ -91,7 +96,7 @@ def load_dataset(
     if is_table(source):
         listing = list_table(source)
     else:
-        listing = list_folders(_open(source, unpack_to, exclude), source, known)
+        listing = list_folders(_open(source, unpack_to, exclude, unpacking), source, known)
     listing = take_sides(listing, take, source)
     names = _labels(listing, source) if known is None else known
     _check_known(listing, names, source)
@@ -178,7 +183,9 @@ def read_verified(picture: Picture) -> bytes:
     return data
 
 
-def _open(source: Path, unpack_to: Path, exclude: Path | None) -> Folder:
+def _open(
+    source: Path, unpack_to: Path, exclude: Path | None, unpacking: OnEntry | None = None
+) -> Folder:
     """Read a folder's tree; a zip is unpacked first."""
     if not source.exists():
         raise UsageError(
@@ -186,7 +193,7 @@ def _open(source: Path, unpack_to: Path, exclude: Path | None) -> Folder:
         )
     if source.is_dir():
         return read_tree(source.absolute(), exclude and exclude.absolute())
-    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute()))
+    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute(), unpacking))
 
 
 def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
@@ -206,9 +213,11 @@ def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
 
 def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None:
     if unknown := [name for name in listing.labels if name not in names]:
+        nameless = all(re.fullmatch(r"class \d+", name) for name in names)
+        advice = "pass its names with --labels FILE" if nameless else "rename or remove them"
         raise DataError(
             f"{source}: folders {', '.join(unknown)} are no classes of the model; "
-            f"expected {', '.join(names)}; rename or remove them"
+            f"expected {', '.join(names)}; {advice}"
         )
 
 
@@ -228,19 +237,27 @@ def _load(
     )
     pictures: list[Picture] = []
     sides: list[Side] = []
+    looks: list[str] = []
     problems = list(listing.problems)
     for candidate, checked in zip(candidates, check_all(candidates, memory, progress), strict=True):
-        if checked.problem is not None:
+        if checked.file is None:
             problems.append(checked.problem)
             continue
-        label = index.get(candidate.label, 0)
-        pictures.append(Picture(candidate.path, candidate.name, label, checked.sha256))
+        label, sha256 = index.get(candidate.label, 0), checked.file.sha256
+        pictures.append(Picture(candidate.path, candidate.name, label, sha256))
+        looks.append(checked.file.look)
         if candidate.side is not None:
             sides.append(candidate.side)
     if problems and not skip_unreadable:
         raise DataError(_list_problems(source, problems, len(pictures)))
     return Dataset(
-        listing.root, names, tuple(pictures), tuple(problems), tuple(sides), listing.notes
+        root=listing.root,
+        labels=names,
+        pictures=tuple(pictures),
+        skipped=tuple(problems),
+        sides=tuple(sides),
+        looks=tuple(looks),
+        notes=listing.notes,
     )
 
 
