@@ -214,7 +214,8 @@ def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
 def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None:
     if unknown := [name for name in listing.labels if name not in names]:
         nameless = all(re.fullmatch(r"class \d+", name) for name in names)
-        advice = "pass its names with --labels FILE" if nameless else "rename or remove them"
+        named = "export it again with its names: `resnet-edge export --labels FILE`"
+        advice = named if nameless else "rename or remove them"
         raise DataError(
             f"{source}: folders {', '.join(unknown)} are no classes of the model; "
             f"expected {', '.join(names)}; {advice}"

@@ -82,7 +82,7 @@ def test_a_model_without_names(photos, tmp_path):
         load_dataset(photos, tmp_path / "c", labels=("class 0", "class 1"))
     assert str(caught.value) == (
         f"{photos}: folders 2, 10 are no classes of the model; expected class 0, class 1; "
-        "pass its names with --labels FILE"
+        "export it again with its names: `resnet-edge export --labels FILE`"
     )
 
 
