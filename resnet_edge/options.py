@@ -135,7 +135,9 @@ class CalibrationOptions:
     """
 
     calibration: Path | None = option(
-        None, "Folder of calibration pictures. Default: from the training split.", _CALIBRATION
+        None,
+        "Folder, zip or CSV of calibration pictures. Default: the training split.",
+        _CALIBRATION,
     )
     calibration_count: int | None = option(
         None,

@@ -265,8 +265,9 @@ def _load(
 def _list_problems(source: Path, problems: list[str], readable: int) -> str:
     shown = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
     more = len(problems) - _LISTED
+    missing = "install what is missing, " if any("`pip install" in p for p in problems) else ""
     return (
         f"{source}: {len(problems)} of {len(problems) + readable} files cannot be used:{shown}"
         + (f"\n  and {more} more" if more > 0 else "")
-        + "\nrepair or delete them, or pass --skip-unreadable to go on without them"
+        + f"\n{missing}repair or delete them, or pass --skip-unreadable to go on without them"
     )
