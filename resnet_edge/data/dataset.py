@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.archive import unpack_zip
+from resnet_edge.data.archive import OnEntry, unpack_zip
 from resnet_edge.data.checking import OnPicture, check_all
 from resnet_edge.data.layouts import list_any, list_folders
 from resnet_edge.data.listing import Listing, take_sides
@@ -59,6 +60,7 @@ def load_dataset(
     labels: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
     progress: OnPicture | None = None,
+    unpacking: OnEntry | None = None,
     exclude: Path | None = None,
     take: tuple[Side, ...] = (),
 ) -> Dataset:
@@ -77,6 +79,7 @@ def load_dataset(
             folders' names in natural order (2 before 10).
         skip_unreadable: Leave out what cannot be decoded, and list it in ``skipped``.
         progress: Called after each picture with done and total.
+        unpacking: Called after each entry of a zip with done and total.
         exclude: The build folder of this run, which may lie among the photos.
         take: Of a split, take the first of these sides that has pictures; none takes all sides.
 
@@ -93,7 +96,7 @@ def load_dataset(
     if is_table(source):
         listing = list_table(source)
     else:
-        listing = list_folders(_open(source, unpack_to, exclude), source, known)
+        listing = list_folders(_open(source, unpack_to, exclude, unpacking), source, known)
     listing = take_sides(listing, take, source)
     names = _labels(listing, source) if known is None else known
     _check_known(listing, names, source)
@@ -101,6 +104,27 @@ def load_dataset(
     if not dataset.pictures:
         raise DataError(f"{source}: no pictures in its class folders; expected some in each")
     return dataset
+
+
+def find_labels(source: Path, unpack_to: Path, exclude: Path) -> tuple[str, ...]:
+    """Return the names of the classes that a folder, a zip or a table has pictures of.
+
+    Nothing is opened but the archive.
+
+    Args:
+        source: As in ``load_dataset``.
+        unpack_to: Cache folder in which a zip is unpacked.
+        exclude: The build folder of this run.
+
+    Returns:
+        In natural order; nothing where there are no class folders.
+    """
+    try:
+        if is_table(source):
+            return list_table(source).labels
+        return list_folders(_open(source, unpack_to, exclude), source, None).labels
+    except DataError:  # it is said where the pictures are read
+        return ()
 
 
 def load_unlabelled(
@@ -159,15 +183,17 @@ def read_verified(picture: Picture) -> bytes:
     return data
 
 
-def _open(source: Path, unpack_to: Path, exclude: Path | None) -> Folder:
+def _open(
+    source: Path, unpack_to: Path, exclude: Path | None, unpacking: OnEntry | None = None
+) -> Folder:
     """Read a folder's tree; a zip is unpacked first."""
     if not source.exists():
         raise UsageError(
-            f"{source}: no such folder or zip file; expected a folder per class; check --data"
+            f"{source}: no such folder or zip file; expected a folder per class; check the path"
         )
     if source.is_dir():
         return read_tree(source.absolute(), exclude and exclude.absolute())
-    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute()))
+    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute(), unpacking))
 
 
 def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
@@ -187,9 +213,12 @@ def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
 
 def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None:
     if unknown := [name for name in listing.labels if name not in names]:
+        nameless = all(re.fullmatch(r"class \d+", name) for name in names)
+        named = "export it again with its names: `resnet-edge export --labels FILE`"
+        advice = named if nameless else "rename or remove them"
         raise DataError(
             f"{source}: folders {', '.join(unknown)} are no classes of the model; "
-            f"expected {', '.join(names)}; rename or remove them"
+            f"expected {', '.join(names)}; {advice}"
         )
 
 
@@ -236,8 +265,9 @@ def _load(
 def _list_problems(source: Path, problems: list[str], readable: int) -> str:
     shown = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
     more = len(problems) - _LISTED
+    missing = "install what is missing, " if any("`pip install" in p for p in problems) else ""
     return (
         f"{source}: {len(problems)} of {len(problems) + readable} files cannot be used:{shown}"
         + (f"\n  and {more} more" if more > 0 else "")
-        + "\nrepair or delete them, or pass --skip-unreadable to go on without them"
+        + f"\n{missing}repair or delete them, or pass --skip-unreadable to go on without them"
     )

@@ -14,6 +14,7 @@ from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.reading import refusing
 
 MANIFEST_VERSION = 1
 
@@ -33,6 +34,10 @@ class Manifest:
     fit: Fit
     skipped: tuple[str, ...]
     """Unreadable pictures that were left out, as ``name: reason``."""
+    split_reason: str
+    """What decided where each picture goes; empty in files of older versions."""
+    advice: tuple[str, ...]
+    """Contradictions, copies and small classes, in sentences."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class _ManifestFile:
     dropped: tuple[ListedPicture, ...]
     size_reason: str = ""
     split_reason: str = ""
+    advice: tuple[str, ...] = ()
     schema: int = MANIFEST_VERSION
 
 
@@ -62,6 +68,7 @@ def write_manifest(
     test: Dataset | None = None,
     size_reason: str = "",
     split_reason: str = "",
+    advice: tuple[str, ...] = (),
 ) -> None:
     """Write ``dataset.json``.
 
@@ -74,6 +81,7 @@ def write_manifest(
         test: The separate test set that ``split`` was made with.
         size_reason: The reason for this size, in words.
         split_reason: What decided where each picture goes, in words.
+        advice: What a person should know of the pictures, in sentences.
 
     Raises:
         OutputError: It cannot be written.
@@ -91,6 +99,7 @@ def write_manifest(
         dropped=list_pictures(split.dropped),
         size_reason=size_reason,
         split_reason=split_reason,
+        advice=advice,
     )
     write_record(path, record)
 
@@ -113,7 +122,9 @@ def read_manifest(path: Path) -> Manifest:
     used = split.train + split.validation + split.test
     if not all(0 <= picture.label < len(record.labels) for picture in used):
         raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
-    if gone := [picture.path for picture in used if not picture.path.is_file()]:
+    with refusing(lambda reason: DataError(f"{path}: damaged ({reason}); run finetune again")):
+        gone = [picture.path for picture in used if not picture.path.is_file()]
+    if gone:
         raise DataError(
             f"{path}: {len(gone)} of its {len(used)} pictures are gone, the first is {gone[0]}; "
             "put them back, or run finetune again"
@@ -126,4 +137,6 @@ def read_manifest(path: Path) -> Manifest:
         size=record.size,
         fit=record.fit,
         skipped=record.skipped,
+        split_reason=record.split_reason,
+        advice=record.advice,
     )

@@ -64,6 +64,8 @@ class Questions:
     """True classes, as indexes into ``labels``."""
     versions: dict[str, str]
     """Versions of resnet-edge and of the packages that decoded the pictures."""
+    fit: str = ""
+    """The way the pictures were brought to the input size; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def answer_questions(
         backend=device.backend,
         dtype="float32",
         preprocessing=questions.preprocessing,
+        fit=questions.fit,
         labels=questions.labels,
         pictures=questions.pictures,
         hashes=questions.hashes,

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from converters.keras_defaults import use_keras_defaults
 from resnet_edge.errors import ModelError, UsageError, first_line
 from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES
 from resnet_edge.model.weight_files import not_finite_message
@@ -63,6 +64,7 @@ def read_keras_file(path: Path) -> keras.Model:
             that this Keras does not know, without a fixed graph, or with weights that are not
             finite.
     """
+    use_keras_defaults()
     check_file(path)
     _check_config(path)
     try:

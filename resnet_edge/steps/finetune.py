@@ -11,6 +11,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.full_precision.backend import keras_backend
 from resnet_edge.ondevice.files import digest, hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.versions import version_of
@@ -24,6 +25,7 @@ from resnet_edge.steps.choose_pictures import (
     load_photos,
 )
 from resnet_edge.steps.image_size import choose_image_size
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.training.training_record import Epoch, TrainingRecord
 
@@ -41,6 +43,7 @@ class Finetuned:
     """False if nothing had changed since the last run."""
 
 
+@sole_writer
 def finetune(options: Options, display: Display | None = None) -> Finetuned:
     """Train a ResNet50, or a new head on one, on photos in folders.
 
@@ -76,10 +79,11 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.dataset,
         photos.split,
         (size, size),
-        options.data.fit,
+        options.data.fit or Fit.CROP,
         test=photos.test,
         size_reason=chosen.reason,
         split_reason=photos.split_reason,
+        advice=photos.advice,
     )
     split = photos.split
     display.say(
@@ -111,7 +115,7 @@ def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:
         "validation": _pictures_key(photos.split.validation),
         "labels": digest(photos.dataset.labels),
         "size": str(size),
-        "fit": options.data.fit.value,
+        "fit": (options.data.fit or Fit.CROP).value,
         "weights": hash_path(Path(weights)) if Path(weights).is_file() else weights,
         "preprocessing": str(options.model.preprocessing),
         "settings": digest(options.training),
@@ -155,7 +159,9 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
         )
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
-        pixels = decode_split(pictures, (size, size), options.data.fit, layout, display, title)
+        pixels = decode_split(
+            pictures, (size, size), options.data.fit or Fit.CROP, layout, display, title
+        )
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
 
     train = labelled(photos.split.train, "training")
@@ -177,7 +183,7 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
         loaded.model.name,
         labels,
         preprocessing,
-        options.data.fit.value,
+        (options.data.fit or Fit.CROP).value,
         _weights_words(scratch, loaded.weights),
     )
     write_record(layout.training, result.record)
