@@ -1,30 +1,50 @@
-"""Loads a ``.keras`` file of anybody's without running code from it."""
+"""Loads a model file of anybody's without running code from it."""
 
 from __future__ import annotations
 
 import errno
-import json
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
 from resnet_edge.errors import ModelError, UsageError, first_line
+from resnet_edge.model.json_values import JsonValue
+from resnet_edge.model.keras_config import (
+    READ_ERRORS,
+    NetworkConfig,
+    Origin,
+    cause_of,
+    parse_config,
+    prepare_config,
+)
 from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES
+from resnet_edge.model.stored_weights import build_network, count_values
 from resnet_edge.model.weight_files import not_finite_message
 
 MAX_FILE_BYTES = 4 << 30
 """Most bytes that the archive may unpack to; ResNet50's has 0.1 GB."""
 
+_METADATA_FILE = "metadata.json"
+_WEIGHTS_FILE = "model.weights.h5"
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
-_CODE_LAYERS = frozenset(
-    ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
-)
 
-JsonValue = dict[str, "JsonValue"] | list["JsonValue"] | str | int | float | bool | None
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network as its file has it.
+
+    Attributes:
+        model: Uncompiled, in float32, with finite weights.
+        config: Its description.
+    """
+
+    model: keras.Model
+    config: NetworkConfig
 
 
 def check_file(path: Path) -> None:
@@ -48,16 +68,21 @@ def check_file(path: Path) -> None:
 
 
 def read_keras_file(path: Path) -> keras.Model:
-    """Load a ``.keras`` file, uncompiled, in Keras' safe mode.
+    """Load the network of a ``.keras`` file (see ``load_network``)."""
+    return load_network(path).model
 
-    The network's description is looked through first: layers that carry code, or come from
-    anywhere but Keras, are refused before Keras imports or builds anything.
+
+def load_network(path: Path) -> LoadedNetwork:
+    """Load a ``.keras`` file, uncompiled, in float32.
+
+    The network's description is looked through first (see ``prepare_config``). Its weights have to
+    be in the file before a layer asks for their memory.
 
     Args:
         path: A ``.keras`` file.
 
     Returns:
-        The model with its weights, all of them finite.
+        The network with its weights, all of them finite.
 
     Raises:
         UsageError: No such file.
@@ -66,47 +91,26 @@ def read_keras_file(path: Path) -> keras.Model:
             finite.
     """
     check_file(path)
-    _check_config(path)
+    origin, description = _read_description(path)
+    config = prepare_config(description, origin)
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras lets through whatever a layer's constructor raises
+        with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(path) as archive:
+            weights = Path(archive.extract(_WEIGHTS_FILE, scratch))
+            with h5py.File(weights) as file:
+                stored = count_values(file)
+            model = check_graph(build_network(config.config, stored, origin), path)
+            model.load_weights(str(weights))
+    except ModelError:
+        raise
+    except Exception as error:  # of zip, HDF5 and Keras
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise  # Keras unpacks the weights into the temporary folder
-        raise ModelError(
-            f"{path}: Keras {keras.__version__} cannot load it ({first_line(error)}); expected a "
-            "whole model written by model.save(); save it again with this version of Keras"
-        ) from error
-    if not isinstance(model, keras.Model) or not model.built or not hasattr(model, "inputs"):
-        raise ModelError(
-            f"{path}: holds a {type(model).__name__} without a fixed graph; expected a functional "
-            "or sequential model with a keras.Input; build it so and save it again"
-        )
-    _check_finite(model, path)
-    return model
+            raise
+        raise origin.refuse(cause_of(error)) from error
+    check_finite(model, path)
+    return LoadedNetwork(model, config)
 
 
-def _check_config(path: Path) -> None:
-    config = _read_config(path)
-    for entry in _objects(config):
-        kind, module = str(entry["class_name"]), entry.get("module")
-        inner = entry.get("config")
-        name = inner.get("name", kind) if isinstance(inner, dict) else kind
-        if kind in _CODE_LAYERS:
-            raise ModelError(
-                f"{path}: layer {name!r} is a {kind.strip('_')} layer, which carries code; "
-                "expected layers of Keras itself, since code from a file is never run; replace it "
-                "by Keras layers (Rescaling, Normalization, keras.ops) and save the model again"
-            )
-        foreign = isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins")
-        if foreign or ">" in str(entry.get("registered_name")):
-            raise ModelError(
-                f"{path}: layer {name!r} is of the custom class {kind} ({module or 'no module'}); "
-                "expected layers of Keras itself, since code of others is never run; "
-                "replace it by Keras layers and save the model again"
-            )
-
-
-def _read_config(path: Path) -> JsonValue:
+def _read_description(path: Path) -> tuple[Origin, JsonValue]:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -116,29 +120,40 @@ def _read_config(path: Path) -> JsonValue:
                     f"{path}: unpacks to {unpacked} bytes; expected at most {MAX_FILE_BYTES}, and "
                     f"{MAX_CONFIG_BYTES} for {CONFIG_FILE}; this is no network for a device"
                 )
-            config: JsonValue = json.loads(archive.read(CONFIG_FILE))
-            return config
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+            about = parse_config(archive.read(_METADATA_FILE))
+            version = about.get("keras_version") if isinstance(about, dict) else None
+            return Origin(path, str(version or "")), parse_config(archive.read(CONFIG_FILE))
+    except (zipfile.BadZipFile, *READ_ERRORS) as error:
         raise ModelError(
             f"{path}: not a .keras file, or truncated ({first_line(error)}); expected the zip "
             "that model.save('NAME.keras') writes; copy or save it again"
         ) from error
 
 
-def _objects(value: JsonValue) -> Iterator[dict[str, JsonValue]]:
-    """Every serialized object in a configuration, at any depth."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if "class_name" in value:
-                yield value
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
+def check_graph(model: object, path: Path) -> keras.Model:
+    """Return a model that has a graph of layers.
+
+    Args:
+        model: What Keras built.
+        path: Its file, for messages.
+
+    Raises:
+        ModelError: It is a layer, or a model without a fixed graph.
+    """
+    if isinstance(model, keras.Model) and model.built and getattr(model, "inputs", None):
+        return model
+    raise ModelError(
+        f"{path}: holds a {type(model).__name__} without a fixed graph; expected a functional "
+        "or sequential model with a keras.Input; build it so and save it again"
+    )
 
 
-def _check_finite(model: keras.Model, path: Path) -> None:
+def check_finite(model: keras.Model, path: Path) -> None:
+    """Check that no weight is NaN or infinite.
+
+    Raises:
+        ModelError: Some are; their layers are named.
+    """
     bad = [
         weight.path.rpartition("/")[0] or weight.path
         for weight in model.weights

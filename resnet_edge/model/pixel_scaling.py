@@ -1,0 +1,234 @@
+"""The scaling of pixels that a network does itself, and the one that it was trained with.
+
+A network that begins with ``Rescaling``, ``Normalization`` or ``preprocess_input`` takes raw
+levels. Another normalization in front of it would scale them twice. Of other networks the first
+batch normalization remembers what pictures looked like in training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import KerasTensor, layers
+
+from converters.preprocessing import PREPROCESSINGS, Preprocessing
+from converters.rewrites.keras_graph import Call, KerasGraph, read_graph
+
+Pixels = npt.NDArray[np.uint8]
+
+LEVELS = (0.0, 255.0)
+SANE_SPAN = (0.2, 20.0)
+"""Least and largest span of normalized pixels, between black and white."""
+
+FAR, NEAR = 2.5, 1.0
+"""Distances of activations from those of the training: no longer alike, and alike."""
+
+PICTURES = 16
+"""Most pictures that are asked."""
+
+_PIXELWISE = (
+    layers.CenterCrop,
+    layers.Dropout,
+    layers.GaussianNoise,
+    layers.Identity,
+    layers.Normalization,
+    layers.Rescaling,
+    layers.Resizing,
+)
+_OPERATORS = frozenset(
+    ("Add", "Cast", "Divide", "Flip", "GetItem", "Multiply", "Stack", "Subtract", "TrueDivide")
+)
+
+
+@dataclass(frozen=True)
+class OwnScaling:
+    """The values that a network's first layers make of black and of white.
+
+    Attributes:
+        layer: Name of the last of these layers.
+        black: Least value of a channel for a picture of level 0.
+        white: Largest value of a channel for a picture of level 255.
+    """
+
+    layer: str
+    black: float
+    white: float
+
+    @property
+    def span(self) -> float:
+        """Distance between black and white."""
+        return abs(self.white - self.black)
+
+    @property
+    def is_sane(self) -> bool:
+        """True if values of this span are what networks compute with."""
+        return SANE_SPAN[0] <= self.span <= SANE_SPAN[1]
+
+
+def own_scaling(model: keras.Model, before: Preprocessing | None = None) -> OwnScaling | None:
+    """Compute what a network's first layers make of black and white pictures.
+
+    Args:
+        model: A functional or Sequential network of pictures of a fixed size.
+        before: A normalization in front of it; None for raw levels.
+
+    Returns:
+        None where the first layers do not scale pixels.
+    """
+    shape = tuple(model.inputs[0].shape[1:])
+    pictures = np.stack([np.full(shape, level, np.float32) for level in LEVELS])
+    values = before.apply(pictures) if before is not None else pictures
+    found, last = _through_first_layers(model, np.asarray(values, np.float32))
+    if last is None or (before is None and np.array_equal(found, values)):
+        return None
+    middle = found[:, found.shape[1] // 2, found.shape[2] // 2].reshape(2, -1)
+    return OwnScaling(last, float(middle[0].min()), float(middle[1].max()))
+
+
+def scaling_warning(model: keras.Model, preprocessing: str) -> str | None:
+    """Return a warning where a network's own scaling and a preprocessing do not go together.
+
+    Args:
+        model: A network of RGB pictures of a fixed size.
+        preprocessing: Name of the normalization in front of it.
+    """
+    raw = own_scaling(model)
+    if raw is None:
+        return None
+    given = own_scaling(model, PREPROCESSINGS[preprocessing]) or raw
+    own = f"scales pixels itself (layer {raw.layer!r} makes {raw.black:.3g} to {raw.white:.3g} of "
+    if preprocessing != "none" and raw.is_sane:
+        return (
+            f"the model {own}levels 0 to 255), and --preprocessing {preprocessing} scales them "
+            f"before it, to {given.black:.3g} to {given.white:.3g}: normalized twice; pass "
+            "--preprocessing none unless it was trained so"
+        )
+    if given.is_sane:
+        return None
+    fitting = [
+        name
+        for name, before in PREPROCESSINGS.items()
+        if (after := own_scaling(model, before)) is not None and after.is_sane
+    ]
+    if not fitting:
+        return None
+    return (
+        f"the model {own}levels 0 to 255, and {given.black:.3g} to {given.white:.3g} behind "
+        f"--preprocessing {preprocessing}); values of {SANE_SPAN[0]:g} to {SANE_SPAN[1]:g} apart "
+        f"are usual; pass --preprocessing {fitting[0]} if it was trained so"
+    )
+
+
+def statistics_warning(model: keras.Model, preprocessing: str, pictures: Pixels) -> str | None:
+    """Return a warning where the first batch normalization was trained with other values.
+
+    Args:
+        model: A network of RGB pictures of a fixed size.
+        preprocessing: Name of the normalization in front of it.
+        pictures: Raw RGB ``(n, height, width, 3)``.
+    """
+    found = _first_batch_norm(model)
+    if found is None or not len(pictures):
+        return None
+    before, norm = found
+    chosen = pictures[:: -(-len(pictures) // PICTURES)].astype(np.float32)
+    distances = {
+        name: _distance(norm, np.asarray(before(normal.apply(chosen), training=False)))
+        for name, normal in PREPROCESSINGS.items()
+    }
+    best = min(distances, key=lambda name: distances[name])
+    if distances[preprocessing] < FAR or distances[best] > NEAR:
+        return None
+    return (
+        f"behind --preprocessing {preprocessing} the pictures give layer {norm.name!r} values "
+        f"that are unlike those of its training, behind {best} they are like them; pass "
+        f"--preprocessing {best} if it was trained so"
+    )
+
+
+def _distance(norm: layers.BatchNormalization, values: np.ndarray) -> float:
+    """Distance of values from a layer's moving statistics, in its standard deviations.
+
+    Returns:
+        The median over channels of the difference of means, plus that of the logarithms of the
+        variances.
+    """
+    flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    mean = np.asarray(norm.moving_mean, np.float64)
+    variance = np.asarray(norm.moving_variance, np.float64) + norm.epsilon
+    shift = np.abs(flat.mean(0) - mean) / np.sqrt(variance)
+    spread = np.abs(np.log((flat.var(0) + norm.epsilon) / variance))
+    return float(np.median(shift) + np.median(spread))
+
+
+def _first_batch_norm(
+    model: keras.Model,
+) -> tuple[keras.Model, layers.BatchNormalization] | None:
+    """Return the first trained batch normalization and the network in front of it."""
+    graph = read_graph(model)
+    for call in graph.calls:
+        layer = call.layer
+        if isinstance(layer, keras.Model):
+            inner = _first_batch_norm(layer) if len(layer.inputs) == 1 else None
+            if inner is None:
+                return None
+            outer = keras.Model(graph.model.inputs[0], call.inputs[0])
+            image = keras.Input(tuple(graph.model.inputs[0].shape[1:]))
+            return keras.Model(image, inner[0](outer(image))), inner[1]
+        if isinstance(layer, layers.BatchNormalization):
+            trained = np.any(np.asarray(layer.moving_mean)) and layer.axis in (-1, 3)
+            front = keras.Model(graph.model.inputs[0], call.inputs[0])
+            return (front, layer) if trained else None
+    return None
+
+
+def _through_first_layers(
+    model: keras.Model, pictures: np.ndarray
+) -> tuple[np.ndarray, str | None]:
+    """Return the pictures behind a network's pixel-wise first layers, and the last one's name."""
+    graph = read_graph(model)
+    reached: dict[int, KerasTensor] = {id(graph.model.inputs[0]): graph.model.inputs[0]}
+    last: str | None = None
+    for call in graph.calls:
+        if all(id(tensor) in reached for tensor in call.inputs) and _is_pixelwise(call):
+            reached |= {id(tensor): tensor for tensor in call.outputs}
+            last = call.name
+    front, reader = _frontier(graph, reached)
+    if front is None:
+        return pictures, None
+    if last is not None:
+        ask = keras.Model(graph.model.inputs[0], front)
+        pictures = np.asarray(keras.ops.convert_to_numpy(ask(pictures, training=False)))
+    if reader is not None and isinstance(reader.layer, keras.Model) and len(reader.inputs) == 1:
+        pictures, inner = _through_first_layers(reader.layer, pictures)
+        return pictures, inner or last
+    return pictures, last
+
+
+def _frontier(
+    graph: KerasGraph, reached: dict[int, KerasTensor]
+) -> tuple[KerasTensor | None, Call | None]:
+    """Return the one picture that the other layers read, and its first reader."""
+    read = {
+        tensor: call
+        for call in graph.calls
+        if any(id(output) not in reached for output in call.outputs)
+        for tensor in map(id, call.inputs)
+        if tensor in reached
+    }
+    if len(read) != 1:
+        return None, None
+    ((tensor, call),) = read.items()
+    return (reached[tensor], call) if len(reached[tensor].shape) == 4 else (None, None)
+
+
+def _is_pixelwise(call: Call) -> bool:
+    layer = call.layer
+    if isinstance(layer, keras.Model) or not call.inputs:
+        return False
+    if isinstance(layer, _PIXELWISE) or type(layer).__name__.startswith(("Random", "Rand", "Aug")):
+        return True
+    return type(layer).__name__ in _OPERATORS and type(layer).__module__.startswith("keras.src.ops")
