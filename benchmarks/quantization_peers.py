@@ -88,7 +88,7 @@ def _litert_quantizer(floats: Path, pictures: np.ndarray, out: Path) -> Quantize
     return quantize
 
 
-def _onnxruntime(floats: Path, pictures: np.ndarray, out: Path, **settings: Any) -> Quantize:  # noqa: ANN401
+def onnxruntime_static(floats: Path, pictures: np.ndarray, out: Path, **settings: Any) -> Quantize:  # noqa: ANN401
     """``quantize_static`` of onnxruntime with its min-max calibration, QDQ, per channel."""
     from onnxruntime import quantization
 
@@ -127,13 +127,13 @@ _TYPES = ("activation_type", "weight_type")
 def _onnxruntime_u8s8(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
     """Quantize as its documentation advises for x86 without VNNI: 7-bit weights."""
     types = {"activation_type": "QUInt8", "weight_type": "QInt8"}
-    return _onnxruntime(floats, pictures, out, reduce_range=True, **types)
+    return onnxruntime_static(floats, pictures, out, reduce_range=True, **types)
 
 
 def _onnxruntime_s8s8(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
     """Quantize as its documentation calls the first choice."""
     types = {"activation_type": "QInt8", "weight_type": "QInt8"}
-    return _onnxruntime(floats, pictures, out, reduce_range=False, **types)
+    return onnxruntime_static(floats, pictures, out, reduce_range=False, **types)
 
 
 def _nncf(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:

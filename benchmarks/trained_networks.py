@@ -22,6 +22,8 @@ class Recipe:
     epochs: int
     preprocessing: str = "tf"
     """The normalization that it is trained with, by the product's name."""
+    peak_rate: float = 2e-3
+    """Adam's learning rate after warming up."""
 
 
 def plain_cnn(size: tuple[int, int], classes: int) -> Any:  # noqa: ANN401
@@ -122,7 +124,7 @@ def train(recipe: Recipe, pictures: np.ndarray, labels: np.ndarray) -> Any:  # n
     batch = 64
     steps = recipe.epochs * (len(pictures) // batch)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, steps, warmup_target=2e-3, warmup_steps=steps // 10
+        0.0, steps, warmup_target=recipe.peak_rate, warmup_steps=steps // 10
     )
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)

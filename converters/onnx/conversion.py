@@ -1,4 +1,4 @@
-"""Conversion to a float32 ONNX model by tf2onnx, and the float16 model derived from it."""
+"""Conversion to a float32 ONNX model by tf2onnx, and the last changes to every ONNX file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ModelConversionError
 from converters.frozen_graph import freeze
 from converters.onnx.tf2onnx_without_copies import convert_graph
+from converters.quantization.tflite_network import layer_of
 
 OPSET = 17
 """Runtimes of 2022 and later read it. QDQ per channel needs 13 or later."""
@@ -33,13 +34,15 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
     function = freeze(serving, batch=None)
     image, answer = function.inputs[0].name, function.outputs[0].name
     try:
-        model = convert_graph(function.graph.as_graph_def(), image, answer, OPSET)
-        onnx.checker.check_model(model)  # tf2onnx leaves operators in that ONNX does not have
+        model = convert_graph(function, OPSET)
+        _check_operators(model, frozenset(layer.name for layer in serving._flatten_layers()))
+        onnx.checker.check_model(model)
+    except ModelConversionError:
+        raise
     except Exception as problem:  # tf2onnx raises whatever comes up
         reason = str(problem).strip().partition("\n")[0]
         raise ModelConversionError(
-            f"ONNX cannot express this model: {reason}; replace the layer or leave the .onnx "
-            "formats out with --formats"
+            f"ONNX cannot express this model: {reason}; leave the .onnx formats out with --formats"
         ) from problem
     _rename(model.graph, image, INPUT_NAME)
     _rename(model.graph, answer, OUTPUT_NAME)
@@ -48,21 +51,6 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
     del model.graph.value_info[:]  # holds generated names of the batch dimension
     model.graph.name = serving.name
     _name_by_place(model.graph)
-    onnx.checker.check_model(model)
-    return model
-
-
-def convert_float16(float32: onnx.ModelProto) -> onnx.ModelProto:
-    """Turn weights and computation into float16, with float32 input, output and softmax.
-
-    Raw levels up to 255 and a softmax over many classes lose nothing by it.
-    """
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(float32)
-    model = convert_float_to_float16(copy, keep_io_types=True, op_block_list=["Softmax"])
-    _sort_topologically(model.graph)
     onnx.checker.check_model(model)
     return model
 
@@ -89,6 +77,20 @@ def add_metadata(model: onnx.ModelProto, properties: dict[str, str]) -> None:
 def serialize(model: onnx.ModelProto) -> bytes:
     """Serialize a model. The same model gives the same bytes."""
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _check_operators(model: onnx.ModelProto, layers: frozenset[str]) -> None:
+    """Refuse a graph with operators of TensorFlow, which tf2onnx leaves in where it knows no other.
+
+    Raises:
+        ModelConversionError: There is one; its layer is named.
+    """
+    for node in (node for graph in _graphs(model.graph) for node in graph.node):
+        if not node.domain and not onnx.defs.has(node.op_type):
+            raise ModelConversionError(
+                f"ONNX has no operator {node.op_type}, which layer {layer_of(node.name, layers)!r} "
+                "computes; replace the layer or leave the .onnx formats out with --formats"
+            )
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
@@ -136,23 +138,3 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from _graphs(attribute.g)
-
-
-def _sort_topologically(graph: onnx.GraphProto) -> None:
-    """Sort the nodes, as the ONNX spec demands: the float16 converter appends its casts."""
-    known = (
-        {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
-    )
-    waiting, ordered = list(graph.node), []
-    while waiting:
-        ready = [node for node in waiting if known.issuperset(node.input)]
-        if not ready:
-            raise ModelConversionError(
-                "fp16.onnx: the graph has a cycle after the float16 conversion; expected none; "
-                "leave fp16.onnx out with --formats"
-            )
-        ordered += ready
-        known.update(name for node in ready for name in node.output)
-        waiting = [node for node in waiting if not known.issuperset(node.output)]
-    del graph.node[:]
-    graph.node.extend(ordered)

@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from converters.quantization.tensor_range import Range, not_finite
 from converters.quantization.tensorflow_execution import (
-    Tensor,
     Weights,
     batches,
     check_operations,
     run,
 )
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import Operation, TfliteNetwork
 
 
@@ -143,6 +143,8 @@ def _extremes_of(
 
 
 def _extremes(low: Tensor, high: Tensor, operation: Operation) -> Extremes:
+    if len(low.shape) == 1:  # a number a picture
+        low, high = low[:, tf.newaxis], high[:, tf.newaxis]
     axes = list(range(len(low.shape) - 1))
     lows = tf.reduce_min(low, axes).numpy().astype(np.float64)
     highs = tf.reduce_max(high, axes).numpy().astype(np.float64)

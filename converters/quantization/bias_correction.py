@@ -15,12 +15,13 @@ from converters.quantization.integer_simulation import (
 )
 from converters.quantization.scheme import Scheme
 from converters.quantization.tensorflow_execution import (
-    Tensor,
     batches,
+    by_picture,
     channel_means,
     constant_weights,
     run,
 )
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import (
     Operation,
     Parameters,
@@ -56,14 +57,14 @@ def measure_float_outputs(network: TfliteNetwork, pictures: np.ndarray) -> Float
     means: dict[int, list[np.ndarray]] = {}
 
     def weigh(operation: Operation, sums: Tensor) -> Tensor:
-        found = tf.reduce_mean(sums, list(range(1, len(sums.shape) - 1)))
+        found = tf.reduce_mean(by_picture(sums, count), 1)
         means.setdefault(operation.index, []).append(found.numpy())
         return sums
 
-    weights = constant_weights(network)
-    logits = [
-        run(network, weights, batch, weigh=weigh).numpy() for batch in batches(network, pictures)
-    ]
+    weights, logits = constant_weights(network), []
+    for batch in batches(network, pictures):
+        count = len(batch)
+        logits.append(run(network, weights, batch, weigh=weigh).numpy())
     joined = {index: np.concatenate(parts) for index, parts in means.items()}
     return FloatOutputs(joined, np.concatenate(logits))
 
@@ -101,7 +102,7 @@ def correct_biases(
 
     def weigh(operation: Operation, sums: Tensor) -> Tensor:
         expected = float_outputs.means[operation.index][:fitted].mean(axis=0)
-        shift = tf.constant(expected) - channel_means(sums[:fitted])
+        shift = tf.constant(expected) - channel_means(by_picture(sums, len(pictures))[:fitted])
         p = parameters[operation.index]
         parameters[operation.index] = Parameters(p.kernel, p.bias + shift.numpy())
         return sums + shift

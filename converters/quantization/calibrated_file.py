@@ -43,6 +43,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "grid": scheme.grid,
         "unstable": calibrated.unstable,
         "figures": None if figures is None else asdict(figures),
+        "notes": calibrated.notes,
     }
     arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
     buffer = io.BytesIO()
@@ -81,8 +82,8 @@ def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
     ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
     kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
-    unstable = tuple(record["unstable"])
+    unstable, notes = tuple(record["unstable"]), tuple(record["notes"])
     scheme = Scheme(parameters, ranges, kept, grid)
     return float32, CalibratedNetwork(
-        network, scheme, float_parameters, unstable, figures, float_outputs
+        network, scheme, float_parameters, unstable, figures, float_outputs, notes
     )

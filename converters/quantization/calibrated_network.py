@@ -44,6 +44,8 @@ class CalibratedNetwork:
     float_outputs: FloatOutputs | None = None
     """Values of the float network for ``sample_pictures``, in the scheme's channel scales; None at
     level ``fast``, which corrects no bias."""
+    notes: tuple[str, ...] = ()
+    """What differs from the settings because of the network's operators, in sentences."""
 
     def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
         """Return another scheme for the same weights, with biases that fit its rounding.

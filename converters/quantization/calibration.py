@@ -19,6 +19,7 @@ from converters.quantization.calibrated_network import (
 )
 from converters.quantization.equalized_level import calibrate_equalized
 from converters.quantization.fast_level import calibrate_fast
+from converters.quantization.float_layers import needs_float
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import (
     FEWEST_PICTURES,
@@ -26,6 +27,7 @@ from converters.quantization.settings import (
     QuantizationSettings,
     WeightGrid,
 )
+from converters.quantization.tensorflow_execution import runtime_operations, unknown_operations
 from converters.quantization.tflite_network import TfliteNetwork, read_network
 
 
@@ -54,21 +56,37 @@ def calibrate(
 
     Raises:
         RequestError: There are too few pictures, or a glob to keep in float matches no layer.
-        ModelConversionError: Activations are not finite, or an operator cannot be simulated.
+        ModelConversionError: Activations are not finite.
     """
     check_pictures(pictures, method)
     network = read_network(float32, layers)
-    kept = network.head | operations_of(network, method.keep_float)
-    match method.level:
+    kept = network.head | operations_of(network, method.keep_float) | needs_float(network)
+    level, notes = _possible_level(network, method.level)
+    match level:
         case Level.FAST:
-            return calibrate_fast(float32, network, pictures, kept, method, threads, progress)
+            found = calibrate_fast(float32, network, pictures, kept, method, threads, progress)
         case Level.EQUALIZED:
-            return calibrate_equalized(network, pictures, kept, method.grid, progress)
+            found = calibrate_equalized(network, pictures, kept, method.grid, progress)
         case Level.DISTILLED:
             from converters.quantization.distillation import distill
 
             start = calibrate_equalized(network, pictures, kept, method.grid, progress)
-            return distill(start, pictures, progress)
+            found = distill(start, pictures, progress)
+    return replace(found, notes=notes)
+
+
+def _possible_level(network: TfliteNetwork, level: Level) -> tuple[Level, tuple[str, ...]]:
+    """Return the level that this network's operators allow, and the reason if it is a lower one."""
+    if level is Level.FAST:
+        return level, ()
+    if unknown := unknown_operations(network):
+        reason = f"{', '.join(unknown)} cannot be simulated, so ranges are LiteRT's own"
+        return Level.FAST, (f"level {Level.FAST} instead of {level}: {reason}",)
+    if level is Level.DISTILLED and (alone := runtime_operations(network)):
+        kinds = ", ".join(sorted({op.kind for op in alone}))
+        reason = f"no gradient is known of {kinds}"
+        return Level.EQUALIZED, (f"level {Level.EQUALIZED} instead of {level}: {reason}",)
+    return level, ()
 
 
 def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:

@@ -25,7 +25,6 @@ from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
     Observe,
-    Tensor,
     Weights,
     batches,
     centred_logits,
@@ -33,6 +32,7 @@ from converters.quantization.tensorflow_execution import (
     forget_pages,
     run,
 )
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import SAME_VALUES, Operation, Parameters, TfliteNetwork
 
 STEPS = 200
@@ -258,8 +258,8 @@ class _Student:
             low, high = (float(end) for end in self._ends(tensor))
             ranges[tensor] = Range(low, high)
         for operation in self._network.operations:
-            if operation.kind in SAME_VALUES and operation.inputs[0] in ranges:
-                ranges[operation.output] = ranges[operation.inputs[0]]
+            if operation.kind in SAME_VALUES and operation.moved in ranges:
+                ranges |= dict.fromkeys(operation.outputs, ranges[operation.moved])
         return replace(self._start, parameters=parameters, ranges=ranges)
 
     def _variables(self) -> tuple[list[Tensor], ...]:

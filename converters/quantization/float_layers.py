@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from converters.errors import IntermediateFileError
+from converters.quantization.integer_kinds import INTEGER_KINDS
 from converters.quantization.scheme import rounded_tensors
 from converters.quantization.tflite_network import (
     ELEMENTWISE,
@@ -24,6 +25,30 @@ LIGHT = ELEMENTWISE | {
     "TANH",
 }
 """Operators that follow a layer into float, if its output is then no longer rounded."""
+
+
+WIDE = frozenset({"DIV", "EXP", "LOG", "POW", "RSQRT", "SQRT", "SQUARE", "SQUARED_DIFFERENCE"})
+"""Operators whose values span several orders of magnitude, for instance variances. Most of them
+are smaller than a step of 8 bits."""
+
+
+def needs_float(network: TfliteNetwork) -> frozenset[int]:
+    """Return the operators that compute in float in a file that need not be integer only.
+
+    They are those that have no integer kernel, and all of a layer that has one of ``WIDE``: layer,
+    group and unit normalization.
+    """
+    wide = {op.layer for op in network.operations if op.kind in WIDE}
+    return frozenset(
+        op.index
+        for op in network.operations
+        if op.layer in wide or (op.kind not in INTEGER_KINDS and _computes_floats(network, op))
+    )
+
+
+def _computes_floats(network: TfliteNetwork, operation: Operation) -> bool:
+    tensors = {*operation.inputs, *operation.outputs} - {-1} - network.constants.keys()
+    return not tensors <= network.integers
 
 
 class FloatLayers:
@@ -86,7 +111,7 @@ class FloatLayers:
     def _origin(self, tensor: int) -> int:
         """Return the tensor that this one is a copy of, through operators that only move values."""
         while (op := self._network.writers.get(tensor)) is not None and op.kind in SAME_VALUES:
-            tensor = op.inputs[0]
+            tensor = op.moved
         return tensor
 
     def _behind(self, tensor: int) -> Iterator[str]:

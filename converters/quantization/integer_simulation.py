@@ -23,11 +23,11 @@ from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
     Observe,
-    Tensor,
     Weights,
     batches,
     run,
 )
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import (
     ELEMENTWISE,
     SAME_VALUES,

@@ -29,7 +29,6 @@ from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import not_finite
 from converters.quantization.tensorflow_execution import (
     PIXELS_PER_BATCH,
-    Tensor,
     Weights,
     activate,
     batches,
@@ -39,6 +38,7 @@ from converters.quantization.tensorflow_execution import (
     compute,
     weighted_sum,
 )
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import SAME_VALUES, Operation, TfliteNetwork
 
 MOST_PICTURES = 64
@@ -153,9 +153,10 @@ class _Rounding:
             exact,
             round_parameters(network, scheme),
             frozenset(
-                op.output
+                tensor
                 for op in network.operations
-                if op.output in tensors and op.kind not in SAME_VALUES
+                for tensor in op.outputs
+                if tensor in tensors and op.kind not in SAME_VALUES
             ),
             any(
                 not np.array_equal(p.bias, scheme.parameters[index].bias)
@@ -183,7 +184,8 @@ class _Rounding:
                 means[op.index] = channel_means(found)
                 values[op.output] = _finite(op, activate(op, found))
             else:
-                values[op.output] = _finite(op, compute(self.network, op, values))
+                found = [_finite(op, one) for one in compute(self.network, op, values)]
+                values |= zip(op.outputs, found, strict=True)
         return _Exact(values, means)
 
     def run_from(self, exact: _Exact, indices: Collection[int]) -> Tensor:
@@ -193,7 +195,7 @@ class _Rounding:
         means = exact.means if self.corrects else {}
         for op in self.operations:
             if op.index in indices or not changed.keys().isdisjoint(op.inputs):
-                changed[op.output] = self._step(op, values, op.index in indices, means)
+                changed |= self._step(op, values, op.index in indices, means)
                 self._forget(op, changed)
         return _finite(self.operations[-1], values[self.network.logits])
 
@@ -207,7 +209,7 @@ class _Rounding:
         outputs = {operations[-1].index for operations in layers.values()}
         values: dict[int, Tensor] = {self.network.image: exact.values[self.network.image]}
         for op in self.operations:
-            values[op.output] = self._step(op, values, True, {})
+            values |= self._step(op, values, True, {})
             if op.index in outputs:
                 expected = tf.cast(exact.values[op.output], tf.float64)
                 error = tf.cast(values[op.output], tf.float64) - expected
@@ -221,21 +223,25 @@ class _Rounding:
         values: Mapping[int, Tensor],
         rounds: bool,
         means: Mapping[int, Tensor],
-    ) -> Tensor:
-        """Return one operator's output. If means are given, its channels get them."""
+    ) -> dict[int, Tensor]:
+        """Return one operator's outputs. If means are given, its channels get them."""
         weights = (self.rounded if rounds else self.exact).get(op.index)
         if weights is not None:
             found = weighted_sum(op, values[op.inputs[0]], weights)
             if op.index in means and math.prod(found.shape[:-1]) >= _FEWEST_VALUES:
                 found += means[op.index] - channel_means(found)
-            output = activate(op, found)
+            outputs: tuple[Tensor, ...] = (activate(op, found),)
         else:
-            output = compute(self.constants if rounds else self.network, op, values)
+            outputs = compute(self.constants if rounds else self.network, op, values)
+        named = dict(zip(op.outputs, outputs, strict=True))
         if not rounds:  # a value that is not finite stays so, up to the logits
-            return output
+            return named
+        return {tensor: self._round(op, tensor, output) for tensor, output in named.items()}
+
+    def _round(self, op: Operation, tensor: int, output: Tensor) -> Tensor:
         output = _finite(op, output)  # before a range could hide that it is not
-        if op.output in self.tensors:
-            span = widened(self.scheme.ranges[op.output])
+        if tensor in self.tensors:
+            span = widened(self.scheme.ranges[tensor])
             output = fake_quantize(output, span.low, span.high)
         return output
 
@@ -250,7 +256,7 @@ _FEWEST_VALUES = 64  # for a channel's mean: the mean of fewer would remove a go
 
 
 def _finite(operation: Operation, output: Tensor) -> Tensor:
-    if not tf.reduce_all(tf.math.is_finite(output)):
+    if output.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(output)):
         raise not_finite(operation.layer)
     return output
 

@@ -16,11 +16,11 @@ from onnx import helper, numpy_helper
 
 from converters.errors import ModelConversionError
 from converters.quantization.tensorflow_execution import (
-    Tensor,
     constant_weights,
     run,
     unknown_operations,
 )
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import DEPTHWISE, Operation, Parameters, TfliteNetwork
 
 _TOLERANCE = 1e-3  # relative to a tensor's largest value; runtimes differ by 1e-5

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
-from converters.quantization.tensorflow_execution import Tensor
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import DEPTHWISE
 
 LEVELS = 127

@@ -42,7 +42,7 @@ def rounded_tensors(network: TfliteNetwork, float_operations: Collection[int]) -
         for operation in network.operations
         if operation.index not in float_operations
         for tensor in (*operation.inputs, *operation.outputs)
-        if tensor >= 0 and tensor not in network.constants
+        if tensor >= 0 and tensor not in network.constants and tensor not in network.integers
     )
 
 
@@ -60,6 +60,6 @@ def share_ranges(network: TfliteNetwork, ranges: Mapping[int, Range]) -> dict[in
     for operation in network.operations:
         if operation.kind in FIXED_RANGES and operation.output in shared:
             shared[operation.output] = FIXED_RANGES[operation.kind]
-        if operation.kind in SAME_VALUES and operation.inputs[0] in shared:
-            shared[operation.output] = shared[operation.inputs[0]]
+        if operation.kind in SAME_VALUES and operation.moved in shared:
+            shared |= dict.fromkeys(operation.outputs, shared[operation.moved])
     return shared

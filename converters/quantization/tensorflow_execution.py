@@ -6,21 +6,25 @@ and figures) and gradients (for distillation). Only the function applied to each
 
 from __future__ import annotations
 
-import math
 import mmap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 from converters.errors import ModelConversionError
 from converters.quantization.answer_metrics import SMALLEST_PROBABILITY
-from converters.quantization.tflite_network import Operation, TfliteNetwork
-
-Tensor = Any
-"""A ``tf.Tensor``; TensorFlow comes without types."""
+from converters.quantization.runtime_operators import can_run, run_operator
+from converters.quantization.tensorflow_operators import (
+    PADDINGS,
+    OperatorCall,
+    OperatorOptions,
+    Tensor,
+    can_compute,
+    compute_operator,
+)
+from converters.quantization.tflite_network import WITH_KERNEL, Operation, TfliteNetwork
 
 PIXELS_PER_BATCH = 64 * 64 * 50
 """Bound of a batch: 50 pictures of 64x64, 4 of 224x224. ResNet50 takes about 0.5 GB with it."""
@@ -33,9 +37,6 @@ class Weights:
     kernel: Tensor
     bias: Tensor
 
-
-OperatorOptions = Any
-"""An operator's options, in the class that the TFLite schema generates."""
 
 Observe = Callable[[Operation, Tensor], Tensor]
 """A function from an operator and its output to the tensor that later operators read."""
@@ -54,7 +55,8 @@ def run(
         network: The graph. Its batch size of 1 does not matter.
         weights: Kernel and bias by operator index.
         pictures: float32 ``(batch, height, width, 3)``, what the network's image holds.
-        observe: Gets every output after its fused activation. None changes nothing.
+        observe: Gets every float output after its fused activation, one at a time. Its first axis
+            is that of the pictures times that of the file. None changes nothing.
         weigh: Gets the output of every kernel before its fused activation.
 
     Returns:
@@ -68,11 +70,14 @@ def run(
     for operation in network.operations:
         if operation.index in weights:
             sums = weighted_sum(operation, values[operation.inputs[0]], weights[operation.index])
-            output = activate(operation, weigh(operation, sums) if weigh else sums)
+            found = (activate(operation, weigh(operation, sums) if weigh else sums),)
         else:
-            output = compute(network, operation, values)
-        values[operation.output] = observe(operation, output) if observe else output
-        if operation.output == network.logits:
+            found = compute(network, operation, values)
+        for tensor, output in zip(operation.outputs, found, strict=True):
+            if observe is not None and tensor not in network.integers:
+                output = observe(replace(operation, outputs=(tensor,)), output)
+            values[tensor] = output
+        if network.logits in operation.outputs:
             break
         for tensor in operation.inputs:
             if last[tensor] == operation.index:
@@ -130,8 +135,23 @@ def forget_pages(pictures: np.ndarray) -> None:
 
 
 def unknown_operations(network: TfliteNetwork) -> tuple[str, ...]:
-    """Return the kinds of operators that cannot be simulated, sorted."""
-    return tuple(sorted({op.kind for op in network.operations} - set(_KNOWN)))
+    """Return the kinds of operators that neither TensorFlow nor LiteRT computes alone, sorted."""
+    unknown = {
+        op.kind
+        for op in network.operations
+        if not (_is_weighted(network, op) or can_compute(op, network.constants))
+        and not can_run(network, op)
+    }
+    return tuple(sorted(unknown))
+
+
+def runtime_operations(network: TfliteNetwork) -> tuple[Operation, ...]:
+    """Return the operators that only LiteRT computes. They have no gradient."""
+    return tuple(
+        op
+        for op in network.operations
+        if not (_is_weighted(network, op) or can_compute(op, network.constants))
+    )
 
 
 def check_operations(network: TfliteNetwork) -> None:
@@ -142,17 +162,30 @@ def check_operations(network: TfliteNetwork) -> None:
     """
     if kinds := unknown_operations(network):
         raise ModelConversionError(
-            f"quantization: cannot simulate {', '.join(kinds)}; expected operators out of "
-            f"{', '.join(sorted(_KNOWN))}; pass --quantization fast, which needs no simulation"
+            f"quantization: cannot simulate {', '.join(kinds)}: LiteRT does not run them alone; "
+            "pass --quantization fast, which needs no simulation"
         )
 
 
-def compute(network: TfliteNetwork, operation: Operation, values: Mapping[int, Tensor]) -> Tensor:
-    """Return the output of an operator without a kernel, after its fused activation."""
-    arguments = [_value(network, values, index) for index in operation.inputs]
-    if operation.kind not in _KNOWN:
-        check_operations(network)
-    return activate(operation, _KNOWN[operation.kind](operation.options, arguments))
+def compute(
+    network: TfliteNetwork, operation: Operation, values: Mapping[int, Tensor]
+) -> tuple[Tensor, ...]:
+    """Return all outputs of an operator without a kernel, after its fused activation."""
+    arguments = [_argument(network, values, index) for index in operation.inputs]
+    is_computed = tuple(index in values for index in operation.inputs)
+    if not can_compute(operation, network.constants):
+        read = dict.fromkeys(t for t in operation.inputs if t in values)
+        explicit = [np.asarray(_with_pictures(network, t, values[t])) for t in read]
+        found = run_operator(network, operation, explicit)
+        return tuple(_without_pictures(tf.constant(one)) for one in found)
+    shapes = tuple(network.shapes[tensor] for tensor in operation.outputs)
+    call = OperatorCall(operation, tuple(arguments), is_computed, shapes)
+    return tuple(_without_pictures(activate(operation, x)) for x in compute_operator(call))
+
+
+def by_picture(x: Tensor, pictures: int) -> Tensor:
+    """Return ``(pictures, positions, channels)`` of a tensor that ``run`` shows."""
+    return tf.reshape(x, [pictures, -1, x.shape[-1]])
 
 
 def activate(operation: Operation, x: Tensor) -> Tensor:
@@ -165,10 +198,31 @@ def channel_means(x: Tensor) -> Tensor:
     return tf.reduce_mean(x, list(range(len(x.shape) - 1)))
 
 
-def _value(network: TfliteNetwork, values: Mapping[int, Tensor], index: int) -> Tensor:
+def _is_weighted(network: TfliteNetwork, operation: Operation) -> bool:
+    return operation.kind in WITH_KERNEL and operation.inputs[1] in network.constants
+
+
+def _argument(network: TfliteNetwork, values: Mapping[int, Tensor], index: int) -> Tensor:
     if index < 0:
         return None
-    return values[index] if index in values else network.constants[index]
+    if index in values:
+        return _with_pictures(network, index, values[index])
+    return network.constants[index]
+
+
+def _with_pictures(network: TfliteNetwork, tensor: int, values: Tensor) -> Tensor:
+    """Return values as ``(pictures, *shape in the file)``."""
+    return tf.reshape(values, [-1, *network.shapes[tensor]])
+
+
+def _without_pictures(values: Tensor) -> Tensor:
+    """Join the pictures with the file's first axis, which mostly is a batch of 1.
+
+    A tensor of one axis keeps that of the pictures, because its last axis is that of the channels.
+    """
+    if len(values.shape) < 3:
+        return values
+    return tf.reshape(values, [-1, *values.shape[2:]])
 
 
 def weighted_sum(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
@@ -187,78 +241,12 @@ def weighted_sum(operation: Operation, x: Tensor, weights: Weights) -> Tensor:
         x,
         weights.kernel,
         [1, options.strideH, options.strideW, 1],
-        _PADDINGS[options.padding],
+        PADDINGS[options.padding],
         dilations=[options.dilationHFactor, options.dilationWFactor],
     )
     return tf.nn.bias_add(y, weights.bias)
 
 
-def _pool(function: Callable[..., Tensor]) -> Callable[[OperatorOptions, Sequence[Tensor]], Tensor]:
-    def pool(options: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
-        size = [options.filterHeight, options.filterWidth]
-        strides = [options.strideH, options.strideW]
-        return function(arguments[0], size, strides, _PADDINGS[options.padding])
-
-    return pool
-
-
-def _reshape(_: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
-    """Reshape with a free batch, also if the file has no batch dimension because it is 1."""
-    x, shape = arguments[0], [int(size) for size in np.asarray(arguments[1]).reshape(-1)]
-    size = math.prod(x.shape[1:])
-    rest = shape[1:]
-    if -1 in rest:
-        known = math.prod(one for one in rest if one != -1)
-        rest[rest.index(-1)] = size // known
-    if math.prod(rest) != size:
-        rest = [1] * (len(x.shape) - 1 - len(shape)) + shape
-    return tf.reshape(x, [-1, *rest])
-
-
-def _slice(options: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
-    """Slice with strides along all axes but the batch."""
-    x, begin, end, strides = arguments
-    index: list[slice] = [slice(None)]
-    for axis in range(1, len(begin)):
-        start = None if options.beginMask >> axis & 1 else int(begin[axis])
-        stop = None if options.endMask >> axis & 1 else int(end[axis])
-        index.append(slice(start, stop, int(strides[axis])))
-    return x[tuple(index)]
-
-
-def _mean(options: OperatorOptions, arguments: Sequence[Tensor]) -> Tensor:
-    return tf.reduce_mean(arguments[0], np.asarray(arguments[1]).reshape(-1), options.keepDims)
-
-
-_PADDINGS = ("SAME", "VALID")
-_KNOWN: Mapping[str, Callable[[OperatorOptions, Sequence[Tensor]], Tensor]] = {
-    "CONV_2D": lambda options, a: _refuse_computed_kernel(),
-    "DEPTHWISE_CONV_2D": lambda options, a: _refuse_computed_kernel(),
-    "FULLY_CONNECTED": lambda options, a: _refuse_computed_kernel(),
-    "ADD": lambda options, a: a[0] + a[1],
-    "SUB": lambda options, a: a[0] - a[1],
-    "MUL": lambda options, a: a[0] * a[1],
-    "DIV": lambda options, a: a[0] / a[1],
-    "MAXIMUM": lambda options, a: tf.maximum(a[0], a[1]),
-    "PAD": lambda options, a: tf.pad(a[0], a[1]),
-    "PADV2": lambda options, a: tf.pad(a[0], a[1], constant_values=np.asarray(a[2]).item()),
-    "MIRROR_PAD": lambda options, a: tf.pad(a[0], a[1], "SYMMETRIC" if options.mode else "REFLECT"),
-    "MAX_POOL_2D": _pool(tf.nn.max_pool2d),
-    "AVERAGE_POOL_2D": _pool(tf.nn.avg_pool2d),
-    "MEAN": _mean,
-    "RESHAPE": _reshape,
-    "SQUEEZE": lambda options, a: tf.squeeze(a[0], [int(i) for i in options.squeezeDims]),
-    "STRIDED_SLICE": _slice,
-    "TRANSPOSE": lambda options, a: tf.transpose(a[0], a[1]),
-    "CONCATENATION": lambda options, a: tf.concat(list(a), options.axis),
-    "RELU": lambda options, a: tf.nn.relu(a[0]),
-    "RELU6": lambda options, a: tf.nn.relu6(a[0]),
-    "LEAKY_RELU": lambda options, a: tf.nn.leaky_relu(a[0], options.alpha),
-    "HARD_SWISH": lambda options, a: a[0] * tf.nn.relu6(a[0] + 3.0) / 6.0,
-    "LOGISTIC": lambda options, a: tf.sigmoid(a[0]),
-    "TANH": lambda options, a: tf.tanh(a[0]),
-    "SOFTMAX": lambda options, a: tf.nn.softmax(options.beta * a[0]),
-}
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "NONE": lambda x: x,
     "RELU": tf.nn.relu,
@@ -266,10 +254,3 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "RELU_N1_TO_1": lambda x: tf.clip_by_value(x, -1.0, 1.0),
     "TANH": tf.tanh,
 }
-
-
-def _refuse_computed_kernel() -> Tensor:
-    raise ModelConversionError(
-        "quantization: a kernel is computed by the graph; expected constants; "
-        "pass --quantization fast, which needs no simulation"
-    )

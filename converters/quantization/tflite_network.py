@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,27 @@ from converters.tflite.flatbuffer import read_flatbuffer, write_flatbuffer
 CONVOLUTION, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 WITH_KERNEL = (CONVOLUTION, DEPTHWISE, DENSE)
 SAME_VALUES = frozenset(
-    {"MAX_POOL_2D", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE"}
+    {
+        "BROADCAST_TO",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "MAX_POOL_2D",
+        "MIRROR_PAD",
+        "PAD",
+        "REDUCE_MAX",
+        "REDUCE_MIN",
+        "RESHAPE",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "SLICE",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+        "UNPACK",
+    }
 )
 """Operators that move values and compute no new ones. Input and output share one range."""
 
@@ -59,6 +79,11 @@ class Operation:
         """The first tensor it writes."""
         return self.outputs[0]
 
+    @property
+    def moved(self) -> int:
+        """The tensor whose values it moves, if its kind is one of ``SAME_VALUES``."""
+        return self.inputs[1 if self.kind == "SPLIT" else 0]
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -84,6 +109,10 @@ class TfliteNetwork:
     constants: Mapping[int, np.ndarray]
     image: int
     answer: int
+    integers: frozenset[int] = frozenset()
+    """Tensors that hold no float32, for instance indices. They are never rounded."""
+    float32: bytes = field(default=b"", repr=False)
+    """The file that it was read from."""
 
     @cached_property
     def readers(self) -> Mapping[int, tuple[Operation, ...]]:
@@ -177,7 +206,14 @@ def read_network(float32: bytes, layers: Collection[str] = ()) -> TfliteNetwork:
     )
     shapes = tuple(_shape(tensor) for tensor in graph.tensors)
     image, answer = int(graph.inputs[0]), int(graph.outputs[0])
-    return TfliteNetwork(operations, names, shapes, constants, image, answer)
+    integers = frozenset(
+        index
+        for index, tensor in enumerate(graph.tensors)
+        if tensor.type != schema.TensorType.FLOAT32
+    )
+    return TfliteNetwork(
+        operations, names, shapes, constants, image, answer, integers, bytes(float32)
+    )
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,8 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         found["unstable ranges"] = ", ".join(calibrated.unstable)
     if kept:
         found["layers in float"] = ", ".join(kept)
+    if calibrated.notes:
+        found["level"] = "; ".join(calibrated.notes)
     return found
 
 
@@ -220,6 +222,8 @@ def _tell(quantized: Quantized, reporter: Reporter) -> None:
     """Say how the quantization went, and what a person should know."""
     if quantized.calibrated.figures is not None:
         reporter.say(f"quantized: {quantized.findings['simulated SQNR']}")
+    for note in quantized.calibrated.notes:
+        reporter.warn(f"quantization: {note}")
     if unstable := quantized.calibrated.unstable:
         named = ", ".join(unstable[:_NAMED])
         more = len(unstable) - _NAMED

@@ -6,6 +6,7 @@ import json
 from typing import assert_never
 
 from converters.onnx import conversion, pool_padding
+from converters.onnx.float16 import convert_float16
 from converters.quantization.onnx import quantize_int8
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting import quantizing
@@ -29,7 +30,7 @@ def write_onnx(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
             case Quantization.NONE:
                 model = float32
             case Quantization.FLOAT16_WEIGHTS:
-                model = conversion.convert_float16(float32)
+                model = convert_float16(float32)
             case Quantization.STATIC:
                 quantized = quantizing.load_quantized(job, reporter)
                 target = job.inputs.for_integers.options.onnx_target

@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def convert(path: Path) -> dict[str, bytes]:
     """Every format that promises stable bytes, from a ``.keras`` file."""
     from converters.onnx import conversion as to_onnx
+    from converters.onnx.float16 import convert_float16
     from converters.quantization import onnx as onnx_quantization
     from converters.quantization import tflite as quantize
     from converters.quantization.calibration import calibrate
@@ -58,7 +59,7 @@ def convert(path: Path) -> dict[str, bytes]:
     to_onnx.use_uint8_input(int8_onnx)
     for name, graph in (
         ("fp32.onnx", float32_onnx),
-        ("fp16.onnx", to_onnx.convert_float16(float32_onnx)),
+        ("fp16.onnx", convert_float16(float32_onnx)),
         ("int8.onnx", int8_onnx),
     ):
         to_onnx.add_metadata(graph, {"name": "pets", "labels": json.dumps(labels)})

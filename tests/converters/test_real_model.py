@@ -11,6 +11,7 @@ from PIL import Image
 
 from converters.multiply_adds import count_multiply_adds
 from converters.onnx import conversion as to_onnx
+from converters.onnx.float16 import convert_float16
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.calibration import calibrate
 from converters.quantization.onnx import quantize_int8
@@ -77,7 +78,7 @@ def test_a_trained_resnet50(shared: Path) -> None:
     float32_onnx = to_onnx.convert_float32(serving)
     for graph, agreement in (
         (float32_onnx, 1.0),
-        (to_onnx.convert_float16(float32_onnx), 0.99),
+        (convert_float16(float32_onnx), 0.99),
         (quantize_int8(float32_onnx, equalized, calibration, Target.AUTO), 0.95),
     ):
         session = onnxruntime.InferenceSession(

@@ -9,8 +9,10 @@ import pytest
 from keras import layers
 
 from converters.errors import IntermediateFileError, ModelConversionError, RequestError
+from converters.quantization import tensorflow_execution
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibration import calibrate, check_pictures, operations_of
+from converters.quantization.float_layers import needs_float
 from converters.quantization.onnx_matching import match_tensors
 from converters.quantization.settings import (
     FEWEST_PICTURES,
@@ -121,27 +123,53 @@ def test_range_methods(residual, classify, method: RangeMethod) -> None:
     np.testing.assert_allclose(classify(data, residual.pictures), expected, atol=0.1)
 
 
-def test_fast_quantizes_what_cannot_be_simulated(small, classify) -> None:
-    def build(x: keras.KerasTensor) -> keras.KerasTensor:
-        y = layers.Conv2D(4, 3, activation="elu", name="conv")(x)
-        return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
+def elu_layers(x: keras.KerasTensor) -> keras.KerasTensor:
+    y = layers.Conv2D(4, 3, activation="elu", name="conv")(x)
+    y = keras.ops.sin(y)  # neither TensorFlow's table nor the quantizer has it
+    return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
 
-    made = small(build, (8, 8, 3))
-    quantization = calibrate(
-        made.float32, made.pictures, QuantizationSettings(Level.FAST), made.layers
-    )
-    network, scheme = quantization.network, quantization.scheme
-    data = quantize_static(made.float32, network, scheme, integer_only=False)
+
+@pytest.mark.parametrize("level", Level)
+def test_no_operator_refuses_a_level(small, classify, level: Level) -> None:
+    made = small(elu_layers, (8, 8, 3))
+    found = calibrate(made.float32, made.pictures, QuantizationSettings(level), made.layers)
+    data = quantize_static(made.float32, found.network, found.scheme, integer_only=False)
     expected = classify(made.float32, made.pictures)
     np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.05)
-    with pytest.raises(ModelConversionError) as caught:
-        calibrate(made.float32, made.pictures, QuantizationSettings(Level.EQUALIZED), made.layers)
-    message = str(caught.value)
-    assert message.startswith("quantization: cannot simulate ELU; expected operators out of ADD, ")
-    assert message.endswith("; pass --quantization fast, which needs no simulation")
-    expected = r"^int8.onnx: its tensors .*, and ELU cannot be simulated; leave int8.onnx out with"
+    kinds = {found.network.operations[i].kind for i in found.scheme.float_operations}
+    assert {"SIN", "ELU"} <= kinds
+    lower = ("level equalized instead of distilled: no gradient is known of SIN",)
+    assert found.notes == (lower if level is Level.DISTILLED else ())
+
+
+def test_an_operator_that_cannot_be_simulated_means_level_fast(
+    small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tensorflow_execution, "can_run", lambda *_: False)
+    made = small(elu_layers, (8, 8, 3))
+    for level in (Level.EQUALIZED, Level.DISTILLED):
+        found = calibrate(made.float32, made.pictures, QuantizationSettings(level), made.layers)
+        reason = "SIN cannot be simulated, so ranges are LiteRT's own"
+        assert found.notes == (f"level fast instead of {level}: {reason}",)
+        assert found.figures is None
+    expected = r"^int8.onnx: its tensors .*, and SIN cannot be simulated; leave int8.onnx out with"
     with pytest.raises(ModelConversionError, match=expected):
-        match_tensors(onnx.ModelProto(), network, made.pictures[0])
+        match_tensors(onnx.ModelProto(), found.network, made.pictures[0])
+    save_calibrated(tmp_path / "calibrated", made.float32, found)
+    assert load_calibrated(tmp_path / "calibrated")[1].notes == found.notes
+
+
+def test_a_layer_of_wide_values_stays_float(small) -> None:
+    """A variance of 0.001 beside one of 1 is less than a step of 8 bits."""
+
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.LayerNormalization(name="norm")(layers.Conv2D(4, 3, name="conv")(x))
+        return layers.Dense(2, activation="softmax", name="head")(layers.Flatten()(y))
+
+    network = small(build, (8, 8, 3)).network
+    kept = {network.operations[i].layer for i in needs_float(network)}
+    assert kept == {"norm"}
+    assert all(op.index in needs_float(network) for op in network.operations if op.layer == "norm")
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import KerasTensor, layers, ops
 
 from converters.errors import ModelConversionError
-from converters.quantization import tensorflow_execution
+from converters.quantization import tensorflow_execution, tensorflow_operators
 from converters.quantization.tensorflow_execution import (
     batches,
     centred_logits,
@@ -18,6 +19,7 @@ from converters.quantization.tensorflow_execution import (
     constant_weights,
     forget_pages,
     run,
+    runtime_operations,
     unknown_operations,
 )
 from converters.quantization.tflite_network import TfliteNetwork
@@ -118,9 +120,77 @@ def sliced(x: KerasTensor) -> KerasTensor:
     return layers.Cropping2D(((1, 2), (0, 3)))(x[..., ::-1])[:, ::2, 1:]
 
 
+def smooth_activations(x: KerasTensor) -> KerasTensor:
+    one, other = two(x)
+    y = layers.PReLU(shared_axes=[1, 2])(layers.Activation("elu")(ops.minimum(one, other)))
+    z = layers.Activation("gelu")(other)
+    return layers.Concatenate()([y, z, ops.gelu(y, approximate=True), ops.log_softmax(z)])
+
+
+def numbers(x: KerasTensor) -> KerasTensor:
+    one, other = two(x / 255.0)
+    y = ops.square(one - other) + ops.exp(-ops.abs(one)) + ops.sqrt(ops.abs(other) + 0.1)
+    z = ops.log(ops.abs(one) + 1.0) * ops.rsqrt(ops.abs(other) + 1.0)
+    y = y + z + ops.power(ops.abs(one) + 0.5, ops.tanh(other)) + ops.floor(3.0 * other)
+    return layers.ReLU(1.0)(layers.AveragePooling2D(2, 1)(y))
+
+
+def extremes(x: KerasTensor) -> KerasTensor:
+    y = layers.Conv2D(6, 3)(x)
+    z = ops.max(y, axis=1, keepdims=True) - ops.min(y, axis=-1, keepdims=True)
+    z = z + 0.01 * ops.sum(y, axis=2, keepdims=True) + 1e-9 * ops.prod(y, axis=1, keepdims=True)
+    return layers.Concatenate()([layers.GlobalMaxPooling2D()(y), layers.Flatten()(z)])
+
+
+def attention(x: KerasTensor) -> KerasTensor:
+    y = layers.Reshape((-1, 8))(layers.Conv2D(8, 3, strides=2)(x))
+    return layers.MultiHeadAttention(2, 4)(layers.LayerNormalization()(y), y) + y
+
+
+def normalized(x: KerasTensor) -> KerasTensor:
+    y = layers.GroupNormalization(2)(layers.Conv2D(6, 3)(x))
+    return layers.UnitNormalization()(layers.LayerNormalization()(y))
+
+
+def resized(x: KerasTensor) -> KerasTensor:
+    y = layers.Resizing(5, 7)(x)
+    z = layers.Resizing(5, 7, interpolation="nearest")(layers.UpSampling2D(2)(x))
+    y = layers.Concatenate()([y, z])
+    return layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(4, 3)(y))
+
+
+def transposed(x: KerasTensor) -> KerasTensor:
+    y = layers.Conv2DTranspose(4, 3, strides=2, padding="same", activation="relu")(x)
+    return layers.Conv2DTranspose(2, 2, padding="valid", use_bias=False)(y)
+
+
+def rearranged(x: KerasTensor) -> KerasTensor:
+    y = layers.Conv2D(8, 2, padding="same")(x)[:, :8, :8]
+    parts = ops.split(y, 4, axis=-1)
+    y = ops.concatenate([*ops.split(parts[0], [3, 4], axis=1), parts[1]], axis=1)
+    z = ops.stack(ops.unstack(parts[2], axis=1)[::-1], axis=2)
+    z = ops.take(z, [0, 3, 3], axis=2) + ops.flip(parts[3][:, :, :3], 1)
+    y = ops.tile(y[:, 1:2, :, ::-1], (1, 2, 1, 1))
+    return layers.Concatenate()([layers.Flatten()(y), layers.Flatten()(z)])
+
+
+def preprocessed(x: KerasTensor) -> KerasTensor:
+    """``preprocess_input`` as operations in the graph."""
+    y = keras.applications.resnet50.preprocess_input(x)
+    return layers.Conv2D(4, 3, strides=2, activation="relu")(y)
+
+
+def only_in_the_runtime(x: KerasTensor) -> KerasTensor:
+    y = layers.Conv2D(4, 3)(x)
+    z = ops.cumsum(y, axis=1) + ops.cast(ops.cast(3.0 * y, "int32"), "float32")
+    return z * ops.sin(ops.where(y > 0.1, y, 0.5 * y))
+
+
 BUILDS = (
     conv, dilated, grouped, depthwise, dense, dense_by_pixel, arithmetic, joined, pools, means,
-    moved, padded, symmetric, activations, sliced,
+    moved, padded, symmetric, activations, sliced, smooth_activations, numbers, extremes,
+    attention, normalized, resized, transposed, rearranged, preprocessed,
+    only_in_the_runtime,
 )  # fmt: skip
 
 
@@ -147,8 +217,9 @@ def test_the_builds_cover_what_is_known(small) -> None:
     for build in BUILDS:
         made = small(lambda x, b=build: layers.Dense(4)(layers.Flatten()(b(x))), SHAPE)
         seen |= {operation.kind for operation in made.network.operations}
-    # Squeezes are made by no Keras layer; a lone ReLU needs an operator that fuses none before it.
-    assert set(tensorflow_execution._KNOWN) - seen <= {"SQUEEZE"}
+    # These are made by no Keras layer, or the converter writes them otherwise.
+    unmade = {"EXPAND_DIMS", "RELU", "SLICE", "SQUEEZE"}
+    assert set(tensorflow_operators._OPERATORS) - seen <= unmade
 
 
 def test_a_batch_is_computed_picture_by_picture(residual) -> None:
@@ -199,36 +270,70 @@ def test_batches_are_bounded_and_in_order(residual, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(np.concatenate(found), residual.pictures[:7])
 
 
-def test_unknown_operators_are_named(small) -> None:
-    def build(x: KerasTensor) -> KerasTensor:
-        y = layers.Activation("elu")(layers.Conv2D(4, 3)(x))
-        return layers.Dense(2)(layers.GlobalMaxPooling2D()(y))
-
-    network = small(build, SHAPE).network
-    assert unknown_operations(network) == ("ELU", "REDUCE_MAX")
-    with pytest.raises(ModelConversionError) as caught:
-        check_operations(network)
-    message = str(caught.value)
-    assert message.startswith(
-        "quantization: cannot simulate ELU, REDUCE_MAX; expected operators out of ADD, "
-        "AVERAGE_POOL_2D, CONCATENATION, CONV_2D, "
-    )
-    assert message.endswith("; pass --quantization fast, which needs no simulation")
-    with pytest.raises(
-        ModelConversionError, match=r"^quantization: cannot simulate ELU, REDUCE_MAX;"
-    ):
-        logits_of(network, np.zeros((1, *SHAPE), np.uint8))
+def test_operators_that_only_the_runtime_has(small) -> None:
+    network = small(
+        lambda x: layers.Dense(2)(layers.Flatten()(only_in_the_runtime(x))), SHAPE
+    ).network
+    kinds = {op.kind for op in runtime_operations(network)}
+    assert kinds == {"CAST", "CUMSUM", "GREATER", "SELECT", "SIN"}
+    assert unknown_operations(network) == ()
+    check_operations(network)
 
 
-def test_a_computed_kernel_is_an_error(residual) -> None:
+def test_operators_that_nothing_computes_are_named(
+    residual, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = residual.network
-    (head,) = [op for op in network.weighted if op.layer == "head"]
+    first, *others = network.operations
+    monkeypatch.setattr(tensorflow_execution, "can_run", lambda *_: False)  # as without Flex
+    wrong = replace(network, operations=(replace(first, kind="CUSTOM"), *others))
+    assert unknown_operations(wrong) == ("CUSTOM",)
     with pytest.raises(ModelConversionError) as caught:
-        tensorflow_execution.compute(network, head, {head.inputs[0]: tf.zeros((1, 8))})
+        check_operations(wrong)
     assert str(caught.value) == (
-        "quantization: a kernel is computed by the graph; expected constants; "
+        "quantization: cannot simulate CUSTOM: LiteRT does not run them alone; "
         "pass --quantization fast, which needs no simulation"
     )
+
+
+def test_a_computed_kernel_is_left_to_the_runtime(residual) -> None:
+    network = residual.network
+    (head,) = [op for op in network.weighted if op.layer == "head"]
+    kernel, bias = (network.constants[tensor] for tensor in head.inputs[1:])
+    constants = {t: v for t, v in network.constants.items() if t != head.inputs[1]}
+    other = replace(network, constants=constants)
+    x = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)
+    kernels = np.stack([kernel, 2 * kernel])
+    values = {head.inputs[0]: x, head.inputs[1]: tf.reshape(kernels, (-1, kernel.shape[1]))}
+    (found,) = tensorflow_execution.compute(other, head, values)
+    expected = np.stack([x[0] @ kernel.T, 2 * x[1] @ kernel.T]) + bias
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_first_axis_of_the_file_need_not_be_a_batch(small) -> None:
+    """A transpose of (batch, channels) in the file, for two pictures."""
+    made = small(lambda x: layers.Dense(2)(layers.Flatten()(ops.transpose(x, (0, 3, 1, 2)))), SHAPE)
+    network = made.network
+    (op,) = [op for op in network.operations if op.kind == "TRANSPOSE"]
+    x, perm = op.inputs
+    shapes = list(network.shapes)
+    shapes[x], shapes[op.output] = (3, 4), (4, 3)
+    constants = {**network.constants, perm: np.array([1, 0], np.int32)}
+    other = replace(network, shapes=tuple(shapes), constants=constants)
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    (found,) = tensorflow_execution.compute(other, op, {x: tf.constant(values.reshape(6, 4))})
+    np.testing.assert_array_equal(found, values.transpose(0, 2, 1).reshape(8, 3))
+
+
+def test_a_slice_of_every_picture(residual) -> None:
+    first = residual.network.operations[0]
+    x = np.arange(24, dtype=np.float32).reshape(2, 1, 3, 4)
+    arguments = (x, np.array([0, 1, 2]), np.array([1, -1, 2]))
+    call = tensorflow_operators.OperatorCall(
+        replace(first, kind="SLICE"), arguments, (True, False, False), ((1, 2, 2),)
+    )
+    (found,) = tensorflow_operators.compute_operator(call)
+    np.testing.assert_array_equal(found, x[:, :, 1:, 2:])
 
 
 def test_keras_agrees(residual, answers) -> None:

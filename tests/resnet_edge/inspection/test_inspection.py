@@ -184,6 +184,7 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
     import numpy as np
 
     from converters.onnx import conversion as to_onnx
+    from converters.onnx.float16 import convert_float16
     from converters.preprocessing import PREPROCESSINGS
     from converters.quantization import tflite as quantize
     from converters.quantization.calibration import calibrate
@@ -218,7 +219,7 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
             float32, network, scheme, integer_only=False, activation_bits=16
         ),
         ("f.onnx", Quantization.NONE): to_onnx.serialize(graph),
-        ("g.onnx", Quantization.FLOAT16_WEIGHTS): to_onnx.serialize(to_onnx.convert_float16(graph)),
+        ("g.onnx", Quantization.FLOAT16_WEIGHTS): to_onnx.serialize(convert_float16(graph)),
         ("h.onnx", Quantization.STATIC): to_onnx.serialize(
             quantize_int8(graph, calibrated, pictures, Target.AUTO)
         ),
