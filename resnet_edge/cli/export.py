@@ -19,7 +19,8 @@ Model = Annotated[
 def export(
     options: Annotated[
         Options,
-        only("out", "formats", "rewrites", "data.fit", "model.preprocessing", "model.labels"),
+        only("out", "formats", "rewrites", "data.fit", "data.image_size"),
+        only("model.preprocessing", "model.labels"),
         only("calibration", "quantization"),
     ],
     model: Model = None,

@@ -12,7 +12,11 @@ from resnet_edge.ondevice.fit import Fit
 
 
 def describe_model(
-    source: Path, fit: Fit, preprocessing: str | None = None, labels: Path | None = None
+    source: Path,
+    fit: Fit,
+    preprocessing: str | None = None,
+    labels: Path | None = None,
+    image_size: int | None = None,
 ) -> ModelInfo:
     """Return a model's description, completed and overruled by the options.
 
@@ -21,6 +25,7 @@ def describe_model(
         fit: The fit for a model that does not tell its own.
         preprocessing: ``--preprocessing``; None takes the file's own.
         labels: ``--labels``, a file; None takes the file's own.
+        image_size: ``--image-size``, for a network that takes pictures of any size.
 
     Raises:
         UsageError: Neither the file nor the options say what the model expects.
@@ -35,7 +40,7 @@ def describe_model(
                 f"{source} does not say what it expects of pictures; pass --preprocessing "
                 "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
             )
-        names = tuple(f"class {index}" for index in range(_count_classes(source)))
+        names = tuple(f"class {index}" for index in range(_count_classes(source, image_size)))
         info = ModelInfo(source.stem, names, preprocessing, fit.value, source.name)
     if preprocessing is not None:
         info = replace(info, preprocessing=preprocessing)
@@ -63,28 +68,38 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     return names
 
 
-def input_size(source: Path) -> tuple[int, int]:
-    """Return height and width that a ``.keras`` classifier takes, in pixels.
+def input_size(source: Path, image_size: int | None = None) -> tuple[int, int]:
+    """Return height and width that a classifier takes, in pixels.
+
+    Args:
+        source: The user's model file.
+        image_size: ``--image-size``: the side where the network takes pictures of any size.
 
     Raises:
-        ModelError: The file is no ``.keras`` classifier, or its size is not fixed.
+        UsageError: The network takes any size and none is given, or takes another one.
+        ModelError: The file is no classifier of pictures.
     """
     inputs, _ = read_endpoints(source)
     shape = inputs[0].shape if len(inputs) == 1 else None
-    if shape is None or len(shape) != 4 or None in shape[1:3]:
+    if shape is None or len(shape) != 4 or None in shape[1:3] or image_size is not None:
         from resnet_edge.model.classifiers import load_classifier
 
-        shape = tuple(load_classifier(source).inputs[0].shape)
+        shape = tuple(load_classifier(source, square(image_size)).inputs[0].shape)
     height, width = (int(side) for side in shape[1:3] if side is not None)
     return height, width
 
 
-def _count_classes(source: Path) -> int:
+def square(side: int | None) -> tuple[int, int] | None:
+    """Return height and width of ``--image-size``; None where it is not given."""
+    return None if side is None else (side, side)
+
+
+def _count_classes(source: Path, image_size: int | None) -> int:
     """Return a classifier's number of classes; loads it only where its description is silent."""
     _, outputs = read_endpoints(source)
     shape = outputs[0].shape if len(outputs) == 1 else None
     if shape is None or len(shape) != 2 or shape[1] is None or shape[1] < 2:
         from resnet_edge.model.classifiers import load_classifier
 
-        return int(load_classifier(source).outputs[0].shape[-1])
+        return int(load_classifier(source, square(image_size)).outputs[0].shape[-1])
     return int(shape[1])

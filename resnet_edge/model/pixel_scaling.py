@@ -63,6 +63,11 @@ class OwnScaling:
         return abs(self.white - self.black)
 
     @property
+    def words(self) -> str:
+        """The values, for people."""
+        return f"{self.black:.3g} to {self.white:.3g}"
+
+    @property
     def is_sane(self) -> bool:
         """True if values of this span are what networks compute with."""
         return SANE_SPAN[0] <= self.span <= SANE_SPAN[1]
@@ -88,6 +93,35 @@ def own_scaling(model: keras.Model, before: Preprocessing | None = None) -> OwnS
     return OwnScaling(last, float(middle[0].min()), float(middle[1].max()))
 
 
+def preprocessing_warning(
+    model: keras.Model, preprocessing: str, pictures: Pixels | None = None
+) -> str | None:
+    """Return a warning where a network was probably not trained with a preprocessing.
+
+    Args:
+        model: A network of RGB pictures of a fixed size.
+        preprocessing: Name of the normalization in front of it.
+        pictures: Raw RGB ``(n, height, width, 3)``, of the kind that it was trained on; None if
+            there are none.
+
+    Returns:
+        None where nothing speaks against it.
+    """
+    distances = {} if pictures is None else statistics_distances(model, pictures)
+    best = min(distances, key=lambda name: distances[name], default=preprocessing)
+    if distances and best == preprocessing:  # as it was trained, twice or not
+        return None
+    if warning := scaling_warning(model, preprocessing):
+        return warning
+    if not distances or distances[preprocessing] < FAR or distances[best] > NEAR:
+        return None
+    return (
+        f"behind --preprocessing {preprocessing} the first batch normalization gets values from "
+        f"the pictures that are unlike those of its training; behind {best} they are like them; "
+        f"pass --preprocessing {best} if the model was trained so"
+    )
+
+
 def scaling_warning(model: keras.Model, preprocessing: str) -> str | None:
     """Return a warning where a network's own scaling and a preprocessing do not go together.
 
@@ -99,12 +133,13 @@ def scaling_warning(model: keras.Model, preprocessing: str) -> str | None:
     if raw is None:
         return None
     given = own_scaling(model, PREPROCESSINGS[preprocessing]) or raw
-    own = f"scales pixels itself (layer {raw.layer!r} makes {raw.black:.3g} to {raw.white:.3g} of "
+    own = (
+        f"the model scales pixels itself: layer {raw.layer!r} makes {raw.words} of levels 0 to 255"
+    )
     if preprocessing != "none" and raw.is_sane:
         return (
-            f"the model {own}levels 0 to 255), and --preprocessing {preprocessing} scales them "
-            f"before it, to {given.black:.3g} to {given.white:.3g}: normalized twice; pass "
-            "--preprocessing none unless it was trained so"
+            f"{own}; with --preprocessing {preprocessing} before it {given.words}: normalized "
+            "twice; pass --preprocessing none if the model was trained on raw levels"
         )
     if given.is_sane:
         return None
@@ -116,37 +151,37 @@ def scaling_warning(model: keras.Model, preprocessing: str) -> str | None:
     if not fitting:
         return None
     return (
-        f"the model {own}levels 0 to 255, and {given.black:.3g} to {given.white:.3g} behind "
-        f"--preprocessing {preprocessing}); values of {SANE_SPAN[0]:g} to {SANE_SPAN[1]:g} apart "
-        f"are usual; pass --preprocessing {fitting[0]} if it was trained so"
+        f"{own}, and {given.words} behind --preprocessing {preprocessing}; expected values "
+        f"{SANE_SPAN[0]:g} to {SANE_SPAN[1]:g} apart; pass --preprocessing {fitting[0]} if the "
+        "model was trained so"
     )
 
 
-def statistics_warning(model: keras.Model, preprocessing: str, pictures: Pixels) -> str | None:
-    """Return a warning where the first batch normalization was trained with other values.
+def statistics_distances(model: keras.Model, pictures: Pixels) -> dict[str, float]:
+    """Compute how far each preprocessing is from the first batch normalization's training.
 
     Args:
         model: A network of RGB pictures of a fixed size.
-        preprocessing: Name of the normalization in front of it.
         pictures: Raw RGB ``(n, height, width, 3)``.
+
+    Returns:
+        Distances by the names of preprocessings (see ``_distance``); none where the network has
+        no batch normalization that was trained.
     """
     found = _first_batch_norm(model)
     if found is None or not len(pictures):
-        return None
+        return {}
     before, norm = found
     chosen = pictures[:: -(-len(pictures) // PICTURES)].astype(np.float32)
-    distances = {
-        name: _distance(norm, np.asarray(before(normal.apply(chosen), training=False)))
+    return {
+        name: _distance(norm, _ask(before, normal.apply(chosen)))
         for name, normal in PREPROCESSINGS.items()
     }
-    best = min(distances, key=lambda name: distances[name])
-    if distances[preprocessing] < FAR or distances[best] > NEAR:
-        return None
-    return (
-        f"behind --preprocessing {preprocessing} the pictures give layer {norm.name!r} values "
-        f"that are unlike those of its training, behind {best} they are like them; pass "
-        f"--preprocessing {best} if it was trained so"
-    )
+
+
+def _ask(model: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    answers = model(np.asarray(pictures, np.float32), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(answers))
 
 
 def _distance(norm: layers.BatchNormalization, values: np.ndarray) -> float:
@@ -157,8 +192,11 @@ def _distance(norm: layers.BatchNormalization, values: np.ndarray) -> float:
         variances.
     """
     flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
-    mean = np.asarray(norm.moving_mean, np.float64)
-    variance = np.asarray(norm.moving_variance, np.float64) + norm.epsilon
+    mean, variance = (
+        np.asarray(keras.ops.convert_to_numpy(weight), np.float64)
+        for weight in (norm.moving_mean, norm.moving_variance)
+    )
+    variance = variance + norm.epsilon
     shift = np.abs(flat.mean(0) - mean) / np.sqrt(variance)
     spread = np.abs(np.log((flat.var(0) + norm.epsilon) / variance))
     return float(np.median(shift) + np.median(spread))
@@ -179,7 +217,10 @@ def _first_batch_norm(
             image = keras.Input(tuple(graph.model.inputs[0].shape[1:]))
             return keras.Model(image, inner[0](outer(image))), inner[1]
         if isinstance(layer, layers.BatchNormalization):
-            trained = np.any(np.asarray(layer.moving_mean)) and layer.axis in (-1, 3)
+            trained = np.any(keras.ops.convert_to_numpy(layer.moving_mean)) and layer.axis in (
+                -1,
+                3,
+            )
             front = keras.Model(graph.model.inputs[0], call.inputs[0])
             return (front, layer) if trained else None
     return None
@@ -200,8 +241,7 @@ def _through_first_layers(
     if front is None:
         return pictures, None
     if last is not None:
-        ask = keras.Model(graph.model.inputs[0], front)
-        pictures = np.asarray(keras.ops.convert_to_numpy(ask(pictures, training=False)))
+        pictures = _ask(keras.Model(graph.model.inputs[0], front), pictures)
     if reader is not None and isinstance(reader.layer, keras.Model) and len(reader.inputs) == 1:
         pictures, inner = _through_first_layers(reader.layer, pictures)
         return pictures, inner or last

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.display import Display, Silent
-from resnet_edge.exporting.inputs import decode_calibration, describe_inputs
+from resnet_edge.exporting.inputs import (
+    calibration_pixels,
+    decode_calibration,
+    describe_inputs,
+)
 from resnet_edge.exporting.processes import convert
 from resnet_edge.exporting.stale import stale_jobs
 from resnet_edge.inspection.model_description import describe_model
@@ -14,6 +18,7 @@ from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_calibration, find_calibration, one_class
+from resnet_edge.steps.model_check import check_model, is_foreign
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,11 @@ def export(
     display = display or Silent()
     source, formats = Path(model or options.layout.model), options.formats_to_make
     info = describe_model(
-        source, options.data.fit, options.model.preprocessing, options.model.labels
+        source,
+        options.data.fit,
+        options.model.preprocessing,
+        options.model.labels,
+        options.data.image_size,
     )
     calibration = None
     if any(artifact_kind(name).calibrated for name in formats):
@@ -55,6 +64,8 @@ def export(
         if warning := one_class(calibration):
             display.warn(warning)
         decode_calibration(options, inputs, calibration, display)
+    if jobs and is_foreign(options, source):
+        check_model(source, info, inputs.size, calibration_pixels(inputs), display)
     if jobs:
         convert(jobs, display)
     artifacts = tuple(load_artifact(inputs.artifacts / name) for name in formats)

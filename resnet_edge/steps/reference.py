@@ -19,6 +19,7 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
+from resnet_edge.steps.model_check import chance_warning
 from resnet_edge.steps.reference_inputs import OWN_PACKAGES, reference_inputs
 
 
@@ -58,11 +59,18 @@ def reference(
     reference = answer_questions(
         inputs.model,
         inputs.questions,
-        lambda size: inputs.decode(size, options.layout.cache, display),
+        lambda _: inputs.decode(options.layout.cache, display),
         Measuring(options.bench.spec, options.bench.batches),
         display,
     )
     write_reference(options.layout.reference, reference)
+    if warning := chance_warning(
+        reference.probabilities,
+        reference.classes,
+        inputs.questions.labels,
+        inputs.questions.preprocessing,
+    ):
+        display.warn(warning)
     return Referenced(reference, rebuilt=True)
 
 

@@ -32,13 +32,15 @@ class ReferenceInputs:
 
     model: Path
     info: ModelInfo
+    size: tuple[int, int]
+    """Height and width of the pictures."""
     test: tuple[Picture, ...]
     questions: Questions
 
-    def decode(self, size: tuple[int, int], cache: Path, display: Display) -> Pixels:
+    def decode(self, cache: Path, display: Display) -> Pixels:
         """Decode the test pictures: uint8 ``(n, height, width, 3)``."""
         with display.bar("decoding test pictures") as advance:
-            return decode_pictures(self.test, size, Fit(self.info.fit), cache, advance)
+            return decode_pictures(self.test, self.size, Fit(self.info.fit), cache, advance)
 
 
 def reference_inputs(options: Options, model: StrPath | None, display: Display) -> ReferenceInputs:
@@ -55,10 +57,15 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
     set_environment()
     source = Path(model or options.layout.model)
     info = describe_model(
-        source, options.data.fit, options.model.preprocessing, options.model.labels
+        source,
+        options.data.fit,
+        options.model.preprocessing,
+        options.model.labels,
+        options.data.image_size,
     )
+    size = input_size(source, options.data.image_size)
     sha256 = hash_path(source)
-    test = _test_pictures(options, source, info, display)
+    test = _test_pictures(options, source, info, size, display)
     questions = Questions(
         model_sha256=sha256,
         preprocessing=info.preprocessing,
@@ -67,12 +74,13 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
         hashes=tuple(picture.sha256 for picture in test),
         classes=tuple(picture.label for picture in test),
         versions={package: version_of(package) for package in OWN_PACKAGES},
+        size=size,
     )
-    return ReferenceInputs(source, info, test, questions)
+    return ReferenceInputs(source, info, size, test, questions)
 
 
 def _test_pictures(
-    options: Options, source: Path, info: ModelInfo, display: Display
+    options: Options, source: Path, info: ModelInfo, size: tuple[int, int], display: Display
 ) -> tuple[Picture, ...]:
     """Return the build's test split, or all of ``--test``, which then becomes the build's."""
     layout = options.layout
@@ -100,7 +108,7 @@ def _test_pictures(
     if layout.calibration.exists():
         check_apart(read_calibration(layout.calibration, dataset.root), dataset.pictures, "--test")
     split = Split((), (), dataset.pictures)
-    write_manifest(layout.dataset, dataset, split, input_size(source), Fit(info.fit))
+    write_manifest(layout.dataset, dataset, split, size, Fit(info.fit))
     return dataset.pictures
 
 
