@@ -63,6 +63,11 @@ class Layout:
         return self.results / "quantization.json"
 
     @property
+    def failures(self) -> Path:
+        """The artifacts that could not be made; there only if there are some."""
+        return self.results / "export-failures.json"
+
+    @property
     def bundle(self) -> Path:
         """One file for a device: artifacts, runner and test pictures."""
         return self.out / "resnet-edge-device.pyz"

@@ -27,10 +27,14 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Convert a .keras classifier into every format: OUT/artifacts, each file with its sidecar."""
-    from resnet_edge.steps import export as step
+    from resnet_edge.exporting.failures import one_error
+    from resnet_edge.steps.export import export_possible
 
-    artifacts = step.export(options, model, Terminal(quiet=as_json)).artifacts
+    done = export_possible(options, model, Terminal(quiet=as_json))
+    artifacts = done.artifacts
     if as_json:
         print_json(tuple(artifact.sidecar for artifact in artifacts))
     else:
         print_rows([(a.name, f"{units.size(a.sidecar.bytes)}  {a.path}") for a in artifacts])
+    if not done:
+        raise one_error(done.lost)

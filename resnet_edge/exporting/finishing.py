@@ -1,4 +1,7 @@
-"""Writes artifacts and their sidecars. An artifact without its sidecar counts as missing."""
+"""Writes artifacts and their sidecars into the staging folder, where they are tried.
+
+``processes`` publishes what passes (``publishing``).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def write_artifact(
     findings: dict[str, str],
 ) -> None:
     """Write a file and its sidecar; see ``finish``."""
-    write_bytes(job.inputs.artifacts / name, data)
+    write_bytes(job.inputs.staging / name, data)
     finish(job, graph, name, reporter, findings)
 
 
@@ -35,7 +38,7 @@ def finish(
 ) -> None:
     """Write the sidecar of an artifact that has been written."""
     inputs, kind = job.inputs, artifact_kind(name)
-    path = inputs.artifacts / name
+    path = inputs.staging / name
     batch = kind.format.traits.batch
     sidecar = Sidecar(
         name=name,

@@ -46,6 +46,11 @@ class ExportInputs:
     """None where no integer artifact is asked for."""
 
     @property
+    def staging(self) -> Path:
+        """The folder of artifacts that are written and not yet tried."""
+        return self.artifacts / ".made.part"
+
+    @property
     def for_integers(self) -> IntegerInputs:
         """The inputs of integer artifacts.
 

@@ -19,7 +19,7 @@ from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
-from resnet_edge.errors import ArtifactError, WorkerError
+from resnet_edge.errors import ArtifactError, ModelError, WorkerError
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import Quantization
@@ -114,10 +114,12 @@ def load_quantized(job: ExportJob, reporter: Reporter) -> Quantized:
     """Read the quantization, as soon as the worker that makes it is done with it.
 
     Raises:
+        ModelError: It could not be made.
         WorkerError: That worker ended and made none.
     """
     path = job.inputs.for_integers.quantized
-    reporter.wait()
+    if problem := reporter.wait():
+        raise ModelError(problem)
     if not path.exists():
         raise WorkerError(
             f"{path}: the process that quantizes ended without it; run the export again"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import assert_never
 
+import onnx
+
 from converters.onnx import conversion, pool_padding
 from converters.onnx.float16 import convert_float16
 from converters.quantization.onnx import quantize_int8
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting import quantizing
+from resnet_edge.exporting.attempt import attempt
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.memory import return_freed_memory
@@ -25,27 +28,34 @@ def write_onnx(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
     if job.inputs.rewrites and pool_padding.merge_pool_padding(float32):
         graph = graph.with_rewrite(pool_padding.NAME)
     for name in job.names:
-        found: dict[str, str] = {}
-        match artifact_kind(name).quantization:
-            case Quantization.NONE:
-                model = float32
-            case Quantization.FLOAT16_WEIGHTS:
-                model = convert_float16(float32)
-            case Quantization.STATIC:
-                quantized = quantizing.load_quantized(job, reporter)
-                target = job.inputs.for_integers.options.onnx_target
-                pictures = quantizing.calibration_pictures(job)
-                model = quantize_int8(float32, quantized.calibrated, pictures, target)
-                conversion.use_uint8_input(model)
-                found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
-            case (
-                Quantization.DYNAMIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS
-            ) as other:
-                raise ArtifactError(f"{name}: no ONNX file with {other.value} is made here")
-            case other:
-                assert_never(other)
-        conversion.add_metadata(model, _onnx_properties(job, name))
-        write_artifact(job, graph, name, conversion.serialize(model), reporter, found)
+        with attempt((name,), reporter):
+            _write_file(job, graph, name, float32, reporter)
+
+
+def _write_file(
+    job: ExportJob, graph: ServingGraph, name: str, float32: onnx.ModelProto, reporter: Reporter
+) -> None:
+    found: dict[str, str] = {}
+    match artifact_kind(name).quantization:
+        case Quantization.NONE:
+            model = float32
+        case Quantization.FLOAT16_WEIGHTS:
+            model = convert_float16(float32)
+        case Quantization.STATIC:
+            quantized = quantizing.load_quantized(job, reporter)
+            target = job.inputs.for_integers.options.onnx_target
+            pictures = quantizing.calibration_pictures(job)
+            model = quantize_int8(float32, quantized.calibrated, pictures, target)
+            conversion.use_uint8_input(model)
+            found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
+        case (
+            Quantization.DYNAMIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS
+        ) as other:
+            raise ArtifactError(f"{name}: no ONNX file with {other.value} is made here")
+        case other:
+            assert_never(other)
+    conversion.add_metadata(model, _onnx_properties(job, name))
+    write_artifact(job, graph, name, conversion.serialize(model), reporter, found)
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:

@@ -7,7 +7,9 @@ from typing import assert_never
 from converters.quantization import tflite as quantize
 from converters.tflite import conversion, flatbuffer
 from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+from resnet_edge.errors import translate
 from resnet_edge.exporting import quantizing
+from resnet_edge.exporting.attempt import attempt
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
 from resnet_edge.exporting.job import ExportJob
 from resnet_edge.exporting.memory import return_freed_memory
@@ -17,18 +19,49 @@ from resnet_edge.ondevice.workers.serving import Reporter
 
 
 def write_tflite(job: ExportJob, graph: ServingGraph, reporter: Reporter) -> None:
-    """Write the TFLite files of ``job``; without any, only the quantization that others need."""
+    """Write the TFLite files of ``job``; without any, only the quantization that others need.
+
+    Files without calibration come first: they do not depend on the quantization.
+    """
     float32 = conversion.convert_float32(graph.serving)
     return_freed_memory()
-    quantized = None
-    if job.quantizes:
-        quantized = quantizing.quantize(job, float32, graph.serving, reporter)
+    calibrated = tuple(name for name in job.names if artifact_kind(name).calibrated)
     for name in job.names:
-        kind = artifact_kind(name)
-        data = _quantized(job, float32, kind.quantization, quantized)
-        found = dict(quantized.findings) if quantized and kind.calibrated else {}
-        data = _complete_tflite(job, graph, name, data)
-        write_artifact(job, graph, name, data, reporter, found)
+        if name not in calibrated:
+            with attempt((name,), reporter):
+                _write_file(job, graph, name, float32, None, reporter)
+    if not job.quantizes:
+        return
+    quantized = None
+    with attempt(calibrated, reporter):
+        quantized = _quantize(job, float32, graph, reporter)
+    for name in calibrated if quantized else ():
+        with attempt((name,), reporter):
+            _write_file(job, graph, name, float32, quantized, reporter)
+
+
+def _quantize(
+    job: ExportJob, float32: bytes, graph: ServingGraph, reporter: Reporter
+) -> quantizing.Quantized:
+    """Quantize; if that fails, tell the worker that waits for it too."""
+    try:
+        return quantizing.quantize(job, float32, graph.serving, reporter)
+    except Exception as problem:
+        reporter.ready(str(translate(problem)))
+        raise
+
+
+def _write_file(
+    job: ExportJob,
+    graph: ServingGraph,
+    name: str,
+    float32: bytes,
+    shared: quantizing.Quantized | None,
+    reporter: Reporter,
+) -> None:
+    data = _quantized(job, float32, artifact_kind(name).quantization, shared)
+    found = dict(shared.findings) if shared else {}
+    write_artifact(job, graph, name, _complete_tflite(job, graph, name, data), reporter, found)
 
 
 def _quantized(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnet_edge.errors import ArtifactError
+from resnet_edge.exporting.failures import Failure
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.command.device_result import Unmeasured
 from resnet_edge.ondevice.formats.sidecar import Sidecar
@@ -221,6 +222,8 @@ class ReportContent:
     """The making of the integer artifacts; None where it is not known."""
     devices: tuple[DeviceSection, ...] = ()
     """The devices' measurements, in the order of the devices' names."""
+    failed: tuple[Failure, ...] = ()
+    """The artifacts that could not be made."""
 
     def __post_init__(self) -> None:
         for row in self.artifacts:
@@ -240,10 +243,11 @@ class ReportContent:
     def verdict(self) -> Verdict:
         """The worst verdict of the artifacts; ``not checked`` where there are none.
 
-        A failure on a device counts. A device's sample is smaller than the test split, so an
-        inconclusive verdict there does not.
+        An artifact that could not be made is a failure, and a failure on a device counts. A
+        device's sample is smaller than the test split, so an inconclusive verdict there does not.
         """
         failed = [d.verdict for d in self.devices if d.verdict is Verdict.FAIL]
+        failed += [Verdict.FAIL for _ in self.failed]
         return worst_verdict([*(row.verdict for row in self.artifacts), *failed])
 
 

@@ -19,6 +19,7 @@ _SHOWN = 5
 def derive_notes(content: ReportContent) -> tuple[str, ...]:
     """Return the caller's notes, followed by those that follow from the results."""
     return (
+        *(f"{failure.name} could not be made: {failure.reason}" for failure in content.failed),
         *content.notes,
         *_unchecked(content),
         *_collapsed(content),

@@ -7,7 +7,8 @@ null, and so is NaN, which shows in the verdict (``fail``) and its reason. An SQ
 
 ``latency`` is the one to deploy in the preferred runtime: the lowest median, or one that is as fast
 with fewer threads. ``latencies`` holds all. ``elsewhere`` has the answers in further runtimes; the
-verdict does not depend on them. ``quantization`` is null if nothing is known of it. ``devices``
+verdict does not depend on them. ``failed`` holds the artifacts that could not be made, each with
+the reason. ``quantization`` is null if nothing is known of it. ``devices``
 holds each device's measurements of the same files, on a sample of the test split; its
 ``agreement_here`` is the share of these pictures to which the same file gives the same answer on
 this machine.
@@ -69,6 +70,7 @@ def report_json(content: ReportContent) -> JsonObject:
         "data": _values(content.data),
         "reference": _reference(reference),
         "artifacts": [_artifact(row, reference_s) for row in content.artifacts],
+        "failed": [_values(failure) for failure in content.failed],
         "machine": None if content.machine is None else _values(content.machine),
         "notes": list(content.notes),
         "quantization": None if quantization is None else _quantization(quantization),

@@ -232,6 +232,8 @@ def headline(content: ReportContent) -> str:
         holds = "the only artifact holds its" if total == 1 else f"all {total} artifacts hold their"
         return f"{holds[0].upper()}{holds[1:]} gates."
     sentences = []
+    if failed := [failure.name for failure in content.failed]:
+        sentences.append(f"{', '.join(failed)} could not be made.")
     for words in ("failed", _FEW_PICTURES, _FEW_QUERIES, _NOT_TIMED, "not checked"):
         if names := [row.name for row in content.artifacts if _trouble(row) == words]:
             sentences.append(f"{len(names)} of {total} {words}: {', '.join(names)}.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_edge.display import Display, Silent
+from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.exporting.failures import keep_failures, list_failures, one_error
 from resnet_edge.exporting.inputs import (
     calibration_pixels,
     decode_calibration,
@@ -23,11 +26,16 @@ from resnet_edge.steps.model_check import check_model, is_foreign
 
 @dataclass(frozen=True)
 class Exported:
-    """The artifacts of the build."""
+    """The artifacts of the build; false if some could not be made."""
 
     artifacts: tuple[Artifact, ...]
     rebuilt: tuple[str, ...]
     """Names of those that were made anew; the others were up to date."""
+    lost: Mapping[str, ResnetEdgeError] = field(default_factory=dict)
+    """The reasons why artifacts could not be made, by their names."""
+
+    def __bool__(self) -> bool:
+        return not self.lost
 
 
 def export(
@@ -41,7 +49,22 @@ def export(
         display: Shows the progress.
 
     Raises:
-        ResnetEdgeError: See the subclass for what was wrong.
+        ResnetEdgeError: An artifact could not be made; all others were. Or see the subclass for
+            what else was wrong.
+    """
+    done = export_possible(options, model, display)
+    if not done:
+        raise one_error(done.lost)
+    return done
+
+
+def export_possible(
+    options: Options, model: StrPath | None = None, display: Display | None = None
+) -> Exported:
+    """Do as ``export``; what could not be made is in the result.
+
+    Raises:
+        ResnetEdgeError: Nothing could be made, or the request itself is wrong.
     """
     display = display or Silent()
     source, formats = Path(model or options.layout.model), options.formats_to_make
@@ -66,7 +89,11 @@ def export(
         decode_calibration(options, inputs, calibration, display)
     if jobs and is_foreign(options, source):
         check_model(source, info, inputs.size, calibration_pixels(inputs), display)
-    if jobs:
-        convert(jobs, display)
-    artifacts = tuple(load_artifact(inputs.artifacts / name) for name in formats)
-    return Exported(artifacts, tuple(name for job in jobs for name in job.names))
+    lost = convert(jobs, display) if jobs else {}
+    keep_failures(options.layout.failures, inputs.model_sha256, formats, list_failures(lost))
+    made = [name for name in formats if name not in lost]
+    if not made:
+        raise one_error(lost)
+    artifacts = tuple(load_artifact(inputs.artifacts / name) for name in made)
+    rebuilt = tuple(name for job in jobs for name in job.names if name not in lost)
+    return Exported(artifacts, rebuilt, lost)

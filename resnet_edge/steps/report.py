@@ -8,11 +8,17 @@ from pathlib import Path
 from resnet_edge.data.manifest import Manifest, read_manifest
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ArtifactError, InferenceError, ModelError
+from resnet_edge.exporting.failures import Failure, read_failures
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.layout import Layout
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.files import hash_path
-from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
+from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
+    load_artifact,
+    load_artifacts,
+    sidecar_path,
+)
 from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.ondevice.latency.bench import bench_path
 from resnet_edge.ondevice.machine import describe_machine
@@ -82,7 +88,7 @@ def collect(
 ) -> ReportContent:
     """Read the report's content from the files of a build, with warnings of what is left out."""
     layout = options.layout
-    artifacts = load_artifacts(layout.artifacts, options.formats)
+    artifacts, failed = _load_made(options)
     first = artifacts[0].sidecar
     parity = _read_parity(layout, changes)
     bench = _read_bench(layout, changes)
@@ -108,7 +114,25 @@ def collect(
         pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
         quantization=quantization,
         devices=devices.sections,
+        failed=failed,
     )
+
+
+def _load_made(options: Options) -> tuple[tuple[Artifact, ...], tuple[Failure, ...]]:
+    """Read the artifacts that were made, and the reasons why others were not."""
+    layout, names = options.layout, options.formats
+    if names is None:
+        artifacts = load_artifacts(layout.artifacts)
+        return artifacts, read_failures(layout.failures, artifacts[0].sidecar.model_sha256)
+    made = tuple(name for name in names if sidecar_path(layout.artifacts / name).exists())
+    if not made:
+        return load_artifacts(layout.artifacts, names), ()
+    first = load_artifact(layout.artifacts / made[0], verify=False).sidecar
+    known = read_failures(layout.failures, first.model_sha256)
+    failed = tuple(failure for failure in known if failure.name in names)
+    lost = {failure.name for failure in failed}
+    wanted = tuple(name for name in names if name not in lost)
+    return load_artifacts(layout.artifacts, wanted), failed
 
 
 def _read_parity(layout: Layout, changes: Changes[Gates]) -> ParityResult | None:

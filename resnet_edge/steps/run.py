@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from resnet_edge import units
 from resnet_edge.display import Display, Silent
+from resnet_edge.exporting.failures import one_error
 from resnet_edge.options import Options
 from resnet_edge.steps.bench import bench
 from resnet_edge.steps.bundle import bundle, bundle_formats
-from resnet_edge.steps.export import export
+from resnet_edge.steps.export import export_possible
 from resnet_edge.steps.parity import parity
 from resnet_edge.steps.progress_plan import PlannedStep, ProgressPlan
 from resnet_edge.steps.report import Reported, report
@@ -33,6 +34,8 @@ def run(options: Options, display: Display | None = None) -> RunResult:
         options: Everything that the steps are told.
         display: Shows the progress; None shows nothing.
 
+    An artifact that cannot be made fails the report's verdict; the run goes on with the others.
+
     Raises:
         ResnetEdgeError: A step failed; what was finished before it stays and is not done again.
     """
@@ -50,19 +53,23 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     with plan.step("finetune"):
         done["finetune"] = run_apart("finetune", options, plan)
     with plan.step("export"):
-        done["export"] = bool(export(options, None, plan).rebuilt)
+        exported = export_possible(options, None, plan)
+        done["export"] = bool(exported.rebuilt)
+    if not exported:
+        plan.warn(f"{one_error(exported.lost)}\nthe run goes on without them")
+    made = replace(options, formats=tuple(artifact.name for artifact in exported.artifacts))
     with plan.step("reference"):
         done["reference"] = run_apart("reference", options, plan)
     with plan.step("parity"):
-        done["parity"] = parity(options, plan).rebuilt
+        done["parity"] = parity(made, plan).rebuilt
     with plan.step("bench"):
-        done["bench"] = bench(options, plan).rebuilt
+        done["bench"] = bench(made, plan).rebuilt
     with plan.step("report"):
         reported = report(options, plan)
-    if for_devices:
+    if carried := bundle_formats(made.formats or ()):
         with plan.step("bundle"):
-            done["bundle"] = bundle(replace(options, formats=for_devices), plan).rebuilt
-    else:
+            done["bundle"] = bundle(replace(options, formats=carried), plan).rebuilt
+    elif not for_devices:
         shown.say("no bundle: saved_model alone was made, which devices do not run")
     rebuilt = tuple(step for step, was in done.items() if was)
     plan.remember((*rebuilt, "report"))

@@ -71,7 +71,7 @@ def run_apart(step: Step, options: Options, display: Display) -> bool:
                     advance(event.done, event.total, event.text)
                 case EventKind.END:
                     bars.close()
-                case EventKind.MADE | EventKind.READY | EventKind.RESULT | EventKind.FAILED:
+                case _:
                     raise AssertionError(f"a step does not tell {event.kind}")
 
         job = StepJob(step, options)

@@ -16,6 +16,9 @@ from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes.kinds import RuntimeKind
 from resnet_edge.ondevice.versions import installed_version
 
+REFUSED_ADVICE = "; it is damaged or needs a newer runtime; export it again or update the runtime"
+"""The end of the message about a file that a runtime does not load."""
+
 
 @dataclass(frozen=True)
 class Loading:
@@ -115,8 +118,7 @@ class Runtime(abc.ABC):
     def refusal(self, reason: object) -> InferenceError:
         """Return the error for a file that the runtime does not load."""
         return InferenceError(
-            f"{self.artifact.path}: {self.title} refuses the file: {reason}; it is damaged or "
-            "needs a newer runtime; export it again or update the runtime"
+            f"{self.artifact.path}: {self.title} refuses the file: {reason}{REFUSED_ADVICE}"
         )
 
     def end_profiling(self) -> Path:

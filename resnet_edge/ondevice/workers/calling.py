@@ -80,14 +80,19 @@ def run_worker(
         if failure is None:
             raise
     if failure is not None:
-        raise _error(failure, f"{title}: " if failures_named else "")
+        raise told_error(failure, f"{title}: " if failures_named else "")
     if answer is None:
         raise WorkerError(f"{title}: the process ended without a result; run it again")
     return from_json(result, json.loads(answer.text), title, WorkerError)
 
 
-def _error(failure: WorkerEvent, prefix: str) -> ResnetEdgeError:
-    """Return the worker's error, with the worker's traceback as its cause."""
+def told_error(failure: WorkerEvent, prefix: str = "") -> ResnetEdgeError:
+    """Return the error that a worker told of, with the worker's traceback as its cause.
+
+    Args:
+        failure: An event of kind ``FAILED`` or ``LOST``.
+        prefix: The beginning of the message.
+    """
     error = error_class(failure.error)(prefix + failure.text)
     error.__cause__ = WorkerTraceback(f"\n{failure.traceback}")
     return error

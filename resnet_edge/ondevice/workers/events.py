@@ -23,10 +23,14 @@ class EventKind(enum.Enum):
     """The bar stands at ``done`` of ``total``; ``text`` has the figures so far."""
     END = "end"
     """The bar ends."""
+    BEGUN = "begun"
+    """The making of the things in ``names`` begins."""
     MADE = "made"
     """One of several things that the job asks for is there; ``text`` is its name."""
+    LOST = "lost"
+    """The things in ``names`` cannot be made; ``text``, ``error`` and ``traceback`` say why."""
     READY = "ready"
-    """Something that another worker waits for is there."""
+    """Something that another worker waits for is there, or cannot be made: ``text`` says why."""
     RESULT = "result"
     """The worker is done; ``text`` is the record of its result, as JSON."""
     FAILED = "failed"
@@ -42,9 +46,11 @@ class WorkerEvent:
     done: int = 0
     total: int = 0
     error: str = ""
-    """The name of the error's class in ``resnet_edge.errors``, of ``FAILED``."""
+    """The name of the error's class in ``resnet_edge.errors``, of ``FAILED`` and ``LOST``."""
     traceback: str = ""
-    """The worker's traceback, of ``FAILED``."""
+    """The worker's traceback, of ``FAILED`` and ``LOST``."""
+    names: tuple[str, ...] = ()
+    """The things that ``BEGUN`` and ``LOST`` are about."""
 
 
 def encode_event(event: WorkerEvent) -> str:

@@ -183,6 +183,7 @@ def _death_words(status: int) -> str:
         "SIGKILL": ", most likely because memory ran out",
         "SIGILL": "; the runtime needs processor instructions that are not here",
         "SIGSEGV": "; the runtime crashed",
+        "SIGABRT": "; the runtime gave up",
     }
     return f"the process was killed by {name}{causes.get(name, '')}"
 

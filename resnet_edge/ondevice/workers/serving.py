@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from resnet_edge.errors import WorkerError, translate
+from resnet_edge.errors import ResnetEdgeError, WorkerError, translate
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, encode_event
 
@@ -42,13 +42,24 @@ class Reporter:
         """Move the bar to ``done`` of ``total``, with the figures so far in words."""
         self._send(WorkerEvent(EventKind.ADVANCE, words, done, total))
 
+    def begun(self, names: tuple[str, ...]) -> None:
+        """Tell that the making of some things begins: if this process dies, they were at fault."""
+        self._send(WorkerEvent(EventKind.BEGUN, names=names))
+
     def made(self, name: str) -> None:
         """Tell that one of several things is there."""
         self._send(WorkerEvent(EventKind.MADE, name))
 
-    def ready(self) -> None:
-        """Tell that what another worker waits for is there."""
-        self._send(WorkerEvent(EventKind.READY))
+    def lost(self, names: tuple[str, ...], error: ResnetEdgeError) -> None:
+        """Tell that some things cannot be made, from within the handler of the error."""
+        kind, words = type(error).__name__, traceback.format_exc()
+        self._send(
+            WorkerEvent(EventKind.LOST, str(error), error=kind, traceback=words, names=names)
+        )
+
+    def ready(self, problem: str = "") -> None:
+        """Tell that what another worker waits for is there, or why it cannot be made."""
+        self._send(WorkerEvent(EventKind.READY, problem))
 
     def bar(self, title: str) -> AbstractContextManager[Callable[..., None]]:
         """Show a progress bar while the context lasts."""

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.display import Silent
-from resnet_edge.errors import DataError, OutputError, UsageError, WorkerError
-from resnet_edge.exporting import processes
+from resnet_edge.errors import InferenceError, ModelError, OutputError, UsageError, WorkerError
+from resnet_edge.exporting import processes, trial
+from resnet_edge.exporting.failures import one_error
 from resnet_edge.exporting.inputs import describe_inputs
 from resnet_edge.exporting.job import ExportInputs, ExportJob
 from resnet_edge.inspection.model_description import describe_model
@@ -43,9 +44,11 @@ def test_a_failing_worker_is_one_message(broken: ExportJob):
 def test_a_killed_worker_is_one_message(broken: ExportJob, monkeypatch):
     killed = (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
     monkeypatch.setattr(processes, "WORKER", killed)
-    expected = r"^export-others: the process was killed by SIGKILL, most likely because memory"
+    lost = processes.convert((broken,), Silent())
+    assert isinstance(lost["fp32.onnx"], WorkerError)
+    expected = r"^fp32.onnx: the process was killed by SIGKILL, most likely because memory ran out"
     with pytest.raises(WorkerError, match=expected):
-        processes.convert((broken,), Silent())
+        raise one_error(lost)
 
 
 def test_parts_of_a_killed_worker_are_removed(broken: ExportJob):
@@ -94,8 +97,8 @@ sys.exit(serve(ExportPlan, work))
 @pytest.mark.parametrize(
     ("deed", "error", "message"),
     [
-        ("raise DataError('damaged.jpg: empty')", DataError, r"^damaged.jpg: empty$"),
-        ("os.kill(os.getpid(), 9)", WorkerError, r"^export-tflite: the process was killed by SIG"),
+        ("raise DataError('damaged.jpg: empty')", ModelError, r"^damaged.jpg: empty$"),
+        ("os.kill(os.getpid(), 9)", ModelError, r"^the process was killed by SIGKILL, most likely"),
         ("pass", WorkerError, r"quantization-.*.npz: the process that quantizes ended without it"),
     ],
 )
@@ -111,8 +114,10 @@ def test_a_worker_that_waits_for_the_quantization_ends_with_the_one_that_makes_i
         ExportJob(inputs, Format.TFLITE, (), {}, quantizes=True),
         ExportJob(inputs, Format.ONNX, ("int8.onnx",), {}),
     )
+    lost = processes.convert(jobs, Silent())
+    assert list(lost) == ["int8.onnx"]
     with pytest.raises(error, match=message):
-        processes.convert(jobs, Silent())
+        raise lost["int8.onnx"]
 
 
 FULL_DISK = """
@@ -138,3 +143,132 @@ def test_a_full_disk_keeps_its_class(inputs: ExportInputs, monkeypatch):
 def test_a_job_that_makes_nothing_cannot_be_built(inputs: ExportInputs):
     with pytest.raises(ValueError, match=r"^a job of tflite that makes nothing$"):
         ExportJob(inputs, Format.TFLITE, (), {})
+
+
+MAKES = """
+import os, shutil, sys
+from pathlib import Path
+from converters.errors import ModelConversionError
+from resnet_edge.exporting.attempt import attempt
+from resnet_edge.exporting.job import ExportPlan, ExportResult
+from resnet_edge.ondevice.workers.serving import serve
+
+def work(plan, reporter):
+    for job in plan.jobs:
+        staging = job.inputs.staging
+        staging.mkdir(parents=True, exist_ok=True)
+        for name in job.names:
+            with attempt((name,), reporter):
+                if name == "int8.tflite":
+                    {deed}
+                for file in (name, f"{name}.json"):
+                    shutil.copy(Path(SOURCE) / file, staging / file)
+                reporter.made(name)
+    return ExportResult(())
+
+sys.exit(serve(ExportPlan, work))
+"""
+"""Makes nothing: it copies the files of a finished build."""
+
+
+def makes(deed: str, build: Path) -> str:
+    return MAKES.replace("{deed}", deed).replace("SOURCE", repr(str(build / "artifacts")))
+
+
+@pytest.fixture
+def three_files(inputs: ExportInputs) -> tuple[ExportJob, ...]:
+    """Jobs for all artifacts of the finished build, one of which was exported before."""
+    inputs.artifacts.mkdir()
+    for name in ("int8.tflite", "int8.tflite.json"):
+        (inputs.artifacts / name).write_text("old")
+    return (
+        ExportJob(inputs, Format.TFLITE, ("int8.tflite", "fp32.tflite"), {}),
+        ExportJob(inputs, Format.ONNX, ("fp32.onnx",), {}),
+    )
+
+
+ENDED = {
+    "raise ModelConversionError(\"layer 'stem': no such operator\")": (
+        ModelError,
+        "int8.tflite: layer 'stem': no such operator; try --quantization fast, keep layers in "
+        "float with --keep-float, or leave it out with --formats",
+    ),
+    "os.abort()": (
+        WorkerError,
+        "int8.tflite: the process was killed by SIGABRT; the runtime gave up; it said nothing; try "
+        "--quantization fast, keep layers in float with --keep-float, or leave it out with "
+        "--formats",
+    ),
+}
+
+
+@pytest.mark.parametrize("deed", ENDED)
+def test_what_cannot_be_made_takes_nothing_else_with_it(
+    three_files: tuple[ExportJob, ...], edge_build: Path, monkeypatch, recorder, deed
+):
+    script = makes(deed, edge_build)
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    lost = processes.convert(three_files, recorder)
+    kind, message = ENDED[deed]
+    with pytest.raises(kind) as caught:
+        raise one_error(lost)
+    assert str(caught.value) == message
+    published = sorted(path.name for path in three_files[0].inputs.artifacts.iterdir())
+    expected = ["fp32.onnx", "fp32.onnx.json", "fp32.tflite", "fp32.tflite.json"]
+    assert published == expected  # and of int8.tflite not even the old file
+    assert set(recorder.said) == {"fp32.tflite written", "fp32.onnx written"}
+
+
+def test_a_file_that_its_runtime_dies_of_is_not_published(
+    three_files: tuple[ExportJob, ...], edge_build: Path, monkeypatch, recorder
+):
+    script = makes("pass", edge_build)
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    aborts = (
+        "import os, sys\n"
+        "from resnet_edge.ondevice.runtimes import tflite\n"
+        "def run(self, batch):\n"
+        "    sys.stderr.write('boom\\n')\n"
+        "    os.abort()\n"
+        "tflite.TFLiteRuntime._run = run\n"
+        "from resnet_edge.ondevice.parity.answer_worker import main\n"
+        "sys.exit(main())\n"
+    )
+    monkeypatch.setattr(trial, "WORKER", (sys.executable, "-c", aborts))
+    lost = processes.convert(three_files, recorder)
+    expected = (
+        r"^fp32.tflite, int8.tflite: LiteRT cannot run the file: asked for one picture, the "
+        r"process was killed by SIGABRT; the runtime gave up; it said last:\n(.*\n)?boom\nthe file "
+        r"is not published; leave them out with --formats$"
+    )
+    with pytest.raises(InferenceError, match=expected):
+        raise one_error(lost)
+    published = sorted(path.name for path in three_files[0].inputs.artifacts.iterdir())
+    assert published == ["fp32.onnx", "fp32.onnx.json"]
+    assert recorder.said == ["fp32.onnx written"]
+
+
+NAN = """
+import sys
+import numpy
+from resnet_edge.ondevice.parity.answer_worker import main
+from resnet_edge.ondevice.runtimes import onnx
+nan = lambda self, batch: numpy.full((1, 3), numpy.nan, numpy.float32)
+onnx.OnnxRuntime._run = nan
+sys.exit(main())
+"""
+
+
+def test_a_file_that_answers_nan_is_not_published(
+    three_files: tuple[ExportJob, ...], edge_build: Path, monkeypatch
+):
+    script = makes("pass", edge_build)
+    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    monkeypatch.setattr(trial, "WORKER", (sys.executable, "-c", NAN))
+    lost = processes.convert(three_files[1:], Silent())
+    with pytest.raises(InferenceError) as caught:
+        raise one_error(lost)
+    assert str(caught.value) == (
+        "fp32.onnx: asked for one picture, it answers 3 of 3 probabilities with NaN or infinity; "
+        "the file is not published; leave it out with --formats"
+    )

@@ -16,6 +16,8 @@ from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, artifact_kind
 from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact, write_sidecar
+from resnet_edge.ondevice.workers.calling import told_error
+from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent
 from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.options import CalibrationOptions, ModelOptions, Options
 from resnet_edge.steps.choose_pictures import find_calibration
@@ -279,5 +281,8 @@ def test_a_full_disk_leaves_no_half_saved_model(plain_model: Path, tmp_path, mon
 
 def test_without_pictures_a_calibrated_artifact_is_refused(plain_model: Path, tmp_path):
     plan = worker_plan(tmp_path, plain_model, "int8.onnx")
+    told: list[WorkerEvent] = []
+    run_plan(plan, Reporter(told.append, lambda: ""))
+    assert [event.kind for event in told] == [EventKind.BEGUN, EventKind.BEGUN, EventKind.LOST]
     with pytest.raises(ArtifactError, match=r"^calibration: no pictures; pass --calibration DIR$"):
-        run_plan(plan, silent())
+        raise told_error(told[-1])
