@@ -66,6 +66,11 @@ class Origin:
     path: Path
     keras: str = ""
 
+    @property
+    def is_keras2(self) -> bool:
+        """True if Keras 2 wrote it, or an older one."""
+        return self.keras[:2] in ("1.", "2.")
+
     def refuse(self, reason: str) -> ModelError:
         """Return the error for a network that this Keras cannot load."""
         here = keras.__version__
@@ -143,6 +148,7 @@ def prepare_config(config: JsonValue, origin: Origin) -> NetworkConfig:
     reduced: dict[str, None] = {}
     plain = _for_inference(config, reduced)
     assert isinstance(plain, dict)
+    _check_root(plain, origin)
     for entry, owner in _objects(plain):
         _check_object(entry, owner, origin)
     mixed = tuple(name for name in reduced if name.startswith("mixed_"))
@@ -207,6 +213,18 @@ def _objects(config: JsonObject) -> Iterator[tuple[JsonObject, str]]:
             waiting.extend((inner, owner) for inner in value)
 
 
+def _check_root(config: JsonObject, origin: Origin) -> None:
+    """Refuse a model that is a class of the user's own, with the way to one of Keras' layers."""
+    kind, module = str(config["class_name"]), config.get("module")
+    if not _is_known(config) and kind not in _CODE_LAYERS and not _is_kerass(module):
+        raise ModelError(
+            f"{origin.path}: the model is of the custom class {kind} ({module or 'no module'}), "
+            "whose code is not in the file; expected a functional or Sequential model; in the "
+            "program that has the class: inputs = keras.Input((height, width, 3)), then "
+            "keras.Model(inputs, model.call(inputs)).save('NAME.keras')"
+        )
+
+
 def _check_object(entry: JsonObject, layer: str, origin: Origin) -> None:
     path = origin.path
     kind, module = str(entry["class_name"]), entry.get("module")
@@ -218,7 +236,7 @@ def _check_object(entry: JsonObject, layer: str, origin: Origin) -> None:
         )
     if kind in _ARRAYS:
         inner = entry.get("config")
-        if not isinstance(inner, dict) or inner.get("dtype") not in _NUMBERS:
+        if not isinstance(inner, dict) or str(inner.get("dtype")) not in _NUMBERS:
             raise ModelError(
                 f"{path}: layer {layer!r} holds a constant that is not of numbers; expected "
                 f"{', '.join(sorted(_NUMBERS))}; save the model again"
@@ -244,10 +262,10 @@ def _check_object(entry: JsonObject, layer: str, origin: Origin) -> None:
 
 def _is_known(entry: JsonObject) -> bool:
     """Return True for a value, or a class or function that a network is made of."""
-    kind, module = entry.get("class_name"), entry.get("module")
+    kind, module = str(entry.get("class_name")), entry.get("module")
     if kind in _VALUES or kind in _ARRAYS:
         return True
-    if ">" in str(entry.get("registered_name")) or not isinstance(kind, str):
+    if ">" in str(entry.get("registered_name")):
         return False
     if kind == "function":
         return _is_function(entry.get("config"), module)

@@ -14,6 +14,7 @@ import numpy as np
 
 from resnet_edge.errors import ModelError, UsageError, first_line
 from resnet_edge.model.json_values import JsonValue
+from resnet_edge.model.keras2_config import from_keras2
 from resnet_edge.model.keras_config import (
     READ_ERRORS,
     NetworkConfig,
@@ -22,7 +23,13 @@ from resnet_edge.model.keras_config import (
     parse_config,
     prepare_config,
 )
-from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES
+from resnet_edge.model.legacy_files import (
+    count_checkpoint,
+    read_checkpoint,
+    read_h5_description,
+    read_saved_model_description,
+)
+from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES, ModelKind, model_kind
 from resnet_edge.model.stored_weights import build_network, count_values
 from resnet_edge.model.weight_files import not_finite_message
 
@@ -47,24 +54,23 @@ class LoadedNetwork:
     config: NetworkConfig
 
 
-def check_file(path: Path) -> None:
-    """Check that a path given by the user is a file with something in it.
+def check_file(path: Path) -> ModelKind:
+    """Return the kind of a file given by the user, which has something in it.
 
     Args:
         path: The path.
 
     Raises:
-        UsageError: There is no such file, or it is a folder.
+        UsageError: There is no such file, or it is a folder of something else.
         ModelError: It has 0 bytes.
     """
     if not path.exists():
         raise UsageError(
             f"{path}: no such file; expected a .keras model or .h5 weights; check the path"
         )
-    if not path.is_file():
-        raise UsageError(f"{path}: a folder; expected a .keras, .weights.h5 or .h5 file")
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise ModelError(f"{path}: 0 bytes; expected a Keras model; copy or save it again")
+    return model_kind(path)
 
 
 def read_keras_file(path: Path) -> keras.Model:
@@ -73,41 +79,73 @@ def read_keras_file(path: Path) -> keras.Model:
 
 
 def load_network(path: Path) -> LoadedNetwork:
-    """Load a ``.keras`` file, uncompiled, in float32.
+    """Load a model file, uncompiled, in float32.
 
     The network's description is looked through first (see ``prepare_config``). Its weights have to
     be in the file before a layer asks for their memory.
 
     Args:
-        path: A ``.keras`` file.
+        path: A ``.keras`` or ``.h5`` file of Keras 3 or 2, or the folder of a SavedModel that Keras
+            2 wrote.
 
     Returns:
         The network with its weights, all of them finite.
 
     Raises:
         UsageError: No such file.
-        ModelError: Not a ``.keras`` file, truncated, with code or custom layers in it, of layers
-            that this Keras does not know, without a fixed graph, or with weights that are not
-            finite.
+        ModelError: No model file, truncated, with code or custom layers in it, of layers that this
+            Keras does not know, without a fixed graph, or with weights that are not finite.
     """
-    check_file(path)
-    origin, description = _read_description(path)
+    kind = check_file(path)
+    match kind:
+        case ModelKind.KERAS:
+            origin, description = _read_description(path)
+        case ModelKind.HDF5:
+            origin, description = read_h5_description(path)
+        case ModelKind.SAVED_MODEL:
+            origin, description = read_saved_model_description(path)
+    if origin.is_keras2:
+        description = from_keras2(description, origin)
     config = prepare_config(description, origin)
+    if origin.is_keras2 and config.in_training:
+        raise ModelError(
+            f"{path}: {', '.join(config.in_training)}: called with training=True, so Keras 2 "
+            "answers at random or by the other pictures of a batch; expected a network that "
+            "answers a picture always alike; build it without training=True and save it again"
+        )
     try:
-        with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(path) as archive:
-            weights = Path(archive.extract(_WEIGHTS_FILE, scratch))
-            with h5py.File(weights) as file:
-                stored = count_values(file)
-            model = check_graph(build_network(config.config, stored, origin), path)
-            model.load_weights(str(weights))
+        with tempfile.TemporaryDirectory() as scratch:
+            model = _build(path, kind, config, origin, Path(scratch))
     except ModelError:
         raise
-    except Exception as error:  # of zip, HDF5 and Keras
+    except Exception as error:  # of zip, HDF5, TensorFlow and Keras
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise
         raise origin.refuse(cause_of(error)) from error
     check_finite(model, path)
     return LoadedNetwork(model, config)
+
+
+def _build(
+    path: Path, kind: ModelKind, config: NetworkConfig, origin: Origin, scratch: Path
+) -> keras.Model:
+    """Build a network and read its weights."""
+    if kind is ModelKind.SAVED_MODEL:
+        stored = count_checkpoint(path)
+        model = check_graph(build_network(config.config, stored, origin), path)
+        read_checkpoint(model, path)
+        return model
+    if kind is ModelKind.KERAS:
+        with zipfile.ZipFile(path) as archive:
+            weights = Path(archive.extract(_WEIGHTS_FILE, scratch))
+    else:  # Keras tells by the ending, which may be another
+        weights = scratch / "whole.h5"
+        weights.symlink_to(path.resolve())
+    with h5py.File(weights) as file:
+        stored = count_values(file)
+    model = check_graph(build_network(config.config, stored, origin), path)
+    model.load_weights(str(weights))
+    return model
 
 
 def _read_description(path: Path) -> tuple[Origin, JsonValue]:
