@@ -22,6 +22,7 @@ EPOCHS ?=
 CALIBRATION ?=
 QUANTIZATION ?=
 CONFIG ?=
+SECONDS ?= 60
 
 option = $(if $(strip $(2)),--$(1) "$(strip $(2))")
 COMMAND := $(BIN)/resnet-edge $(call option,config,$(CONFIG))
@@ -35,7 +36,7 @@ LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
-	install bench-peers docs check format test test-all test-arm64 test-gpu lock wheel clean
+	install bench-peers docs check format test test-all fuzz test-arm64 test-gpu lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -126,6 +127,9 @@ test: check ## Checks and tests: offline, no GPU, under 10 minutes on 2 cores
 
 test-all: check ## All tests, also the slow ones at real size and in real runtimes
 	$(BIN)/pytest -m ''
+
+fuzz: $(TOOLS) ## Damage files of every kind that is read, for SECONDS, and count the faults
+	$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(SECONDS)
 
 test-gpu: $(TOOLS) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
 	$(BIN)/pytest -m gpu

@@ -110,15 +110,19 @@ def quantize_static(folder: Path) -> None:
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
     import onnxruntime
-    import tensorflow as tf
     import tf2onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    serving = logits_model(folder)
-    image = tf.TensorSpec((1, *serving.input_shape[1:]), tf.float32, "image")
-    function = tf.function(lambda image: serving(image, training=False), input_signature=[image])
-    tf2onnx.convert.from_function(
-        function, [image], opset=17, output_path=str(folder / "tf2onnx.onnx")
+    from converters.frozen_graph import freeze
+
+    frozen = freeze(logits_model(folder), 1)
+    tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=[tensor.name for tensor in frozen.inputs],
+        output_names=[tensor.name for tensor in frozen.outputs],
+        opset=17,
+        tensors_to_rename={frozen.inputs[0].name: "image"},
+        output_path=str(folder / "tf2onnx.onnx"),
     )
     quant_pre_process(folder / "tf2onnx.onnx", folder / "fp32.onnx", skip_symbolic_shape=True)
     pictures = np.load(folder / "calibration.npy")

@@ -89,7 +89,7 @@ class DataOptions:
 
     data: Path = option(
         EMBEDDED_DATA,
-        "A folder per class, or a zip of that. Default: the embedded handwritten digits.",
+        "A folder per class, a zip of that, or a CSV of path,label. Default: the embedded digits.",
         _PICTURES,
         show_default=False,
     )
@@ -155,7 +155,7 @@ class CalibrationOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.calibration is not None and not self.calibration.is_dir():
+        if self.calibration is not None and not self.calibration.exists():
             raise UsageError(
                 f"--calibration: no such folder: {self.calibration}; expected a folder of pictures"
             )

@@ -25,6 +25,9 @@ CUT_SHORT = b"# coding: latin-1\nerror: this bundle is cut short; copy it again 
 cut short, Python takes the file for a script, and every version shows this line as a syntax error.
 """
 
+MAIN_FILE = "__main__.py"
+"""The member that Python starts."""
+
 MAX_BYTES = 0xFFFFFFFF
 """Python's importer does not read larger archives (zip64)."""
 
@@ -58,7 +61,7 @@ def find_sources(patterns: Sequence[str]) -> dict[str, Path]:
 def write_archive(path: Path, contents: Mapping[str, Content]) -> None:
     """Write all of it or nothing.
 
-    Python's source files are deflated, everything else is stored.
+    Python's source files are deflated, but for the first one; everything else is stored.
 
     Args:
         path: The file; it may be executed.
@@ -89,7 +92,8 @@ def _write(file: BinaryIO, contents: Mapping[str, Content]) -> None:
             member.create_system = 3  # Unix, also where it is written on another system
             member.external_attr = 0o644 << 16
             member.file_size = _size(content)
-            deflated = name.endswith(".py")
+            # Of a damaged deflate stream Python could not show a line.
+            deflated = name.endswith(".py") and name != MAIN_FILE
             member.compress_type = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
             source = content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
             with source, archive.open(member, "w") as target:

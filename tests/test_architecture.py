@@ -51,7 +51,7 @@ ROOMS = {
     "display": set(),
     "zipapp": {"errors", "ondevice"},
     # photos -> model.keras -> artifacts -> results -> report
-    "data": {"errors", "ondevice"},
+    "data": {"errors", "ondevice", "units"},
     "training": {"converters", "errors", "ondevice"},
     "model": {"converters", "errors", "ondevice"},
     "options": ONDEVICE | {"converters", "data", "errors", "layout", "training", "units"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,27 +57,31 @@ def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
         IntermediateFileError: The file is missing or damaged.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            record = json.loads(bytes(arrays["record"]))
-            float32 = bytes(arrays["float32"])
-            network = read_network(float32, set(record["layers"]))
-            parameters, float_parameters, means = {}, {}, {}
-            for i in (operation.index for operation in network.weighted):
-                kernel = arrays[f"kernel_{i}"]
-                exact = arrays.get(f"float_kernel_{i}", kernel)
-                parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
-                float_parameters[i] = Parameters(exact, arrays[f"float_bias_{i}"])
-                if f"float_outputs_{i}" in arrays:
-                    means[i] = arrays[f"float_outputs_{i}"]
-            float_outputs = (
-                FloatOutputs(means, arrays["float_outputs_logits"])
-                if "float_outputs_logits" in arrays
-                else None
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+        return _load(path)
+    except Exception as problem:  # a damaged file leads zipfile, NumPy and the schema to any
         raise IntermediateFileError(
             f"{path}: cannot be read as a quantization ({problem}); remove it and export again"
         ) from problem
+
+
+def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        record = json.loads(bytes(arrays["record"]))
+        float32 = bytes(arrays["float32"])
+        network = read_network(float32, set(record["layers"]))
+        parameters, float_parameters, means = {}, {}, {}
+        for i in (operation.index for operation in network.weighted):
+            kernel = arrays[f"kernel_{i}"]
+            exact = arrays.get(f"float_kernel_{i}", kernel)
+            parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
+            float_parameters[i] = Parameters(exact, arrays[f"float_bias_{i}"])
+            if f"float_outputs_{i}" in arrays:
+                means[i] = arrays[f"float_outputs_{i}"]
+        float_outputs = (
+            FloatOutputs(means, arrays["float_outputs_logits"])
+            if "float_outputs_logits" in arrays
+            else None
+        )
     ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
     kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])

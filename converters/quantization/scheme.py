@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import (
-    SAME_VALUES,
+    SAME_RANGE,
     Operation,
     Parameters,
     TfliteNetwork,
@@ -53,13 +53,13 @@ FIXED_RANGES = {"LOGISTIC": Range(0.0, 255 / 256), "TANH": Range(-1.0, 127 / 128
 def share_ranges(network: TfliteNetwork, ranges: Mapping[int, Range]) -> dict[int, Range]:
     """Return the ranges with those that runtimes demand.
 
-    Input and output of an operator that only moves values share one range. Sigmoid and tanh have a
-    fixed range (LiteRT 8-bit spec).
+    Input and output of an operator that moves values or averages them share one range. Sigmoid and
+    tanh have a fixed range (LiteRT 8-bit spec).
     """
     shared = dict(ranges)
     for operation in network.operations:
         if operation.kind in FIXED_RANGES and operation.output in shared:
             shared[operation.output] = FIXED_RANGES[operation.kind]
-        if operation.kind in SAME_VALUES and operation.moved in shared:
+        if operation.kind in SAME_RANGE and operation.moved in shared:
             shared |= dict.fromkeys(operation.outputs, shared[operation.moved])
     return shared

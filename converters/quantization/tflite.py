@@ -18,9 +18,20 @@ from litert_quantizer.algorithm_manager import AlgorithmName
 from litert_quantizer.quantizer import Quantizer
 
 from converters.errors import ModelConversionError
+from converters.quantization.integer_kinds import FAILING
+from converters.quantization.integer_operators import use_integer_kernels
 from converters.quantization.rounding import LEVELS, weight_scales
+from converters.quantization.runtime_limits import least_weight_steps, possible_ranges
 from converters.quantization.scheme import Scheme
-from converters.quantization.tflite_network import DENSE, Operation, TfliteNetwork, write_parameters
+from converters.quantization.settings import WeightGrid
+from converters.quantization.tensor_range import Range
+from converters.quantization.tflite_network import (
+    DENSE,
+    Operation,
+    Reweighted,
+    TfliteNetwork,
+    write_parameters,
+)
 from converters.tflite.flatbuffer import read_flatbuffer
 
 _Operator = qtyping.TFLOperationName
@@ -113,29 +124,60 @@ def quantize_static(
         )
         for index in sorted(scheme.float_operations):
             _keep_float(recipe, network, network.operations[index])
+    for kind in FAILING:
+        recipe.add_quantization_config(
+            regex=_ANY, operation_name=_Operator(kind), algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
     rewritten = write_parameters(float32, scheme.parameters)
-    statistics: dict[str, _Range] = {
-        network.names[tensor]: {"min": np.float32(span.low), "max": np.float32(span.high)}
-        for tensor, span in scheme.ranges.items()
-    }
-    for operation in network.weighted:
-        if operation.index not in network.head:
-            name = rewritten.kernel_names[operation.index]
-            statistics[name] = _weight_range(operation, scheme)
+    ranges, statistics = _statistics(network, scheme, rewritten, integer_only, activation_bits)
     data = _quantize(rewritten.data, recipe, statistics)
+    if activation_bits == 8:
+        kept = () if integer_only else scheme.float_operations
+        data = use_integer_kernels(data, network, ranges, kept)
     if integer_only and (left := float_operators(data)):
+        named = ", ".join(dict.fromkeys(o.layer for o in network.operations if o.kind in left))
         raise ModelConversionError(
             f"int8_full.tflite: operators {', '.join(left)} stay in float; expected integers only; "
-            "replace the layers or leave int8_full.tflite out with --formats (int8.tflite may hold "
-            "float operators)"
+            f"replace the layers ({named}) or leave int8_full.tflite out with --formats "
+            "(int8.tflite may hold float operators)"
         )
     return data
 
 
-def _weight_range(operation: Operation, scheme: Scheme) -> _Range:
-    """Return the ends that give every output channel its step in the grid of the scheme."""
-    kernel = scheme.parameters[operation.index].kernel
-    largest = LEVELS * weight_scales(kernel, operation.kind, scheme.grid).numpy()
+def _statistics(
+    network: TfliteNetwork,
+    scheme: Scheme,
+    rewritten: Reweighted,
+    integer_only: bool,
+    activation_bits: int,
+) -> tuple[dict[int, Range], dict[str, _Range]]:
+    """Return ranges that LiteRT can compute with, and the same for the quantizer, by name."""
+    weight_steps = {
+        op.index: weight_scales(
+            scheme.parameters[op.index].kernel,
+            op.kind,
+            WeightGrid.FULL if op.index in network.head else scheme.grid,
+        ).numpy()
+        for op in network.weighted
+        if integer_only or op.index not in network.head
+    }
+    ranges = possible_ranges(network, scheme.ranges, weight_steps, activation_bits)
+    statistics: dict[str, _Range] = {
+        network.names[tensor]: {"min": np.float32(span.low), "max": np.float32(span.high)}
+        for tensor, span in ranges.items()
+    }
+    for operation in network.weighted:
+        if operation.index in weight_steps and operation.inputs[0] in ranges:
+            bias, span = scheme.parameters[operation.index].bias, ranges[operation.inputs[0]]
+            least = least_weight_steps(bias, span, activation_bits)
+            steps = np.maximum(weight_steps[operation.index], least.astype(np.float32))
+            statistics[rewritten.kernel_names[operation.index]] = _weight_range(operation, steps)
+    return ranges, statistics
+
+
+def _weight_range(operation: Operation, steps: np.ndarray) -> _Range:
+    """Return the ends that give every output channel its step, float32 ``(outputs,)``."""
+    largest = LEVELS * steps
     match operation.kind:
         case "CONV_2D":
             shape: tuple[int, ...] = (-1, 1, 1, 1)

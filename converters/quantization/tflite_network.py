@@ -43,6 +43,9 @@ SAME_VALUES = frozenset(
 )
 """Operators that move values and compute no new ones. Input and output share one range."""
 
+SAME_RANGE = SAME_VALUES | {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
+"""Operators whose integer kernels have the same step for input and output."""
+
 ELEMENTWISE = frozenset({"ADD", "DIV", "MAXIMUM", "MUL", "SUB"})
 
 _KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}

@@ -65,7 +65,7 @@ def use_uint8_input(model: schema.ModelT) -> None:
     graph = model.subgraphs[0]
     inner = int(graph.inputs[0])
     outer = _add_uint8_twin(model, inner)
-    graph.operators.insert(0, _quantize_operator(model, outer, inner))
+    graph.operators.insert(0, quantize_operator(model, outer, inner))
     graph.inputs[0] = outer
 
 
@@ -74,7 +74,7 @@ def use_uint8_output(model: schema.ModelT) -> None:
     graph = model.subgraphs[0]
     inner = int(graph.outputs[0])
     outer = _add_uint8_twin(model, inner)
-    graph.operators.append(_quantize_operator(model, inner, outer))
+    graph.operators.append(quantize_operator(model, inner, outer))
     graph.outputs[0] = outer
 
 
@@ -104,16 +104,23 @@ def _add_uint8_twin(model: schema.ModelT, index: int) -> int:
     return len(graph.tensors) - 1
 
 
-def _quantize_operator(model: schema.ModelT, source: int, target: int) -> schema.OperatorT:
+def quantize_operator(
+    model: schema.ModelT, source: int, target: int, back: bool = False
+) -> schema.OperatorT:
+    """Return an operator that rounds a tensor to another one's integers; ``back`` to its floats."""
+    name = "DEQUANTIZE" if back else "QUANTIZE"
     code = schema.OperatorCodeT()
-    code.builtinCode = schema.BuiltinOperator.QUANTIZE
-    code.deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
-    code.version = 1
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+    code.version = 2 if back else 1  # DEQUANTIZE takes int8 since version 2
     model.operatorCodes.append(code)
     operator = schema.OperatorT()
     operator.opcodeIndex = len(model.operatorCodes) - 1
     operator.inputs = np.array([source], np.int32)
     operator.outputs = np.array([target], np.int32)
-    operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
-    operator.builtinOptions = schema.QuantizeOptionsT()
+    if back:
+        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        operator.builtinOptions = schema.DequantizeOptionsT()
+    else:
+        operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+        operator.builtinOptions = schema.QuantizeOptionsT()
     return operator

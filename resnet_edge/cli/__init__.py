@@ -7,9 +7,10 @@ import sys
 import traceback
 
 from resnet_edge.cli.native_noise import native_noise_filtered
+from resnet_edge.ondevice.workers.signals import interrupt_on_termination
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as shells have it, and after SIGTERM."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
         0 done and gates hold, 1 a gate fell or a step failed, 2 wrong usage, 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is not None or "--debug" in words:
+    if arguments is not None:  # in a program of its own, whose signals are not ours
+        return _run(words)
+    interrupt_on_termination()
+    if "--debug" in words:
         return _run(words)
     with native_noise_filtered():
         code = _run(words)

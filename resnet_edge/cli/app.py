@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from resnet_edge.cli.recommend import recommend
 from resnet_edge.cli.reference import reference
 from resnet_edge.cli.report import report
 from resnet_edge.cli.run import run
+from resnet_edge.ondevice.scratch import scratch_folder
 from resnet_edge.ondevice.versions import version_of
 
 COMMANDS: tuple[Bound, ...] = tuple(
@@ -66,6 +68,8 @@ def root(
     ] = False,
 ) -> None:
     """Read the configuration file; its values become the commands' defaults."""
+    with contextlib.suppress(OSError):  # a step that needs temporary files says so itself
+        context.with_resource(scratch_folder())
     if (path := find_config(config)) is None:
         return
     known = {told.name: told.kind for each in COMMANDS for told in each.told if not told.one_call}

@@ -8,8 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.reading import refusing
+from resnet_edge.ondevice.text_files import read_text
 
 DEFAULT_NAME = "resnet-edge.toml"
+
+_LARGEST = 1 << 63
+"""TOML's whole numbers have 64 bits."""
 
 Value = str | int | float | bool
 
@@ -50,21 +55,40 @@ def read_config(path: Path, known: Mapping[str, type]) -> dict[str, Value]:
     Raises:
         UsageError: The file is not TOML, has tables, an unknown key or a value of another type.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise UsageError(f"{path}: not TOML: {problem}") from problem
+    with refusing(lambda reason: UsageError(f"{path}: not TOML: {reason}")):
+        data = tomllib.loads(read_text(path))
     values: dict[str, Value] = {}
     for key, value in data.items():
         name = key.replace("-", "_")
         if name not in known:
             raise UsageError(f"{path}: unknown key {key!r}; {_suggest(key, known)}")
         accepted, words = _ACCEPTED.get(known[name], ((str,), "a string"))
-        if type(value) not in accepted:
-            raise UsageError(f"{path}: {key} = {value!r}; expected {words}")
+        if type(value) not in accepted or not _is_plain(value):
+            raise UsageError(f"{path}: {key} = {_shown(value)}; expected {words}")
         listed = isinstance(value, list)
         values[name] = ",".join(str(item) for item in value) if listed else value
     return values
+
+
+def _is_plain(value: object) -> bool:
+    """Return False for what TOML may hold and no option can: a zero byte, 500 digits."""
+    match value:
+        case list():
+            return all(type(item) is not list and _is_plain(item) for item in value)
+        case str():
+            return "\0" not in value
+        case int():
+            return -_LARGEST <= value < _LARGEST
+        case _:
+            return True
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of more than 4,300 digits"  # Python prints no such
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _suggest(key: str, known: Mapping[str, type]) -> str:

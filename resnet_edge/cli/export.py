@@ -20,8 +20,8 @@ def export(
     options: Annotated[
         Options,
         only("out", "formats", "rewrites", "data.fit", "data.image_size"),
-        only("model.preprocessing", "model.labels"),
-        only("calibration", "quantization"),
+        only("data.skip_unreadable", "calibration"),
+        only("model.preprocessing", "model.labels", "quantization"),
     ],
     model: Model = None,
     as_json: Json = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
 from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path
 from resnet_edge.ondevice.json_records import from_json, read_json, read_record
 from resnet_edge.ondevice.measurements import BenchResult, Machine, ParityResult
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 EXPECTED = "expected a build folder, or its bench-HOST.json, parity.json or device-HOST.json"
 
@@ -127,10 +127,9 @@ def read_side(path: Path) -> Side:
 
 def _check_json(path: Path) -> None:
     """Refuse a file that is no JSON, such as an artifact."""
-    try:
-        json.loads(path.read_bytes())
-    except ValueError as problem:
-        raise UsageError(f"{path}: not JSON, so not a file of results; {EXPECTED}") from problem
+    refused = UsageError(f"{path}: not JSON, so not a file of results; {EXPECTED}")
+    with refusing(lambda _: refused):
+        parse_json(path.read_bytes())
 
 
 def _read_results_file(path: Path) -> ResultsFile:

@@ -8,11 +8,11 @@ import stat
 import tempfile
 import time
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.reading import refusing
 
 MAX_ENTRIES = 500_000
 """Most files and folders in one archive."""
@@ -49,19 +49,21 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
     """
     try:
         digest = hash_path(archive)
-        target = unpack_to / digest[:16]
-        if target.is_dir():
-            return target
-        with zipfile.ZipFile(archive) as opened:
-            members = _checked_members(opened, archive)
-            return _unpack_beside(opened, members, archive, target)
-    except zipfile.BadZipFile as problem:
-        raise DataError(
-            f"{archive}: not a zip file, or a damaged one ({problem}); "
-            "expected a zip with a folder per class; make or copy it again"
-        ) from problem
     except OSError as problem:
         raise DataError(f"{archive}: cannot be read ({problem.strerror}); check it") from problem
+    target = unpack_to / digest[:16]
+    if target.is_dir():
+        return target
+
+    def refusal(reason: str) -> DataError:
+        return DataError(
+            f"{archive}: not a zip file, or a damaged one ({reason}); "
+            "expected a zip with a folder per class; make or copy it again"
+        )
+
+    with refusing(refusal), zipfile.ZipFile(archive) as opened:
+        members = _checked_members(opened, archive)
+        return _unpack_beside(opened, members, archive, target)
 
 
 def _checked_members(
@@ -156,15 +158,16 @@ def _unpack_one(
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # zipfile reads no more than the size that was declared, and checks the CRC at the end.
-        with opened.open(info) as source, target.open("xb") as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
-        raise DataError(
-            f"{archive}: entry {info.filename!r} cannot be unpacked ({problem}); "
+
+    def refusal(reason: str) -> DataError:
+        return DataError(
+            f"{archive}: entry {info.filename!a} cannot be unpacked ({reason}); "
             "the file is damaged or uses a rare compression; make or copy it again"
-        ) from problem
+        )
+
+    # zipfile reads no more than the size that was declared, and checks the CRC at the end.
+    with target.open("xb") as sink, refusing(refusal), opened.open(info) as source:
+        shutil.copyfileobj(source, sink, 1 << 20)
 
 
 def _remove_stale(target: Path) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import PIL
 
-from resnet_edge.data.dataset import WORKERS, OnPicture, Picture, read_verified
+from resnet_edge.data.checking import OnPicture, decoder
+from resnet_edge.data.dataset import Picture, read_verified
+from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
+from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels, decode_bytes
+from resnet_edge.ondevice.reading import refusing
 
 _BATCH = 64
 """Pictures in memory at once."""
@@ -34,7 +37,8 @@ def decode_pictures(
 ) -> Pixels:
     """Decode pictures, or take the pixels from the cache.
 
-    The cache file is named by the pictures' hashes in their order, size, fit and Pillow's version.
+    The cache file is named by the pictures' hashes in their order, size, fit and Pillow's
+    version.
     It is written beside its place, then renamed: after ``kill -9`` there is the whole file or none.
 
     Args:
@@ -77,7 +81,7 @@ def decoded_path(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit, c
 
 
 def _key(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit) -> str:
-    digest = hashlib.sha256(f"{_METHOD} {PIL.__version__} {size} {fit.value}".encode())
+    digest = hashlib.sha256(f"{_METHOD} {decoder()} {size} {fit.value}".encode())
     for picture in pictures:
         digest.update(bytes.fromhex(picture.sha256))
     return digest.hexdigest()[:16]
@@ -85,8 +89,9 @@ def _key(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit) -> str:
 
 def _load(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     try:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # missing or damaged: it is written again
+        with refusing(DataError):
+            pixels = map_array(path)
+    except DataError:  # missing or damaged: it is written again
         return None
     return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
 
@@ -145,7 +150,9 @@ def _write_pixels(
     progress: OnPicture | None,
 ) -> None:
     def decode(picture: Picture) -> bytes:
-        return decode_bytes(read_verified(picture), picture.name, size, fit).tobytes()
+        data = read_verified(picture)
+        with room_for(data, picture.name):
+            return decode_bytes(data, picture.name, size, fit).tobytes()
 
     done = 0
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -48,6 +48,7 @@ class _ManifestFile:
     test: tuple[ListedPicture, ...]
     dropped: tuple[ListedPicture, ...]
     size_reason: str = ""
+    split_reason: str = ""
     schema: int = MANIFEST_VERSION
 
 
@@ -60,6 +61,7 @@ def write_manifest(
     *,
     test: Dataset | None = None,
     size_reason: str = "",
+    split_reason: str = "",
 ) -> None:
     """Write ``dataset.json``.
 
@@ -71,6 +73,7 @@ def write_manifest(
         fit: Way to bring pictures to that size.
         test: The separate test set that ``split`` was made with.
         size_reason: The reason for this size, in words.
+        split_reason: What decided where each picture goes, in words.
 
     Raises:
         OutputError: It cannot be written.
@@ -87,6 +90,7 @@ def write_manifest(
         test=list_pictures(split.test),
         dropped=list_pictures(split.dropped),
         size_reason=size_reason,
+        split_reason=split_reason,
     )
     write_record(path, record)
 

@@ -1,4 +1,4 @@
-"""Training, validation and test pictures, told apart by their content alone."""
+"""Training, validation and test pictures: as they were given, else told apart by their content."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resnet_edge.data.sides import Side
 from resnet_edge.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Split:
     validation: tuple[Picture, ...]
     test: tuple[Picture, ...]
     dropped: tuple[Picture, ...] = ()
-    """Left out of training and validation because they are in the separate test set too."""
+    """Left out of training and validation, because another side has them too, or because the test
+    set was given apart and theirs is not used."""
 
 
 def parse_shares(text: str) -> SplitShares:
@@ -68,15 +70,20 @@ def parse_shares(text: str) -> SplitShares:
 
 
 def split_dataset(dataset: Dataset, shares: SplitShares, test: Dataset | None = None) -> Split:
-    """Split pictures by the hash of their content.
+    """Split pictures as their folders say, else by the hash of their content.
 
     The first 64 bits of a picture's SHA-256, as a number in [0, 1), choose its side. So a picture
     stays where it is whatever is added or renamed, and an exact copy goes where the original goes.
-    The shares hold on average only.
+    The shares hold on average only. A class that would have none to test or to train on by that
+    gives its picture with the lowest or the highest number.
+
+    Of sides that were given, those to test are the test set. Where only those to validate were
+    held apart, they test, since nothing is proven by pictures that chose the best epoch. A side to
+    validate that is missing is taken from the training side by hash.
 
     Args:
         dataset: All pictures; without those that ``test`` holds, where it is given.
-        shares: The sides' shares. With ``test`` the test share is ignored and the other two are
+        shares: The sides' shares. With a test set the test share is ignored and the other two are
             scaled up to 1.
         test: A test set of its own, loaded with the same labels.
 
@@ -88,28 +95,70 @@ def split_dataset(dataset: Dataset, shares: SplitShares, test: Dataset | None = 
             one to train or to test on; no picture to validate on; other labels in ``test``.
     """
     _check_classes(dataset)
-    if test is None:
-        sides = [(picture, _side(picture, shares)) for picture in dataset.pictures]
-        tested = _those(sides, "test")
+    if test is not None and test.labels != dataset.labels:
+        raise DataError(
+            f"{test.root}: classes {', '.join(test.labels)}; "
+            f"expected {', '.join(dataset.labels)} as in {dataset.root}"
+        )
+    given = _given(dataset)
+    if test is not None:
+        split = _apart(dataset, given[Side.VALIDATION], test.pictures, shares)
+    elif given[Side.TEST]:
+        split = _apart(dataset, given[Side.VALIDATION], given[Side.TEST], shares)
+    elif given[Side.VALIDATION]:
+        split = _apart(dataset, (), given[Side.VALIDATION], shares)
     else:
-        if test.labels != dataset.labels:
-            raise DataError(
-                f"{test.root}: classes {', '.join(test.labels)}; "
-                f"expected {', '.join(dataset.labels)} as in {dataset.root}"
-            )
-        held_out = {picture.sha256 for picture in test.pictures}
-        both = shares.train + shares.validation
-        shares = SplitShares(shares.train / both, 1 - shares.train / both, 0)
-        sides = [
-            (picture, "dropped" if picture.sha256 in held_out else _side(picture, shares))
-            for picture in dataset.pictures
-        ]
-        tested = test.pictures
-    split = Split(
-        _those(sides, "train"), _those(sides, "validation"), tested, _those(sides, "dropped")
-    )
-    _check_split(dataset, split, test)
+        split = _by_hash(dataset.pictures, shares, len(dataset.labels))
+    _check_split(dataset, split, shares, test)
     return split
+
+
+def _given(dataset: Dataset) -> dict[Side, tuple[Picture, ...]]:
+    """The pictures by the side that folders give them; all to train where they give none."""
+    sides = dataset.sides or (Side.TRAIN,) * len(dataset.pictures)
+    return {
+        side: tuple(p for p, of in zip(dataset.pictures, sides, strict=True) if of is side)
+        for side in Side
+    }
+
+
+def _apart(
+    dataset: Dataset,
+    validation: tuple[Picture, ...],
+    test: tuple[Picture, ...],
+    shares: SplitShares,
+) -> Split:
+    """Split what is left beside a test set, and beside pictures to validate where there are any."""
+    tested = {picture.sha256 for picture in test}
+    validation = tuple(p for p in validation if p.sha256 not in tested)
+    held_out = tested | {picture.sha256 for picture in validation}
+    train = tuple(p for p in _given(dataset)[Side.TRAIN] if p.sha256 not in held_out)
+    if not validation:
+        both = shares.train + shares.validation
+        ours = SplitShares(shares.train / both, 1 - shares.train / both, 0)
+        hashed = _by_hash(train, ours, len(dataset.labels))
+        train, validation = hashed.train, hashed.validation
+    used = {picture.path for picture in (*train, *validation, *test)}
+    dropped = tuple(picture for picture in dataset.pictures if picture.path not in used)
+    return Split(train, validation, test, dropped)
+
+
+def _by_hash(pictures: tuple[Picture, ...], shares: SplitShares, classes: int) -> Split:
+    sides = {picture.sha256: _side(picture, shares) for picture in pictures}
+    hashes: list[set[str]] = [set() for _ in range(classes)]
+    for picture in pictures:
+        hashes[picture.label].add(picture.sha256)
+    for of_class in map(sorted, hashes):
+        found = {sides[sha256] for sha256 in of_class}
+        if len(of_class) > 1 and shares.test and "test" not in found:
+            sides[of_class[0]] = "test"
+        if of_class and "train" not in found:
+            sides[of_class[-1]] = "train"
+    train, validation, test = (
+        tuple(picture for picture in pictures if sides[picture.sha256] == side)
+        for side in ("train", "validation", "test")
+    )
+    return Split(train, validation, test)
 
 
 def _side(picture: Picture, shares: SplitShares) -> str:
@@ -117,10 +166,6 @@ def _side(picture: Picture, shares: SplitShares) -> str:
     if number < shares.test:
         return "test"
     return "validation" if number < shares.test + shares.validation else "train"
-
-
-def _those(sides: list[tuple[Picture, str]], wanted: str) -> tuple[Picture, ...]:
-    return tuple(picture for picture, side in sides if side == wanted)
 
 
 def _check_classes(dataset: Dataset) -> None:
@@ -137,7 +182,7 @@ def _check_classes(dataset: Dataset) -> None:
         )
 
 
-def _check_split(dataset: Dataset, split: Split, test: Dataset | None) -> None:
+def _check_split(dataset: Dataset, split: Split, shares: SplitShares, test: Dataset | None) -> None:
     train, validation, tested = (
         Counter(picture.label for picture in side)
         for side in (split.train, split.validation, split.test)
@@ -148,11 +193,10 @@ def _check_split(dataset: Dataset, split: Split, test: Dataset | None) -> None:
         if not (train[label] and tested[label])
     ]
     if bad:
-        also = "or pass --test DIR with a folder per class" if test is None else f"to {test.root}"
         shown = ", ".join(bad[:20]) + (f" and {len(bad) - 20} more" if len(bad) > 20 else "")
         raise DataError(
             f"{dataset.root}: too few pictures for the split in {shown}; expected at least one to "
-            f"train and one to test in each class; add pictures, other shares with --split, {also}"
+            f"train and one to test in each class; {_advice(dataset, shares, test)}"
         )
     if not split.validation:
         raise DataError(
@@ -160,3 +204,16 @@ def _check_split(dataset: Dataset, split: Split, test: Dataset | None) -> None:
             f"{len(split.test)} to test; expected at least one to validate; "
             "add pictures or give validation a larger share with --split"
         )
+
+
+def _advice(dataset: Dataset, shares: SplitShares, test: Dataset | None) -> str:
+    if test is not None:
+        return f"add pictures, other shares with --split, to {test.root}"
+    if dataset.sides:
+        return "move some of its pictures to that side, or remove the class from all sides"
+    if not shares.test:
+        return "give test a share with --split, or pass --test DIR with a folder per class"
+    return (
+        "one picture cannot do both: add a second of each, or remove the folder; 20 of each class "
+        "begin to teach, 100 begin to prove; or pass --test DIR with a folder per class"
+    )

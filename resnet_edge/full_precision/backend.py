@@ -101,7 +101,7 @@ def _configured_backend() -> str | None:
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         return str(json.loads((home / "keras.json").read_text())["backend"])
-    except (OSError, ValueError, KeyError, TypeError):  # Keras itself goes on without it as well
+    except Exception:  # Keras itself goes on without it as well
         return None
 
 

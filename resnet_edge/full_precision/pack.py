@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,10 @@ import numpy as np
 
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Pixels, Questions, hash_pixels
+from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import read_json_member, refusing
 from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
 
 PACK_VERSION = 1
@@ -119,17 +120,17 @@ def open_pack(path: Path, folder: Path) -> OpenPack:
     Raises:
         ReferenceFileError: The file is no pack, is damaged, or was changed.
     """
-    try:
+
+    def refusal(reason: str) -> ReferenceFileError:
+        return ReferenceFileError(f"{path}: not a pack, or damaged ({reason}); {_AGAIN}")
+
+    with refusing(refusal):
         with zipfile.ZipFile(path) as archive:
-            data = json.loads(archive.read(_INFO))
+            data = read_json_member(archive, _INFO)
             for name in (_MODEL, _PIXELS):
                 with archive.open(name) as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
-        pixels: Pixels = np.load(folder / _PIXELS, mmap_mode="r", allow_pickle=False)
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-        raise ReferenceFileError(
-            f"{path}: not a pack, or damaged ({problem}); {_AGAIN}"
-        ) from problem
+        pixels: Pixels = map_array(folder / _PIXELS)
     if isinstance(data, dict) and data.get("schema") != PACK_VERSION:
         raise ReferenceFileError(
             f"{path}: schema {data.get('schema')}; expected {PACK_VERSION}; {_AGAIN}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resnet_edge.errors import ArtifactError, ModelError, first_line
+from resnet_edge.errors import ArtifactError, ModelError
 from resnet_edge.inspection.contents import (
     Computation,
     Contents,
@@ -20,9 +19,9 @@ from resnet_edge.inspection.contents import (
     group_weights,
     text_metadata,
 )
-from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES, read_model_info
+from resnet_edge.model.model_file import CONFIG_FILE, KERAS_FILE, ModelInfo, read_model_info
+from resnet_edge.ondevice.reading import read_json_member, refusing
 
-KERAS_FILE = "metadata.json"
 WEIGHTS_FILE = "model.weights.h5"
 
 _COMPUTATIONS = {
@@ -44,15 +43,19 @@ def read_keras_model(path: Path) -> Contents:
     Raises:
         ArtifactError: It is empty, truncated, or no ``.keras`` file.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES:
-                raise ValueError(f"{CONFIG_FILE} unpacks to more than {MAX_CONFIG_BYTES:,} bytes")
-            config = json.loads(archive.read(CONFIG_FILE))
-            about = json.loads(archive.read(KERAS_FILE))
-            whole = WEIGHTS_FILE in archive.namelist()
-            weights = tuple(_weights(archive)) if whole else ()
-        info = read_model_info(path)
+
+    def refusal(reason: str) -> ArtifactError:
+        return ArtifactError(
+            f"{path}: truncated, damaged or no .keras file ({reason}); "
+            "expected the zip that model.save('NAME.keras') writes; save or copy it again"
+        )
+
+    with refusing(refusal), zipfile.ZipFile(path) as archive:
+        config: Json = read_json_member(archive, CONFIG_FILE)
+        about: Json = read_json_member(archive, KERAS_FILE)
+        whole = WEIGHTS_FILE in archive.namelist()
+        weights = tuple(_weights(archive)) if whole else ()
+        info = _own_description(path)
         return Contents(
             inputs=_endpoints(config, "input_layers"),
             outputs=_endpoints(config, "output_layers"),
@@ -69,7 +72,8 @@ def read_keras_model(path: Path) -> Contents:
             metadata=text_metadata(
                 {
                     "keras": about.get("keras_version"),
-                    "saved": about.get("date_saved"),
+                    # Our own files bear no time: the same model has the same bytes.
+                    "saved": about.get("date_saved") if info is None else None,
                     "preprocessing": None if info is None else info.preprocessing,
                     "fit": None if info is None else info.fit,
                     "weights": None if info is None else info.weights,
@@ -77,15 +81,13 @@ def read_keras_model(path: Path) -> Contents:
             ),
             notes=() if whole else (f"it has no {WEIGHTS_FILE}: weights are not shown",),
         )
-    except ModelError as problem:  # our own member is damaged; the message names it
+
+
+def _own_description(path: Path) -> ModelInfo | None:
+    try:
+        return read_model_info(path)
+    except ModelError as problem:  # the message names the member
         raise ArtifactError(str(problem)) from problem
-    except (PermissionError, ImportError):
-        raise
-    except Exception as problem:  # zipfile, json, h5py, and a configuration of another shape
-        raise ArtifactError(
-            f"{path}: truncated, damaged or no .keras file ({first_line(problem)}); "
-            "expected the zip that model.save('NAME.keras') writes; save or copy it again"
-        ) from problem
 
 
 def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
@@ -99,12 +101,10 @@ def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ..
         file then raises the error.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES:
-                return (), ()
-            config = json.loads(archive.read(CONFIG_FILE))
-        return _endpoints(config, "input_layers"), _endpoints(config, "output_layers")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile):
+        with refusing(ModelError), zipfile.ZipFile(path) as archive:
+            config: Json = read_json_member(archive, CONFIG_FILE)
+            return _endpoints(config, "input_layers"), _endpoints(config, "output_layers")
+    except ModelError:
         return (), ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from resnet_edge.errors import UsageError
 from resnet_edge.inspection.keras_model import read_endpoints
 from resnet_edge.model.model_file import ModelInfo, read_model_info
 from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.text_files import read_text
 
 
 def describe_model(
@@ -50,16 +52,16 @@ def describe_model(
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
-    """Read a labels file: one class name a line, in output order.
+    """Read a labels file: one class name a line, in output order. A byte order mark is no name.
 
     Raises:
         UsageError: The file is missing, or has another number of lines than the model has classes.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        lines = unicodedata.normalize("NFC", read_text(path)).splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageError(f"--labels: {path} cannot be read ({problem})") from problem
-    names = tuple(name for name in names if name)
+    names = tuple(line.strip() for line in lines if line.strip())
     if len(names) != classes or len(set(names)) != classes:
         raise UsageError(
             f"--labels: {path} has {len(names)} names ({len(set(names))} different); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import onnx
 from onnx import numpy_helper
 
-from resnet_edge.errors import ArtifactError, first_line
+from resnet_edge.errors import ArtifactError
 from resnet_edge.inspection.contents import (
     Computation,
     Contents,
@@ -22,6 +21,7 @@ from resnet_edge.inspection.contents import (
     group_weights,
     text_metadata,
 )
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 _WEIGHT_INPUT = {
     "Conv": 1,
@@ -72,7 +72,18 @@ def read_onnx(path: Path) -> Contents:
     Raises:
         ArtifactError: It is empty, truncated, or no valid ONNX file.
     """
-    model = _load(path)
+
+    def refusal(reason: str) -> ArtifactError:
+        return ArtifactError(
+            f"{path}: truncated or damaged ONNX file, or newer than onnx {onnx.__version__} "
+            f"({reason}); expected a model that the ONNX checker takes; export or copy it again"
+        )
+
+    with refusing(refusal):
+        return _contents(path, _load(path))
+
+
+def _contents(path: Path, model: onnx.ModelProto) -> Contents:
     graph = _index(model.graph)
     properties = {p.key: p.value for p in model.metadata_props}
     computations = list(_computations(graph))
@@ -111,19 +122,10 @@ def read_onnx(path: Path) -> Contents:
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path, load_external_data=False)
-        onnx.checker.check_model(str(path))
-        if not model.graph.node or not model.graph.output:
-            raise ValueError("it has no operators")
-    except OSError:
-        raise
-    except Exception as problem:  # protobuf's and the checker's errors share no base class
-        raise ArtifactError(
-            f"{path}: truncated or damaged ONNX file, or newer than onnx {onnx.__version__} "
-            f"({first_line(problem)}); expected a model that the ONNX checker takes; export or "
-            "copy it again"
-        ) from problem
+    model = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(str(path))
+    if not model.graph.node or not model.graph.output:
+        raise ValueError("it has no operators")
     return model
 
 
@@ -149,16 +151,15 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 def _labels(path: Path, text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    try:
-        labels = json.loads(text)
-        if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
-            return tuple(labels)
-    except ValueError:
-        pass
-    raise ArtifactError(
+    refused = ArtifactError(
         f"{path}: metadata 'labels' is {text[:40]!r}; expected a JSON list of names; "
         "export it again"
     )
+    with refusing(lambda _: refused):
+        labels = parse_json(text)
+    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+        return tuple(labels)
+    raise refused
 
 
 def _dtype(code: int) -> str:

@@ -21,6 +21,7 @@ from resnet_edge.inspection.contents import (
     split_labels,
     text_metadata,
 )
+from resnet_edge.ondevice.reading import refusing
 
 GRAPH_FILE = "saved_model.pb"
 LABELS_FILE = "labels.txt"
@@ -56,15 +57,17 @@ def read_saved_model(folder: Path) -> Contents:
     except ImportError:
         note = "inputs, outputs and operators need TensorFlow; run `pip install tensorflow`"
         return Contents((), (), (), (), (), "unknown", labels, None, notes=(note,))
-    try:
-        graph = saved_model_pb2.SavedModel.FromString(data).meta_graphs[0]
-    except Exception as problem:  # protobuf's DecodeError, and IndexError where it has no graph
-        raise ArtifactError(
-            f"{folder / GRAPH_FILE}: truncated or damaged SavedModel ({problem}); "
+
+    def refusal(reason: str) -> ArtifactError:
+        return ArtifactError(
+            f"{folder / GRAPH_FILE}: truncated or damaged SavedModel ({reason}); "
             "export or copy the whole folder again"
-        ) from problem
-    _check_complete(folder, graph)
-    return _contents(graph, labels, types_pb2.DataType.Name)
+        )
+
+    with refusing(refusal):
+        graph = saved_model_pb2.SavedModel.FromString(data).meta_graphs[0]
+        _check_complete(folder, graph)
+        return _contents(graph, labels, types_pb2.DataType.Name)
 
 
 def _contents(graph: Any, labels: tuple[str, ...] | None, name_of: Any) -> Contents:  # noqa: ANN401

@@ -22,6 +22,7 @@ from resnet_edge.inspection.contents import (
     text_metadata,
 )
 from resnet_edge.inspection.tflite_metadata import EmbeddedMetadata, read_embedded_metadata
+from resnet_edge.ondevice.reading import refusing
 
 IDENTIFIER = b"TFL3"
 _METADATA_ENTRY = "TFLITE_METADATA"
@@ -84,23 +85,20 @@ def read_tflite(path: Path) -> Contents:
             f"{path}: no TFLite file ({len(data):,} bytes, identifier {data[4:8]!r}); "
             f"expected {IDENTIFIER!r} at byte 4; export or copy it again"
         )
-    try:
+
+    def refusal(reason: str) -> ArtifactError:
+        return ArtifactError(
+            f"{path}: truncated or damaged TFLite file ({reason}); expected a whole "
+            "flatbuffer with its labels behind it; export or copy it again"
+        )
+
+    with refusing(refusal):
         model = schema.Model.GetRootAs(data, 0)
         _check_buffers(model, len(data))
         graphs = tuple(_read_graph(model, i) for i in range(model.SubgraphsLength()))
         entries = dict(_metadata_entries(model))
         embedded = read_embedded_metadata(entries.get(_METADATA_ENTRY), data)
-        contents = _contents(model, graphs, entries, embedded)
-    except Exception as problem:  # the generated reader raises whatever damage leads it to
-        raise ArtifactError(
-            f"{path}: truncated or damaged TFLite file ({_words(problem)}); expected a whole "
-            "flatbuffer with its labels behind it; export or copy it again"
-        ) from problem
-    return contents
-
-
-def _words(problem: Exception) -> str:
-    return str(problem) or type(problem).__name__
+        return _contents(model, graphs, entries, embedded)
 
 
 def _contents(

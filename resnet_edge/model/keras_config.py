@@ -7,9 +7,7 @@ or a part of a layer.
 
 from __future__ import annotations
 
-import json
 import sys
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +17,6 @@ import keras
 from resnet_edge.errors import ModelError, first_line
 from resnet_edge.model.json_values import JsonObject, JsonValue
 from resnet_edge.model.training_mode import call_for_inference
-
-READ_ERRORS = (
-    OSError,
-    EOFError,
-    LookupError,
-    ValueError,  # of JSON, Unicode and HDF5
-    RecursionError,
-    OverflowError,
-    NotImplementedError,  # of zipfile: another version, another compression
-    RuntimeError,  # of zipfile: encrypted
-    zlib.error,
-)
-"""All that reading a damaged zip, JSON or HDF5 file raises."""
 
 _CODE_LAYERS = frozenset(
     ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -110,18 +95,6 @@ class NetworkConfig:
     loss: str | None
     from_logits: bool
     in_training: tuple[str, ...]
-
-
-def parse_config(text: bytes | str) -> JsonValue:
-    """Parse a description.
-
-    Raises:
-        ValueError: It is no JSON, holds half a surrogate pair, or numbers beyond all use.
-        RecursionError: It is nested too deeply.
-    """
-    value: JsonValue = json.loads(text)
-    json.dumps(value, ensure_ascii=False).encode()  # raises on half a surrogate pair
-    return value
 
 
 def prepare_config(config: JsonValue, origin: Origin) -> NetworkConfig:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
+import typing
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,12 @@ import h5py
 import keras
 import numpy as np
 
-from resnet_edge.errors import ModelError, UsageError, first_line
+from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.json_values import JsonValue
 from resnet_edge.model.keras2_config import from_keras2
 from resnet_edge.model.keras_config import (
-    READ_ERRORS,
     NetworkConfig,
     Origin,
-    cause_of,
-    parse_config,
     prepare_config,
 )
 from resnet_edge.model.legacy_files import (
@@ -32,13 +29,13 @@ from resnet_edge.model.legacy_files import (
 from resnet_edge.model.model_file import CONFIG_FILE, MAX_CONFIG_BYTES, ModelKind, model_kind
 from resnet_edge.model.stored_weights import build_network, count_values
 from resnet_edge.model.weight_files import not_finite_message
+from resnet_edge.ondevice.reading import read_json_member, refusing
 
 MAX_FILE_BYTES = 4 << 30
 """Most bytes that the archive may unpack to; ResNet50's has 0.1 GB."""
 
 _METADATA_FILE = "metadata.json"
 _WEIGHTS_FILE = "model.weights.h5"
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -113,15 +110,8 @@ def load_network(path: Path) -> LoadedNetwork:
             "answers at random or by the other pictures of a batch; expected a network that "
             "answers a picture always alike; build it without training=True and save it again"
         )
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            model = _build(path, kind, config, origin, Path(scratch))
-    except ModelError:
-        raise
-    except Exception as error:  # of zip, HDF5, TensorFlow and Keras
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise
-        raise origin.refuse(cause_of(error)) from error
+    with refusing(origin.refuse), tempfile.TemporaryDirectory() as scratch:
+        model = _build(path, kind, config, origin, Path(scratch))
     check_finite(model, path)
     return LoadedNetwork(model, config)
 
@@ -149,23 +139,24 @@ def _build(
 
 
 def _read_description(path: Path) -> tuple[Origin, JsonValue]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            too_large = archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES
-            if too_large or unpacked > MAX_FILE_BYTES:
-                raise ModelError(
-                    f"{path}: unpacks to {unpacked} bytes; expected at most {MAX_FILE_BYTES}, and "
-                    f"{MAX_CONFIG_BYTES} for {CONFIG_FILE}; this is no network for a device"
-                )
-            about = parse_config(archive.read(_METADATA_FILE))
-            version = about.get("keras_version") if isinstance(about, dict) else None
-            return Origin(path, str(version or "")), parse_config(archive.read(CONFIG_FILE))
-    except (zipfile.BadZipFile, *READ_ERRORS) as error:
-        raise ModelError(
-            f"{path}: not a .keras file, or truncated ({first_line(error)}); expected the zip "
+    def refusal(reason: str) -> ModelError:
+        return ModelError(
+            f"{path}: not a .keras file, or truncated ({reason}); expected the zip "
             "that model.save('NAME.keras') writes; copy or save it again"
-        ) from error
+        )
+
+    with refusing(refusal), zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        too_large = archive.getinfo(CONFIG_FILE).file_size > MAX_CONFIG_BYTES
+        if too_large or unpacked > MAX_FILE_BYTES:
+            raise ModelError(
+                f"{path}: unpacks to {unpacked} bytes; expected at most {MAX_FILE_BYTES}, and "
+                f"{MAX_CONFIG_BYTES} for {CONFIG_FILE}; this is no network for a device"
+            )
+        about = read_json_member(archive, _METADATA_FILE)
+        version = about.get("keras_version") if isinstance(about, dict) else None
+        description = typing.cast(JsonValue, read_json_member(archive, CONFIG_FILE))
+        return Origin(path, str(version or "")), description
 
 
 def check_graph(model: object, path: Path) -> keras.Model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import h5py
 import keras
 import numpy as np
 
-from resnet_edge.errors import ModelError, first_line
+from resnet_edge.errors import ModelError
 from resnet_edge.model.json_values import JsonValue
-from resnet_edge.model.keras_config import READ_ERRORS, Origin, parse_config
+from resnet_edge.model.keras_config import Origin
 from resnet_edge.model.model_file import MAX_CONFIG_BYTES
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 METADATA_FILE = "keras_metadata.pb"
 """Keras 2's description of a model, beside the graph of a SavedModel."""
@@ -37,14 +39,15 @@ def read_h5_description(path: Path) -> tuple[Origin, JsonValue]:
     Raises:
         ModelError: It is no HDF5 file, or holds weights alone.
     """
-    try:
-        with h5py.File(path) as file:
-            version, text = _text(file.attrs.get("keras_version")), file.attrs.get("model_config")
-    except READ_ERRORS as error:
-        raise ModelError(
-            f"{path}: not a readable HDF5 file, or truncated ({first_line(error)}); "
+
+    def refusal(reason: str) -> ModelError:
+        return ModelError(
+            f"{path}: not a readable HDF5 file, or truncated ({reason}); "
             "expected what model.save('NAME.h5') writes; copy or save it again"
-        ) from error
+        )
+
+    with refusing(refusal), h5py.File(path) as file:
+        version, text = _text(file.attrs.get("keras_version")), file.attrs.get("model_config")
     if text is None:
         raise ModelError(
             f"{path}: holds weights without the network that they belong to; expected a whole "
@@ -95,16 +98,14 @@ def read_saved_model_description(path: Path) -> tuple[Origin, JsonValue]:
             "resnet-edge write it; expected the network's layers; in the program that has the "
             "model: model.save('NAME.keras'), and give that file"
         )
-    try:
-        if metadata.stat().st_size > MAX_CONFIG_BYTES:
-            raise ValueError(f"over {MAX_CONFIG_BYTES} bytes")
-        root = next(
-            parse_config(text) for node, text in _nodes(metadata.read_bytes()) if node == "root"
-        )
-    except (StopIteration, *READ_ERRORS) as error:
-        raise ModelError(
-            f"{path}: {METADATA_FILE} is damaged ({first_line(error)}); copy or save it again"
-        ) from error
+
+    def refusal(reason: str) -> ModelError:
+        return ModelError(f"{path}: {METADATA_FILE} is damaged ({reason}); copy or save it again")
+
+    with refusing(refusal):
+        check_size(metadata.stat().st_size)
+        texts = dict(_nodes(metadata.read_bytes()))
+        root = typing.cast(JsonValue, parse_json(texts["root"]))
     return Origin(path, "2.x"), _lists(root)
 
 
@@ -238,14 +239,22 @@ def _is_layer(part: object) -> bool:
 
 
 def _parse(text: str, path: Path) -> JsonValue:
-    try:
-        if len(text) > MAX_CONFIG_BYTES:
-            raise ValueError(f"over {MAX_CONFIG_BYTES} bytes")
-        return parse_config(text)
-    except READ_ERRORS as error:
-        raise ModelError(
-            f"{path}: its description is damaged ({first_line(error)}); copy or save it again"
-        ) from error
+    def refusal(reason: str) -> ModelError:
+        return ModelError(f"{path}: its description is damaged ({reason}); copy or save it again")
+
+    with refusing(refusal):
+        check_size(len(text))
+        return typing.cast(JsonValue, parse_json(text))
+
+
+def check_size(size: int) -> None:
+    """Refuse a description that no network needs.
+
+    Raises:
+        ValueError: It has more than ``MAX_CONFIG_BYTES``.
+    """
+    if size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{size:,} bytes; expected at most {MAX_CONFIG_BYTES:,}")
 
 
 def _text(value: object) -> str:

@@ -12,13 +12,14 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import ModelError, UsageError
-from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.files import write_file
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import read_json_member, refusing
 
 if TYPE_CHECKING:  # reading a description must not take the seconds that importing Keras takes
     import keras
@@ -27,6 +28,14 @@ MEMBER = "resnet_edge.json"
 
 CONFIG_FILE = "config.json"
 """Keras' own member: the description of the network."""
+
+KERAS_FILE = "metadata.json"
+"""Keras' own member: its version and the time of saving."""
+
+_DATE = (1980, 1, 1, 0, 0, 0)
+"""The zip format's oldest: the time of writing would change the bytes."""
+
+_SAVED = "1980-01-01@00:00:00"
 
 MAX_CONFIG_BYTES = 64 << 20
 """The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
@@ -92,15 +101,28 @@ class ModelInfo:
 def write_model(path: Path, model: keras.Model, info: ModelInfo) -> None:
     """Write a model and its description into one ``.keras`` file: all of it or nothing.
 
+    The same model gives the same bytes: Keras' time of saving is replaced by ``_SAVED``.
+
     Raises:
         OutputError: The file cannot be written.
     """
     with tempfile.TemporaryDirectory() as scratch:
         temporary = Path(scratch) / "model.keras"
         model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(MEMBER, json.dumps(to_json(info), ensure_ascii=False))
-        write_bytes(path, temporary.read_bytes())
+        with zipfile.ZipFile(temporary) as saved:
+            write_file(path, lambda file: _write_members(file, saved, info))
+
+
+def _write_members(file: BinaryIO, saved: zipfile.ZipFile, info: ModelInfo) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in saved.namelist():
+            content = saved.read(name)
+            if name == KERAS_FILE:
+                about: dict[str, str] = json.loads(content)
+                content = json.dumps({**about, "date_saved": _SAVED}).encode()
+            archive.writestr(zipfile.ZipInfo(name, _DATE), content)
+        text = json.dumps(to_json(info), ensure_ascii=False)
+        archive.writestr(zipfile.ZipInfo(MEMBER, _DATE), text)
 
 
 def read_model_info(path: Path) -> ModelInfo | None:
@@ -109,17 +131,18 @@ def read_model_info(path: Path) -> ModelInfo | None:
     Raises:
         ModelError: The file is missing, is not a ``.keras`` zip, or its description is damaged.
     """
-    if path.exists() and model_kind(path) is not ModelKind.KERAS:
+    if not path.exists():
+        raise ModelError(f"{path}: no such file; expected a .keras model")
+    if model_kind(path) is not ModelKind.KERAS:
         return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if MEMBER not in archive.namelist():
-                return None
-            data = json.loads(archive.read(MEMBER))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file; expected a .keras model") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as problem:
-        raise ModelError(
-            f"{path}: not a .keras file ({problem}); expected what `model.save('x.keras')` writes"
-        ) from problem
+
+    def refusal(reason: str) -> ModelError:
+        return ModelError(
+            f"{path}: not a .keras file ({reason}); expected what `model.save('x.keras')` writes"
+        )
+
+    with refusing(refusal), zipfile.ZipFile(path) as archive:
+        if MEMBER not in archive.namelist():
+            return None
+        data = read_json_member(archive, MEMBER)
     return from_json(ModelInfo, data, f"{path}: {MEMBER}", ModelError)

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from resnet_edge.errors import ModelError
+from resnet_edge.ondevice.reading import refusing
 
 MAX_LAYER_BYTES = 1 << 30
 """Most bytes one array may claim. ResNet50's largest has 9.4 MB; compression can hide bombs."""
@@ -60,14 +61,15 @@ def read_weight_file(path: Path) -> tuple[StoredLayer, ...]:
     """
     if path.stat().st_size == 0:
         raise ModelError(f"{path}: 0 bytes; expected a Keras weight file; copy it again")
-    try:
-        with h5py.File(path, "r") as file:
-            layers = tuple(_read_layers(file, path))
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"{path}: not a readable HDF5 file, or truncated ({error}); expected Keras weights "
+
+    def refusal(reason: str) -> ModelError:
+        return ModelError(
+            f"{path}: not a readable HDF5 file, or truncated ({reason}); expected Keras weights "
             "(.weights.h5 or legacy .h5); copy or save it again"
-        ) from error
+        )
+
+    with refusing(refusal), h5py.File(path, "r") as file:
+        layers = tuple(_read_layers(file, path))
     if not layers:
         raise ModelError(
             f"{path}: no layer with weights in it; expected the weights of a ResNet50; "

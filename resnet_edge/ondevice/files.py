@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from resnet_edge.errors import FREE_SPACE, OutputError
+from resnet_edge.ondevice.locks import is_abandoned, try_lock
 
 _STALE_S = 24 * 3600.0
+_LOCKED_WITHIN_S = 1.0
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -56,6 +58,7 @@ def write_file(
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
+            try_lock(handle)  # so that nobody takes it for one that a killed process left
             write(file)
             if durable:
                 file.flush()
@@ -79,11 +82,12 @@ def remove_parts(path: Path, age_s: float = 0.0) -> None:
 
     Args:
         path: The file.
-        age_s: Younger parts stay: a running process may be writing them.
+        age_s: Younger parts stay where it cannot be told that no process writes them.
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime >= age_s:
+            age = time.time() - left.stat().st_mtime
+            if age >= age_s or (age >= _LOCKED_WITHIN_S and is_abandoned(left)):
                 left.unlink()
 
 

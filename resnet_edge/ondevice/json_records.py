@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resnet_edge.errors import ResnetEdgeError, UsageError
+from resnet_edge.errors import OutputError, ResnetEdgeError, UsageError
 from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 T = TypeVar("T")
 
@@ -77,8 +78,9 @@ def from_json(kind: type[T], data: object, where: str, error: type[ResnetEdgeErr
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise error(f"{where}: key {name!r} is missing; make the file again")
     try:
-        return kind(**values)
-    except (ValueError, UsageError) as problem:
+        with refusing(lambda reason: error(f"{where}: {reason}")):  # by the record's own checks
+            return kind(**values)
+    except UsageError as problem:
         raise error(f"{where}: {problem}") from problem
 
 
@@ -120,15 +122,13 @@ def _decode_plain(hint: Any, value: object, where: str, error: type[ResnetEdgeEr
         except ValueError:
             allowed = ", ".join(str(member.value) for member in hint)
             raise error(f"{where}: got {value!r}; expected one of {allowed}") from None
-    if hint is float and (isinstance(value, int) or value in ("inf", "-inf", "nan")):
+    fits = isinstance(hint, type) and isinstance(value, bool) == (hint is bool)
+    if fits and hint is float and (isinstance(value, int) or value in ("inf", "-inf", "nan")):
         return float(typing.cast(str, value))
-    if hint is Path and isinstance(value, str):
+    if hint is Path and isinstance(value, str) and "\0" not in value:
         return Path(value)
-    if (
-        isinstance(hint, type)
-        and isinstance(value, hint)
-        and isinstance(value, bool) == (hint is bool)
-    ):
+    # JSON has no infinite number, but one of 400 digits is read as such.
+    if fits and isinstance(value, hint) and value not in (math.inf, -math.inf):
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise error(f"{where}: got {value!r}; expected {expected}")
@@ -176,7 +176,14 @@ def write_record(path: Path, record: object) -> None:
         OutputError: The file cannot be written.
     """
     text = json.dumps(to_json(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(path, text.encode())
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as problem:
+        around = text[max(0, problem.start - 20) : problem.end + 20]
+        raise OutputError(
+            f"{path}: a name in it is no Unicode text ({around!a}); rename that file or folder"
+        ) from problem
+    write_bytes(path, data)
 
 
 def read_record(kind: type[T], path: Path, error: type[ResnetEdgeError]) -> T:
@@ -196,11 +203,10 @@ def read_json(path: Path, error: type[ResnetEdgeError]) -> object:
         ResnetEdgeError: As ``error``, where the file is missing or is not JSON.
     """
     try:
-        data: object = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         raise error(f"{path}: no such file; run the step that writes it") from None
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror})") from problem
-    except ValueError as problem:
-        raise error(f"{path}: not JSON ({problem}); delete it and run again") from problem
-    return data
+    with refusing(lambda reason: error(f"{path}: not JSON ({reason}); delete it and run again")):
+        return parse_json(text)

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from resnet_edge.errors import ReferenceFileError
+from resnet_edge.ondevice.array_files import read_member_array
 from resnet_edge.ondevice.files import write_bytes
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.measurements import Latency, Throughput
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 REFERENCE_VERSION = 1
 
@@ -78,9 +80,19 @@ class Reference:
             )
         if self.classes.shape != (count,) or len(self.info.pictures) != count:
             raise ReferenceFileError(
-                f"reference: {len(self.classes)} classes for {count} pictures; "
+                f"reference: {self.classes.size} classes for {count} pictures; "
                 "make it again with `resnet-edge reference`"
             )
+        if not self._answers_hold():
+            raise ReferenceFileError(
+                "reference: NaN, infinity or a class without a label in its numbers; "
+                "make it again with `resnet-edge reference`"
+            )
+
+    def _answers_hold(self) -> bool:
+        numbers = np.isfinite(self.probabilities).all() and np.isfinite(self.logits).all()
+        known = np.isin(self.classes, np.arange(len(self.info.labels)))
+        return bool(numbers and known.all())
 
 
 def write_reference(path: Path, reference: Reference) -> None:
@@ -108,16 +120,16 @@ def read_reference(path: Path) -> Reference:
     """
     if not path.exists():
         raise ReferenceFileError(f"{path}: no such file; make it with `resnet-edge reference`")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no zip, or cut short")
-        with np.load(path, allow_pickle=False) as arrays:
-            data = json.loads(arrays["info"].tobytes())
-            numbers = [arrays[name] for name in ("probabilities", "logits", "classes")]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise ReferenceFileError(
-            f"{path}: not a reference file ({problem}); make it again with `resnet-edge reference`"
-        ) from problem
+
+    def refusal(reason: str) -> ReferenceFileError:
+        return ReferenceFileError(
+            f"{path}: not a reference file ({reason}); make it again with `resnet-edge reference`"
+        )
+
+    with refusing(refusal), zipfile.ZipFile(path) as archive:
+        data = parse_json(read_member_array(archive, "info").tobytes())
+        names = ("probabilities", "logits", "classes")
+        numbers = [read_member_array(archive, name) for name in names]
     info = from_json(ReferenceInfo, data, str(path), ReferenceFileError)
     return Reference(info, *numbers)
 

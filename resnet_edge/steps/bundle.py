@@ -47,17 +47,26 @@ from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.evaluation import check_preprocessing, decode_test
 from resnet_edge.steps.up_to_date import is_current, write_stamp
-from resnet_edge.zipapp import ON_DEVICE, Content, find_sources, write_archive
+from resnet_edge.zipapp import MAIN_FILE, ON_DEVICE, Content, find_sources, write_archive
 
 START = "resnet_edge/ondevice/command/start.py"
-"""The beginning of the archive's ``__main__.py``, which Python starts."""
+"""The member that checks all others; ``MAIN`` runs it once it is proven whole itself."""
 
-RUN = b"""
-from resnet_edge.ondevice.command.main import main
+MAIN = f"""\
+import sys, zipfile  # an error here: the bundle is damaged; copy it again
+try:  # an error here: the bundle is damaged; copy it again
+    CHECK = zipfile.ZipFile(sys.path[0]).read("{START}")
+except Exception as damage:  # an error here: the bundle is damaged; copy it again
+    sys.exit("error: %s: damaged (%s); copy the bundle again" % (sys.path[0], damage))
+exec(CHECK)  # an error here: the bundle is damaged; copy it again
+from resnet_edge.ondevice.command.main import main  # the bundle's code has been checked by now
 
-sys.exit(main(ARCHIVE, sys.argv[1:]))
+sys.exit(main(ARCHIVE, sys.argv[1:]))  # an error here: the bundle is damaged; copy it again
+""".encode()
+"""The archive's ``__main__.py``, which Python starts without looking at its checksum.
+
+Python shows the line that it cannot run, and each line says how a damaged bundle looks.
 """
-"""Its end: the archive's code has been checked by then."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +214,7 @@ def _contents(
     with tempfile.TemporaryDirectory() as folder:
         write_reference(Path(folder) / REFERENCE, sample)
         answers = (Path(folder) / REFERENCE).read_bytes()
-    contents: dict[str, Content] = {"__main__.py": code[START] + RUN, **code}
+    contents: dict[str, Content] = {MAIN_FILE: MAIN, **code}
     contents[LABELS] = "".join(f"{label}\n" for label in sample.info.labels).encode()
     contents[REFERENCE] = answers
     contents[PICTURES] = pixels

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.quantization.settings import FEWEST_PICTURES
+from resnet_edge.data.advice import advice, roles
 from resnet_edge.data.calibration import (
     CalibrationSet,
     choose_calibration,
@@ -17,8 +18,10 @@ from resnet_edge.data.calibration import (
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
 from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.manifest import read_manifest
+from resnet_edge.data.names import label_of
+from resnet_edge.data.sides import Side
 from resnet_edge.data.split import Split, split_dataset
-from resnet_edge.display import Display
+from resnet_edge.display import Display, Silent
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
@@ -50,6 +53,11 @@ class Photos:
         return self.dataset.pictures + (self.test.pictures if self.test else ())
 
     @property
+    def split_reason(self) -> str:
+        """What decided where each picture goes."""
+        return roles(self.dataset, self.test)
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """Unreadable pictures that were left out, with the reason."""
         return self.dataset.skipped + (self.test.skipped if self.test else ())
@@ -61,25 +69,68 @@ def load_photos(options: DataOptions, cache: Path, display: Display) -> Photos:
     Raises:
         DataError: Pictures are unreadable, or too few for the split.
     """
-    unpack_to = cache / "unpacked"
-    with display.bar("checking pictures") as advance:
-        dataset = load_dataset(
-            options.data, unpack_to, skip_unreadable=options.skip_unreadable, progress=advance
-        )
+    dataset = load_pictures(options.data, options, cache, display, "pictures")
     test = None
     if options.test is not None:
-        with display.bar("checking test pictures") as advance:
-            test = load_dataset(
-                options.test,
-                unpack_to,
-                labels=dataset.labels,
-                skip_unreadable=options.skip_unreadable,
-                progress=advance,
-            )
+        test = load_test(options.test, options, cache, display, dataset.labels)
     photos = Photos(dataset, test, split_dataset(dataset, options.split, test))
-    for reason in photos.skipped:
-        display.warn(f"skipped {reason}")
+    if dataset.sides:
+        display.say(f"{dataset.root.name}: split {photos.split_reason}")
+    for words in advice(photos.dataset, photos.split, photos.test):
+        display.warn(words)
     return photos
+
+
+def load_test(
+    source: Path,
+    options: DataOptions,
+    cache: Path,
+    display: Display,
+    labels: tuple[str, ...],
+) -> Dataset:
+    """Read and check the pictures of ``--test``: of a split, those to test.
+
+    Raises:
+        DataError: Pictures are unreadable, or of classes that are not the model's.
+    """
+    take = (Side.TEST, Side.VALIDATION)
+    return load_pictures(source, options, cache, display, "test pictures", labels, take)
+
+
+def load_pictures(
+    source: Path,
+    options: DataOptions,
+    cache: Path,
+    display: Display,
+    title: str,
+    labels: tuple[str, ...] | None = None,
+    take: tuple[Side, ...] = (),
+) -> Dataset:
+    """Read and check pictures, and show what was recognised and left out.
+
+    Raises:
+        DataError: Pictures are unreadable, or the folders are of no form that is known.
+    """
+    with display.bar(f"checking {title}") as advance:
+        dataset = load_dataset(
+            source,
+            cache / "unpacked",
+            labels=labels,
+            skip_unreadable=options.skip_unreadable,
+            progress=advance,
+            exclude=cache.parent,
+            take=take,
+        )
+    show_notes(dataset, display)
+    return dataset
+
+
+def show_notes(dataset: Dataset, display: Display) -> None:
+    """Show what was recognised and left out."""
+    for note in dataset.notes:
+        display.say(f"{dataset.root.name}: {note}")
+    for reason in dataset.skipped:
+        display.warn(f"skipped {reason}")
 
 
 def choose_pictures(
@@ -88,18 +139,40 @@ def choose_pictures(
     test: tuple[Picture, ...],
     labels: tuple[str, ...],
     layout: Layout,
+    display: Display | None = None,
+    *,
+    skip_unreadable: bool = False,
 ) -> CalibrationSet:
     """Choose the calibration pictures and write ``calibration.json``.
+
+    Args:
+        options: The pictures to choose from, their number and the seed.
+        train: The training split.
+        test: The test split, which must not calibrate.
+        labels: The model's classes.
+        layout: The build.
+        display: Shows the progress; None shows nothing.
+        skip_unreadable: Leave out pictures of ``--calibration`` that cannot be decoded.
 
     Raises:
         DataError: A picture of ``--calibration`` is in the test split too, so that the measured
             accuracy would be too high.
     """
     pictures, source = train, TRAINING_SPLIT
+    display = display or Silent()
     if options.calibration is not None:
-        memory = layout.cache / "unpacked"
-        pictures = load_unlabelled(options.calibration, memory, labels=labels)
-        source = f"folder {options.calibration.name}"
+        with display.bar("checking calibration pictures") as advance:
+            found = load_unlabelled(
+                options.calibration,
+                layout.cache / "unpacked",
+                labels=labels,
+                skip_unreadable=skip_unreadable,
+                progress=advance,
+                exclude=layout.out,
+            )
+        show_notes(found, display)
+        pictures = found.pictures
+        source = f"folder {options.calibration.absolute().name}"
     count, seed = options.calibration_count or CALIBRATION_COUNT, options.seed or 0
     chosen = choose_calibration(pictures, labels, count, seed, source)
     check_apart(chosen, test, "--calibration")
@@ -107,12 +180,13 @@ def choose_pictures(
     return chosen
 
 
-def find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationSet:
+def find_calibration(options: Options, labels: tuple[str, ...], display: Display) -> CalibrationSet:
     """Return the pictures of ``--calibration``, or those that finetune chose.
 
     Args:
         options: A seed or a count that is not what finetune took has them chosen again.
         labels: The model's classes.
+        display: Shows the progress.
 
     Raises:
         UsageError: There are none.
@@ -122,7 +196,15 @@ def find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationSe
     manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
     if options.calibration.calibration is not None:
         test = manifest.split.test if manifest else ()
-        return choose_pictures(options.calibration, (), test, labels, layout)
+        return choose_pictures(
+            options.calibration,
+            (),
+            test,
+            labels,
+            layout,
+            display,
+            skip_unreadable=options.data.skip_unreadable,
+        )
     if manifest is None or not layout.calibration.exists():
         formats = [name for name in options.formats_to_make if artifact_kind(name).calibrated]
         raise UsageError(
@@ -142,7 +224,8 @@ def find_calibration(options: Options, labels: tuple[str, ...]) -> CalibrationSe
         )
     if (wanted.calibration_count, wanted.seed) == (recorded.requested, recorded.seed):
         return recorded
-    return choose_pictures(wanted, manifest.split.train, manifest.split.test, labels, layout)
+    split = manifest.split
+    return choose_pictures(wanted, split.train, split.test, labels, layout, display)
 
 
 def check_calibration(calibration: CalibrationSet, options: QuantizationOptions) -> None:
@@ -163,10 +246,11 @@ def check_calibration(calibration: CalibrationSet, options: QuantizationOptions)
 def one_class(calibration: CalibrationSet) -> str | None:
     """A warning where all calibration pictures lie in one class's folder."""
     labels = {calibration.labels[picture.label] for picture in calibration.pictures}
-    folders = {picture.name.partition("/")[0] for picture in calibration.pictures}
-    if len(calibration.labels) < 2 or labels != folders or len(labels) > 1:
+    if len(calibration.labels) < 2 or len(labels) > 1:
         return None
     (label,) = labels
+    if not all(label in map(label_of, Path(p.name).parts[:-1]) for p in calibration.pictures):
+        return None
     return (
         f"all {len(calibration.pictures)} calibration pictures are of class {label!r}: ranges may "
         "not fit the others; give pictures of all, one folder per class"

@@ -77,7 +77,7 @@ def export_possible(
     )
     calibration = None
     if any(artifact_kind(name).calibrated for name in formats):
-        calibration = find_calibration(options, info.labels)
+        calibration = find_calibration(options, info.labels, display)
     inputs = describe_inputs(options, source, info, calibration)
     jobs = stale_jobs(formats, inputs)
     if not jobs:

@@ -66,6 +66,8 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.split.test,
         photos.dataset.labels,
         layout,
+        display,
+        skip_unreadable=options.data.skip_unreadable,
     )
     if any(artifact_kind(name).calibrated for name in options.formats or ()):
         check_calibration(calibration, options.quantization)  # now, not when all is trained
@@ -77,6 +79,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         options.data.fit,
         test=photos.test,
         size_reason=chosen.reason,
+        split_reason=photos.split_reason,
     )
     split = photos.split
     display.say(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.calibration import read_calibration
-from resnet_edge.data.dataset import Picture, load_dataset
+from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.split import Split
@@ -20,7 +20,7 @@ from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
-from resnet_edge.steps.choose_pictures import check_apart
+from resnet_edge.steps.choose_pictures import check_apart, load_test
 
 OWN_PACKAGES = ("pillow", "resnet-edge")
 """Packages that decode the pictures and ask the model, beside Keras and its backend."""
@@ -89,14 +89,7 @@ def _test_pictures(
             return read_manifest(layout.dataset).split.test
         display.warn("no test pictures: nothing can be checked; pass --test DIR")
         return ()
-    with display.bar("checking test pictures") as advance:
-        dataset = load_dataset(
-            options.data.test,
-            layout.cache / "unpacked",
-            labels=info.labels,
-            skip_unreadable=options.data.skip_unreadable,
-            progress=advance,
-        )
+    dataset = load_test(options.data.test, options.data, layout.cache, display, info.labels)
     if source == layout.model and layout.dataset.exists():
         recorded = read_manifest(layout.dataset).split.test
         if _hashes(recorded) != _hashes(dataset.pictures):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import zipfile
@@ -15,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_edge.errors import ModelError
+from resnet_edge.ondevice.array_files import read_member_array
 from resnet_edge.ondevice.files import remove_parts, write_file
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import read_json_member, refusing
 from resnet_edge.training.training_record import Epoch
 
 _LOG = logging.getLogger(__name__)
@@ -103,8 +104,8 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            data = json.loads(archive.read("progress.json"))
+        with refusing(ModelError), zipfile.ZipFile(path) as archive:
+            data = read_json_member(archive, "progress.json")
             progress = from_json(TrainingProgress, data, str(path), ModelError)
             if progress.key != key:
                 _LOG.warning("%s belongs to other settings or data; training starts anew", path)
@@ -112,7 +113,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
             weights, best = _read(archive, "weights"), _read(archive, "best")
             optimizer = _read(archive, "optimizer")
             return Checkpoint(progress, weights, optimizer, best or weights)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ModelError) as problem:
+    except ModelError as problem:
         _LOG.warning("%s cannot be read (%s); training starts anew", path, problem)
         return None
 
@@ -125,4 +126,4 @@ def delete_checkpoint(path: Path) -> None:
 
 def _read(archive: zipfile.ZipFile, group: str) -> Arrays:
     names: Sequence[str] = sorted(n for n in archive.namelist() if n.startswith(f"{group}/"))
-    return [np.load(io.BytesIO(archive.read(name)), allow_pickle=False) for name in names]
+    return [read_member_array(archive, name.removesuffix(".npy")) for name in names]

@@ -16,8 +16,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
-from resnet_edge.errors import ModelError
+from resnet_edge.errors import ModelError, OutputError
+from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.files import write_file
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches
 from resnet_edge.training.seeds import derived_seed
@@ -111,8 +113,9 @@ def _key(extractor: Extractor, split: LabelledPictures, view: int) -> str:
 def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     """The cached features, or None where the file is missing or cut off (a power failure)."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with refusing(OutputError):
+            array: NDArray[np.float32] = map_array(path)
+    except OutputError:
         return None
     return array if array.shape == shape and array.dtype == np.float32 else None
 

@@ -6,7 +6,6 @@ one before was.
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from resnet_edge.errors import ConnectionLostError, RemoteError, UsageError
 from resnet_edge.ondevice.command.device_info import DeviceInfo, Failure
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.json_records import from_json
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 T = TypeVar("T")
 
@@ -241,6 +241,7 @@ def read_failure(lines: tuple[str, ...]) -> Failure | None:
 def _read_answer(kind: type[T], lines: tuple[str, ...]) -> T | None:
     """Read the last line as JSON of one kind; None where it is something else."""
     try:
-        return from_json(kind, json.loads(lines[-1]), "the device", RemoteError)
-    except (IndexError, ValueError, RemoteError):
+        with refusing(lambda reason: RemoteError(f"the device: {reason}")):
+            return from_json(kind, parse_json(lines[-1]), "the device", RemoteError)
+    except RemoteError:
         return None

@@ -7,18 +7,18 @@ stored without compression, so that reading them takes the disk's time alone.
 
 from __future__ import annotations
 
-import errno
-import json
 import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from resnet_edge.errors import ArtifactError, OutputError
 from resnet_edge.ondevice.command.start import COPY_AGAIN, MANIFEST, find_damage
 from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar, load_artifact
 from resnet_edge.ondevice.json_records import from_json
 from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.reading import read_json_member, refusing
 from resnet_edge.ondevice.reference_file import Reference, read_reference
 
 BUNDLE_VERSION = 1
@@ -87,20 +87,24 @@ class Bundle:
         """
         path = folder / Path(name).name
         try:
-            with zipfile.ZipFile(self.archive) as bundle, path.open("wb") as target:
-                shutil.copyfileobj(bundle.open(name), target, 1 << 20)
-        except OSError as problem:
-            advice = NO_ROOM if problem.errno in (errno.ENOSPC, errno.EDQUOT) else COPY_AGAIN
-            raise OutputError(f"{path}: {problem.strerror or problem}; {advice}") from problem
-        except (KeyError, zipfile.BadZipFile) as problem:
-            raise ArtifactError(f"{self.archive}: {name} ({problem}); {COPY_AGAIN}") from problem
+            with refusing(self._refusal(name)):
+                self._copy(name, path)
+        except OSError as problem:  # a full disk
+            raise OutputError(f"{path}: {problem.strerror or problem}; {NO_ROOM}") from problem
         return path
+
+    def _copy(self, name: str, path: Path) -> None:
+        with zipfile.ZipFile(self.archive) as bundle, path.open("wb") as target:
+            shutil.copyfileobj(bundle.open(name), target, 1 << 20)
+
+    def _refusal(self, name: str) -> Callable[[str], ArtifactError]:
+        return lambda reason: ArtifactError(f"{self.archive}: {name} ({reason}); {COPY_AGAIN}")
 
     def sidecar(self, name: str) -> Sidecar:
         """Return an artifact's sidecar."""
         where = f"{ARTIFACTS}/{name}.json"
-        with zipfile.ZipFile(self.archive) as bundle:
-            data = json.loads(bundle.read(where))
+        with refusing(self._refusal(where)), zipfile.ZipFile(self.archive) as bundle:
+            data = read_json_member(bundle, where)
         return from_json(Sidecar, data, f"{self.archive}: {where}", ArtifactError)
 
     def extract_artifact(self, name: str, folder: Path) -> Artifact:
@@ -124,14 +128,15 @@ def open_bundle(archive: Path) -> Bundle:
     Raises:
         ArtifactError: It is no bundle, is damaged, or was written by a newer version.
     """
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            data = json.loads(bundle.read(MANIFEST))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as problem:
-        raise ArtifactError(
-            f"{archive}: not a device bundle, or damaged ({problem}); "
+
+    def refusal(reason: str) -> ArtifactError:
+        return ArtifactError(
+            f"{archive}: not a device bundle, or damaged ({reason}); "
             "make it with `resnet-edge bundle`"
-        ) from problem
+        )
+
+    with refusing(refusal), zipfile.ZipFile(archive) as bundle:
+        data = read_json_member(bundle, MANIFEST)
     if isinstance(data, dict) and data.get("schema") != BUNDLE_VERSION:
         raise ArtifactError(
             f"{archive}: schema {data.get('schema')}; expected {BUNDLE_VERSION}; "

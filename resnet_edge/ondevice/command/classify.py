@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from resnet_edge.errors import PictureError, RuntimeMissingError, UsageError
+from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.command.bundle_file import Bundle
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.runtimes.installed import (
     installed_runtime,
     missing_error,
     missing_runtime,
 )
 from resnet_edge.ondevice.runtimes.opening import open_runtime
+from resnet_edge.ondevice.scratch import scratch_folder
 from resnet_edge.ondevice.versions import installed_version, release
 
 OLDEST_PILLOW = (10, 1)
@@ -42,8 +44,8 @@ def classify(bundle: Bundle, picture: Path, name: str | None = None) -> tuple[st
     chosen = _choose(bundle, name)
     sidecar = bundle.sidecar(chosen)
     pixels = _read_pixels(picture, sidecar.image_size, sidecar.fit)
-    with tempfile.TemporaryDirectory(prefix="resnet-edge-") as folder:
-        runtime = open_runtime(bundle.extract_artifact(chosen, Path(folder)), available_cores())
+    with scratch_folder() as folder:
+        runtime = open_runtime(bundle.extract_artifact(chosen, folder), available_cores())
         answer = runtime.infer(pixels[np.newaxis])[0]
     if not np.isfinite(answer).all():
         raise PictureError(f"{picture}: {chosen} answers NaN or infinity; take another artifact")
@@ -85,13 +87,11 @@ def _read_pixels(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
 
 
 def _load_pixels(path: Path, size: tuple[int, int]) -> np.ndarray:
-    try:
-        pixels: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise PictureError(f"{path}: not a .npy file of pixels ({problem})") from problem
+    with refusing(lambda reason: PictureError(f"{path}: not a .npy file of pixels ({reason})")):
+        pixels = map_array(path)
     shape = (*size, 3)
-    if getattr(pixels, "shape", None) != shape or pixels.dtype != np.uint8:
-        what = f"{getattr(pixels, 'dtype', 'no array')} {getattr(pixels, 'shape', '')}"
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        what = f"{pixels.dtype} {pixels.shape}"
         raise PictureError(f"{path}: {what}; expected uint8 {shape}, raw RGB")
     return pixels
 

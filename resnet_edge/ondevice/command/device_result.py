@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.json_records import from_json
 from resnet_edge.ondevice.machine import host_file_name
 from resnet_edge.ondevice.measurements import BenchResult, Machine, ParityResult, Verdict
+from resnet_edge.ondevice.reading import parse_json, refusing
 
 DEVICE_VERSION = 1
 
@@ -63,13 +63,13 @@ def read_device_result(path: Path) -> DeviceResult:
         ArtifactError: It is missing, is something else, or was written by a newer version.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except OSError as problem:
         raise ArtifactError(
             f"{path}: cannot be read ({problem.strerror or problem}); {_EXPECTED}"
         ) from problem
-    except ValueError as problem:
-        raise ArtifactError(f"{path}: not JSON ({problem}); {_EXPECTED}") from problem
+    with refusing(lambda reason: ArtifactError(f"{path}: not JSON ({reason}); {_EXPECTED}")):
+        data = parse_json(text)
     if not isinstance(data, dict) or "bundle_sha256" not in data:
         raise ArtifactError(f"{path}: not a device's result; {_EXPECTED}")
     if (version := data.get("schema")) != DEVICE_VERSION:

@@ -6,12 +6,11 @@ import argparse
 import importlib.util
 import json
 import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError
+from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError, translate
 from resnet_edge.ondevice.command.device_info import failure_of
 from resnet_edge.ondevice.formats.names import parse_names
 from resnet_edge.ondevice.json_records import to_json
@@ -20,6 +19,7 @@ from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.option import declared_option
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.versions import installed_version, release
+from resnet_edge.ondevice.workers.signals import interrupt_on_termination
 
 OLDEST_NUMPY = (1, 21)
 """The first with the types that annotations name."""
@@ -38,10 +38,7 @@ def main(archive: str, arguments: list[str]) -> int:
         0 done and gates hold, 1 something failed, 2 wrong usage, 130 interrupted.
     """
     words = _parser(Path(archive).name).parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    # The terminal or the ssh connection has gone; nohup had that ignored.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _interrupt)
+    interrupt_on_termination()
     try:
         _require_numpy()
         return int(words.command(Path(archive), words))
@@ -59,10 +56,11 @@ def main(archive: str, arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    except Exception as problem:
+        if words.debug:
+            raise
+        print(f"error: {translate(problem)}", file=sys.stderr)
+        return 1
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -71,7 +69,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         description="Measure the artifacts of this bundle on this device, or classify a picture.",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
-    parser.set_defaults(command=lambda *_: _no_command(parser), json=False)
+    parser.set_defaults(command=lambda *_: _no_command(parser), json=False, debug=False)
     run = commands.add_parser("run", help="answers, accuracy and latency of every artifact")
     run.set_defaults(command=_run)
     run.add_argument("--artifacts", metavar="A,B", help="only these (default: all in the bundle)")
@@ -100,6 +98,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     info = commands.add_parser("info", help="this device, its runtimes, the bundle")
     info.set_defaults(command=_info)
+    for command in (run, look, info):
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     for command in (run, info):
         command.add_argument("--json", action="store_true", help="print JSON, errors too")
     return parser

@@ -37,6 +37,7 @@ from resnet_edge.ondevice.runtimes.installed import (
     missing_error,
     missing_runtime,
 )
+from resnet_edge.ondevice.scratch import scratch_folder
 
 Say = Callable[[str], None]
 """Shows a line of progress."""
@@ -89,8 +90,8 @@ def measure_device(bundle: Bundle, options: DeviceOptions, say: Say) -> DeviceRe
     elsewhere: list[ArtifactParity] = []
     benches: list[BenchResult] = []
     failed = []
-    with tempfile.TemporaryDirectory(prefix="resnet-edge-") as temporary:
-        session = _Session(bundle, options, Path(temporary), say)
+    with scratch_folder() as temporary:
+        session = _Session(bundle, options, temporary, say)
         for name in names:
             try:
                 artifact = bundle.extract_artifact(name, session.folder)

@@ -1,14 +1,14 @@
 """The first lines of a bundle: they check its code before any of it is imported.
 
-The archive's ``__main__.py`` is this file, followed by the lines that run the command. Standard
-library only and without newer syntax, so that an old Python gets a message and no syntax error.
+The archive's ``__main__.py`` runs this file in its own place, as soon as its checksum is proven,
+and the command after it. Standard library only and without newer syntax, so that an old Python gets
+a message and no syntax error.
 """
 
 import hashlib
 import json
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 8)
@@ -17,12 +17,6 @@ MANIFEST = "bundle.json"
 """Lists every other member with its SHA-256."""
 
 COPY_AGAIN = "copy the bundle again"
-
-_UNREADABLE = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""The errors of zipfile and json, each for another damaged byte."""
 
 
 def find_damage(archive: str, only_code: bool = False) -> str:
@@ -49,7 +43,7 @@ def find_damage(archive: str, only_code: bool = False) -> str:
                             f"{archive}: {name} is damaged: {found or 'it cannot be read'}; "
                             f"expected sha256 {expected[name][:16]}…; {COPY_AGAIN}"
                         )
-    except _UNREADABLE as problem:
+    except Exception as problem:  # zipfile and json raise another error for each damaged byte
         return f"{archive}: {MANIFEST} cannot be read ({problem}); {COPY_AGAIN}"
     return ""
 
@@ -61,7 +55,7 @@ def _hash_member(bundle: zipfile.ZipFile, name: str) -> str:
         with bundle.open(name) as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(block)
-    except _UNREADABLE as problem:
+    except Exception as problem:
         return f"{problem}"
     return digest.hexdigest()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_edge.errors import InferenceError
+from resnet_edge.errors import InferenceError, ResnetEdgeError, first_line
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes.kinds import RuntimeKind
@@ -81,7 +81,7 @@ class Runtime(abc.ABC):
         classes = len(self.artifact.sidecar.labels)
         answers = np.empty((len(pictures), classes), np.float32)
         for i, picture in enumerate(pictures):
-            answer = self._run(self._as_input(picture))
+            answer = self._ask(self._as_input(picture))
             if answer.shape != (1, classes):
                 raise InferenceError(
                     f"{self.artifact.name}: answered with shape {answer.shape}; expected "
@@ -97,7 +97,19 @@ class Runtime(abc.ABC):
             picture: Raw RGB, uint8 ``(height, width, 3)``.
         """
         ready = self._as_input(picture)
-        return lambda: self._run(ready)
+        return lambda: self._ask(ready)
+
+    def _ask(self, batch: np.ndarray) -> np.ndarray:
+        """Run one inference; every error of the runtime becomes one of ours."""
+        try:
+            return self._run(batch)
+        except ResnetEdgeError:
+            raise
+        except Exception as problem:  # runtimes' exceptions share no public base class
+            raise InferenceError(
+                f"{self.artifact.path}: {self.title} cannot run the file: {first_line(problem)}; "
+                "it is damaged or needs a newer runtime; export it again or update the runtime"
+            ) from problem
 
     def _as_input(self, picture: np.ndarray) -> np.ndarray:
         expected = (*self.artifact.sidecar.image_size, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 from resnet_edge.errors import InferenceError, RuntimeMissingError
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 from resnet_edge.ondevice.runtimes.installed import install_line, numpy_conflict, usable_kinds
 from resnet_edge.ondevice.runtimes.kinds import RuntimeKind, runtimes_for
@@ -43,8 +44,16 @@ def open_runtime(
             module = importlib.import_module(kind.module)
         except ImportError:
             continue
-        return _opener(kind)(Loading(artifact, kind, module, threads, profile_folder))
+        with refusing(_refusal(artifact, kind)):
+            return _opener(kind)(Loading(artifact, kind, module, threads, profile_folder))
     raise _missing(artifact.sidecar.format, kinds)
+
+
+def _refusal(artifact: Artifact, kind: RuntimeKind) -> Callable[[str], InferenceError]:
+    return lambda reason: InferenceError(
+        f"{artifact.path}: {kind.name} refuses the file: {reason}; it is damaged or needs a newer "
+        "runtime; export it again or update the runtime"
+    )
 
 
 def _choose(format_: Format, name: str | None) -> tuple[RuntimeKind, ...]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from resnet_edge.errors import ResnetEdgeError, WorkerError, error_class
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, decode_event
 from resnet_edge.ondevice.workers.process import Crew, run_process
 
@@ -83,7 +84,9 @@ def run_worker(
         raise told_error(failure, f"{title}: " if failures_named else "")
     if answer is None:
         raise WorkerError(f"{title}: the process ended without a result; run it again")
-    return from_json(result, json.loads(answer.text), title, WorkerError)
+    with refusing(lambda reason: WorkerError(f"{title}: no result ({reason}); run it again")):
+        data = json.loads(answer.text)
+    return from_json(result, data, title, WorkerError)
 
 
 def told_error(failure: WorkerEvent, prefix: str = "") -> ResnetEdgeError:

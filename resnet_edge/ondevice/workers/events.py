@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from resnet_edge.errors import WorkerError
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import refusing
 
 
 class EventKind(enum.Enum):
@@ -68,10 +69,7 @@ def decode_event(line: str, title: str) -> WorkerEvent:
     Raises:
         WorkerError: The line is no event.
     """
-    try:
+    wanted = f"{title}: the process answered {line[:80]!r}; expected an event as JSON"
+    with refusing(lambda _: WorkerError(wanted)):
         data = json.loads(line)
-    except ValueError as problem:
-        raise WorkerError(
-            f"{title}: the process answered {line[:80]!r}; expected an event as JSON"
-        ) from problem
     return from_json(WorkerEvent, data, title, WorkerError)

@@ -15,7 +15,9 @@ from typing import TypeVar
 
 from resnet_edge.errors import ResnetEdgeError, WorkerError, translate
 from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, encode_event
+from resnet_edge.ondevice.workers.signals import end_with_parent
 
 WATCH_PARENT = "RESNET_EDGE_WATCH_PARENT"
 """Set in the environment of a worker that has a parent, which keeps its standard input open."""
@@ -97,6 +99,8 @@ def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
     os.dup2(2, 1)
     received: queue.SimpleQueue[str] = queue.SimpleQueue()
     watched = os.environ.pop(WATCH_PARENT, None) is not None  # the worker's own children are not
+    if watched:
+        end_with_parent()
     threading.Thread(target=_listen, args=(received, watched), daemon=True).start()
 
     def send(event: WorkerEvent) -> None:
@@ -116,10 +120,8 @@ def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
 
 
 def _read_job(line: str) -> object:
-    try:
+    with refusing(lambda _: WorkerError(f"job: got {line[:80]!r}; expected a record as JSON")):
         data: object = json.loads(line)
-    except ValueError as problem:
-        raise WorkerError(f"job: got {line[:80]!r}; expected a record as JSON") from problem
     return data
 
 

@@ -98,7 +98,8 @@ def test_too_few_pictures(cli, write_photos, tmp_path):
     few = write_photos(tmp_path / "few", count=1)
     message = explain(cli("finetune", "--data", few))
     assert "too few pictures for the split in " in message
-    assert "add pictures, other shares with --split, or pass --test DIR" in message
+    assert "add a second of each, or remove the folder; 20 of each class begin to" in message
+    assert "or pass --test DIR with a folder per class" in message
 
 
 def test_pictures_that_are_none_are_listed_by_name(cli, photos):
@@ -111,9 +112,13 @@ def test_pictures_that_are_none_are_listed_by_name(cli, photos):
         "  green/bomb.png: 50,000 x 50,000 pixels by its header, not decoded; "
         "expected at most 134,217,728 pixels; make it smaller"
     )
-    assert listed[2] == "  red/empty.png: 0 bytes; expected a JPEG, PNG, WebP, BMP or GIF"
+    assert (
+        listed[2]
+        == "  red/empty.png: 0 bytes; expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
+    )
     assert listed[3] == (
-        "  red/notes.jpg: not a picture but a text file; expected a JPEG, PNG, WebP, BMP or GIF"
+        "  red/notes.jpg: not a picture but a text file; "
+        "expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"
     )
     assert listed[4] == "repair or delete them, or pass --skip-unreadable to go on without them"
 

@@ -60,7 +60,7 @@ FLAGS = {
     "finetune": {"--out", *DATA, *MODEL, *TRAINING, *CALIBRATION},
     "export": {
         *("--out", "--formats", "--rewrites", "--fit", "--preprocessing", "--labels"),
-        *(*CALIBRATION, *QUANTIZATION),
+        *("--skip-unreadable", *CALIBRATION, *QUANTIZATION),
     },
     "reference": {
         *("--out", "--test", "--fit", "--skip-unreadable", "--preprocessing", "--labels"),

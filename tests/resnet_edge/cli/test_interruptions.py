@@ -1,4 +1,4 @@
-"""Ctrl-C and ``kill -9`` in each step; then the same command again ends as if nothing had been."""
+"""Ctrl-C, ``kill`` and ``kill -9`` in each step; the same command then ends as if undisturbed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from resnet_edge.ondevice.files import hash_path
@@ -153,7 +152,7 @@ def check(
         if name == "finetune":
             words += ["--data", str(edge_photos), "--weights", str(edge_model)]
         code, said = interrupt(words, environment, step, number, tmp_path / "log")
-        if number is signal.SIGINT:
+        if number is not signal.SIGKILL:
             assert code == 130, said
             assert said.endswith("interrupted; run the same command again to go on\n")
             assert "Traceback" not in said
@@ -170,16 +169,8 @@ def compare(name: str, build: Path, expected: Path) -> None:
     """Hold what the second run left against the build that nobody interrupted."""
     match name:
         case "finetune":
-            import keras
-
-            found, wanted = (
-                keras.saving.load_model(out / "model.keras").get_weights()
-                for out in (build, expected)
-            )
-            for one, other in zip(found, wanted, strict=True):
-                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-            for record in ("dataset.json", "calibration.json"):
-                assert (build / record).read_text() == (expected / record).read_text()
+            for made in ("model.keras", "dataset.json", "calibration.json"):
+                assert (build / made).read_bytes() == (expected / made).read_bytes(), made
         case "export":
             for path in (expected / "artifacts").iterdir():
                 assert hash_path(build / "artifacts" / path.name) == hash_path(path), path.name
@@ -204,14 +195,19 @@ def compare(name: str, build: Path, expected: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("finetune", signal.SIGKILL), ("parity", signal.SIGINT)]
+    ("name", "number"),
+    [
+        ("finetune", signal.SIGKILL),
+        ("export", signal.SIGTERM),
+        ("parity", signal.SIGINT),
+    ],
 )
-def test_two_of_them(check, name, number):
+def test_three_of_them(check, name, number):
     check(name, number)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("name", STEPS)
 def test_all_of_them(check, name, number):
     check(name, number)

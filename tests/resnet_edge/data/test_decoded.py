@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -72,7 +73,7 @@ def test_other_size_fit_order_or_pillow_is_another_file(pictures, tmp_path, monk
     decode_pictures(pictures, (6, 4), Fit.CROP, cache)
     decode_pictures(pictures, SIZE, Fit.PAD, cache)
     decode_pictures(pictures[::-1], SIZE, Fit.CROP, cache)
-    monkeypatch.setattr(decoded.PIL, "__version__", "0.0")
+    monkeypatch.setattr(PIL, "__version__", "0.0")
     decode_pictures(pictures, SIZE, Fit.CROP, cache)
     assert len(list(cache.iterdir())) == 5
 

@@ -111,8 +111,9 @@ def test_too_few_pictures():
         split_dataset(dataset(*anchors()[:3], at(0.9, 1, "1/a")), SHARES)
     assert str(caught.value) == (
         "/photos: too few pictures for the split in dog (1 train, 0 validation, 0 test); expected "
-        "at least one to train and one to test in each class; add pictures, other shares with "
-        "--split, or pass --test DIR with a folder per class"
+        "at least one to train and one to test in each class; one picture cannot do both: add a "
+        "second of each, or remove the folder; 20 of each class begin to teach, 100 begin to "
+        "prove; or pass --test DIR with a folder per class"
     )
 
 

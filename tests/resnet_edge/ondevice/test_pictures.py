@@ -1,6 +1,7 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from resnet_edge.errors import PictureError
 from resnet_edge.ondevice import pictures
@@ -104,6 +105,98 @@ def test_jpeg_orientation_is_applied():
     got = decode_bytes(encoded(left_red, "JPEG", exif=exif.tobytes()), "x", (64, 64))
     assert got[8, 32, 0] > 200  # left became top
     assert got[56, 32, 0] < 50
+
+
+def quarters(kind: str, orientation: int) -> tuple[bytes, list[list[int]]]:
+    """A picture of four grey quarters (a b / c d) as stored, and those of the upright one."""
+    a, b, c, d = 20, 90, 160, 230
+    upright = {1: [[a, b], [c, d]], 3: [[d, c], [b, a]], 5: [[a, c], [b, d]], 6: [[c, a], [d, b]],
+               8: [[b, d], [a, c]]}[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.array([[a, b], [c, d]], np.uint8)).resize((64, 64), 0)
+    return encoded(stored.convert("RGB"), kind, exif=exif.tobytes()), upright
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF", "HEIF", "MPO"])
+def test_orientation_is_applied_once_in_formats_that_turn_by_themselves(kind, orientation):
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()  # to write one
+    data, upright = quarters(kind, orientation)
+    got = decode_bytes(data, "x", (64, 64))[..., 0].astype(int)
+    centres = got[16::32, 16::32]
+    assert abs(centres - upright).max() < 12, centres
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF", "TIFF"])
+def test_a_wrong_ending_and_truncation_of_other_formats(kind, tmp_path):
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    data = encoded(noise(), kind)
+    (tmp_path / "x.jpg").write_bytes(data)
+    assert decode_picture(tmp_path / "x.jpg", (8, 8)).std() > 1
+    with pytest.raises(PictureError, match=r"x\.jpg: (damaged or )?truncated (AVIF|HEIC|TIFF) \("):
+        check_bytes(data[: len(data) // 2], "x.jpg")
+
+
+def test_an_heic_without_its_package_names_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PictureError) as caught:
+        check_bytes(b"\0\0\0\x18ftypheic" + bytes(20), "IMG_1.HEIC")
+    assert caught.value.reason == (
+        "IMG_1.HEIC: an HEIC, which pillow-heif reads, and that is not installed; "
+        "run `pip install pillow-heif`"
+    )
+
+
+def test_an_avif_without_pillows_reader_says_so(monkeypatch):
+    monkeypatch.setattr("PIL.AvifImagePlugin.SUPPORTED", False)
+    data = b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif" + bytes(20)
+    with pytest.raises(
+        PictureError, match=r"a\.avif: an AVIF, which Pillow .* cannot read here; .*"
+    ):
+        check_bytes(data, "a.avif")
+
+
+def test_16_bit_tiff_is_scaled_and_not_clipped():
+    values = np.array([[0, 128, 129, 256], [257, 1000, 32768, 65535]], np.uint16)
+    got = decode_bytes(encoded(Image.fromarray(values), "TIFF"), "x", (2, 4))
+    assert got[..., 1].tolist() == [[0, 0, 1, 1], [1, 4, 128, 255]]
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.array([[0.0, 1.0]], np.float32), np.array([[0, 70_000]], np.int32)]
+)
+def test_pixels_without_a_white_are_refused_and_not_guessed(pixels):
+    with pytest.raises(PictureError, match="of which nobody can say what is white; expected 8 or"):
+        check_bytes(encoded(Image.fromarray(pixels), "TIFF"), "x")
+
+
+def test_cmyk_and_pages_of_a_tiff():
+    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    data = encoded(red, "TIFF", save_all=True, append_images=[Image.new("CMYK", (8, 8))])
+    assert decode_bytes(data, "x", (8, 8))[4, 4].tolist() == [255, 0, 0]
+
+
+def test_the_preview_in_a_raw_file_is_no_picture():
+    preview = TiffImagePlugin.ImageFileDirectory_v2()
+    preview[254] = 1
+    dng = TiffImagePlugin.ImageFileDirectory_v2()
+    dng[50706] = b"\1\4\0\0"
+    for tags in (preview, dng):
+        data = encoded(noise(), "TIFF", tiffinfo=tags)
+        with pytest.raises(PictureError, match="not a picture but a camera's raw file, which hold"):
+            check_bytes(data, "x.dng")
+
+
+def test_a_reduced_check_finds_what_the_whole_decoding_finds():
+    for progressive in (False, True):
+        data = encoded(noise(200, 300), "JPEG", quality=90, progressive=progressive)
+        check_bytes(data, "x")
+        for share in (0.1, 0.5, 0.97):
+            with pytest.raises(PictureError, match="truncated JPEG"):
+                check_bytes(data[: int(len(data) * share)], "x")
 
 
 def test_damaged_exif_counts_as_none():
@@ -208,7 +301,7 @@ def test_empty_file(tmp_path):
     with pytest.raises(PictureError) as caught:
         decode_picture(tmp_path / "cat.jpg", (8, 8))
     assert str(caught.value) == (
-        "cat.jpg: 0 bytes; expected a JPEG, PNG, WebP, BMP or GIF; "
+        "cat.jpg: 0 bytes; expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF; "
         "delete it or pass --skip-unreadable"
     )
 
@@ -218,8 +311,11 @@ def test_empty_file(tmp_path):
     [
         (b"hello, I am no picture\n", "a text file"),
         (("naïve ünicode " * 100).encode(), "a text file"),
-        (b"II*\0" + bytes(20), "a TIFF"),
-        (b"\0\0\0\x18ftypheic" + bytes(20), "an HEIC, AVIF or video file"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(20), "a camera's raw file"),
+        (b"\0\0\0\x18ftypcrx " + bytes(20), "a camera's raw file"),
+        (b"\0\0\0\x18ftypqt  " + bytes(20), "a video"),
+        (b"\0\0\0\x0cJXL \r\n" + bytes(20), "a JPEG XL"),
+        (b"%PDF-1.7 " + bytes(20), "a PDF"),
         (bytes(2000), "2,000 zero bytes"),
         (b"\x00\xff\xfe\x80" * 300, "a file of another kind"),
         (b"text first" + b"\xff\x00" * 300, "a file of another kind"),
@@ -227,7 +323,8 @@ def test_empty_file(tmp_path):
 )
 def test_not_a_picture(data, what):
     expected = (
-        f"cat.jpg: not a picture but {what}; expected a JPEG, PNG, WebP, BMP or GIF; delete it"
+        f"cat.jpg: not a picture but {what}; expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or "
+        "GIF; delete it"
     )
     with pytest.raises(PictureError, match=expected):
         decode_bytes(data, "cat.jpg", (8, 8))
@@ -254,7 +351,7 @@ def test_truncated_jpeg_message():
 
 @settings(deadline=None, max_examples=150)
 @given(
-    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "BMP", "GIF"]),
+    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF"]),
     at=st.integers(3, 400),
     junk=st.binary(min_size=1, max_size=20),
 )

@@ -43,7 +43,9 @@ def test_a_separate_test_set(edge_photos, write_photos, tmp_path, recorder):
     assert len(photos.split.test) == 12
     assert len(photos.split.train) + len(photos.split.validation) == 60
     assert len(photos.skipped) == 1
-    assert photos.skipped[0].startswith("red/9.png: 0 bytes; expected a JPEG, PNG, WebP, BMP or")
+    assert photos.skipped[0].startswith(
+        "red/9.png: 0 bytes; expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or"
+    )
     assert recorder.warned == [f"skipped {photos.skipped[0]}"]
 
 
@@ -86,6 +88,56 @@ def test_labels_are_read_by_lines(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("cat\n dög \r\n\nhot dog\n", encoding="utf-8")
     assert read_labels(path, 3) == ("cat", "dög", "hot dog")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path, encoding):
+    path = tmp_path / "labels.txt"
+    path.write_text("cat\ndo\u0308g\n", encoding=encoding)
+    assert read_labels(path, 2) == ("cat", "d\u00f6g")
+
+
+def test_unreadable_calibration_pictures(write_photos, tmp_path, recorder):
+    folder = write_photos(tmp_path / "more", count=2, seed=7)
+    (folder / "red" / "9.png").write_bytes(b"words")
+    options, layout = CalibrationOptions(folder), Layout(tmp_path / "out")
+    with pytest.raises(DataError, match="1 of 7 files cannot be used"):
+        choose_pictures(options, (), (), LABELS, layout)
+    chosen = choose_pictures(options, (), (), LABELS, layout, recorder, skip_unreadable=True)
+    assert len(chosen.pictures) == 6
+    assert recorder.warned[0].startswith("skipped red/9.png: not a picture but a text file; ")
+
+
+def test_calibration_pictures_in_a_zip_or_a_table(write_photos, tmp_path):
+    folder = write_photos(tmp_path / "more", count=2, seed=7)
+    archive = Path(shutil.make_archive(str(tmp_path / "more"), "zip", folder))
+    (tmp_path / "list.csv").write_text("more/red/1.png,red\nmore/blue/0.png,blue\n")
+    for source, labels in ((archive, [0, 1, 2, 0, 1, 2]), (tmp_path / "list.csv", [0, 2])):
+        layout = Layout(tmp_path / "out")
+        chosen = choose_pictures(CalibrationOptions(source), (), (), LABELS, layout)
+        assert [p.label for p in chosen.pictures] == labels
+
+
+def test_folders_for_the_sides_decide(write_photos, tmp_path, recorder):
+    root = tmp_path / "photos"
+    write_photos(root / "train", count=12, seed=1)
+    test = write_photos(root / "validation", count=4, seed=2)
+    shutil.copy(test / "red" / "0.png", root / "train" / "red" / "leaked.png")
+    photos = load_photos(DataOptions(root), tmp_path / "cache", recorder)
+    assert {p.path for p in photos.split.test} == set(test.rglob("*.png"))
+    assert len(photos.split.train) + len(photos.split.validation) == 36
+    assert recorder.said == [
+        "photos: the folders are a split: train for train; validation for validation",
+        "photos: split as its folders say; none is for test: the pictures for validation test, and "
+        "a share of those to train validates",
+    ]
+    assert recorder.warned == [
+        "1 picture on two sides of the split, kept only where they test or validate: "
+        "train/red/leaked.png = validation/red/0.png"
+    ]
+    apart = load_photos(DataOptions(root / "train", test=root), tmp_path / "cache", recorder)
+    assert apart.split.test == apart.test.pictures
+    assert {p.path for p in apart.split.test} == set(test.rglob("*.png"))
 
 
 @pytest.mark.parametrize(

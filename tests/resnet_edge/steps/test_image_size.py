@@ -67,5 +67,5 @@ def test_what_is_asked_for_comes_first(tmp_path: Path):
 def test_a_damaged_header_is_named(tmp_path: Path):
     path = tmp_path / "cut.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
-    with pytest.raises(PictureError, match=r"^cut.png: damaged PNG .*copy it again"):
+    with pytest.raises(PictureError, match=r"^cut.png: damaged or truncated PNG .*copy it again"):
         choose_image_size(Options(), [Picture(path, path.name, 0, "0" * 64)])

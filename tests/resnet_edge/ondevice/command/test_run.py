@@ -203,8 +203,11 @@ def test_classify(run_bundle, bundle_path: Path, edge_photos: Path, tmp_path: Pa
     ("content", "message"),
     [
         (None, "p.jpg: cannot be read (No such file or directory)"),
-        (b"", "p.jpg: 0 bytes; expected a JPEG, PNG, WebP, BMP or GIF"),
-        (b"buy milk", "p.jpg: not a picture but a text file; expected a JPEG, PNG, WebP, BMP or"),
+        (b"", "p.jpg: 0 bytes; expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF"),
+        (
+            b"buy milk",
+            "p.jpg: not a picture but a text file; expected a JPEG, PNG, WebP, AVIF, HEIC, TIFF",
+        ),
     ],
 )
 def test_pictures_that_are_none(run_bundle, bundle_path: Path, tmp_path: Path, content, message):

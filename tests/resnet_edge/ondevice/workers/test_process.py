@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -127,6 +128,35 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(number):
     with parent:
         pid = int(parent.stdout.readline())
         parent.send_signal(number)
+    assert vanishes(pid)
+
+
+STUCK = """
+import sys
+from resnet_edge.ondevice.workers.process import run_process
+code = (
+    "import ctypes, os; from resnet_edge.ondevice.workers.serving import serve;"
+    "from resnet_edge.ondevice.workers.events import WorkerEvent as Record;"
+    "serve(Record, lambda job, tell: [tell.say(str(os.getpid())), ctypes.PyDLL(None).sleep(600)])"
+)
+for line in run_process((sys.executable, "-c", code), "it", first='{"kind": "say"}'):
+    print(line, flush=True)
+"""
+"""The worker sleeps in native code that lets no other thread of Python run."""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux' kernel does that")
+def test_a_worker_in_native_code_does_not_outlive_its_parent():
+    parent = subprocess.Popen(
+        python(STUCK),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert parent.stdout is not None
+    with parent:
+        pid = int(json.loads(parent.stdout.readline())["text"])
+        parent.kill()
     assert vanishes(pid)
 
 

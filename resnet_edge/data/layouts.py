@@ -1,0 +1,285 @@
+"""Folders of pictures as people keep them: a folder per class, a folder per side, or both.
+
+    cat/1.jpg                         classes
+    train/cat/1.jpg  test/cat/2.jpg   sides, then classes
+    cat/train/1.jpg  cat/test/2.jpg   classes, then sides
+
+Folders around these are looked through. A name like ``train`` alone decides nothing: all folders
+beside it must be sides too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from resnet_edge.data.listing import Candidate, Listing
+from resnet_edge.data.names import is_utf8, label_of, natural_key, shown
+from resnet_edge.data.sides import Side, SideName, side_name
+from resnet_edge.data.tree import Folder
+from resnet_edge.errors import DataError
+
+_NAMED = 5
+"""Names in a note; of more, the number is given."""
+_HOW = "sides, such as train and test, with a folder per class in each, or a folder per class"
+
+
+@dataclass(frozen=True)
+class _ClassFolder:
+    folder: Folder
+    label: str
+    side: Side | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a layout says: the class folders, and what lies outside of them."""
+
+    folders: tuple[_ClassFolder, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def list_folders(tree: Folder, source: Path, known: tuple[str, ...] | None) -> Listing:
+    """List the pictures of a folder by class and, where folders say it, by side.
+
+    Args:
+        tree: The folder.
+        source: Its name in messages.
+        known: Labels of a model that exists; a folder named like one is a class.
+
+    Raises:
+        DataError: There are no class folders, or they contradict each other.
+    """
+    top, outside = _look_through(tree, known or ())
+    if not top.folders:
+        raise DataError(
+            f"{source}: no folders in it; expected a folder per class with its pictures, "
+            "for instance cat/1.jpg and dog/1.jpg" + _table_advice(top)
+        )
+    if bad := [folder.name for folder in top.folders if not is_utf8(folder.name)]:
+        raise DataError(f"{source}: folder {bad[0]!r} is not named in UTF-8; rename it")
+    found = _sides_then_classes(top, source, known) or _classes_then_sides(top, source)
+    if found is None:
+        classes = tuple(_ClassFolder(f, _label(f, source), None) for f in top.folders)
+        found = _Found(classes, _loose(top, top.path), _same_inside(top))
+    candidates, problems = _list(found.folders, top.path)
+    return Listing(
+        root=top.path,
+        labels=tuple(sorted({c.label for c in found.folders}, key=natural_key)),
+        candidates=tuple(candidates),
+        problems=(*outside, *found.problems, *problems),
+        notes=(*found.notes, *(f"{p}: hidden, passed over" for p in tree.hidden)),
+    )
+
+
+def _look_through(tree: Folder, known: Sequence[str]) -> tuple[Folder, tuple[str, ...]]:
+    """Enter the only folder with pictures, as long as it has folders with pictures in it.
+
+    Returns:
+        The folder in which the layout begins, and problems of pictures on the way to it.
+    """
+    problems: tuple[str, ...] = ()
+    top = tree
+    while True:
+        inner = [folder for folder in top.folders if folder.has_pictures]
+        if len(inner) != 1 or label_of(inner[0].name) in known:
+            return top, problems
+        (only,) = inner
+        deeper = [folder for folder in only.folders if folder.has_pictures]
+        is_class = not deeper or (only.pictures and len(deeper) < 2)
+        if is_class or any(folder.empty for folder in top.folders):
+            return top, problems
+        problems += _loose(top, tree.path)
+        top = only
+
+
+def _sides_then_classes(top: Folder, source: Path, known: tuple[str, ...] | None) -> _Found | None:
+    folders = [folder for folder in top.folders if folder.has_pictures]
+    names = {folder.name: found for folder in folders if (found := side_name(folder.name))}
+    if not _is_split(folders, names, source):
+        return None
+    classes: list[_ClassFolder] = []
+    problems: list[str] = list(_loose(top, top.path))
+    notes: list[str] = []
+    for folder in folders:
+        side = names[folder.name].side
+        inner, outside = _look_through(folder, known or ())
+        if side is Side.UNLABELLED or not any(f.has_pictures for f in inner.folders):
+            notes.append(f"{folder.name}: pictures without class folders, not used")
+            continue
+        problems += [*outside, *_loose(inner, top.path)]
+        classes += [_ClassFolder(f, _label(f, source), side) for f in inner.folders]
+    if not classes:
+        raise DataError(
+            f"{source}: folders {', '.join(names)} look like a split, not like classes; expected "
+            "folders per class in them; sort the pictures into classes, or pass a table of paths "
+            "and labels (path,label,split) as --data; if these are classes, rename them"
+        )
+    notes.insert(0, _split_note([(f.name, names[f.name].side) for f in folders]))
+    return _Found(tuple(classes), tuple(problems), tuple(notes))
+
+
+def _is_split(folders: list[Folder], names: dict[str, SideName], source: Path) -> bool:
+    """Decide by all folders that lie side by side; the name of one says nothing.
+
+    Raises:
+        DataError: Some hold the same classes and are named like sides, the others are not.
+    """
+    if len({name.side for name in names.values()}) < 2:
+        return False
+    rests = {name.rest for name in names.values()}
+    others = [folder.name for folder in folders if folder.name not in names]
+    if len(rests) > 1 and (others or "" not in rests):
+        return False
+    if not others and len(rests) == 1:
+        return True
+    shared = _share_classes([folder for folder in folders if folder.name in names], names)
+    if others and shared:
+        raise DataError(
+            f"{source}: folders {', '.join(names)} look like a split, {', '.join(others)} does "
+            f"not; expected {_HOW}; move or rename what does not belong to them"
+        )
+    return shared
+
+
+def _share_classes(folders: list[Folder], names: dict[str, SideName]) -> bool:
+    """Return True if folders of two sides hold folders of the same names, two at least."""
+    inside: dict[Side, set[str]] = {}
+    for folder in folders:
+        inner, _ = _look_through(folder, ())
+        found = {label_of(f.name) for f in inner.folders if f.has_pictures}
+        inside.setdefault(names[folder.name].side, set()).update(found)
+    sides = list(inside.values())
+    return any(len(a & b) >= 2 for i, a in enumerate(sides) for b in sides[:i])
+
+
+def _classes_then_sides(top: Folder, source: Path) -> _Found | None:
+    """Read ``cat/train/1.jpg``: every class must be divided, and into nothing but sides."""
+    divided: dict[str, list[tuple[Folder, Side]]] = {}
+    whole: list[str] = []
+    for folder in top.folders:
+        parts = [(inner, side_name(inner.name)) for inner in folder.folders if inner.has_pictures]
+        sides = [(inner, name.side) for inner, name in parts if name is not None]
+        if not sides or len(sides) < len(parts) or folder.pictures:
+            whole.append(folder.name)
+        else:
+            divided[folder.name] = sides
+    several = [name for name, sides in divided.items() if len({side for _, side in sides}) > 1]
+    if not several:
+        return None
+    if whole:
+        raise DataError(
+            f"{source}: folder {several[0]} is divided into "
+            f"{', '.join(inner.name for inner, _ in divided[several[0]])}, {whole[0]} is not; "
+            f"expected all classes to be divided alike; expected {_HOW}"
+        )
+    classes = [
+        _ClassFolder(inner, _label(folder, source), side)
+        for folder in top.folders
+        for inner, side in divided[folder.name]
+    ]
+    names = {inner.name: side for sides in divided.values() for inner, side in sides}
+    loose = [problem for folder in top.folders for problem in _loose(folder, top.path)]
+    note = _split_note(sorted(names.items(), key=lambda item: natural_key(item[0])))
+    return _Found(tuple(classes), (*_loose(top, top.path), *loose), (note,))
+
+
+def _split_note(names: list[tuple[str, Side]]) -> str:
+    sides = [
+        f"{', '.join(listed[:_NAMED])}{' …' if len(listed) > _NAMED else ''} for {side.value}"
+        for side in Side
+        if (listed := [name for name, of in names if of is side]) and side is not Side.UNLABELLED
+    ]
+    return f"the folders are a split: {'; '.join(sides)}"
+
+
+def _same_inside(top: Folder) -> tuple[str, ...]:
+    """A note where all classes are divided into folders of the same names, two at least."""
+    inside = [
+        {label_of(f.name) for f in folder.folders if f.has_pictures} for folder in top.folders
+    ]
+    common = sorted(set.intersection(*inside)) if len(inside) > 1 else []
+    if len(common) < 2:
+        return ()
+    return (
+        f"each of the classes {', '.join([f.name for f in top.folders][:_NAMED])} has folders "
+        f"{', '.join(common[:_NAMED])}: taken as parts of a class; if those are the classes, put "
+        "them at the top",
+    )
+
+
+def _label(folder: Folder, source: Path) -> str:
+    label = label_of(folder.name)
+    if not label or not label.isprintable():
+        raise DataError(
+            f"{source}: folder {folder.name!r} cannot be a label; expected letters; rename it"
+        )
+    return label
+
+
+def _loose(folder: Folder, root: Path) -> tuple[str, ...]:
+    """Problems of the pictures that lie beside the class folders, or beside the sides."""
+    return tuple(
+        f"{shown((folder.path / name).relative_to(root).as_posix())}: a picture outside the class "
+        "folders; move it into one"
+        for name in folder.pictures
+    )
+
+
+def _table_advice(top: Folder) -> str:
+    tables = [name for name in top.files if name.casefold().endswith((".csv", ".tsv"))]
+    return f"; if {tables[0]} lists their classes, pass that file instead" if tables else ""
+
+
+def _list(folders: Sequence[_ClassFolder], root: Path) -> tuple[list[Candidate], list[str]]:
+    """Return the files that must be pictures, and the problems that names alone show."""
+    found: list[Candidate] = []
+    problems: list[str] = []
+    for entry in folders:
+        for folder in entry.folder.walk():
+            for name in folder.links:
+                where = (folder.path / name).relative_to(root).as_posix()
+                problems.append(
+                    f"{shown(where)}: a symbolic link to a folder; expected the folder itself"
+                )
+            for name in folder.files:
+                path = folder.path / name
+                where = path.relative_to(root).as_posix()
+                if is_utf8(where):
+                    found.append(Candidate(path, where, entry.label, entry.side))
+                else:
+                    problems.append(f"{shown(where)}: not named in UTF-8; rename it")
+    return found, problems
+
+
+def list_any(tree: Folder, source: Path, known: tuple[str, ...]) -> Listing:
+    """List all pictures below a folder, in whatever folders they lie.
+
+    Args:
+        tree: The folder.
+        source: Its name in messages.
+        known: The model's labels. A folder named like one, at any depth, gives its pictures that
+            label; others have none.
+
+    Returns:
+        A listing with sides where the folders are a split.
+    """
+    try:
+        listing = list_folders(tree, source, known)
+    except DataError:  # pictures without classes will do
+        pass
+    else:
+        if any(candidate.side is not None for candidate in listing.candidates):
+            return listing
+    candidates, problems = _list([_ClassFolder(tree, "", None)], tree.path)
+    labelled = tuple(
+        replace(c, label=next((label_of(p) for p in _folders(c) if label_of(p) in known), ""))
+        for c in candidates
+    )
+    return Listing(tree.path, known, labelled, tuple(problems), ())
+
+
+def _folders(candidate: Candidate) -> tuple[str, ...]:
+    return PurePosixPath(candidate.name).parts[:-1]
