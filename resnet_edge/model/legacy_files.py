@@ -20,7 +20,7 @@ import numpy as np
 from resnet_edge.errors import ModelError
 from resnet_edge.model.json_values import JsonValue
 from resnet_edge.model.keras_config import Origin
-from resnet_edge.model.model_file import MAX_CONFIG_BYTES
+from resnet_edge.model.model_file import MAX_CONFIG_BYTES, ModelKind, model_kind
 from resnet_edge.ondevice.reading import parse_json, refusing
 
 METADATA_FILE = "keras_metadata.pb"
@@ -56,6 +56,24 @@ def read_h5_description(path: Path) -> tuple[Origin, JsonValue]:
         )
     origin, description = Origin(path, version), _parse(_text(text), path)
     return origin, description if origin.is_keras2 else _with_modules(description)
+
+
+def holds_network(path: Path) -> bool:
+    """Return True for a file of a whole network, False for weights alone.
+
+    Args:
+        path: An existing file or folder.
+
+    Raises:
+        UsageError: It is a folder of something else.
+    """
+    if model_kind(path) is not ModelKind.HDF5:
+        return path.suffix not in (".h5", ".hdf5")
+    try:
+        with h5py.File(path) as file:
+            return "model_config" in file.attrs
+    except (OSError, RuntimeError, ValueError):  # damaged: reading its weights says so
+        return False
 
 
 def _with_modules(value: JsonValue) -> JsonValue:

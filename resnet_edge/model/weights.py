@@ -20,6 +20,7 @@ from resnet_edge.model.head import strip_head
 from resnet_edge.model.imagenet import fetch_imagenet, is_imagenet_file
 from resnet_edge.model.keras_files import LoadedNetwork, check_file, load_network
 from resnet_edge.model.layer_names import APPLICATION_NAMES
+from resnet_edge.model.legacy_files import holds_network
 from resnet_edge.model.matching import (
     ResnetWeights,
     assign_weights,
@@ -28,8 +29,11 @@ from resnet_edge.model.matching import (
 )
 from resnet_edge.model.model_file import read_model_info
 from resnet_edge.model.picture_input import take_pictures
+from resnet_edge.model.pixel_scaling import own_scaling
 from resnet_edge.model.resnet50 import Padding, resnet50, start_as_shortcuts
 from resnet_edge.model.weight_files import read_weight_file
+
+_WEIGHT_SUFFIXES = (".h5", ".hdf5")
 
 _RESNET_LAYERS = (
     layers.InputLayer,
@@ -137,16 +141,20 @@ def build_model(
         return _from_weight_file(fetch_imagenet(classes), wanted)
     path = Path(weights)
     check_file(path)
-    if path.suffix == ".keras":
-        loaded = _from_keras_file(path, wanted)
-        info = read_model_info(path)
-        return dataclasses.replace(loaded, preprocessing=info.preprocessing) if info else loaded
-    if path.suffix in (".h5", ".hdf5"):
-        return _from_weight_file(path, wanted)
-    raise UsageError(
-        f"{path}: unknown kind of weights {path.suffix or 'without a suffix'}; "
-        "expected none, imagenet, or a .keras, .weights.h5 or .h5 file"
-    )
+    if path.suffix in _WEIGHT_SUFFIXES and path.is_file():
+        try:
+            return _from_weight_file(path, wanted)
+        except ModelError:
+            if not holds_network(path):
+                raise
+    elif path.is_file() and path.suffix != ".keras":
+        raise UsageError(
+            f"{path}: unknown kind of weights {path.suffix or 'without a suffix'}; "
+            "expected none, imagenet, or a .keras, .weights.h5 or .h5 file"
+        )
+    loaded = _from_network(path, wanted)
+    info = read_model_info(path)
+    return dataclasses.replace(loaded, preprocessing=info.preprocessing) if info else loaded
 
 
 def _from_weight_file(path: Path, wanted: _Wanted) -> LoadedModel:
@@ -163,7 +171,7 @@ def _from_weight_file(path: Path, wanted: _Wanted) -> LoadedModel:
     return LoadedModel(model, "ImageNet (keras.applications)", "caffe", tuple(notes))
 
 
-def _from_keras_file(path: Path, wanted: _Wanted) -> LoadedModel:
+def _from_network(path: Path, wanted: _Wanted) -> LoadedModel:
     network = load_network(path)
     model = network.model
     recognised = _as_resnet50(model, wanted)
@@ -226,7 +234,12 @@ def _keep_network(network: LoadedNetwork, path: Path, wanted: _Wanted) -> Loaded
     pictures = take_pictures(headed.model, str(path), wanted.input_shape[:2])
     if wanted.weight_decay:
         _decay_kernels(pictures.model, wanted.weight_decay)
-    return LoadedModel(pictures.model, path.name, None, (*notes, *headed.notes, *pictures.notes))
+    notes += (*headed.notes, *pictures.notes)
+    scaling = own_scaling(pictures.model)
+    if scaling is not None and scaling.is_sane:
+        notes.append(f"it scales pixels itself (layer {scaling.layer}); nothing is put before it")
+    expected = "none" if scaling is not None and scaling.is_sane else None
+    return LoadedModel(pictures.model, path.name, expected, tuple(notes))
 
 
 def _decay_kernels(model: keras.Model, weight_decay: float) -> None:

@@ -58,7 +58,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     layout = options.layout
     photos = load_photos(options.data, layout.cache, display)
     chosen = choose_image_size(options, photos.pictures)
-    size = chosen.side
+    size = chosen.size
     inputs = _inputs(options, photos, size)
     calibration = choose_pictures(
         options.calibration,
@@ -75,7 +75,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         layout.dataset,
         photos.dataset,
         photos.split,
-        (size, size),
+        size,
         options.data.fit,
         test=photos.test,
         size_reason=chosen.reason,
@@ -87,7 +87,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         f"{len(split.test)} test; "
         f"{len(calibration.pictures)} of the {calibration.source} calibrate"
     )
-    display.say(f"pictures at {size}x{size}: {chosen.reason}")
+    display.say(f"pictures at {size[0]}x{size[1]}: {chosen.reason}")
     if is_current(options.out, "finetune", inputs):
         display.say(f"{layout.model} is up to date")
         return Finetuned(
@@ -103,16 +103,16 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     return Finetuned(layout.model, record, rebuilt=True)
 
 
-def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:
+def _inputs(options: Options, photos: Photos, size: tuple[int, int]) -> dict[str, str]:
     """Return everything that the trained model depends on, as texts to compare."""
     weights = options.model.weights
     return {
         "train": _pictures_key(photos.split.train),
         "validation": _pictures_key(photos.split.validation),
         "labels": digest(photos.dataset.labels),
-        "size": str(size),
+        "size": "x".join(str(side) for side in dict.fromkeys(size)),
         "fit": options.data.fit.value,
-        "weights": hash_path(Path(weights)) if Path(weights).is_file() else weights,
+        "weights": hash_path(Path(weights)) if Path(weights).exists() else weights,
         "preprocessing": str(options.model.preprocessing),
         "settings": digest(options.training),
         "keras": version_of("keras"),
@@ -125,11 +125,14 @@ def _pictures_key(pictures: tuple[Picture, ...]) -> str:
     return digest([(picture.sha256, picture.label) for picture in pictures])
 
 
-def _train(options: Options, photos: Photos, size: int, display: Display) -> TrainingRecord:
+def _train(
+    options: Options, photos: Photos, size: tuple[int, int], display: Display
+) -> TrainingRecord:
     import keras
 
     from converters.preprocessing import PREPROCESSINGS
     from resnet_edge.model.model_file import ModelInfo, write_model
+    from resnet_edge.model.pixel_scaling import preprocessing_warning
     from resnet_edge.model.weights import build_model
     from resnet_edge.training.labelled_pictures import LabelledPictures
     from resnet_edge.training.train import train_classifier
@@ -137,7 +140,7 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
     layout, labels = options.layout, photos.dataset.labels
     keras.utils.set_random_seed(options.training.seed)
     loaded = build_model(
-        options.model.weights, (size, size, 3), len(labels), dropout=options.training.dropout
+        options.model.weights, (*size, 3), len(labels), dropout=options.training.dropout
     )
     for note in loaded.notes:
         display.say(note)
@@ -155,11 +158,13 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
         )
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
-        pixels = decode_split(pictures, (size, size), options.data.fit, layout, display, title)
+        pixels = decode_split(pictures, size, options.data.fit, layout, display, title)
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
 
     train = labelled(photos.split.train, "training")
     validation = labelled(photos.split.validation, "validation")
+    if warning := preprocessing_warning(loaded.model, preprocessing, train.pictures):
+        display.warn(warning)
     with display.bar("training") as advance:
         result = train_classifier(
             loaded.model,
