@@ -37,6 +37,9 @@ ORPHAN_S = 2.0
 END_S = 30.0
 """A run that was asked to stop has to end within this time."""
 
+KILLS_OF_ONE_BUILD = 8
+"""So many kills after the last comparison the run is let come to its end."""
+
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -279,12 +282,16 @@ def run_trial(trial: Trial, kills: int, chance: random.Random) -> Tally:
         words = told or "differs in times alone"
         print(f"  {name}: {words}", flush=True)
         tally.faults["undisturbed runs differ"] += bool(told)
-    while sum(tally.kills.values()) < kills:
-        if disturb(trial, out, chance, took_s * 0.6, tally):
-            check_whole(trial, out, first, exact, tally)
-            shutil.rmtree(out)
-    trial.finish(out)
-    check_whole(trial, out, first, exact, tally)
+    since = 0
+    while sum(tally.kills.values()) < kills or since:
+        if since == KILLS_OF_ONE_BUILD or sum(tally.kills.values()) == kills:
+            trial.finish(out)
+        elif not disturb(trial, out, chance, took_s * 0.6, tally):
+            since += 1
+            continue
+        check_whole(trial, out, first, exact, tally)
+        shutil.rmtree(out)
+        since = 0
     tally.faults += Counter()  # drops zeros
     return tally
 

@@ -54,7 +54,7 @@ def quantize_ours(
     data = quantize_static(float32_tflite, network, scheme, integer_only=False)
     made = {"int8.tflite": Made(data, shared + time.perf_counter() - started)}
     started = time.perf_counter()
-    model = quantize_int8(float32, calibrated, pictures, Target.AUTO)
+    model = quantize_int8(float32, calibrated, pictures, Target.AUTO).model
     made["int8.onnx"] = Made(serialize(model), shared + time.perf_counter() - started)
     if method.level is Level.EQUALIZED:
         equalised = write_parameters(float32_tflite, calibrated.float_parameters)

@@ -88,7 +88,7 @@ def _write(
     data = quantize_static(lite, calibrated.network, calibrated.scheme, integer_only=False)
     (folder / "int8.tflite").write_bytes(data)
     try:
-        quantized = quantize_int8(graph, calibrated, pictures, Target.AUTO)
+        quantized = quantize_int8(graph, calibrated, pictures, Target.AUTO).model
     except ConversionError as problem:
         print(f"{folder.name}: {problem}", file=sys.stderr)
     else:

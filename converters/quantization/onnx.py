@@ -1,48 +1,71 @@
-"""int8.onnx: static QDQ per channel by onnxruntime's quantizer, from a calibrated network."""
+"""int8.onnx: static QDQ per channel, from a calibrated network.
+
+The graph is written anew from the TFLite network, operator by operator, so both int8 files hold the
+same weights and ranges whatever the two converters fold and rename. It is proven: its float version
+must answer as fp32.onnx does. A network with an operator that cannot be written so is quantized by
+``converters.quantization.onnx_own_ranges`` instead.
+
+Only operators with a kernel compute in integers. All others compute in float between them, which
+costs little time in onnxruntime and rounds fewer tensors: a sum, a swish or a normalization is
+rounded once, where the next kernel reads it. Where both sides are rounded anyway, onnxruntime fuses
+the operator into an integer one.
+"""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import (
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
+import onnxruntime
+from onnx import helper
 
-from converters.errors import RequestError
+from converters.endpoints import INPUT_NAME, OUTPUT_NAME
+from converters.errors import ModelConversionError, RequestError
+from converters.onnx.conversion import OPSET
+from converters.quantization.answer_metrics import SMALLEST_PROBABILITY, sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.onnx_builder import OnnxBuilder, Rounding
 from converters.quantization.onnx_integer_head import multiply_in_integers
-from converters.quantization.onnx_matching import (
-    Kernel,
-    find_kernel,
-    match_tensors,
-    replace_parameters,
-    store_in_8_bits,
-)
-from converters.quantization.rounding import LEVELS, weight_scales
-from converters.quantization.scheme import Scheme
+from converters.quantization.onnx_kernels import Kernels
+from converters.quantization.onnx_operators import OPERATORS, Emit
+from converters.quantization.onnx_own_ranges import quantize_on_own_ranges
+from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.settings import Target, WeightGrid
-from converters.quantization.tensor_range import Range
-from converters.quantization.tflite_network import SAME_VALUES, WITH_KERNEL, TfliteNetwork
+from converters.quantization.tflite_network import (
+    DENSE,
+    SAME_VALUES,
+    WITH_KERNEL,
+    Operation,
+    TfliteNetwork,
+)
 
-_FLOAT_OPERATORS = frozenset({"Cast", "Mul", "Pad", "Slice", "Softmax", "Sub", "Transpose"})
+PROOF_PICTURES = 2
+"""Calibration pictures that the float version must answer as fp32.onnx does, in one batch."""
+
+PROOF_DB = 40.0
+"""Least SQNR of its centred logits. Converters differ by 90 dB and more, a wrong graph by 0."""
+
+PROOF_DIFFERENCE = 1e-4
+"""A difference in probability that is enough as well: equal answers have no logits to compare."""
+
+
+@dataclass(frozen=True)
+class QuantizedOnnx:
+    """An int8 model, float32 in and out."""
+
+    model: onnx.ModelProto
+    own_ranges: str = ""
+    """The reason why ranges and weights are not those of the TFLite files; empty if they are."""
 
 
 def quantize_int8(
     float32: onnx.ModelProto, calibrated: CalibratedNetwork, pictures: np.ndarray, target: Target
-) -> onnx.ModelProto:
+) -> QuantizedOnnx:
     """Quantize with the ranges and weights of the TFLite files.
 
-    Unlike there, the preprocessing stays float. So biases are corrected again for this file.
+    More operators are float than there. So biases are corrected again for this file.
 
     Args:
         float32: A model made by ``converters.onnx.conversion.convert_float32``.
@@ -50,12 +73,8 @@ def quantize_int8(
         pictures: Calibration pictures, uint8 ``(count, height, width, 3)``.
         target: The processor that the file is for. ``calibrated`` has its weight grid.
 
-    Returns:
-        The quantized model, float32 in and out. Preprocessing, logits and softmax stay float.
-
     Raises:
         RequestError: The weights of the calibrated network saturate on that processor.
-        ModelConversionError: The two float files are not the same network.
     """
     network, grid = calibrated.network, calibrated.scheme.grid
     if target.grid is WeightGrid.PAIR_SAFE and grid is not target.grid:
@@ -63,173 +82,148 @@ def quantize_int8(
             f"int8.onnx for {target}: weights of {grid} saturate there; expected {target.grid}; "
             f"calibrate with that grid or choose another processor"
         )
-    source = onnx.ModelProto()
-    source.CopyFrom(float32)  # the quantizer works in place
-    names = match_tensors(source, network, pictures[0])
-    scheme = _with_float_preprocessing(calibrated, pictures)
-    applied = _OnnxScheme(network, scheme, names)
-    overrides = applied.write_weights(source)
-    ranges = applied.ranges(source)
-    excluded = applied.float_nodes(source)
-    quantized = _quantize(source, ranges, overrides, excluded, target)
-    multiply_in_integers(quantized)
-    return quantized
-
-
-def _with_float_preprocessing(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
-    """Return the scheme with biases for a float preprocessing."""
-    scheme = calibrated.scheme
-    kept = scheme.float_operations | _preprocessing(calibrated.network)
-    return calibrated.corrected(pictures, replace(scheme, float_operations=kept))
-
-
-def _preprocessing(network: TfliteNetwork) -> frozenset[int]:
-    """Return the operators before the first kernel that compute new values."""
-    found = []
-    for operation in network.operations:
-        if operation.kind in WITH_KERNEL:
-            break
-        if operation.kind not in SAME_VALUES:
-            found.append(operation.index)
-    return frozenset(found)
-
-
-@dataclass(frozen=True)
-class _OnnxScheme:
-    """A scheme applied to one ONNX graph."""
-
-    network: TfliteNetwork
-    scheme: Scheme
-    names: Mapping[int, tuple[str, ...]]
-
-    def write_weights(self, model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
-        """Write the scheme's weights into the graph. Return their steps in onnxruntime's form."""
-        overrides = {}
-        found = [
-            (op, find_kernel(model, self.network, op, self.names.get(op.output, ())))
-            for op in self.network.weighted
-        ]
-        for operation, kernel in found:
-            parameters = self.scheme.parameters[operation.index]
-            weight = replace_parameters(model, kernel, operation, parameters)
-            grid = self.scheme.grid_of(self.network, operation)
-            if grid is None:
-                continue
-            steps = weight_scales(parameters.kernel, operation.kind, grid).numpy()
-            if operation.index in self.scheme.float_operations:  # the head
-                store_in_8_bits(model, kernel, steps)
-            else:
-                overrides[weight] = _per_channel(kernel, steps)
-        return overrides
-
-    def ranges(self, model: onnx.ModelProto) -> dict[str, Range]:
-        """Return a range for every tensor that the quantizer may ask for.
-
-        A tensor that only a ReLU reads has no counterpart, because TFLite fuses the two. The
-        quantizer fuses them as well, and then asks for the range of the ReLU.
-        """
-        found = {
-            name: self.scheme.ranges[tensor]
-            for tensor, names in self.names.items()
-            if tensor in self.scheme.ranges
-            for name in names
-        }
-        found[model.graph.input[0].name] = self.scheme.ranges[self.network.image]
-        missing = True
-        while missing:
-            missing = False
-            for node in model.graph.node:
-                source, result = node.input[0] if node.input else "", node.output[0]
-                if node.op_type in _SAME_RANGE and source in found and result not in found:
-                    found[result], missing = found[source], True
-                if node.op_type in _SAME_RANGE and result in found and source not in found:
-                    found[source], missing = found[result], True
-        return found
-
-    def float_nodes(self, model: onnx.ModelProto) -> list[str]:
-        """Return the nodes that make the tensors of the scheme's float operators."""
-        integer = {
-            name
-            for operation in self.network.operations
-            if operation.index not in self.scheme.float_operations
-            for name in self.names.get(operation.output, ())
-        }
-        made_by = {name: node for node in model.graph.node for name in node.output}
-        constants = {tensor.name for tensor in model.graph.initializer}
-        excluded = set()
-        for index in self.scheme.float_operations:
-            operation = self.network.operations[index]
-            for name in self.names.get(operation.output, ()):
-                node = made_by.get(name)
-                while node is not None and node.output[0] not in integer:
-                    excluded.add(node.name)
-                    inputs = [source for source in node.input if source not in constants]
-                    if node.op_type in ("Conv", "Gemm", "MatMul") or not inputs:
-                        break
-                    node = made_by.get(inputs[0])
-        return sorted(excluded)
-
-
-_SAME_RANGE = frozenset(
-    {"Clip", "Flatten", "MaxPool", "Pad", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-)
-
-
-def _per_channel(kernel: Kernel, steps: np.ndarray) -> list[dict[str, object]]:
-    return [
-        {
-            "axis": kernel.axis,
-            "quant_type": QuantType.QInt8,
-            "symmetric": True,
-            "rmin": np.float32(-step * LEVELS),
-            "rmax": np.float32(step * LEVELS),
-        }
-        for step in steps
-    ]
-
-
-def _quantize(
-    source: onnx.ModelProto,
-    ranges: Mapping[str, Range],
-    overrides: Mapping[str, list[dict[str, object]]],
-    excluded: list[str],
-    target: Target,
-) -> onnx.ModelProto:
-    operators = sorted({node.op_type for node in source.graph.node} - _FLOAT_OPERATORS)
-    signed = target is Target.ARM
-    logging.getLogger().addFilter(_is_no_preprocessing_hint)
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            cache, result = Path(scratch) / "ranges.json", Path(scratch) / "int8.onnx"
-            save_tensors_data(_tensors_data(ranges), cache)
-            quantize_static(
-                source,
-                result,
-                None,
-                calibration_cache_path=cache,
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=operators,
-                nodes_to_exclude=excluded,
-                per_channel=True,
-                reduce_range=False,
-                activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"TensorQuantOverrides": dict(overrides)},
-            )
-            return onnx.load(result)
-    finally:
-        logging.getLogger().removeFilter(_is_no_preprocessing_hint)
-
-
-def _tensors_data(ranges: Mapping[str, Range]) -> TensorsData:
-    data = {
-        name: TensorData(lowest=np.float32(span.low), highest=np.float32(span.high))
-        for name, span in ranges.items()
+        exact = write_graph(network, Kernels(calibrated.float_parameters, None), {})
+        _prove(exact, float32, pictures[:PROOF_PICTURES])
+    except ModelConversionError as problem:
+        model = quantize_on_own_ranges(float32, pictures, target)
+        return QuantizedOnnx(model, str(problem))
+    kept = calibrated.scheme.float_operations | _float_operations(network, calibrated.scheme)
+    scheme = calibrated.corrected(pictures, replace(calibrated.scheme, float_operations=kept))
+    roundings = {
+        tensor: Rounding.of(scheme.ranges[tensor], signed=target is Target.ARM)
+        for tensor in rounded_tensors(network, kept)
     }
-    return TensorsData(CalibrationMethod.MinMax, data)
+    model = write_graph(network, Kernels(scheme.parameters, scheme), roundings)
+    multiply_in_integers(model)
+    return QuantizedOnnx(model)
 
 
-def _is_no_preprocessing_hint(record: logging.LogRecord) -> bool:
-    """Return False for the quantizer's hint to preprocess the model, which is done already."""
-    return "pre-process" not in record.getMessage()
+def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
+    """Return the operators that compute in float in the ONNX file, with those of the scheme."""
+
+    def has_ranges(operation: Operation) -> bool:
+        return {operation.inputs[0], operation.output} <= scheme.ranges.keys()
+
+    integer = {
+        op.index
+        for op in network.weighted
+        if op.index not in scheme.float_operations and has_ranges(op)
+    }
+    for operation in _before_head(network):
+        if not has_ranges(operation):
+            break
+        integer.add(operation.index)
+    written = {network.operations[i].output for i in integer}
+    for operation in network.operations:  # what is rounded already is moved as it is
+        moves = operation.kind in SAME_VALUES and operation.inputs[0] in written
+        if moves and has_ranges(operation):
+            integer.add(operation.index)
+            written.add(operation.output)
+    read = {network.operations[i].inputs[0] for i in integer}
+    for operation in reversed(network.operations):  # and what is read by a kernel
+        if operation.kind in SAME_VALUES and operation.output in read and has_ranges(operation):
+            integer.add(operation.index)
+            read.add(operation.inputs[0])
+    return frozenset(op.index for op in network.operations if op.index not in integer)
+
+
+def _before_head(network: TfliteNetwork) -> Iterator[Operation]:
+    """Yield the pooling before the dense head, from its end: the head multiplies integers."""
+    dense = [op for op in network.weighted if op.index in network.head and op.kind == DENSE]
+    tensor = dense[0].inputs[0] if dense else -1
+    while (operation := network.writers.get(tensor)) is not None:
+        if operation.kind not in SAME_VALUES | {"AVERAGE_POOL_2D", "MEAN"}:
+            return
+        yield operation
+        tensor = operation.inputs[0]
+
+
+def write_graph(
+    network: TfliteNetwork, kernels: Kernels, roundings: Mapping[int, Rounding]
+) -> onnx.ModelProto:
+    """Write the network as an ONNX model.
+
+    Args:
+        network: The graph.
+        kernels: Its weights.
+        roundings: Integers of the rounded tensors; empty for a float model.
+
+    Raises:
+        ModelConversionError: An operator is not known here.
+    """
+    graph = OnnxBuilder(network, roundings)
+    graph.write(network.image, INPUT_NAME)
+    for operation in network.operations:
+        emit: Emit
+        if operation.kind == DENSE:
+            emit = kernels.dense
+        elif operation.kind in WITH_KERNEL:
+            emit = kernels.convolution
+        elif operation.kind == "TRANSPOSE_CONV":
+            emit = kernels.transposed_convolution
+        elif operation.kind in OPERATORS:
+            emit = OPERATORS[operation.kind]
+        else:
+            raise ModelConversionError(
+                f"layer {operation.layer!r} computes {operation.kind}, which is not written here"
+            )
+        emit(graph, operation)
+    graph.rename(graph.read(network.answer), OUTPUT_NAME)
+    picture, classes = network.shapes[network.image], network.shapes[network.answer]
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "serving",
+            [helper.make_tensor_value_info(INPUT_NAME, _FLOAT, ["batch", *picture[1:]])],
+            [helper.make_tensor_value_info(OUTPUT_NAME, _FLOAT, ["batch", *classes[1:]])],
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+    )
+
+
+_FLOAT = onnx.TensorProto.FLOAT
+_IR_VERSION = 8  # that of opset 17
+
+
+def _prove(exact: onnx.ModelProto, float32: onnx.ModelProto, pictures: np.ndarray) -> None:
+    """Compare the answers of two float models.
+
+    Raises:
+        ModelConversionError: They differ, or a runtime refuses the first one.
+    """
+    batch = np.asarray(pictures, np.float32)
+    expected = _answers(float32, batch)
+    try:
+        actual = _answers(exact, batch)
+    except Exception as problem:  # onnxruntime has a class for every kind of failure
+        reason = str(problem).strip().partition("\n")[0]
+        raise ModelConversionError(
+            f"the graph of the TFLite file is refused: {reason}"
+        ) from problem
+    if np.abs(actual - expected).max(initial=0.0) <= PROOF_DIFFERENCE:
+        return
+    found = sqnr_db(_logits(expected), _logits(actual))
+    if not found >= PROOF_DB:
+        raise ModelConversionError(
+            f"the graph of the TFLite file answers otherwise than fp32.onnx ({found:.1f} dB)"
+        )
+
+
+def _answers(model: onnx.ModelProto, batch: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (answers,) = session.run([OUTPUT_NAME], {INPUT_NAME: batch})
+    found: np.ndarray = answers
+    return found
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+    centred: np.ndarray = logits - logits.mean(axis=1, keepdims=True)
+    return centred

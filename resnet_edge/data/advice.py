@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from resnet_edge import units
 from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import Split
 
-FEW_PICTURES = 10
+FEW_PICTURES = 5
 """Training pictures of a class below which a new class is hardly learnt."""
 
 _LISTED = 5
@@ -24,7 +25,14 @@ def advice(dataset: Dataset, split: Split, test: Dataset | None) -> tuple[str, .
         test: The test set that was given apart.
     """
     pictures = dataset.pictures + (test.pictures if test is not None else ())
-    found = [_conflicts(pictures, dataset.labels), _copies(split), _few(dataset.labels, split)]
+    looks = _looks(dataset) | (_looks(test) if test is not None else {})
+    found = [
+        _conflicts(pictures, dataset.labels),
+        _look_alikes(pictures, dataset.labels, looks),
+        _copies(split),
+        _leaks(split, looks),
+        _few(dataset.labels, split),
+    ]
     return tuple(words for words in found if words)
 
 
@@ -57,6 +65,53 @@ def _conflicts(pictures: tuple[Picture, ...], labels: tuple[str, ...]) -> str:
     return (
         f"{units.plural(len(several), 'picture')} in more than one class, so one of the labels is "
         f"wrong: {_few_of(lines)}; keep each in one class"
+    )
+
+
+def _looks(dataset: Dataset) -> dict[str, str]:
+    """Perceptual hashes of a data set's pictures by their sha256, without those of one colour."""
+    found = zip(dataset.pictures, dataset.looks, strict=False)  # made by hand, it may have none
+    return {picture.sha256: look for picture, look in found if look}
+
+
+def _look_alikes(
+    pictures: tuple[Picture, ...], labels: tuple[str, ...], looks: Mapping[str, str]
+) -> str:
+    """Name pictures of different classes that look the same and are different files."""
+    same: dict[str, dict[str, Picture]] = {}
+    for picture in pictures:
+        if look := looks.get(picture.sha256):
+            same.setdefault(look, {}).setdefault(picture.sha256, picture)
+    several = [list(found.values()) for found in same.values()]
+    several = [found for found in several if len({p.label for p in found}) > 1]
+    if not several:
+        return ""
+    lines = [" ~ ".join(f"{p.name} ({labels[p.label]})" for p in found) for found in several]
+    return (
+        f"{units.plural(len(several), 'picture')} in more than one class as copies that were "
+        f"scaled or compressed again, by their look: {_few_of(lines)}; look at them, and keep each "
+        "in one class"
+    )
+
+
+def _leaks(split: Split, looks: Mapping[str, str]) -> str:
+    """Name test pictures that look the same as one to train or to validate, in the same class."""
+    learnt = {
+        (looks[p.sha256], p.label): p
+        for p in (*split.validation, *split.train)
+        if p.sha256 in looks
+    }
+    pairs = [
+        f"{p.name} ~ {learnt[found].name}"
+        for p in split.test
+        if (found := (looks.get(p.sha256, ""), p.label)) in learnt
+    ]
+    if not pairs:
+        return ""
+    return (
+        f"{units.plural(len(pairs), 'test picture')} with a copy among those that train, scaled or "
+        f"compressed again, by its look: {_few_of(pairs)}; the measured accuracy flatters by as "
+        "much; delete the copies"
     )
 
 

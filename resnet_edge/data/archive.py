@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.locks import held, is_abandoned
 from resnet_edge.ondevice.reading import refusing
 
 MAX_ENTRIES = 500_000
@@ -28,6 +29,7 @@ RATIO_FREE_BYTES = 256 << 20
 """Below this an archive's ratio is not judged: flat drawings in BMP do compress well."""
 
 _STALE_S = 24 * 3600.0
+_LOCKED_WITHIN_S = 1.0
 _REGULAR_TYPES = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
@@ -52,6 +54,7 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
     except OSError as problem:
         raise DataError(f"{archive}: cannot be read ({problem.strerror}); check it") from problem
     target = unpack_to / digest[:16]
+    _remove_stale(target)
     if target.is_dir():
         return target
 
@@ -128,7 +131,6 @@ def _unpack_beside(
     beside: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(target)
         free_bytes = shutil.disk_usage(target.parent).free
         if total_bytes > free_bytes:
             raise OutputError(
@@ -136,8 +138,9 @@ def _unpack_beside(
                 f"{total_bytes:,}; {FREE_SPACE}"
             )
         beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        for path, info in members.items():
-            _unpack_one(opened, info, beside / path, archive)
+        with held(beside):
+            for path, info in members.items():
+                _unpack_one(opened, info, beside / path, archive)
         beside.chmod(0o755)
         if not target.is_dir():  # else another process was faster, with the same bytes
             beside.rename(target)
@@ -171,7 +174,8 @@ def _unpack_one(
 
 
 def _remove_stale(target: Path) -> None:
-    """Remove what a killed process left of the same archive a day ago or earlier."""
+    """Remove what killed processes left of the same archive, where that can be told."""
     for left in target.parent.glob(f".{target.name}-*"):
-        if time.time() - left.stat().st_mtime > _STALE_S:
+        age_s = time.time() - left.stat().st_mtime
+        if age_s > _STALE_S or (age_s > _LOCKED_WITHIN_S and is_abandoned(left)):
             shutil.rmtree(left, ignore_errors=True)

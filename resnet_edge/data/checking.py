@@ -8,56 +8,66 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagehash
+import numpy as np
 import PIL
+from PIL import Image
 
+from resnet_edge.data.checked_files import (
+    CheckedFile,
+    Memory,
+    describe_file,
+    read_memory,
+    write_memory,
+)
 from resnet_edge.data.listing import Candidate
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import PictureError
-from resnet_edge.ondevice.files import write_bytes
 from resnet_edge.ondevice.pictures import check_bytes, read_picture
 from resnet_edge.ondevice.versions import installed_version
 
 OnPicture = Callable[[int, int], None]
 """Called with the number of pictures done and the number of all."""
 
+_ONE_COLOUR = 3.0
+"""Standard deviation of grey levels up to which a picture counts as of one colour."""
+
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that was opened."""
+    """A file that was checked: a sound picture, or a defect."""
 
-    sha256: str
-    problem: str | None
-    """The defect, as ``name: reason``; None for a sound picture."""
+    file: CheckedFile | None
+    problem: str = ""
+    """The defect, as ``name: reason``; empty for a sound picture."""
 
 
 def check_all(
-    candidates: tuple[Candidate, ...], memory: Path, progress: OnPicture | None
+    candidates: tuple[Candidate, ...], folder: Path, progress: OnPicture | None
 ) -> tuple[Checked, ...]:
-    """Read, hash and, where this content was never seen, decode every candidate.
+    """Read, hash and decode every candidate that is new.
 
     Args:
         candidates: Files that must be pictures.
-        memory: Folder for the hashes of pictures that decode; later runs only hash.
+        folder: Folder for the memory of checks. Later runs do not read a file again that has the
+            same size and time, and do not decode content that they know.
         progress: Called after each picture with done and total.
 
     Raises:
-        OutputError: ``memory`` cannot be written.
+        OutputError: The memory cannot be written.
     """
-    remembered = memory / f"decodable-{decoder()}.txt"
-    text = remembered.read_text(errors="replace") if remembered.is_file() else ""
-    known = frozenset(text.split())
+    path = folder / f"checked-{decoder()}-imagehash-{installed_version('imagehash')}.tsv"
+    memory = read_memory(path)
     checks: list[Checked] = []
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        for checked in pool.map(lambda candidate: _check(candidate, known), candidates):
+        for checked in pool.map(lambda candidate: _check(candidate, memory), candidates):
             checks.append(checked)
             if progress is not None:
                 progress(len(checks), len(candidates))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for thousands of pictures
-    decodable = known | {checked.sha256 for checked in checks if checked.problem is None}
-    if decodable != known:
-        write_bytes(remembered, "\n".join(sorted(decodable)).encode())
+        write_memory(path, memory, [c.file for c in checks if c.file is not None])
     return tuple(checks)
 
 
@@ -67,13 +77,28 @@ def decoder() -> str:
     return f"pillow-{PIL.__version__}" + (f"-heif-{heif}" if heif else "")
 
 
-def _check(candidate: Candidate, known: frozenset[str]) -> Checked:
+def _check(candidate: Candidate, memory: Memory) -> Checked:
+    if known := memory.find(candidate.path):
+        return Checked(known)
     try:
         data = read_picture(candidate.path, candidate.name)
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in known:
+        look = memory.looks.get(sha256)
+        if look is None:
             with room_for(data, candidate.name):
-                check_bytes(data, candidate.name)
+                look = look_of(check_bytes(data, candidate.name))
     except PictureError as problem:
-        return Checked("", problem.reason)
-    return Checked(sha256, None)
+        return Checked(None, problem.reason)
+    return Checked(describe_file(candidate.path, sha256, look))
+
+
+def look_of(picture: Image.Image) -> str:
+    """Return a perceptual hash: the signs of the lowest frequencies of the picture in grey.
+
+    Of copies that were scaled or compressed again two of three and more have the same one; of
+    different photos nearly none (``docs/benchmarks.md``).
+    """
+    grey = picture.convert("L").resize((32, 32), Image.Resampling.BILINEAR)
+    if np.asarray(grey).std() <= _ONE_COLOUR:
+        return ""
+    return str(imagehash.phash(grey))

@@ -46,6 +46,8 @@ class Dataset:
     """Unreadable pictures that were left out with --skip-unreadable, as ``name: reason``."""
     sides: tuple[Side, ...] = ()
     """Each picture's side, where folders or a table say it; else empty."""
+    looks: tuple[str, ...] = ()
+    """Each picture's perceptual hash, hexadecimal; empty for a picture of one colour."""
     notes: tuple[str, ...] = ()
     """What was recognised and what was passed over, in sentences."""
 
@@ -63,7 +65,7 @@ def load_dataset(
     """Find, check and hash the pictures of a folder, a zip of that, or a table.
 
     Every picture is decoded once, so that a truncated one is found here and not in an epoch's
-    middle. The hashes of pictures that decode are kept in ``unpack_to``: later runs only hash.
+    middle. What was found is kept in ``unpack_to``: later runs read only what was changed.
     Litter (``resnet_edge.data.litter``) is passed over, as are files beside the class folders that
     are not named like pictures; anything else must be a picture.
 
@@ -207,19 +209,27 @@ def _load(
     )
     pictures: list[Picture] = []
     sides: list[Side] = []
+    looks: list[str] = []
     problems = list(listing.problems)
     for candidate, checked in zip(candidates, check_all(candidates, memory, progress), strict=True):
-        if checked.problem is not None:
+        if checked.file is None:
             problems.append(checked.problem)
             continue
-        label = index.get(candidate.label, 0)
-        pictures.append(Picture(candidate.path, candidate.name, label, checked.sha256))
+        label, sha256 = index.get(candidate.label, 0), checked.file.sha256
+        pictures.append(Picture(candidate.path, candidate.name, label, sha256))
+        looks.append(checked.file.look)
         if candidate.side is not None:
             sides.append(candidate.side)
     if problems and not skip_unreadable:
         raise DataError(_list_problems(source, problems, len(pictures)))
     return Dataset(
-        listing.root, names, tuple(pictures), tuple(problems), tuple(sides), listing.notes
+        root=listing.root,
+        labels=names,
+        pictures=tuple(pictures),
+        skipped=tuple(problems),
+        sides=tuple(sides),
+        looks=tuple(looks),
+        notes=listing.notes,
     )
 
 

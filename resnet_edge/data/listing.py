@@ -58,5 +58,5 @@ def take_sides(listing: Listing, sides: tuple[Side, ...], source: Path) -> Listi
         listing,
         candidates=kept,
         labels=tuple(label for label in listing.labels if label in labels),
-        notes=(*listing.notes, f"{source.name}: its pictures for {side.value} are taken"),
+        notes=(*listing.notes, f"its pictures for {side.value} are taken"),
     )

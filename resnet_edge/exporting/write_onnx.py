@@ -45,9 +45,13 @@ def _write_file(
             quantized = quantizing.load_quantized(job, reporter)
             target = job.inputs.for_integers.options.onnx_target
             pictures = quantizing.calibration_pictures(job)
-            model = quantize_int8(float32, quantized.calibrated, pictures, target)
+            result = quantize_int8(float32, quantized.calibrated, pictures, target)
+            model = result.model
             conversion.use_uint8_input(model)
             found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
+            if result.own_ranges:
+                found["ranges of its own"] = result.own_ranges
+                reporter.warn(f"{name}: {result.own_ranges}; quantized on ranges of its own")
         case (
             Quantization.DYNAMIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS
         ) as other:

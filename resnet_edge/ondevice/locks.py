@@ -5,7 +5,9 @@ A file that nobody has locked was left by a process that was killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -25,6 +27,20 @@ def try_lock(handle: int) -> bool:
     except (ImportError, OSError):  # Windows has none
         return False
     return True
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder while the context lasts, where the system has such locks."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try_lock(handle)
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_abandoned(path: Path) -> bool:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_edge.ondevice.locks import is_abandoned, try_lock
+from resnet_edge.ondevice.locks import held, is_abandoned
 
 _PREFIX = "resnet-edge-scratch-"
 
@@ -35,12 +35,8 @@ def scratch_folder() -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=".resnet-edge-", dir=home))
     before = tempfile.tempdir, os.environ.get("TMPDIR")
-    with contextlib.ExitStack() as closing:
+    with held(folder):
         try:
-            if os.name == "posix":  # elsewhere a folder cannot be opened
-                handle = os.open(folder, os.O_RDONLY)
-                closing.callback(os.close, handle)
-                try_lock(handle)
             # It gets the name by which others find it when it is locked.
             folder = folder.rename(home / f"{_PREFIX}{folder.name.rpartition('-')[2]}")
             os.environ["TMPDIR"] = tempfile.tempdir = str(folder)

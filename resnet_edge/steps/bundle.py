@@ -52,20 +52,21 @@ from resnet_edge.zipapp import MAIN_FILE, ON_DEVICE, Content, find_sources, writ
 START = "resnet_edge/ondevice/command/start.py"
 """The member that checks all others; ``MAIN`` runs it once it is proven whole itself."""
 
-MAIN = f"""\
-import sys, zipfile  # an error here: the bundle is damaged; copy it again
-try:  # an error here: the bundle is damaged; copy it again
-    CHECK = zipfile.ZipFile(sys.path[0]).read("{START}")
-except Exception as damage:  # an error here: the bundle is damaged; copy it again
-    sys.exit("error: %s: damaged (%s); copy the bundle again" % (sys.path[0], damage))
-exec(CHECK)  # an error here: the bundle is damaged; copy it again
-from resnet_edge.ondevice.command.main import main  # the bundle's code has been checked by now
+_HURT = "# an error here: the bundle is damaged; copy it again"
 
-sys.exit(main(ARCHIVE, sys.argv[1:]))  # an error here: the bundle is damaged; copy it again
+MAIN = f"""\
+try:  {_HURT}
+    import sys, zipfile  {_HURT}
+    exec(zipfile.ZipFile(sys.path[0]).read("{START}"))  {_HURT}
+except Exception as damage:  {_HURT}
+    raise SystemExit("error: this file is damaged (%s); copy the bundle again" % damage)  {_HURT}
+from resnet_edge.ondevice.command.main import main  {_HURT}
+sys.exit(main(ARCHIVE, sys.argv[1:]))  {_HURT}
 """.encode()
 """The archive's ``__main__.py``, which Python starts without looking at its checksum.
 
-Python shows the line that it cannot run, and each line says how a damaged bundle looks.
+Python shows a line that it cannot parse, so that each says what an error in it means. What it can
+parse runs the check, which compares these lines with their hash as well.
 """
 
 

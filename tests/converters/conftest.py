@@ -119,7 +119,7 @@ class Tiny:
     def onnx_int8(self) -> onnx.ModelProto:
         model = onnx_quantization.quantize_int8(
             self.onnx_float32, self.fast, self.pictures, Target.AUTO
-        )
+        ).model
         to_onnx.use_uint8_input(model)
         return model
 

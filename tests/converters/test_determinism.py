@@ -55,7 +55,9 @@ def convert(path: Path) -> dict[str, bytes]:
         add_metadata_buffer(tree, ClassifierMetadata("pets", "", labels, shape[:2]))
         files[name] = append_labels(flatbuffer.write_flatbuffer(tree), labels)
     float32_onnx = to_onnx.convert_float32(serving)
-    int8_onnx = onnx_quantization.quantize_int8(float32_onnx, calibrated, pictures, Target.AUTO)
+    int8_onnx = onnx_quantization.quantize_int8(
+        float32_onnx, calibrated, pictures, Target.AUTO
+    ).model
     to_onnx.use_uint8_input(int8_onnx)
     for name, graph in (
         ("fp32.onnx", float32_onnx),

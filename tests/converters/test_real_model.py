@@ -79,7 +79,7 @@ def test_a_trained_resnet50(shared: Path) -> None:
     for graph, agreement in (
         (float32_onnx, 1.0),
         (convert_float16(float32_onnx), 0.99),
-        (quantize_int8(float32_onnx, equalized, calibration, Target.AUTO), 0.95),
+        (quantize_int8(float32_onnx, equalized, calibration, Target.AUTO).model, 0.95),
     ):
         session = onnxruntime.InferenceSession(
             to_onnx.serialize(graph), providers=["CPUExecutionProvider"]

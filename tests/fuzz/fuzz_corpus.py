@@ -67,6 +67,7 @@ def make_corpus(folder: Path, build: Path, photos: Path, saved_model: Path | Non
         (folder / f"picture.{ending}").write_bytes(_picture(kind, mode))
     np.save(folder / "pixels.npy", np.zeros((32, 32, 3), np.uint8))
     _write_weights(folder / "weights.h5")
+    _write_checkpoint(folder / "checkpoint.zip")
 
 
 def _picture(kind: str, mode: str) -> bytes:
@@ -79,6 +80,16 @@ def _picture(kind: str, mode: str) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind)
     return stream.getvalue()
+
+
+def _write_checkpoint(path: Path) -> None:
+    from resnet_edge.training.checkpoint import Checkpoint, TrainingProgress, save_checkpoint
+    from resnet_edge.training.training_record import Epoch
+
+    epochs = tuple(Epoch(n, "head", 0.5, 0.5, 0.5 / n, 0.5, 0.01, 1.0) for n in (1, 2))
+    arrays = [np.ones((3, 4), np.float32), np.zeros(4, np.float32)]
+    progress = TrainingProgress("key", "head", 1, 1, 0.5, epochs)
+    save_checkpoint(path, Checkpoint(progress, arrays, arrays, arrays))
 
 
 def _write_weights(path: Path) -> None:

@@ -118,6 +118,8 @@ def _inspect(path: Path, folder: Path) -> None:
         model = folder / "saved_model"
         (model / "variables").mkdir(parents=True)
         (model / "variables" / "variables.index").write_bytes(b"x")
+        (model / "assets").mkdir()
+        (model / "assets" / "labels.txt").write_text("blue\ngreen\nred\n")
         path = Path(shutil.copy(path, model))
         path = model
     inspect_file(path)
@@ -189,8 +191,33 @@ def _report(path: Path, build: Path) -> None:
     run_command("report", "--out", build)
 
 
-def _labels(path: Path, build: Path) -> None:
-    run_command("export", "--out", build, "--weights", build / "nothing.keras", "--labels", path)
+def _labels(path: Path, _: Path) -> None:
+    from resnet_edge.inspection.model_description import read_labels
+
+    read_labels(path, len(LABELS))
+
+
+def _table(path: Path, folder: Path) -> None:
+    from resnet_edge.data.dataset import load_dataset
+
+    for name in ("cat/1.jpg", "cat/2.jpg", "dog/3.jpg"):
+        (path.parent / name).parent.mkdir(exist_ok=True)
+        shutil.copy(path.parent / "picture.jpg", path.parent / name)
+    load_dataset(path, folder, skip_unreadable=True)
+
+
+def _checkpoint(path: Path, _: Path) -> None:
+    from resnet_edge.training.checkpoint import load_checkpoint
+
+    load_checkpoint(path, "key")
+
+
+def _stamp(path: Path, folder: Path) -> None:
+    from resnet_edge.steps.up_to_date import is_current
+
+    (folder / "cache").mkdir()
+    shutil.copy(path, folder / "cache" / "finetune.stamp.json")
+    is_current(folder, "finetune", {})
 
 
 TARGETS = (
@@ -219,7 +246,10 @@ TARGETS = (
         _report,
         in_build=True,
     ),
-    Target("labels", ("labels.txt",), _labels, in_build=True),
+    Target("labels", ("labels.txt",), _labels),
+    Target("table of pictures", ("list.csv",), _table),
+    Target("checkpoint", ("checkpoint.zip",), _checkpoint),
+    Target("stamp", ("cache-finetune.json",), _stamp),
 )
 
 
@@ -260,6 +290,7 @@ def try_one(target: Target, corpus: Path, build: Path, random: Random) -> Case:
             path = places[0] if places else path
         else:
             folder.mkdir()
+        shutil.copy(corpus / "picture.jpg", scratch)
         path.write_bytes(damaged)
         before = os.getcwd()  # noqa: PTH109
         os.chdir(scratch)

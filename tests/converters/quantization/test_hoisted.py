@@ -84,7 +84,7 @@ def test_answers_stay_near_in_both_runtimes(staged, calibrated, classify) -> Non
     )
     assert sqnr_db(exact, classify(data, pictures)) > 30
     float32 = to_onnx.convert_float32(staged.serving)
-    graph = quantize_int8(float32, calibrated, pictures, Target.AUTO)
+    graph = quantize_int8(float32, calibrated, pictures, Target.AUTO).model
     session = onnxruntime.InferenceSession(
         to_onnx.serialize(graph), providers=["CPUExecutionProvider"]
     )

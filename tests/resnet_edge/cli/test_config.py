@@ -131,3 +131,33 @@ def test_a_list_of_formats_and_values_for_other_commands(cli, build, tmp_path):
     assert [line.split()[0] for line in ran.out.splitlines() if ": " in line and "fp" in line] == [
         *("fp32.tflite", "fp32.onnx")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "[" * 5000, "resnet-edge.toml: not TOML: it is nested too deeply"),
+        ("epochs = " + "9" * 5000, "resnet-edge.toml: not TOML: Exceeds the limit (4300 digits)"),
+        (
+            "epochs = 0x" + "9" * 5000,
+            "epochs = a number of more than 4,300 digits; expected a whole",
+        ),
+        ("learning-rate = " + "9" * 400, "; expected a number"),
+        ("epochs = 9223372036854775808", "epochs = 9223372036854775808; expected a whole number"),
+        ('data = "a\\u0000b"', r"data = 'a\x00b'; expected a string"),
+        ("split = [[0.5]]", "split = [[0.5]]; expected a string, a number or a list"),
+        ("epochs = inf", "epochs = inf; expected a whole number"),
+    ],
+)
+def test_values_that_no_option_can_hold(cli, text, words):
+    Path("resnet-edge.toml").write_text(text)
+    ran = cli("finetune")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: resnet-edge.toml: ")
+    assert words in ran.err
+    assert len(ran.err) < 400
+
+
+def test_bytes_that_are_no_text(cli):
+    Path("resnet-edge.toml").write_bytes(b"data = '\xff'")
+    assert "resnet-edge.toml: not TOML: 'utf-8' codec can't decode byte 0xff" in cli("run").err

@@ -1,6 +1,7 @@
 import os
 import stat
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from resnet_edge.data import archive
 from resnet_edge.data.archive import unpack_zip
 from resnet_edge.errors import DataError, OutputError
+from resnet_edge.ondevice.locks import held
 
 
 def make_zip(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
@@ -139,15 +141,20 @@ def test_full_disk(tmp_path, monkeypatch):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+def test_what_a_killed_process_left_is_removed(tmp_path):
     source = make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"})
     digest = archive.hash_path(source)[:16]
-    old, fresh = (tmp_path / "cache" / f".{digest}-{name}" for name in ("old", "fresh"))
-    old.mkdir(parents=True)
-    fresh.mkdir()
-    os.utime(old, (1e9, 1e9))
-    root = unpack_zip(source, tmp_path / "cache")
-    assert sorted((tmp_path / "cache").iterdir()) == sorted([fresh, root])
+    left, used = (tmp_path / "cache" / f".{digest}-{name}" for name in ("left", "used"))
+    for folder in (left, used):
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - 60,) * 2)
+    with held(used):  # another process unpacks into it
+        root = unpack_zip(source, tmp_path / "cache")
+    assert sorted((tmp_path / "cache").iterdir()) == sorted([used, root])
+    os.utime(used, (1e9, 1e9))
+    with held(used):  # for longer than a day: a lock that nobody lets go
+        assert unpack_zip(source, tmp_path / "cache") == root
+    assert list((tmp_path / "cache").iterdir()) == [root]
 
 
 def test_too_little_room_is_said_before(tmp_path, monkeypatch):
@@ -156,3 +163,26 @@ def test_too_little_room_is_said_before(tmp_path, monkeypatch):
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OutputError, match=r"2 bytes free; .*a\.zip unpacks to 3; free some space"):
         unpack_zip(source, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "words"),
+    [
+        (6, b"\xff\x00", "not a zip file, or a damaged one (zip file version 25.5)"),
+        (9, b"\x08", "not a zip file, or a damaged one ('utf-8' codec can't decode byte 0x82"),
+        (10, b"\x63\x00", "cannot be unpacked (That compression method is not supported"),
+        (42, b"\xff\xff\xff\x7f", "; make or copy it again"),
+    ],
+)
+def test_a_damaged_directory(tmp_path, at, new, words):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat/X1.png", b"x")
+    data = bytearray(path.read_bytes().replace(b"X1", b"\x821"))  # a letter of code page 437
+    place = data.index(b"PK\x01\x02") + at
+    data[place : place + len(new)] = new
+    path.write_bytes(data)
+    with pytest.raises(DataError) as raised:
+        unpack_zip(path, tmp_path / "to")
+    assert words in str(raised.value)
+    assert str(raised.value).startswith(f"{path}: ")

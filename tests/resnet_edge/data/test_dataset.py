@@ -160,7 +160,12 @@ def test_nothing_left(photos, tmp_path):
 def test_content_is_decoded_once(photos, tmp_path, monkeypatch):
     first = load_dataset(photos, tmp_path / "c")
     decoded = []
-    monkeypatch.setattr(checking, "check_bytes", lambda data, name: decoded.append(name))
+
+    def check(data: bytes, name: str) -> Image.Image:
+        decoded.append(name)
+        return Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr(checking, "check_bytes", check)
     assert load_dataset(photos, tmp_path / "c") == first
     assert decoded == []
     (photos / "2" / "2.png").write_bytes(png(77))

@@ -343,7 +343,7 @@ def test_of_a_split_the_test_side_is_taken(tmp_path, names, taken):
     data = load_dataset(root, tmp_path / "c", labels=("dog", "cat"), take=take)
     assert [p.name for p in data.pictures] == [f"{taken}/dog/1.jpg", f"{taken}/cat/1.jpg"]
     assert data.sides == ()
-    assert data.notes[-1].startswith("photos: its pictures for ")
+    assert data.notes[-1].startswith("its pictures for ")
 
 
 def test_of_a_split_the_training_side_calibrates(tmp_path):

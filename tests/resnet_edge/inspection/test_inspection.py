@@ -221,7 +221,7 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
         ("f.onnx", Quantization.NONE): to_onnx.serialize(graph),
         ("g.onnx", Quantization.FLOAT16_WEIGHTS): to_onnx.serialize(convert_float16(graph)),
         ("h.onnx", Quantization.STATIC): to_onnx.serialize(
-            quantize_int8(graph, calibrated, pictures, Target.AUTO)
+            quantize_int8(graph, calibrated, pictures, Target.AUTO).model
         ),
     }
     for (name, quantization), data in files.items():

@@ -185,3 +185,23 @@ def test_paths(tmp_path: Path) -> None:
         check_file(tmp_path / "no.keras")
     with pytest.raises(UsageError, match="a folder; expected"):
         check_file(tmp_path)
+
+
+def test_a_damaged_deflate_stream(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+        place = archive.getinfo("config.json").header_offset + 30 + len("config.json")
+    damaged = bytearray(saved.read_bytes())
+    damaged[place + 2 : place + 40] = b"\xff" * 38
+    saved.write_bytes(damaged)
+    with pytest.raises(ModelError, match=r"not a .keras file, or truncated \(Error -3 while deco"):
+        read_keras_file(saved)
+
+
+def test_a_description_that_is_nested_too_deeply(saved: Path) -> None:
+    edit_config(saved, lambda _: "[" * 100_000)
+    with pytest.raises(ModelError, match=r"or truncated \(it is nested too deeply\); expected the"):
+        read_keras_file(saved)

@@ -254,3 +254,43 @@ def test_records_are_read_with_old_annotations(monkeypatch):
     assert parse(maybe=None, many=[{"value": 2.5}], pair=[1, "b"], named={"a": 3}) == Outer(
         "n", 1, True, Path("/a b"), Inner(1.0), (Inner(2.5),), (1, "b"), None, {"a": 3}
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A record with a number, a place and a check of its own."""
+
+    seconds: float = 1.0
+    place: Path = Path()
+
+    def __post_init__(self) -> None:
+        if self.seconds < 0:
+            raise ZeroDivisionError("no such time")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "not JSON (it is nested too deeply); delete it and run again"),
+        ('{"seconds": ' + "9" * 400 + "}", "has more than 64 bits); delete it and run again"),
+        ('{"seconds": 1e999}', "seconds: got inf; expected float"),
+        ('{"seconds": NaN}', "not JSON (NaN is no number of JSON)"),
+        ('{"seconds": true}', "seconds: got True; expected float"),
+        ('{"seconds": -1}', "no such time"),
+        ('{"place": "\\ud800"}', r"not JSON ('\ud800' is no Unicode text)"),
+        ('{"place": "a\\u0000"}', r"place: got 'a\x00'; expected Path"),
+    ],
+)
+def test_damage_that_parsers_do_not_name(tmp_path: Path, text: str, words: str):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ArtifactError) as raised:
+        read_record(Measured, path, ArtifactError)
+    assert words in str(raised.value)
+    assert str(raised.value).startswith(f"{path}: ")
+
+
+def test_a_name_that_is_no_text_is_not_written(tmp_path: Path):
+    with pytest.raises(OutputError, match=r"x.json: a name in it is no Unicode text \(.*udce9.*\)"):
+        write_record(tmp_path / "x.json", Measured(place=Path("caf\udce9.png")))
+    assert list(tmp_path.iterdir()) == []

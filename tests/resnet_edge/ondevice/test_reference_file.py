@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,55 @@ def test_of_another_model():
         "reference is of model abababababababab…, int8.tflite is of cdcdcdcdcdcdcdcd…; "
         "make it again with `resnet-edge reference`"
     )
+
+
+def rewritten(path: Path, name: str, data: bytes) -> Path:
+    """The same file with one member replaced, all checksums right."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in {**members, name: data}.items():
+            archive.writestr(member, content)
+    return path
+
+
+def header_of(text: str) -> bytes:
+    line = text.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("logits.npy", header_of("(" * 3000), "not a reference file"),
+        ("logits.npy", header_of("{'descr': " + "'" * 3), "not a reference file"),
+        (
+            "probabilities.npy",
+            header_of("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"),
+            "which takes 4,000,000,000,000 bytes; it has 0",
+        ),
+        ("info.npy", header_of("{'descr': '|O', 'fortran_order': False, 'shape': (), }"), "pickle"),
+        ("info.npy", b"", "not a reference file"),
+    ],
+)
+def test_damaged_headers(tmp_path: Path, name: str, data: bytes, words: str):
+    write_reference(tmp_path / "reference.npz", make_reference())
+    path = rewritten(tmp_path / "reference.npz", name, data)
+    with pytest.raises(ReferenceFileError) as raised:
+        read_reference(path)
+    assert words in str(raised.value)
+    assert str(raised.value).endswith("; make it again with `resnet-edge reference`")
+
+
+@pytest.mark.parametrize(
+    ("field", "array"),
+    [
+        ("classes", np.array(3)),
+        ("classes", np.array([0, 1, 0, 9])),
+        ("probabilities", np.full((4, 2), np.nan, np.float32)),
+        ("logits", np.full((4, 2), np.inf)),
+    ],
+)
+def test_numbers_that_are_no_answers(field: str, array: np.ndarray):
+    with pytest.raises(ReferenceFileError, match=AGAIN):
+        dataclasses.replace(make_reference(), **{field: array})

@@ -56,3 +56,13 @@ def test_devices_of_one_name_have_files_of_their_own(result_path: Path, tmp_path
     assert path(python="3.9.2", system="Linux 6") == path()  # the same device later
     others = (path(cores=4), path(processor="Arm Cortex-A76"), path(runtimes={"LiteRT": "2"}))
     assert len({path(), *others}) == 4
+
+
+@pytest.mark.parametrize("host", ["../../etc/passwd", "/root/.ssh/x", "..", "a\\..\\b", "x" * 300])
+def test_a_host_name_does_not_leave_the_folder(result_path: Path, tmp_path: Path, host: str):
+    result = read_device_result(result_path)
+    machine = replace(result.machine, host=host)
+    path = device_path(tmp_path, replace(result, bench=replace(result.bench, machine=machine)))
+    assert path.resolve().parent == tmp_path.resolve()
+    assert path.name.startswith("device-")
+    assert len(path.name) < 100

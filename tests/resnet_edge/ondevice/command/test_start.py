@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -128,3 +130,38 @@ def test_an_old_python(monkeypatch, capsys):
     monkeypatch.setattr("sys.version_info", (3, 7, 1))
     assert start("x.pyz") == 1
     assert capsys.readouterr().err == "error: Python 3.7; expected 3.8 or later\n"
+
+
+def test_damage_of_the_first_lines_says_how_damage_looks(bundle_path: Path):
+    """Python runs them without a look at their checksum, so each says what an error in it means."""
+    with zipfile.ZipFile(bundle_path) as bundle:
+        member = bundle.getinfo("__main__.py")
+    whole = bundle_path.read_bytes()
+    place = member.header_offset + 30 + len("__main__.py")
+    assert member.compress_type == zipfile.ZIP_STORED
+    lines = whole[place : place + member.file_size].splitlines(keepends=True)
+    assert lines[0].startswith(b"try:  # an error here: the bundle is damaged")
+    for line in lines:
+        code = len(line.partition(b"#")[0])
+        for offset in sorted({1, code // 2, code - 3}):
+            bundle_path.write_bytes(whole)
+            flip(bundle_path, place + offset)
+            ran = subprocess.run(
+                [sys.executable, str(bundle_path), "info"],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+            known = "bundle is damaged; copy it again", "__main__.py is damaged", "copy the bundle"
+            assert ran.returncode, line
+            assert any(words in ran.stderr for words in known), (line, ran.stderr)
+        place += len(line)
+
+
+def test_damage_of_the_check_itself(bundle_path: Path, run_bundle):
+    flip(bundle_path, place_in(bundle_path, "resnet_edge/ondevice/command/start.py"))
+    ran = run_bundle(bundle_path, "info")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("error: this file is damaged (")
+    assert ran.err.endswith("); copy the bundle again\n")

@@ -1,6 +1,7 @@
 """Every runtime answers like the model it was exported from, or says what is wrong."""
 
 import builtins
+import contextlib
 import dataclasses
 import importlib
 import re
@@ -278,3 +279,30 @@ def test_an_artifact_with_more_labels_than_answers(exported) -> None:
     runtime = open_runtime(dataclasses.replace(artifact, sidecar=sidecar), threads=1)
     with pytest.raises(InferenceError, match=r"answered with shape \(1, 4\); expected \(1, 5\)"):
         runtime.infer(exported.pictures[:1])
+
+
+def test_an_error_of_the_runtime_while_it_answers(exported, monkeypatch) -> None:
+    runtime = open_runtime(exported.artifact("fp32.tflite"), 1)
+
+    def fail(batch: np.ndarray) -> np.ndarray:
+        raise RuntimeError("Node number 3 (CONV_2D) failed to invoke.\nmore")
+
+    monkeypatch.setattr(runtime, "_run", fail)
+    picture = np.zeros((20, 24, 3), np.uint8)
+    words = r"cannot run the file: Node number 3 \(CONV_2D\) failed to invoke\.; it is damaged or"
+    with pytest.raises(InferenceError, match=words):
+        runtime.infer(picture[np.newaxis])
+    with pytest.raises(InferenceError, match=words):
+        runtime.prepare(picture)()
+
+
+@pytest.mark.parametrize("name", ["fp32.tflite", "fp32.onnx"])
+def test_a_tensor_whose_name_is_no_text(exported, seal: Seal, tmp_path: Path, name: str) -> None:
+    """Some runtimes do not mind; none ends in an error that is not ours."""
+    data = exported.artifact(name).path.read_bytes()
+    assert b"image" in data
+    path = tmp_path / name
+    path.write_bytes(data.replace(b"image", b"im\xffge"))
+    with contextlib.suppress(InferenceError):
+        answer = open_runtime(seal(path), 1).infer(np.zeros((1, 20, 24, 3), np.uint8))
+        assert np.isfinite(answer).all()
