@@ -25,7 +25,7 @@ def inputs(options: Options, tmp_path) -> ExportInputs:
     info = describe_model(
         source, options.data.fit, options.model.preprocessing, options.model.labels
     )
-    found = describe_inputs(options, source, info, find_calibration(options, info.labels))
+    found = describe_inputs(options, source, info, find_calibration(options, info.labels, Silent()))
     return replace(found, artifacts=tmp_path / "artifacts")
 
 
