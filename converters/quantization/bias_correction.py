@@ -91,8 +91,8 @@ def correct_biases(
         pictures: uint8 ``(count, height, width, 3)``. All are in memory at once: keep to a few
             times ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH``.
         held_out: Number of pictures at the end that are computed but not fitted.
-        activation_bits: 8, or 16, where activations are not rounded: 16 bits lose too little to
-            matter.
+        activation_bits: 8, or 16, where activations and constants of sums and products are not
+            rounded: 16 bits lose too little to matter.
 
     Returns:
         The scheme with other biases, and the rounded network's logits for ``pictures``.
@@ -107,11 +107,16 @@ def correct_biases(
         parameters[operation.index] = Parameters(p.kernel, p.bias + shift.numpy())
         return sums + shift
 
+    if activation_bits == 8:
+        observe = rounding(network, scheme)
+        network = with_rounded_constants(network, scheme.float_operations)
+    else:
+        observe = None
     logits = run(
-        with_rounded_constants(network, scheme.float_operations),
+        network,
         round_parameters(network, scheme),
         tf.constant(np.asarray(pictures, np.float32)),
-        rounding(network, scheme) if activation_bits == 8 else None,
+        observe,
         weigh,
     )
     return replace(scheme, parameters=parameters), logits.numpy()

@@ -55,6 +55,27 @@ def use_integer_kernels(
     return write_flatbuffer(model)
 
 
+def use_general_sums(data: bytes) -> bytes:
+    """Return a file with 16-bit activations whose sums take any steps.
+
+    By default a sum of three steps that are powers of two, or nearly so, takes a path that refuses
+    terms with a larger step than the sum (``kernels/add.cc``, ``sub.cc``). ``x / 127.5 - 1`` gets
+    there.
+    """
+    model = read_flatbuffer(data)
+    for operator in model.subgraphs[0].operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        least = _GENERAL_SUMS.get(_NAMES[code.builtinCode])
+        if least is not None:
+            operator.builtinOptions.potScaleInt16 = False
+            code.version = max(code.version, least)
+    return write_flatbuffer(model)
+
+
+_GENERAL_SUMS = {"ADD": 3, "SUB": 5}
+"""Versions with general 16-bit sums (``tensorflow/lite/tools/versioning/op_version.cc``)."""
+
+
 @dataclass
 class _Graph:
     """The quantized graph while it is changed."""

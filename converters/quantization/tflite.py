@@ -19,7 +19,7 @@ from litert_quantizer.quantizer import Quantizer
 
 from converters.errors import ModelConversionError
 from converters.quantization.integer_kinds import FAILING
-from converters.quantization.integer_operators import use_integer_kernels
+from converters.quantization.integer_operators import use_general_sums, use_integer_kernels
 from converters.quantization.rounding import LEVELS, weight_scales
 from converters.quantization.runtime_limits import least_weight_steps, possible_ranges
 from converters.quantization.scheme import Scheme
@@ -134,6 +134,8 @@ def quantize_static(
     if activation_bits == 8:
         kept = () if integer_only else scheme.float_operations
         data = use_integer_kernels(data, network, ranges, kept)
+    else:
+        data = use_general_sums(data)
     if integer_only and (left := float_operators(data)):
         named = ", ".join(dict.fromkeys(o.layer for o in network.operations if o.kind in left))
         raise ModelConversionError(

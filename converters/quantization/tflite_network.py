@@ -247,11 +247,27 @@ def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Re
         stored = {1: _stored_kernel(kind, values.kernel)}
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             stored[2] = values.bias
+        elif np.any(values.bias):
+            _add_bias(model, operator, values.bias)
         for place, array in stored.items():
             _replace_constant(model, operator, place, array, uses)
     kernels = {index: int(graph.operators[index].inputs[1]) for index in parameters}
     names = {index: graph.tensors[tensor].name.decode() for index, tensor in kernels.items()}
     return Reweighted(write_flatbuffer(model), names)
+
+
+def _add_bias(model: schema.ModelT, operator: schema.OperatorT, bias: np.ndarray) -> None:
+    """Give an operator a bias. The converter leaves it out where it is zero."""
+    graph = model.subgraphs[0]
+    buffer, tensor = schema.BufferT(), schema.TensorT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(bias, np.float32).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    output = graph.tensors[int(operator.outputs[0])].name
+    tensor.name = output + f"_bias_{len(graph.tensors)}".encode()
+    tensor.shape = np.array(bias.shape, np.int32)
+    tensor.type, tensor.buffer = schema.TensorType.FLOAT32, len(model.buffers) - 1
+    graph.tensors.append(tensor)
+    operator.inputs = np.array([*operator.inputs[:2], len(graph.tensors) - 1], np.int32)
 
 
 def _stored_kernel(kind: str, kernel: np.ndarray) -> np.ndarray:

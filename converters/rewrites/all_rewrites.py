@@ -10,11 +10,13 @@ import keras
 from converters.multiply_adds import count_multiply_adds
 from converters.preprocessing import Preprocessing
 from converters.rewrites import (
+    absorb_preprocessing,
     drop_inference_no_ops,
     fold_batch_norm,
     fold_preprocessing,
     hoist_strides,
     merge_padding,
+    scale_channels,
 )
 from converters.rewrites.keras_graph import Rewritten
 
@@ -23,14 +25,16 @@ Rewrite = Callable[[keras.Model], Rewritten]
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     (drop_inference_no_ops.NAME, drop_inference_no_ops.drop_inference_no_ops),
     (fold_batch_norm.NAME, fold_batch_norm.fold_batch_norm),
+    (scale_channels.NAME, scale_channels.scale_channels),
     (merge_padding.NAME, merge_padding.merge_padding),
     (hoist_strides.NAME, hoist_strides.hoist_strides),
 )
 """The order matters: a dropout may stand before a batch normalization, and ``hoist_strides`` adds
 paddings of its own."""
 
-NECESSARY = tuple(pair for pair in REWRITES if pair[0] == fold_batch_norm.NAME)
-"""The rewrite that gives all formats the same convolutions, and so one quantization."""
+NECESSARY = REWRITES[1:3]
+"""The rewrites of batch normalization. They give all formats the same convolutions, and so one
+quantization."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Optimized:
 def fold_into(
     optimized: Optimized, preprocessing: Preprocessing
 ) -> tuple[Optimized, Preprocessing]:
-    """Fold the preprocessing into a model that is rewritten otherwise.
+    """Fold the preprocessing into a model that is rewritten otherwise, its own normalization too.
 
     Args:
         optimized: The model, which expects ``preprocessing``.
@@ -58,11 +62,19 @@ def fold_into(
     Returns:
         A model and the preprocessing that it expects. Together they are the same function.
     """
-    rewritten, rest = fold_preprocessing.fold_preprocessing(optimized.model, preprocessing)
-    if not rewritten.count:
+    found = []
+    model, rest = optimized.model, preprocessing
+    for name, rewrite in (
+        (absorb_preprocessing.NAME, absorb_preprocessing.absorb_preprocessing),
+        (fold_preprocessing.NAME, fold_preprocessing.fold_preprocessing),
+    ):
+        rewritten, rest = rewrite(model, rest)
+        model = rewritten.model
+        if rewritten.count:
+            found.append(name)
+    if not found:
         return optimized, preprocessing
-    applied = (*optimized.applied, fold_preprocessing.NAME)
-    return replace(optimized, model=rewritten.model, applied=applied), rest
+    return replace(optimized, model=model, applied=(*optimized.applied, *found)), rest
 
 
 def optimize(model: keras.Model, rewrites: tuple[tuple[str, Rewrite], ...] = REWRITES) -> Optimized:

@@ -58,32 +58,55 @@ def _convolution_before(graph: KerasGraph, norm: Call) -> Call | None:
         and graph.called_once(norm)
         and graph.called_once(conv)
         and _is_linear_convolution(conv.layer)
-        and norm.layer.axis in (-1, 3)
+        and norm.layer.axis in (-1, len(source.shape) - 1)
     )
     return conv if foldable else None
 
 
 def _is_linear_convolution(layer: keras.Operation) -> bool:
+    if type(layer) is layers.Dense:
+        return bool(layer.activation is keras.activations.linear)
     return (
-        type(layer) in (layers.Conv2D, layers.DepthwiseConv2D)
+        type(layer) in _CONVOLUTIONS
         and layer.activation is keras.activations.linear
         and layer.data_format == "channels_last"
     )
 
 
-def _fold(conv: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
-    """Return kernel and bias of the folded convolution, computed in float64."""
+_CONVOLUTIONS = (
+    layers.Conv2D,
+    layers.Conv2DTranspose,
+    layers.DepthwiseConv2D,
+    layers.SeparableConv2D,
+)
+
+
+def affine(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Return factor and shift of every channel in inference, float64 ``(channels,)``."""
     mean = np.asarray(norm.moving_mean, np.float64)
     factor = 1.0 / np.sqrt(np.asarray(norm.moving_variance, np.float64) + norm.epsilon)
     if norm.scale:
         factor = factor * np.asarray(norm.gamma, np.float64)
-    kernel = np.asarray(conv.kernel, np.float64)
-    bias = np.asarray(conv.bias, np.float64) if conv.use_bias else 0.0
-    bias = (bias - mean) * factor
+    shift = -mean * factor
     if norm.center:
-        bias = bias + np.asarray(norm.beta, np.float64)
+        shift = shift + np.asarray(norm.beta, np.float64)
+    return factor, shift
+
+
+def _fold(conv: layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
+    """Return the weights of the folded convolution, computed in float64."""
+    factor, shift = affine(norm)
+    *others, kernel = [np.asarray(w, np.float64) for w in conv.get_weights()[: _kernels(conv)]]
+    bias = np.asarray(conv.bias, np.float64) if conv.use_bias else 0.0
+    bias = bias * factor + shift
     if isinstance(conv, layers.DepthwiseConv2D):
         kernel = kernel * factor.reshape(kernel.shape[2:])
+    elif isinstance(conv, layers.Conv2DTranspose):  # (height, width, out, in)
+        kernel = kernel * factor[:, np.newaxis]
     else:
         kernel = kernel * factor
-    return [kernel.astype(np.float32), bias.astype(np.float32)]
+    return [w.astype(np.float32) for w in (*others, kernel, bias)]
+
+
+def _kernels(conv: layers.Layer) -> int:
+    return 2 if isinstance(conv, layers.SeparableConv2D) else 1

@@ -164,15 +164,18 @@ def _rebuild(
         read = {}
         for tensor in map(id, call.inputs):
             read[tensor] = tensors[tensor]
-            if (layer := change.between.get((call, tensor))) is not None:
-                if (layer, tensor) not in between:
-                    between[layer, tensor] = layer(tensors[tensor])
-                read[tensor] = between[layer, tensor]
+            if (added := change.between.get((call, tensor))) is not None:
+                if (added, tensor) not in between:
+                    between[added, tensor] = added(tensors[tensor])
+                read[tensor] = between[added, tensor]
         if call in change.skipped:
             tensors[id(call.outputs[0])] = read[id(call.inputs[0])]
             continue
         args, kwargs = call.node.arguments.fill_in(read)  # type: ignore[attr-defined]
-        answers = replaced.get(call.name, call.layer)(*args, **kwargs)
+        layer = replaced.get(call.name, call.layer)
+        if type(layer) is not type(call.layer):  # its call may take no mask
+            kwargs = {}
+        answers = layer(*args, **kwargs)
         flat = keras.tree.flatten(answers)
         tensors |= dict(zip(map(id, call.outputs), flat, strict=True))
     outputs = keras.tree.map_structure(lambda x: tensors[id(x)], old._outputs_struct)

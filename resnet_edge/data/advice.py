@@ -42,15 +42,15 @@ def roles(dataset: Dataset, test: Dataset | None) -> str:
     if Side.TRAIN not in sides or len(sides) == 1:
         return "by content" if test is None else "by content, the test set was given apart"
     if test is not None:
-        return "as its folders say, but the test set was given apart"
+        return "as it was given, but the test set was given apart"
     if Side.TEST not in sides:
         return (
-            "as its folders say; none is for test: the pictures for validation test, and a share "
+            "as it was given; none is for test: the pictures for validation test, and a share "
             "of those to train validates"
         )
     if Side.VALIDATION not in sides:
-        return "as its folders say; none is for validation: a share of those to train validates"
-    return "as its folders say"
+        return "as it was given; none is for validation: a share of those to train validates"
+    return "as it was given"
 
 
 def _conflicts(pictures: tuple[Picture, ...], labels: tuple[str, ...]) -> str:

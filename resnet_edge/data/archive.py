@@ -8,6 +8,7 @@ import stat
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
@@ -28,12 +29,25 @@ near 1, a bomb of deflate reaches 1,032 and one of overlapping entries millions.
 RATIO_FREE_BYTES = 256 << 20
 """Below this an archive's ratio is not judged: flat drawings in BMP do compress well."""
 
+OnEntry = Callable[[int, int], None]
+"""Called with the number of entries done and the number of all."""
+
+_OTHER_ARCHIVES = (
+    (b"\x1f\x8b", "a gzip or tar.gz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+)
+_TAR_AT = 257
+
 _STALE_S = 24 * 3600.0
 _LOCKED_WITHIN_S = 1.0
 _REGULAR_TYPES = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
-def unpack_zip(archive: Path, unpack_to: Path) -> Path:
+def unpack_zip(archive: Path, unpack_to: Path, progress: OnEntry | None = None) -> Path:
     """Unpack an archive into a folder named by its content; reuse the folder where it is there.
 
     It is unpacked beside its place, then renamed: after a crash there is the whole folder or none.
@@ -41,6 +55,7 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
     Args:
         archive: A zip file.
         unpack_to: Parent of the folder.
+        progress: Called after each entry with done and total.
 
     Returns:
         ``unpack_to`` / the first 16 digits of the archive's SHA-256.
@@ -50,6 +65,11 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
         OutputError: There is no room or no permission to unpack it.
     """
     try:
+        if (other := _other_archive(archive)) is not None:
+            raise DataError(
+                f"{archive}: {other}; expected a folder, a zip or a CSV; unpack it and pass the "
+                "folder"
+            )
         digest = hash_path(archive)
     except OSError as problem:
         raise DataError(f"{archive}: cannot be read ({problem.strerror}); check it") from problem
@@ -66,7 +86,16 @@ def unpack_zip(archive: Path, unpack_to: Path) -> Path:
 
     with refusing(refusal), zipfile.ZipFile(archive) as opened:
         members = _checked_members(opened, archive)
-        return _unpack_beside(opened, members, archive, target)
+        return _unpack_beside(opened, members, archive, target, progress)
+
+
+def _other_archive(path: Path) -> str | None:
+    """Return the kind of an archive that is no zip, or None."""
+    with path.open("rb") as file:
+        start = file.read(_TAR_AT + 5)
+    if start[_TAR_AT:] == b"ustar":
+        return "a tar archive"
+    return next((words for magic, words in _OTHER_ARCHIVES if start.startswith(magic)), None)
 
 
 def _checked_members(
@@ -126,6 +155,7 @@ def _unpack_beside(
     members: dict[PurePosixPath, zipfile.ZipInfo],
     archive: Path,
     target: Path,
+    progress: OnEntry | None,
 ) -> Path:
     total_bytes = sum(info.file_size for info in members.values())
     beside: Path | None = None
@@ -139,8 +169,10 @@ def _unpack_beside(
             )
         beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
         with held(beside):
-            for path, info in members.items():
+            for number, (path, info) in enumerate(members.items(), start=1):
                 _unpack_one(opened, info, beside / path, archive)
+                if progress is not None:
+                    progress(number, len(members))
         beside.chmod(0o755)
         if not target.is_dir():  # else another process was faster, with the same bytes
             beside.rename(target)

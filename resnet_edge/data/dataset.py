@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.archive import unpack_zip
+from resnet_edge.data.archive import OnEntry, unpack_zip
 from resnet_edge.data.checking import OnPicture, check_all
 from resnet_edge.data.layouts import list_any, list_folders
 from resnet_edge.data.listing import Listing, take_sides
@@ -59,6 +60,7 @@ def load_dataset(
     labels: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
     progress: OnPicture | None = None,
+    unpacking: OnEntry | None = None,
     exclude: Path | None = None,
     take: tuple[Side, ...] = (),
 ) -> Dataset:
@@ -77,6 +79,7 @@ def load_dataset(
             folders' names in natural order (2 before 10).
         skip_unreadable: Leave out what cannot be decoded, and list it in ``skipped``.
         progress: Called after each picture with done and total.
+        unpacking: Called after each entry of a zip with done and total.
         exclude: The build folder of this run, which may lie among the photos.
         take: Of a split, take the first of these sides that has pictures; none takes all sides.
 
@@ -93,7 +96,7 @@ def load_dataset(
     if is_table(source):
         listing = list_table(source)
     else:
-        listing = list_folders(_open(source, unpack_to, exclude), source, known)
+        listing = list_folders(_open(source, unpack_to, exclude, unpacking), source, known)
     listing = take_sides(listing, take, source)
     names = _labels(listing, source) if known is None else known
     _check_known(listing, names, source)
@@ -159,7 +162,9 @@ def read_verified(picture: Picture) -> bytes:
     return data
 
 
-def _open(source: Path, unpack_to: Path, exclude: Path | None) -> Folder:
+def _open(
+    source: Path, unpack_to: Path, exclude: Path | None, unpacking: OnEntry | None = None
+) -> Folder:
     """Read a folder's tree; a zip is unpacked first."""
     if not source.exists():
         raise UsageError(
@@ -167,7 +172,7 @@ def _open(source: Path, unpack_to: Path, exclude: Path | None) -> Folder:
         )
     if source.is_dir():
         return read_tree(source.absolute(), exclude and exclude.absolute())
-    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute()))
+    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute(), unpacking))
 
 
 def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
@@ -187,9 +192,11 @@ def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
 
 def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None:
     if unknown := [name for name in listing.labels if name not in names]:
+        nameless = all(re.fullmatch(r"class \d+", name) for name in names)
+        advice = "pass its names with --labels FILE" if nameless else "rename or remove them"
         raise DataError(
             f"{source}: folders {', '.join(unknown)} are no classes of the model; "
-            f"expected {', '.join(names)}; rename or remove them"
+            f"expected {', '.join(names)}; {advice}"
         )
 
 

@@ -63,6 +63,7 @@ def list_folders(tree: Folder, source: Path, known: tuple[str, ...] | None) -> L
     found = _sides_then_classes(top, source, known) or _classes_then_sides(top, source)
     if found is None:
         classes = tuple(_ClassFolder(f, _label(f, source), None) for f in top.folders)
+        _check_copies(top, source)
         found = _Found(classes, _loose(top, top.path), _same_inside(top))
     candidates, problems = _list(found.folders, top.path)
     return Listing(
@@ -135,7 +136,7 @@ def _is_split(folders: list[Folder], names: dict[str, SideName], source: Path) -
         return False
     if not others and len(rests) == 1:
         return True
-    shared = _share_classes([folder for folder in folders if folder.name in names], names)
+    shared = _share_classes(folders, names)
     if others and shared:
         raise DataError(
             f"{source}: folders {', '.join(names)} look like a split, {', '.join(others)} does "
@@ -145,14 +146,19 @@ def _is_split(folders: list[Folder], names: dict[str, SideName], source: Path) -
 
 
 def _share_classes(folders: list[Folder], names: dict[str, SideName]) -> bool:
-    """Return True if folders of two sides hold folders of the same names, two at least."""
-    inside: dict[Side, set[str]] = {}
+    """Return True if a side holds two classes, or more, that another folder holds as well."""
+    inside: dict[Side | None, set[str]] = {}
     for folder in folders:
         inner, _ = _look_through(folder, ())
-        found = {label_of(f.name) for f in inner.folders if f.has_pictures}
-        inside.setdefault(names[folder.name].side, set()).update(found)
+        side = names[folder.name].side if folder.name in names else None
+        inside.setdefault(side, set()).update(_inside(inner))
     sides = list(inside.values())
     return any(len(a & b) >= 2 for i, a in enumerate(sides) for b in sides[:i])
+
+
+def _inside(folder: Folder) -> set[str]:
+    """The labels of the folders with pictures in a folder."""
+    return {label_of(inner.name) for inner in folder.folders if inner.has_pictures}
 
 
 def _classes_then_sides(top: Folder, source: Path) -> _Found | None:
@@ -193,6 +199,24 @@ def _split_note(names: list[tuple[str, Side]]) -> str:
         if (listed := [name for name, of in names if of is side]) and side is not Side.UNLABELLED
     ]
     return f"the folders are a split: {'; '.join(sides)}"
+
+
+def _check_copies(top: Folder, source: Path) -> None:
+    """Refuse a folder among the classes that holds all of them once more, as some archives do.
+
+    Raises:
+        DataError: There is one.
+    """
+    labels = {label_of(folder.name) for folder in top.folders}
+    for folder in top.folders:
+        inside = _inside(folder)
+        others = labels - {label_of(folder.name)}
+        if len(inside & others) >= 2 and not folder.pictures:
+            raise DataError(
+                f"{source}: folder {folder.name} lies among the classes and holds folders of the "
+                f"same names ({', '.join(sorted(inside & others)[:_NAMED])}), as a copy of all "
+                "does; expected a class; remove it, or pass it alone as --data"
+            )
 
 
 def _same_inside(top: Folder) -> tuple[str, ...]:

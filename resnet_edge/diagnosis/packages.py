@@ -27,6 +27,7 @@ class Need:
 _OWN = (
     Need("numpy", "arrays between all layers"),
     Need("pillow", "decodes and resizes pictures"),
+    Need("imagehash", "knows copies of a picture by their look"),
     Need("tensorflow", "trains, and makes SavedModel and TFLite"),
     Need("keras", "the model itself"),
     Need("ai-edge-litert", "runs .tflite files (LiteRT)"),
@@ -44,6 +45,8 @@ _OWN = (
     Need("rich", "tables and progress bars"),
 )
 """The packages that resnet-edge itself needs."""
+
+_PICTURES = (Need("pillow-heif", "reads HEIC, which iPhones make", required=False),)
 
 _BACKENDS = (
     Need("jax", "the reference on another Keras backend (KERAS_BACKEND=jax)", required=False),
@@ -69,7 +72,7 @@ def _own_environment(kind: RuntimeKind) -> str:
     )
 
 
-NEEDS = (*_OWN, *_runtime_needs(), *_BACKENDS)
+NEEDS = (*_OWN, *_runtime_needs(), *_PICTURES, *_BACKENDS)
 """Everything that resnet-edge can use, in the order of the table."""
 
 

@@ -118,6 +118,7 @@ def load_pictures(
             labels=labels,
             skip_unreadable=options.skip_unreadable,
             progress=advance,
+            unpacking=lambda done, total: advance(done, total, f"unpacking {source.name}"),
             exclude=cache.parent,
             take=take,
         )

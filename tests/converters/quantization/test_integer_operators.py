@@ -93,3 +93,23 @@ def test_between_float_layers_an_operator_rounds_its_input(small, classify) -> N
     assert "LEAKY_RELU" not in float_operators(data)
     expected = classify(made.float32, made.pictures)
     np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.05)
+
+
+def test_16_bit_sums_of_steps_that_are_powers_of_two(small, classify) -> None:
+    """``x / 127.5 - 1`` has steps of 2, 1 and 1 over 32767: nearly powers of two."""
+
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.ZeroPadding2D()(layers.Rescaling(1 / 127.5, -1, name="scale")(x))
+        y = layers.Conv2D(6, 3, name="conv")(y)
+        return layers.Dense(3, activation="softmax", name="head")(
+            layers.GlobalAveragePooling2D()(y)
+        )
+
+    made = small(build, preprocessing="none")
+    found = calibrate(made.float32, made.pictures, QuantizationSettings(Level.FAST), made.layers)
+    data = quantize_static(
+        made.float32, found.network, found.scheme, integer_only=False, activation_bits=16
+    )
+    assert {"ADD", "SUB"} & set(kinds(data))
+    expected = classify(made.float32, made.pictures)
+    np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.005)

@@ -219,3 +219,23 @@ def test_both_readers_of_a_kernel_get_their_own(shared, classify) -> None:
 def test_the_same_weights_give_the_same_bytes(known) -> None:
     once, twice = (write_parameters(known.float32, known.network.parameters).data for _ in range(2))
     assert once == twice
+
+
+def test_a_head_without_a_bias_gets_one(small, classify) -> None:
+    """The correction of its output's mean would be lost."""
+
+    def build(x: keras.KerasTensor) -> keras.KerasTensor:
+        y = layers.Conv2D(4, 3, use_bias=False, name="conv")(x)
+        y = layers.GlobalAveragePooling2D()(y)
+        return layers.Dense(3, activation="softmax", use_bias=False, name="head")(y)
+
+    made = small(build, (8, 8, 3))
+    bias = np.array([0.5, -1.0, 2.0], np.float32)
+    (head,) = [op for op in made.network.weighted if op.layer == "head"]
+    kernel = made.network.parameters[head.index].kernel
+    changed = write_parameters(made.float32, {head.index: Parameters(kernel, bias)})
+    again = read_network(changed.data, made.layers)
+    np.testing.assert_array_equal(again.parameters[head.index].bias, bias)
+    expected = classify(made.float32, made.pictures) * np.exp(bias)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classify(changed.data, made.pictures), expected, atol=1e-6)

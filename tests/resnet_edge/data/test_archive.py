@@ -166,6 +166,35 @@ def test_too_little_room_is_said_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"\x1f\x8b\x08", "a gzip or tar.gz archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07", "a RAR archive"),
+        (bytes(257) + b"ustar\x0000", "a tar archive"),
+    ],
+)
+def test_an_archive_of_another_kind(tmp_path, start, what):
+    path = tmp_path / "photos.zip"
+    path.write_bytes(start + bytes(300))
+    with pytest.raises(DataError) as caught:
+        unpack_zip(path, tmp_path / "c")
+    assert str(caught.value) == (
+        f"{path}: {what}; expected a folder, a zip or a CSV; unpack it and pass the folder"
+    )
+
+
+def test_progress_counts_entries(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3):
+            archive.writestr(f"cat/{number}.png", b"x")
+    seen: list[tuple[int, int]] = []
+    unpack_zip(path, tmp_path / "c", lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
     ("at", "new", "words"),
     [
         (6, b"\xff\x00", "not a zip file, or a damaged one (zip file version 25.5)"),

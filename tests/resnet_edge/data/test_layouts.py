@@ -186,6 +186,22 @@ def test_a_folder_that_does_not_belong_to_the_split(tmp_path):
     )
 
 
+def test_a_side_that_is_named_after_the_whole(tmp_path):
+    names = [*split("rps", "rps-test-set"), "rps-validation/1.jpg"]
+    with pytest.raises(DataError, match="rps-test-set, rps-validation look like a split, rps does"):
+        listed(make(tmp_path, *names))
+
+
+def test_a_copy_of_all_classes_among_them(tmp_path):
+    make(tmp_path, "cat/1.jpg", "dog/1.jpg", "cow/1.jpg", "all/cat/1.jpg", "all/dog/1.jpg")
+    with pytest.raises(DataError) as caught:
+        listed(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: folder all lies among the classes and holds folders of the same names (cat, "
+        "dog), as a copy of all does; expected a class; remove it, or pass it alone as --data"
+    )
+
+
 def test_folders_without_pictures_do_not_disturb_a_split(tmp_path):
     make(tmp_path, *split("images/train", "images/val"), "labels/train/1.txt", "notes.txt")
     found = listed(tmp_path)

@@ -128,7 +128,7 @@ def test_folders_for_the_sides_decide(write_photos, tmp_path, recorder):
     assert len(photos.split.train) + len(photos.split.validation) == 36
     assert recorder.said == [
         "photos: the folders are a split: train for train; validation for validation",
-        "photos: split as its folders say; none is for test: the pictures for validation test, and "
+        "photos: split as it was given; none is for test: the pictures for validation test, and "
         "a share of those to train validates",
     ]
     assert recorder.warned == [

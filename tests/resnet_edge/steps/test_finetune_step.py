@@ -8,7 +8,7 @@ import pytest
 
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.model_file import read_model_info
-from resnet_edge.options import ModelOptions, Options
+from resnet_edge.options import DataOptions, ModelOptions, Options
 from resnet_edge.steps.finetune import finetune
 from resnet_edge.training.training_settings import TrainingSettings
 
@@ -118,3 +118,33 @@ def test_weights_that_say_nonsense_of_themselves(short: Options, edge_model: Pat
             target.writestr(member, json.dumps(about) if member.startswith("resnet") else data)
     with pytest.raises(ModelError, match=r"resnet_edge.json: preprocessing is 'coffee'; expected"):
         finetune(replace(short, model=ModelOptions(str(damaged))))
+
+
+def test_photos_beside_our_own_output(short: Options, write_photos, tmp_path, monkeypatch):
+    """The second run took ``build/model.keras`` for a damaged picture."""
+    root = write_photos(tmp_path / "here", count=24)
+    monkeypatch.chdir(root)
+    here = replace(short, data=DataOptions(Path()), out=Path("build"))
+    assert finetune(here).rebuilt
+    other = replace(here, out=Path("build 2"))
+    assert finetune(other).rebuilt  # and the first build is no data of the second
+    assert not finetune(here).rebuilt
+    dataset = json.loads((root / "build 2" / "dataset.json").read_text())
+    assert dataset["labels"] == ["blue", "green", "red"]
+    assert sum(len(dataset[side]) for side in ("train", "validation", "test")) == 72
+
+
+def test_a_split_by_folders_trains_on_its_side(short: Options, write_photos, tmp_path):
+    root = tmp_path / "photos"
+    for seed, side in enumerate(("seg_train", "seg_val", "seg_test")):
+        write_photos(root / side / side, count=12, seed=seed)
+    finetune(replace(short, data=DataOptions(root)))
+    dataset = json.loads((short.out / "dataset.json").read_text())
+    assert dataset["split_reason"] == "as it was given"
+    for side, folder in (("train", "seg_train"), ("validation", "seg_val"), ("test", "seg_test")):
+        assert {p["name"].split("/")[0] for p in dataset[side]} == {folder}
+        assert len(dataset[side]) == 36
+    calibration = json.loads((short.out / "calibration.json").read_text())
+    assert {p["name"].split("/")[0] for p in calibration["pictures"]} == {"seg_train"}
+    training = json.loads((short.out / "training.json").read_text())
+    assert (training["train_pictures"], training["validation_pictures"]) == (36, 36)
