@@ -14,6 +14,9 @@ GREY_OF_RGB = (0.299, 0.587, 0.114)
 """Weights of the channels in a grey level: ITU-R BT.601, as in Pillow's ``convert("L")``, which
 ``keras.utils.load_img(color_mode="grayscale")`` calls."""
 
+GREY_LAYER = "rgb_to_grey"
+"""Name of the layer that weighs the channels."""
+
 MAX_PIXELS = 1 << 26
 """Most pixels of one picture that are computed with."""
 
@@ -115,7 +118,7 @@ def at_shape(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 def _behind_grey(model: keras.Model, height: int, width: int) -> keras.Model:
     image = keras.Input((height, width, 3), dtype="float32")
-    weigh = layers.Conv2D(1, 1, use_bias=False, name="rgb_to_grey", dtype="float32")
+    weigh = layers.Conv2D(1, 1, use_bias=False, name=GREY_LAYER, dtype="float32")
     grey = weigh(image)
     weigh.set_weights([np.array(GREY_OF_RGB, np.float32).reshape(1, 1, 3, 1)])
     if len(model.inputs[0].shape) == 3:

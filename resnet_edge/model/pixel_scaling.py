@@ -7,6 +7,7 @@ batch normalization remembers what pictures looked like in training.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -16,6 +17,7 @@ from keras import KerasTensor, layers
 
 from converters.preprocessing import PREPROCESSINGS, Preprocessing
 from converters.rewrites.keras_graph import Call, KerasGraph, read_graph
+from resnet_edge.model.picture_input import GREY_LAYER
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,21 +25,26 @@ LEVELS = (0.0, 255.0)
 SANE_SPAN = (0.2, 20.0)
 """Least and largest span of normalized pixels, between black and white."""
 
+USUAL_SPAN = 2.0
+"""The span of pixels in [-1, 1]."""
+
 FAR, NEAR = 2.5, 1.0
 """Distances of activations from those of the training: no longer alike, and alike."""
 
 PICTURES = 16
 """Most pictures that are asked."""
 
-_PIXELWISE = (
+_SCALING = (layers.Normalization, layers.Rescaling)
+_LEVELS_KEPT = (
     layers.CenterCrop,
     layers.Dropout,
     layers.GaussianNoise,
     layers.Identity,
-    layers.Normalization,
-    layers.Rescaling,
     layers.Resizing,
 )
+_AUGMENTATIONS = ("Random", "RandAugment", "AugMix")
+"""Beginnings of the names of layers that change pictures in training alone."""
+
 _OPERATORS = frozenset(
     ("Add", "Cast", "Divide", "Flip", "GetItem", "Multiply", "Stack", "Subtract", "TrueDivide")
 )
@@ -143,16 +150,17 @@ def scaling_warning(model: keras.Model, preprocessing: str) -> str | None:
         )
     if given.is_sane:
         return None
-    fitting = [
-        name
+    fitting = {
+        name: abs(math.log(after.span / USUAL_SPAN))
         for name, before in PREPROCESSINGS.items()
         if (after := own_scaling(model, before)) is not None and after.is_sane
-    ]
+    }
     if not fitting:
         return None
+    best = min(fitting, key=lambda name: fitting[name])
     return (
         f"{own}, and {given.words} behind --preprocessing {preprocessing}; expected values "
-        f"{SANE_SPAN[0]:g} to {SANE_SPAN[1]:g} apart; pass --preprocessing {fitting[0]} if the "
+        f"{SANE_SPAN[0]:g} to {SANE_SPAN[1]:g} apart; pass --preprocessing {best} if the "
         "model was trained so"
     )
 
@@ -236,11 +244,11 @@ def _through_first_layers(
     for call in graph.calls:
         if all(id(tensor) in reached for tensor in call.inputs) and _is_pixelwise(call):
             reached |= {id(tensor): tensor for tensor in call.outputs}
-            last = call.name
+            last = last if _keeps_levels(call.layer) else call.name
     front, reader = _frontier(graph, reached)
     if front is None:
         return pictures, None
-    if last is not None:
+    if front is not graph.model.inputs[0]:
         pictures = _ask(keras.Model(graph.model.inputs[0], front), pictures)
     if reader is not None and isinstance(reader.layer, keras.Model) and len(reader.inputs) == 1:
         pictures, inner = _through_first_layers(reader.layer, pictures)
@@ -267,8 +275,18 @@ def _frontier(
 
 def _is_pixelwise(call: Call) -> bool:
     layer = call.layer
-    if isinstance(layer, keras.Model) or not call.inputs:
+    if isinstance(
+        layer, keras.Model
+    ):  # scaling and augmentation that stand in a model of their own
+        return len(layer.inputs) == 1 and all(map(_is_pixelwise, read_graph(layer).calls))
+    if not call.inputs:
         return False
-    if isinstance(layer, _PIXELWISE) or type(layer).__name__.startswith(("Random", "Rand", "Aug")):
+    if _keeps_levels(layer) or isinstance(layer, _SCALING):
         return True
     return type(layer).__name__ in _OPERATORS and type(layer).__module__.startswith("keras.src.ops")
+
+
+def _keeps_levels(layer: keras.Operation) -> bool:
+    """Return True for a layer behind which black stays black, and white white."""
+    kept = isinstance(layer, _LEVELS_KEPT) or layer.name == GREY_LAYER
+    return kept or type(layer).__name__.startswith(_AUGMENTATIONS)

@@ -40,8 +40,8 @@ def nested(x: KerasTensor) -> KerasTensor:
 
 
 def sequential(x: KerasTensor) -> KerasTensor:
-    front = keras.Sequential([keras.Input(SHAPE), layers.Rescaling(1 / 255, name="scale")])
-    return layers.Conv2D(2, 3)(front(x))
+    front = keras.Sequential([keras.Input(SHAPE), layers.Rescaling(1 / 255)], name="scale")
+    return layers.RandomFlip()(front(x))
 
 
 def network(first: First | None = None) -> keras.Model:
