@@ -62,8 +62,8 @@ def model_kind(path: Path) -> ModelKind:
         if (path / SAVED_MODEL_FILE).exists():
             return ModelKind.SAVED_MODEL
         raise UsageError(
-            f"{path}: a folder; expected a .keras or .h5 file, or the folder of a SavedModel, that "
-            f"holds {SAVED_MODEL_FILE}"
+            f"{path}: a folder; expected a .keras, .weights.h5 or .h5 file, or the folder of a "
+            f"SavedModel, which holds {SAVED_MODEL_FILE}"
         )
     if not path.exists():
         raise UsageError(f"{path}: no such file; expected a Keras model; check the path")

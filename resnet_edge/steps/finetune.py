@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
@@ -26,6 +27,9 @@ from resnet_edge.steps.choose_pictures import (
 from resnet_edge.steps.image_size import choose_image_size
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.training.training_record import Epoch, TrainingRecord
+
+if TYPE_CHECKING:
+    from resnet_edge.model.weights import LoadedModel
 
 DEFAULT_PREPROCESSING = "caffe"
 """The preprocessing of ResNet50's published Keras weights; random weights learn with it as well."""
@@ -144,18 +148,8 @@ def _train(
     )
     for note in loaded.notes:
         display.say(note)
-    preprocessing = options.model.preprocessing or loaded.preprocessing or DEFAULT_PREPROCESSING
     scratch = options.model.weights == "none"
-    if scratch:
-        display.warn(
-            "no pretrained weights: the whole network is trained from random weights; "
-            "pass --weights imagenet or a file to train only a new head"
-        )
-    elif options.model.preprocessing is None and loaded.preprocessing is None:
-        display.warn(
-            f"{loaded.weights} does not say what it expects of pictures; "
-            f"{preprocessing!r} is assumed; pass --preprocessing if it is another"
-        )
+    preprocessing = _choose_preprocessing(options, loaded, display)
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
         pixels = decode_split(pictures, size, options.data.fit, layout, display, title)
@@ -188,6 +182,22 @@ def _train(
     write_record(layout.training, result.record)
     write_model(layout.model, result.model, info)
     return result.record
+
+
+def _choose_preprocessing(options: Options, loaded: LoadedModel, display: Display) -> str:
+    """Return the preprocessing that the weights expect, as far as anything tells."""
+    preprocessing = options.model.preprocessing or loaded.preprocessing or DEFAULT_PREPROCESSING
+    if options.model.weights == "none":
+        display.warn(
+            "no pretrained weights: the whole network is trained from random weights; "
+            "pass --weights imagenet or a file to train only a new head"
+        )
+    elif options.model.preprocessing is None and loaded.preprocessing is None:
+        display.warn(
+            f"{loaded.weights} does not say what it expects of pictures; "
+            f"{preprocessing!r} is assumed; pass --preprocessing if it is another"
+        )
+    return preprocessing
 
 
 def _weights_words(scratch: bool, origin: str) -> str:
