@@ -19,8 +19,11 @@ TIMED = frozenset(
 )
 """Keys that hold a time that was measured, or the hash of a file with such times."""
 
-MEASURED = re.compile(r"results/bench-.*|report\.(html|json|md)|cache/(step-times|.*\.stamp)\.json")
-"""Files about the times of a run: not compared."""
+MEASURED = re.compile(
+    r"results/bench-.*|report\.(html|json|md)|cache/(step-times|.*\.stamp)\.json"
+    r"|unpacked/checked-.*\.tsv"
+)
+"""Files about the times of a run, or of its files: not compared."""
 
 
 def names_below(folder: Path) -> set[str]:

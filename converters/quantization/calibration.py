@@ -20,6 +20,7 @@ from converters.quantization.calibrated_network import (
 from converters.quantization.equalized_level import calibrate_equalized
 from converters.quantization.fast_level import calibrate_fast
 from converters.quantization.float_layers import needs_float
+from converters.quantization.head_rounding import round_head
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import (
     FEWEST_PICTURES,
@@ -67,6 +68,7 @@ def calibrate(
             found = calibrate_fast(float32, network, pictures, kept, method, threads, progress)
         case Level.EQUALIZED:
             found = calibrate_equalized(network, pictures, kept, method.grid, progress)
+            found = round_head(found, pictures)
         case Level.DISTILLED:
             from converters.quantization.distillation import distill
 

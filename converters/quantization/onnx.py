@@ -5,10 +5,10 @@ same weights and ranges whatever the two converters fold and rename. It is prove
 must answer as fp32.onnx does. A network with an operator that cannot be written so is quantized by
 ``converters.quantization.onnx_own_ranges`` instead.
 
-Only operators with a kernel compute in integers. All others compute in float between them, which
-costs little time in onnxruntime and rounds fewer tensors: a sum, a swish or a normalization is
-rounded once, where the next kernel reads it. Where both sides are rounded anyway, onnxruntime fuses
-the operator into an integer one.
+Only operators with a kernel compute in integers, without depthwise convolutions between float
+operators. All others compute in float between them, which costs little time in onnxruntime and
+rounds fewer tensors: a sum, a swish or a normalization is rounded once, where the next kernel reads
+it. Where both sides are rounded anyway, onnxruntime fuses the operator into an integer one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.settings import Target, WeightGrid
 from converters.quantization.tflite_network import (
     DENSE,
+    DEPTHWISE,
     SAME_VALUES,
     WITH_KERNEL,
     Operation,
@@ -88,7 +89,7 @@ def quantize_int8(
     except ModelConversionError as problem:
         model = quantize_on_own_ranges(float32, pictures, target)
         return QuantizedOnnx(model, str(problem))
-    kept = calibrated.scheme.float_operations | _float_operations(network, calibrated.scheme)
+    kept = calibrated.scheme.float_operations | float_operations(network, calibrated.scheme)
     scheme = calibrated.corrected(pictures, replace(calibrated.scheme, float_operations=kept))
     roundings = {
         tensor: Rounding.of(scheme.ranges[tensor], signed=target is Target.ARM)
@@ -99,7 +100,7 @@ def quantize_int8(
     return QuantizedOnnx(model)
 
 
-def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
+def float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
     """Return the operators that compute in float in the ONNX file, with those of the scheme."""
 
     def has_ranges(operation: Operation) -> bool:
@@ -108,7 +109,9 @@ def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
     integer = {
         op.index
         for op in network.weighted
-        if op.index not in scheme.float_operations and has_ranges(op)
+        if op.index not in scheme.float_operations
+        and has_ranges(op)
+        and not _is_between_floats(network, op)
     }
     for operation in _before_head(network):
         if not has_ranges(operation):
@@ -126,6 +129,24 @@ def _float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
             integer.add(operation.index)
             read.add(operation.inputs[0])
     return frozenset(op.index for op in network.operations if op.index not in integer)
+
+
+def _is_between_floats(network: TfliteNetwork, operation: Operation) -> bool:
+    """Return True for a depthwise convolution that reads and writes what is not rounded otherwise.
+
+    After a swish and before one it would be the only reason to round both tensors, for nine
+    products a value.
+    """
+    if operation.kind != DEPTHWISE or operation.activation != "NONE":
+        return False
+    source = network.writers.get(operation.inputs[0])
+    while source is not None and source.kind in SAME_VALUES:
+        source = network.writers.get(source.inputs[0])
+    readers = network.readers.get(operation.output, ())
+    around = (*readers, *(() if source is None else (source,)))
+    return source is not None and not any(
+        op.kind in WITH_KERNEL or op.kind in SAME_VALUES for op in around
+    )
 
 
 def _before_head(network: TfliteNetwork) -> Iterator[Operation]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime.quantization import (
     CalibrationMethod,
     QuantFormat,
@@ -22,9 +23,13 @@ from onnxruntime.quantization import (
 
 from converters.errors import ModelConversionError
 from converters.quantization.settings import Target, WeightGrid
+from converters.quantization.tensor_range import not_finite
 
 MOST_PICTURES = 256
 """Extremes hardly move after that many."""
+
+CHECKED_PICTURES = 8
+"""Pictures that the float model must answer with finite numbers."""
 
 _WITH_KERNEL = ("Conv", "Gemm", "MatMul")
 
@@ -59,8 +64,9 @@ def quantize_on_own_ranges(
         The quantized model, float32 in and out.
 
     Raises:
-        ModelConversionError: The quantizer refuses the model.
+        ModelConversionError: The quantizer refuses the model, or it does not answer finite numbers.
     """
+    _check_answers(float32, pictures)
     signed = target is Target.ARM
     logging.getLogger().addFilter(_is_no_preprocessing_hint)
     try:
@@ -89,6 +95,17 @@ def quantize_on_own_ranges(
         ) from problem
     finally:
         logging.getLogger().removeFilter(_is_no_preprocessing_hint)
+
+
+def _check_answers(float32: onnx.ModelProto, pictures: np.ndarray) -> None:
+    session = onnxruntime.InferenceSession(
+        float32.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    name = float32.graph.input[0].name
+    for picture in pictures[:CHECKED_PICTURES]:
+        (answer,) = session.run(None, {name: np.asarray(picture, np.float32)[np.newaxis]})
+        if not np.isfinite(answer).all():
+            raise not_finite(float32.graph.output[0].name)
 
 
 def _head(graph: onnx.GraphProto) -> str:

@@ -29,6 +29,9 @@ from resnet_edge.ondevice.versions import installed_version
 OnPicture = Callable[[int, int], None]
 """Called with the number of pictures done and the number of all."""
 
+_AT_ONCE = 1024
+"""Pictures that wait for a thread at once."""
+
 _ONE_COLOUR = 3.0
 """Standard deviation of grey levels up to which a picture counts as of one colour."""
 
@@ -61,10 +64,12 @@ def check_all(
     checks: list[Checked] = []
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        for checked in pool.map(lambda candidate: _check(candidate, memory), candidates):
-            checks.append(checked)
-            if progress is not None:
-                progress(len(checks), len(candidates))
+        for start in range(0, len(candidates), _AT_ONCE):  # a task for each would fill the memory
+            some = candidates[start : start + _AT_ONCE]
+            for checked in pool.map(lambda candidate: _check(candidate, memory), some):
+                checks.append(checked)
+                if progress is not None:
+                    progress(len(checks), len(candidates))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for thousands of pictures
         write_memory(path, memory, [c.file for c in checks if c.file is not None])

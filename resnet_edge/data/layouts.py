@@ -71,7 +71,7 @@ def list_folders(tree: Folder, source: Path, known: tuple[str, ...] | None) -> L
         labels=tuple(sorted({c.label for c in found.folders}, key=natural_key)),
         candidates=tuple(candidates),
         problems=(*outside, *found.problems, *problems),
-        notes=(*found.notes, *(f"{p}: hidden, passed over" for p in tree.hidden)),
+        notes=(*found.notes, *(f"{shown(str(p))}: hidden, passed over" for p in tree.hidden)),
     )
 
 

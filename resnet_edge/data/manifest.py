@@ -14,6 +14,7 @@ from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import read_record, write_record
+from resnet_edge.ondevice.reading import refusing
 
 MANIFEST_VERSION = 1
 
@@ -113,7 +114,9 @@ def read_manifest(path: Path) -> Manifest:
     used = split.train + split.validation + split.test
     if not all(0 <= picture.label < len(record.labels) for picture in used):
         raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
-    if gone := [picture.path for picture in used if not picture.path.is_file()]:
+    with refusing(lambda reason: DataError(f"{path}: damaged ({reason}); run finetune again")):
+        gone = [picture.path for picture in used if not picture.path.is_file()]
+    if gone:
         raise DataError(
             f"{path}: {len(gone)} of its {len(used)} pictures are gone, the first is {gone[0]}; "
             "put them back, or run finetune again"

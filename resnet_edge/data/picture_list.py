@@ -8,6 +8,9 @@ from pathlib import Path
 
 from resnet_edge.data.dataset import Picture
 
+_LONGEST_PART = 255
+"""Bytes of the longest name of a file or folder in any system."""
+
 
 @dataclass(frozen=True)
 class ListedPicture:
@@ -16,6 +19,11 @@ class ListedPicture:
     name: str
     label: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        parts = self.name.split("/")
+        if "\0" in self.name or any(len(part.encode()) > _LONGEST_PART for part in parts):
+            raise ValueError(f"{self.name[:40]!a} is no name of a picture")
 
 
 def list_pictures(pictures: Iterable[Picture]) -> tuple[ListedPicture, ...]:

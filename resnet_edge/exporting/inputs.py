@@ -13,7 +13,7 @@ from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display
 from resnet_edge.exporting.job import ExportInputs, IntegerInputs
 from resnet_edge.exporting.writers import QUANTIZING, tool_versions
-from resnet_edge.inspection.model_description import input_size
+from resnet_edge.inspection.model_description import input_size, square
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.files import digest, hash_path
@@ -109,4 +109,4 @@ def _picture_size(options: Options, source: Path) -> tuple[int, int]:
     layout = options.layout
     if source.resolve() == layout.model.resolve() and layout.dataset.exists():
         return read_manifest(layout.dataset).size
-    return input_size(source, options.data.image_size)
+    return input_size(source, square(options.data.image_size))

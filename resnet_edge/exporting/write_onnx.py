@@ -9,8 +9,9 @@ import onnx
 
 from converters.onnx import conversion, pool_padding
 from converters.onnx.float16 import convert_float16
-from converters.quantization.onnx import quantize_int8
-from resnet_edge.errors import ArtifactError
+from converters.quantization.onnx import QuantizedOnnx, quantize_int8
+from converters.quantization.onnx_own_ranges import quantize_on_own_ranges
+from resnet_edge.errors import ArtifactError, ModelError
 from resnet_edge.exporting import quantizing
 from resnet_edge.exporting.attempt import attempt
 from resnet_edge.exporting.finishing import DESCRIPTION, write_artifact
@@ -42,16 +43,8 @@ def _write_file(
         case Quantization.FLOAT16_WEIGHTS:
             model = convert_float16(float32)
         case Quantization.STATIC:
-            quantized = quantizing.load_quantized(job, reporter)
-            target = job.inputs.for_integers.options.onnx_target
-            pictures = quantizing.calibration_pictures(job)
-            result = quantize_int8(float32, quantized.calibrated, pictures, target)
-            model = result.model
+            model, found = _quantize(job, name, float32, reporter)
             conversion.use_uint8_input(model)
-            found = {**quantized.findings, "processor": f"{target}: {target.reason}"}
-            if result.own_ranges:
-                found["ranges of its own"] = result.own_ranges
-                reporter.warn(f"{name}: {result.own_ranges}; quantized on ranges of its own")
         case (
             Quantization.DYNAMIC | Quantization.INTEGER_ONLY | Quantization.INT16_ACTIVATIONS
         ) as other:
@@ -60,6 +53,30 @@ def _write_file(
             assert_never(other)
     conversion.add_metadata(model, _onnx_properties(job, name))
     write_artifact(job, graph, name, conversion.serialize(model), reporter, found)
+
+
+def _quantize(
+    job: ExportJob, name: str, float32: onnx.ModelProto, reporter: Reporter
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return the int8 model with the findings of its quantization.
+
+    Without a quantization of the TFLite file, for instance because TFLite lacks an operator, the
+    ranges are of its own.
+    """
+    target = job.inputs.for_integers.options.onnx_target
+    pictures = quantizing.calibration_pictures(job)
+    found = {"processor": f"{target}: {target.reason}"}
+    try:
+        quantized = quantizing.load_quantized(job, reporter)
+    except ModelError as problem:
+        result = QuantizedOnnx(quantize_on_own_ranges(float32, pictures, target), str(problem))
+    else:
+        result = quantize_int8(float32, quantized.calibrated, pictures, target)
+        found = {**quantized.findings, **found}
+    if result.own_ranges:
+        found["ranges of its own"] = result.own_ranges
+        reporter.warn(f"{name}: {result.own_ranges}; quantized on ranges of its own")
+    return result.model, found
 
 
 def _onnx_properties(job: ExportJob, name: str) -> dict[str, str]:

@@ -66,6 +66,8 @@ class Questions:
     """Versions of resnet-edge and of the packages that decoded the pictures."""
     size: tuple[int, int] | None = None
     """Height and width of the pictures; None takes the only ones that the model takes."""
+    fit: str = ""
+    """The way the pictures were brought to the input size; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def answer_questions(
         backend=device.backend,
         dtype="float32",
         preprocessing=questions.preprocessing,
+        fit=questions.fit,
         labels=questions.labels,
         pictures=questions.pictures,
         hashes=questions.hashes,

@@ -20,7 +20,13 @@ from resnet_edge.inspection.contents import (
     group_weights,
     text_metadata,
 )
-from resnet_edge.model.model_file import CONFIG_FILE, KERAS_FILE, ModelInfo, read_model_info
+from resnet_edge.model.model_file import (
+    CONFIG_FILE,
+    KERAS_FILE,
+    MAX_CONFIG_BYTES,
+    ModelInfo,
+    read_model_info,
+)
 from resnet_edge.ondevice.reading import read_json_member, refusing
 
 WEIGHTS_FILE = "model.weights.h5"
@@ -52,7 +58,7 @@ def read_keras_model(path: Path) -> Contents:
         )
 
     with refusing(refusal), zipfile.ZipFile(path) as archive:
-        config: Json = read_json_member(archive, CONFIG_FILE)
+        config: Json = read_json_member(archive, CONFIG_FILE, MAX_CONFIG_BYTES)
         about: Json = read_json_member(archive, KERAS_FILE)
         whole = WEIGHTS_FILE in archive.namelist()
         weights = tuple(_weights(archive)) if whole else ()
@@ -130,7 +136,7 @@ def read_endpoints(path: Path) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ..
     """
     try:
         with refusing(ModelError), zipfile.ZipFile(path) as archive:
-            config: Json = read_json_member(archive, CONFIG_FILE)
+            config: Json = read_json_member(archive, CONFIG_FILE, MAX_CONFIG_BYTES)
             return _endpoints(config, "input_layers"), _endpoints(config, "output_layers")
     except ModelError:
         return (), ()

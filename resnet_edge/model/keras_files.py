@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 
+from converters.keras_defaults import use_keras_defaults
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.json_values import JsonValue
 from resnet_edge.model.keras2_config import from_keras2
@@ -93,6 +94,7 @@ def load_network(path: Path) -> LoadedNetwork:
         ModelError: No model file, truncated, with code or custom layers in it, of layers that this
             Keras does not know, without a fixed graph, or with weights that are not finite.
     """
+    use_keras_defaults()
     kind = check_file(path)
     match kind:
         case ModelKind.KERAS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 """The zip format's oldest: the time of writing would change the bytes."""
 
 _SAVED = "1980-01-01@00:00:00"
+
+_SHARED = re.compile(r'("shared_object_id": )(\d+)')
+"""A key of Keras; within a text its quotation marks would follow backslashes."""
 
 MAX_CONFIG_BYTES = 64 << 20
 """The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
@@ -101,7 +105,8 @@ class ModelInfo:
 def write_model(path: Path, model: keras.Model, info: ModelInfo) -> None:
     """Write a model and its description into one ``.keras`` file: all of it or nothing.
 
-    The same model gives the same bytes: Keras' time of saving is replaced by ``_SAVED``.
+    The same model gives the same bytes: Keras' time of saving is replaced by ``_SAVED``, and the
+    addresses in memory that it numbers shared objects by are replaced by 1, 2, and so on.
 
     Raises:
         OutputError: The file cannot be written.
@@ -120,9 +125,21 @@ def _write_members(file: BinaryIO, saved: zipfile.ZipFile, info: ModelInfo) -> N
             if name == KERAS_FILE:
                 about: dict[str, str] = json.loads(content)
                 content = json.dumps({**about, "date_saved": _SAVED}).encode()
+            elif name == CONFIG_FILE:
+                content = _renumbered(content.decode()).encode()
             archive.writestr(zipfile.ZipInfo(name, _DATE), content)
         text = json.dumps(to_json(info), ensure_ascii=False)
         archive.writestr(zipfile.ZipInfo(MEMBER, _DATE), text)
+
+
+def _renumbered(config: str) -> str:
+    """Return a network's description with the numbers of shared objects in order."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"{found[1]}{numbers.setdefault(found[2], len(numbers) + 1)}"
+
+    return _SHARED.sub(number, config)
 
 
 def read_model_info(path: Path) -> ModelInfo | None:

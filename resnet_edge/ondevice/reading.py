@@ -131,10 +131,10 @@ def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_MEMBER_BYT
     """
     claimed = archive.getinfo(name).file_size  # no more than that is unpacked
     if claimed > limit:
-        raise ValueError(f"{name} unpacks to {claimed:,} bytes; expected at most {limit:,}")
+        raise ValueError(f"{name} unpacks to more than {limit:,} bytes: {claimed:,}")
     return archive.read(name)
 
 
-def read_json_member(archive: zipfile.ZipFile, name: str) -> object:
+def read_json_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_MEMBER_BYTES) -> object:
     """Read a member of a zip as JSON; see ``read_member`` and ``parse_json``."""
-    return parse_json(read_member(archive, name))
+    return parse_json(read_member(archive, name, limit))

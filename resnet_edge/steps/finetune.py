@@ -12,6 +12,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.full_precision.backend import keras_backend
 from resnet_edge.ondevice.files import digest, hash_path
+from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.versions import version_of
@@ -25,6 +26,7 @@ from resnet_edge.steps.choose_pictures import (
     load_photos,
 )
 from resnet_edge.steps.image_size import choose_image_size
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.training.training_record import Epoch, TrainingRecord
 
@@ -45,6 +47,7 @@ class Finetuned:
     """False if nothing had changed since the last run."""
 
 
+@sole_writer
 def finetune(options: Options, display: Display | None = None) -> Finetuned:
     """Train a ResNet50, or a new head on one, on photos in folders.
 
@@ -80,7 +83,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         photos.dataset,
         photos.split,
         size,
-        options.data.fit,
+        options.data.fit or Fit.CROP,
         test=photos.test,
         size_reason=chosen.reason,
         split_reason=photos.split_reason,
@@ -115,7 +118,7 @@ def _inputs(options: Options, photos: Photos, size: tuple[int, int]) -> dict[str
         "validation": _pictures_key(photos.split.validation),
         "labels": digest(photos.dataset.labels),
         "size": "x".join(str(side) for side in dict.fromkeys(size)),
-        "fit": options.data.fit.value,
+        "fit": (options.data.fit or Fit.CROP).value,
         "weights": hash_path(Path(weights)) if Path(weights).exists() else weights,
         "preprocessing": str(options.model.preprocessing),
         "settings": digest(options.training),
@@ -152,7 +155,8 @@ def _train(
     preprocessing = _choose_preprocessing(options, loaded, display)
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
-        pixels = decode_split(pictures, size, options.data.fit, layout, display, title)
+        fit = options.data.fit or Fit.CROP
+        pixels = decode_split(pictures, size, fit, layout, display, title)
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
 
     train = labelled(photos.split.train, "training")
@@ -176,7 +180,7 @@ def _train(
         loaded.model.name,
         labels,
         preprocessing,
-        options.data.fit.value,
+        (options.data.fit or Fit.CROP).value,
         _weights_words(scratch, loaded.weights),
     )
     write_record(layout.training, result.record)

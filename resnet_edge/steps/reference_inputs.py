@@ -14,13 +14,13 @@ from resnet_edge.display import Display
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import set_environment
 from resnet_edge.full_precision.compute import Pixels, Questions
-from resnet_edge.inspection.model_description import describe_model, input_size
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_apart, load_test
+from resnet_edge.steps.known_model import describe_for_reference, size_for_reference
 
 OWN_PACKAGES = ("pillow", "resnet-edge")
 """Packages that decode the pictures and ask the model, beside Keras and its backend."""
@@ -56,14 +56,8 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
     """
     set_environment()
     source = Path(model or options.layout.model)
-    info = describe_model(
-        source,
-        options.data.fit,
-        options.model.preprocessing,
-        options.model.labels,
-        options.data.image_size,
-    )
-    size = input_size(source, options.data.image_size)
+    info = describe_for_reference(options, source, display)
+    size = size_for_reference(options, source)
     sha256 = hash_path(source)
     test = _test_pictures(options, source, info, size, display)
     questions = Questions(
@@ -74,6 +68,7 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
         hashes=tuple(picture.sha256 for picture in test),
         classes=tuple(picture.label for picture in test),
         versions={package: version_of(package) for package in OWN_PACKAGES},
+        fit=info.fit,
         size=size,
     )
     return ReferenceInputs(source, info, size, test, questions)

@@ -23,6 +23,7 @@ from resnet_edge.ondevice.reference_file import (
     write_reference,
 )
 from resnet_edge.options import Options
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.reference_inputs import ReferenceInputs, reference_inputs
 
 _AGAIN = "pack again with `resnet-edge reference --pack` and answer that"
@@ -38,6 +39,7 @@ class Packed:
     pictures: int
 
 
+@sole_writer
 def pack_reference(
     options: Options, model: Path | None = None, display: Display | None = None
 ) -> Packed:
@@ -70,6 +72,7 @@ def pack_reference(
     return Packed(path, path.stat().st_size, hash_path(path), len(inputs.test))
 
 
+@sole_writer
 def adopt_reference(
     options: Options, file: Path, model: Path | None = None, display: Display | None = None
 ) -> Reference:

@@ -50,6 +50,8 @@ from resnet_edge.reporting.content import (
 )
 from resnet_edge.reporting.write import write_report
 from resnet_edge.steps.device_sections import read_devices
+from resnet_edge.steps.evaluation import check_alike
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.training.training_record import TrainingRecord
 
 
@@ -63,6 +65,7 @@ class Reported:
     content: ReportContent
 
 
+@sole_writer
 def report(
     options: Options, display: Display | None = None, changes: Changes[Gates] = AS_JUDGED
 ) -> Reported:
@@ -89,6 +92,7 @@ def collect(
     """Read the report's content from the files of a build, with warnings of what is left out."""
     layout = options.layout
     artifacts, failed = _load_made(options)
+    check_alike(artifacts)
     first = artifacts[0].sidecar
     parity = _read_parity(layout, changes)
     bench = _read_bench(layout, changes)

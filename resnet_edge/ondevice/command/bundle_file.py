@@ -11,7 +11,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import IO, Callable
 
 from resnet_edge.errors import ArtifactError, OutputError
 from resnet_edge.ondevice.command.start import COPY_AGAIN, MANIFEST, find_damage
@@ -94,8 +94,8 @@ class Bundle:
         return path
 
     def _copy(self, name: str, path: Path) -> None:
-        with zipfile.ZipFile(self.archive) as bundle, path.open("wb") as target:
-            shutil.copyfileobj(bundle.open(name), target, 1 << 20)
+        with zipfile.ZipFile(self.archive) as bundle, bundle.open(name) as source:
+            _save(source, path)
 
     def _refusal(self, name: str) -> Callable[[str], ArtifactError]:
         return lambda reason: ArtifactError(f"{self.archive}: {name} ({reason}); {COPY_AGAIN}")
@@ -120,6 +120,11 @@ class Bundle:
     def reference(self, folder: Path) -> Reference:
         """Return the reference's answers to the sample; their file is unpacked into ``folder``."""
         return read_reference(self.extract(REFERENCE, folder))
+
+
+def _save(source: IO[bytes], path: Path) -> None:
+    with path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
 
 
 def open_bundle(archive: Path) -> Bundle:

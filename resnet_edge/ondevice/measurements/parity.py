@@ -120,3 +120,13 @@ class ParityResult:
     """The same artifacts in further runtimes that are installed. A runtime may be recommended only
     if the answers in it pass; the artifact's verdict does not depend on them."""
     schema: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        sides = {len(self.labels)}
+        for artifact in (*self.artifacts, *self.elsewhere):
+            found = {len(artifact.confusion), *map(len, artifact.confusion)}
+            if artifact.confusion and found != sides:
+                raise ValueError(
+                    f"{artifact.name}: its confusion matrix has {len(artifact.confusion)} rows; "
+                    f"expected {len(self.labels)} rows and columns, one per label"
+                )

@@ -11,9 +11,12 @@ from keras import layers, ops
 from converters.errors import ModelConversionError
 from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.onnx import write_graph
+from converters.quantization.onnx import float_operations, write_graph
 from converters.quantization.onnx_builder import Rounding
 from converters.quantization.onnx_kernels import Kernels
+from converters.quantization.onnx_own_ranges import quantize_on_own_ranges
+from converters.quantization.scheme import Scheme
+from converters.quantization.settings import Target
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import read_network
 from converters.rewrites.all_rewrites import optimize
@@ -153,3 +156,32 @@ def test_integers_of_a_range(
     rounding = Rounding.of(Range(low, high), signed=signed)
     assert rounding.step == pytest.approx(step, rel=1e-6)
     assert (rounding.zero, rounding.zero.dtype) == (zero, zero.dtype)
+
+
+def test_a_depthwise_convolution_between_swishes_rounds_nothing() -> None:
+    """Nor does the sum behind; a depthwise one between kernels computes in integers."""
+
+    def block(x: object, activation: str) -> object:
+        x = layers.Conv2D(CHANNELS, 1, activation=activation, name=f"{activation}_in")(x)
+        x = layers.DepthwiseConv2D(3, name=f"{activation}_between")(x)
+        x = layers.Activation(activation)(x)
+        return layers.Conv2D(CHANNELS, 1, name=f"{activation}_out")(x)
+
+    x = keras.Input((SIDE, SIDE, 3))
+    y = layers.GlobalAveragePooling2D()(block(block(x, "silu"), "relu"))
+    serving = serving_model(keras.Model(x, layers.Dense(3)(y)), PREPROCESSINGS["none"])
+    names = {layer.name for layer in serving._flatten_layers()}
+    network = read_network(to_tflite.convert_float32(serving), names)
+    ranges = dict.fromkeys(range(len(network.names)), Range(0.0, 1.0))
+    kept = float_operations(network, Scheme(network.parameters, ranges, network.head))
+    integer = {op.layer for op in network.weighted if op.index not in kept}
+    assert integer == {"silu_in", "silu_out", "relu_in", "relu_between", "relu_out"}
+
+
+def test_an_infinite_answer_is_not_quantized() -> None:
+    x = keras.Input((SIDE, SIDE, 3))
+    y = layers.Dense(3, kernel_initializer="ones")(layers.GlobalAveragePooling2D()(ops.log(-x)))
+    float32 = to_onnx.convert_float32(serving_model(keras.Model(x, y), PREPROCESSINGS["none"]))
+    pictures = np.full((2, SIDE, SIDE, 3), 9, np.uint8)
+    with pytest.raises(ModelConversionError, match=r"^calibration: tensor 'probabilities' holds"):
+        quantize_on_own_ranges(float32, pictures, Target.AUTO)

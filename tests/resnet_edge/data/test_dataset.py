@@ -1,6 +1,7 @@
 import hashlib
 import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -82,12 +83,12 @@ def test_a_model_without_names(photos, tmp_path):
         load_dataset(photos, tmp_path / "c", labels=("class 0", "class 1"))
     assert str(caught.value) == (
         f"{photos}: folders 2, 10 are no classes of the model; expected class 0, class 1; "
-        "pass its names with --labels FILE"
+        "export it again with its names: `resnet-edge export --labels FILE`"
     )
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere: no such folder or zip file; .* check --data"):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder or zip file; .* check the path"):
         load_dataset(tmp_path / "nowhere", tmp_path / "c")
 
 
@@ -122,6 +123,20 @@ def test_every_unreadable_file_is_listed(photos, tmp_path):
     assert [line.split(":")[0] for line in data.skipped] == [
         "loose.png", "2/empty.jpg", "2/notes.jpg", "10/cut.png", "10/readme.md",
     ]  # fmt: skip
+
+
+def test_a_missing_reader_is_advised_at_the_end(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (photos / "2" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    with pytest.raises(DataError) as caught:
+        load_dataset(photos, tmp_path / "c")
+    assert str(caught.value) == (
+        f"{photos}: 1 of 5 files cannot be used:\n"
+        "  2/IMG_1.HEIC: an HEIC, which pillow-heif reads, and that is not installed; "
+        "run `pip install pillow-heif`\n"
+        "install what is missing, repair or delete them, or pass --skip-unreadable to go on "
+        "without them"
+    )
 
 
 def test_a_long_list_is_cut(photos, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.data.manifest import read_manifest, write_manifest
+from resnet_edge.data.picture_list import ListedPicture
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
@@ -82,3 +83,20 @@ def test_damaged_file(written):
     path.unlink()
     with pytest.raises(DataError, match="no such file; run the step that writes it"):
         read_manifest(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "cat/" + "\N{SNOWMAN}" * 90, "a\0b"])
+def test_a_name_that_no_system_knows(name: str):
+    with pytest.raises(ValueError, match="is no name of a picture"):
+        ListedPicture(name, 0, "ab")
+
+
+def test_a_folder_that_no_system_knows(tmp_path: Path):
+    manifest = tmp_path / "dataset.json"
+    picture = {"name": "cat/1.jpg", "label": 0, "sha256": "ab"}
+    listed = {"train": [picture], "validation": [], "test": [], "dropped": []}
+    root = "/" + "x" * 300
+    about = {"root": root, "test_root": root, "labels": ["cat"], "size": [8, 8], "fit": "crop"}
+    manifest.write_text(json.dumps({**about, **listed, "skipped": []}))
+    with pytest.raises(DataError, match=r"damaged \(File name too long\); run finetune again"):
+        read_manifest(manifest)

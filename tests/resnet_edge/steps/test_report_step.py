@@ -137,7 +137,9 @@ def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Opt
     (artifact,) = saved["artifacts"]
     assert artifact["verdict"]["accuracy"] == "not checked"
     reason = artifact["verdict"]["accuracy_reason"]
-    assert reason == "not checked: there is no test split; pass --test DIR"
+    assert reason == (
+        "not checked: there is no test split; pass --test DIR to `resnet-edge reference`"
+    )
     assert artifact["top1"] is None
     assert artifact["latency"]["p50_ms"] > 0
     assert saved["reference"]["top1"] is None

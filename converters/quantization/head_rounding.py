@@ -1,0 +1,123 @@
+"""Rounding of the dense head so that its errors cancel on real features.
+
+The features before a head are correlated, and a head often weighs the small differences between
+them. Then the nearest integers are a poor choice: their errors add up. Here weights are rounded one
+after the other, and the weights that follow take back the error on calibration pictures (GPTQ,
+Frantar et al. 2022, arXiv:2210.17323). The file is the same, with other integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from converters.quantization.calibrated_network import CalibratedNetwork
+from converters.quantization.rounding import LEVELS, round_weights, weight_scales
+from converters.quantization.settings import WeightGrid
+from converters.quantization.tensorflow_execution import Weights, batches, run
+from converters.quantization.tensorflow_operators import Tensor
+from converters.quantization.tflite_network import DENSE, Operation, Parameters
+
+MOST_PICTURES = 128
+"""Calibration pictures whose features are computed."""
+
+FEWEST_PICTURES = 16
+"""With fewer pictures every weight gets the nearest integer."""
+
+HELD_OUT = 4
+"""Every fourth of them decides whether the rounding is used."""
+
+DAMPING = 0.01
+"""Part of the mean square of the features that is added to every one, as in GPTQ: features of few
+pictures say little about directions in which they do not vary."""
+
+
+def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> CalibratedNetwork:
+    """Return the network with a head of rounded weights, if its logits are better for it.
+
+    Args:
+        calibrated: A network of level ``equalized``.
+        pictures: Its calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory
+            map.
+    """
+    network, scheme = calibrated.network, calibrated.scheme
+    head = [op for op in network.weighted if op.index in network.head and op.kind == DENSE]
+    if not head or len(pictures) < FEWEST_PICTURES:
+        return calibrated
+    features = _features(calibrated, head[0], pictures)
+    held_out = np.arange(len(features)) % HELD_OUT == HELD_OUT - 1
+    exact = calibrated.float_parameters[head[0].index].kernel
+    learned = features[~held_out]
+    rounded = rounded_kernel(exact, learned - learned.mean(axis=0))  # a bias undoes the mean
+    nearest = _nearest(exact)
+    errors = [
+        float(np.square(_centred(features[held_out] @ (kernel - exact))).sum())
+        for kernel in (rounded, nearest)
+    ]
+    if not errors[0] < errors[1]:
+        return calibrated
+    parameters = dict(scheme.parameters)
+    bias = parameters[head[0].index].bias
+    parameters[head[0].index] = Parameters(rounded, bias)
+    scheme = calibrated.corrected(pictures, replace(scheme, parameters=parameters))
+    return replace(calibrated, scheme=scheme)
+
+
+def rounded_kernel(kernel: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Round a kernel to multiples of its steps, with a small error on these features.
+
+    Args:
+        kernel: float32 ``(inputs, outputs)``.
+        features: float32 ``(pictures, inputs)``.
+
+    Returns:
+        Multiples of the steps of ``weight_scales``, which stay its steps: the largest weight of
+        every output keeps the last level.
+    """
+    steps = weight_scales(kernel, DENSE, WeightGrid.FULL).numpy().astype(np.float64)
+    squares = features.T.astype(np.float64) @ features
+    damping = DAMPING * max(float(np.trace(squares)) / len(squares), 1e-12)
+    inverse = np.linalg.inv(squares + damping * np.eye(len(squares)))
+    spread = np.linalg.cholesky(inverse).T  # upper: how an error is shared out to later weights
+    largest = np.abs(kernel).argmax(axis=0)
+    left = kernel.astype(np.float64)
+    rounded = np.empty_like(left)
+    for row in range(len(left)):
+        integers = np.clip(np.rint(left[row] / steps), -LEVELS, LEVELS)
+        pinned = largest == row
+        integers[pinned] = np.rint(kernel[row] / steps)[pinned]
+        rounded[row] = integers * steps
+        error = (left[row] - rounded[row]) / spread[row, row]
+        left[row + 1 :] -= np.outer(spread[row, row + 1 :], error)
+    return rounded.astype(np.float32)
+
+
+def _nearest(kernel: np.ndarray) -> np.ndarray:
+    scales = weight_scales(kernel, DENSE, WeightGrid.FULL)
+    nearest: np.ndarray = round_weights(kernel, DENSE, scales).numpy()
+    return nearest
+
+
+def _centred(logits: np.ndarray) -> np.ndarray:
+    """Return logits minus their means over pictures and classes, which a bias and softmax undo."""
+    centred: np.ndarray = logits - logits.mean(axis=1, keepdims=True)
+    centred -= centred.mean(axis=0)
+    return centred
+
+
+def _features(calibrated: CalibratedNetwork, head: Operation, pictures: np.ndarray) -> np.ndarray:
+    """Return what the head reads in the float network, float32 ``(pictures, inputs)``."""
+    network, found = calibrated.network, []
+    weights = {index: Weights(p.kernel, p.bias) for index, p in calibrated.float_parameters.items()}
+    writer = network.writers[head.inputs[0]].index
+
+    def observe(operation: Operation, output: Tensor) -> Tensor:
+        if operation.index == writer:
+            found.append(np.asarray(output).reshape(len(output), -1))
+        return output
+
+    step = max(1, -(-len(pictures) // MOST_PICTURES))
+    for batch in batches(network, pictures, np.arange(0, len(pictures), step)):
+        run(network, weights, batch, observe)
+    return np.concatenate(found)
