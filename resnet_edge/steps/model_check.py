@@ -76,6 +76,6 @@ def chance_warning(
         return None
     return (
         f"{right} of {pictures} test pictures are answered right, as by chance among "
-        f"{len(labels)} classes; check --preprocessing (now {preprocessing}) and the order of the "
-        "model's classes (--labels)"
+        f"{len(labels)} classes; check --preprocessing (now {preprocessing}), and that the names "
+        "of the classes are in the order of the model's outputs"
     )

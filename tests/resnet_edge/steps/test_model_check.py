@@ -73,6 +73,7 @@ def test_chance() -> None:
     warning = chance_warning(half, classes, ("a", "b"), "caffe")
     assert warning == (
         "20 of 40 test pictures are answered right, as by chance among 2 classes; check "
-        "--preprocessing (now caffe) and the order of the model's classes (--labels)"
+        "--preprocessing (now caffe), and that the names of the classes are in the order of the "
+        "model's outputs"
     )
     assert chance_warning(half[:20], classes[:20], ("a", "b"), "caffe") is None  # too few to tell
