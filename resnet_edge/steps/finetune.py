@@ -87,6 +87,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         test=photos.test,
         size_reason=chosen.reason,
         split_reason=photos.split_reason,
+        advice=photos.advice,
     )
     split = photos.split
     display.say(
