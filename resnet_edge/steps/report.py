@@ -113,7 +113,7 @@ def collect(
         artifacts=tuple(_row(artifact, parity, bench, changes) for artifact in artifacts),
         history=_history(training),
         machine=bench.machine if bench else None,
-        notes=(*_notes(training), *left_out),
+        notes=(*_notes(training), *_advice(manifest), *left_out),
         made_by=f"resnet-edge {version_of('resnet-edge')}",
         pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
         quantization=quantization,
@@ -208,7 +208,14 @@ def _data_section(artifacts: tuple[Artifact, ...], manifest: Manifest | None) ->
         test=len(split.test),
         source=manifest.root.name,
         skipped=manifest.skipped,
+        split_reason=manifest.split_reason,
     )
+
+
+def _advice(manifest: Manifest | None) -> tuple[str, ...]:
+    """What was noticed of the pictures before the training, as sentences."""
+    words = manifest.advice if manifest is not None else ()
+    return tuple(f"{text[:1].upper()}{text[1:]}." for text in words)
 
 
 def _reference_section(
