@@ -150,7 +150,10 @@ def translate(problem: BaseException) -> ResnetEdgeError:
         refused = problem.strerror or problem
         return OutputError(f"{place}{refused}; {FREE_SPACE}")
     if isinstance(problem, MemoryError):
-        return OutOfMemoryError("memory ran out; use a smaller --image-size or --batch-size")
+        return OutOfMemoryError(
+            "memory ran out; end other programs, or train a smaller network: `resnet-edge "
+            "finetune` takes a smaller --image-size and --batch-size"
+        )
     return InternalError(
         f"internal error: {type(problem).__name__}: {problem}; "
         "run again with --debug and report the traceback"

@@ -8,7 +8,6 @@ and Python API follow from it. What devices are told as well is declared in ``on
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from resnet_edge import units
 from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
+from resnet_edge.ondevice.files import StrPath as StrPath
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, DEFAULT_NAMES
 from resnet_edge.ondevice.formats.names import (
@@ -57,9 +57,6 @@ PRETRAINED_IMAGE_SIZE = 224
 """Default side with ImageNet weights: the one that they were trained at."""
 
 SQNR_TOLERANCE_DB = 3.0
-
-StrPath = str | os.PathLike[str]
-"""A path as a Python caller may give it."""
 
 _LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
 _COMPARISON = "Options"  # typer's own panel
@@ -109,9 +106,10 @@ class DataOptions:
         _PICTURES,
         within=Range("32 to 4096 pixels a side", 32, 4096),
     )
-    fit: Fit = option(
-        Fit.CROP,
-        "Way to bring a picture to the input size: crop (short side, then centre), stretch, pad.",
+    fit: Fit | None = option(
+        None,
+        "Way to bring a picture to the input size: crop (short side, then centre), stretch, pad. "
+        "Default: the model's own, or crop.",
         _PICTURES,
     )
     skip_unreadable: bool = option(

@@ -62,7 +62,7 @@ ROOMS = {
     "devices": BELOW,
     "comparison": ONDEVICE | {"errors", "units", "layout", "options"},
     "recommendation": ONDEVICE | {"errors", "units"},
-    "reporting": ONDEVICE | {"errors", "units", "exporting"},
+    "reporting": ONDEVICE | {"errors", "units", "exporting", "recommendation"},
 }
 ROOMS["steps"] = set(ROOMS)
 ROOMS["cli"] = set(ROOMS) | {"steps"}

@@ -152,7 +152,7 @@ def load_measured(path: Path) -> MeasuredRanges:
         IntermediateFileError: The file is missing or damaged.
     """
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         return MeasuredRanges(
             RangeMethod(record["method"]),
             str(record["image"]),

@@ -7,6 +7,7 @@ import sys
 import traceback
 
 from resnet_edge.cli.native_noise import native_noise_filtered
+from resnet_edge.ondevice.terminal import accept_any_text
 from resnet_edge.ondevice.workers.signals import interrupt_on_termination
 
 INTERRUPTED = 130
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done and gates hold, 1 a gate fell or a step failed, 2 wrong usage, 130 interrupted.
     """
+    if arguments is None:
+        _use_utf8_names()
+    accept_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is not None:  # in a program of its own, whose signals are not ours
         return _run(words)
@@ -37,6 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _use_utf8_names() -> None:
+    """Start again in Python's UTF-8 mode where names of files would be read as ASCII.
+
+    A C locale does that on Linux: a folder ``Käfer`` would have a name that is no text.
+    """
+    utf8 = sys.flags.utf8_mode or sys.getfilesystemencoding().lower() in ("utf-8", "utf8")
+    if utf8 or not sys.executable:
+        return
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    os.execve(sys.executable, command, environment)
 
 
 def _run(words: list[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -14,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from resnet_edge.display import Advance
-from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.option import Option
+from resnet_edge.ondevice.terminal import json_text
 
 VERDICT_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 """The look of each verdict in a table."""
@@ -60,7 +59,7 @@ class Terminal:
 
 def print_json(record: object) -> None:
     """Print a record as JSON on standard output."""
-    print(json.dumps(to_json(record), indent=1, ensure_ascii=False, allow_nan=False))
+    print(json_text(record, indent=1))
 
 
 def print_rich_table(table: Table) -> None:

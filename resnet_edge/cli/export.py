@@ -19,7 +19,8 @@ Model = Annotated[
 def export(
     options: Annotated[
         Options,
-        only("out", "formats", "rewrites", "data.fit", "data.skip_unreadable", "calibration"),
+        only("out", "formats", "rewrites", "data.fit", "data.image_size"),
+        only("data.skip_unreadable", "calibration"),
         only("model.preprocessing", "model.labels", "quantization"),
     ],
     model: Model = None,
@@ -27,9 +28,9 @@ def export(
 ) -> None:
     """Convert a .keras classifier into every format: OUT/artifacts, each file with its sidecar."""
     from resnet_edge.exporting.failures import one_error
-    from resnet_edge.steps.export import export_possible
+    from resnet_edge.steps import export as step
 
-    done = export_possible(options, model, Terminal(quiet=as_json))
+    done = step.export(options, model, Terminal(quiet=as_json), partial=True)
     artifacts = done.artifacts
     if as_json:
         print_json(tuple(artifact.sidecar for artifact in artifacts))

@@ -15,6 +15,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from resnet_edge.ondevice.terminal import ESCAPED
+
 _NOISE = re.compile(
     rb"[IWE]0000 \d\d:\d\d:|[IWE]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl"
     rb"|To enable the following instructions|INFO: Created TensorFlow Lite"
@@ -29,7 +31,12 @@ def native_noise_filtered() -> Iterator[None]:
     os.dup2(writer, 2)
     os.close(writer)
     python_stderr = sys.stderr
-    sys.stderr = io.TextIOWrapper(os.fdopen(os.dup(terminal), "wb", 0), write_through=True)
+    sys.stderr = io.TextIOWrapper(
+        os.fdopen(os.dup(terminal), "wb", 0),
+        encoding=python_stderr.encoding,
+        errors=ESCAPED,
+        write_through=True,
+    )
     thread = threading.Thread(target=_forward, args=(reader, terminal), daemon=True)
     thread.start()
     try:

@@ -106,6 +106,27 @@ def load_dataset(
     return dataset
 
 
+def find_labels(source: Path, unpack_to: Path, exclude: Path) -> tuple[str, ...]:
+    """Return the names of the classes that a folder, a zip or a table has pictures of.
+
+    Nothing is opened but the archive.
+
+    Args:
+        source: As in ``load_dataset``.
+        unpack_to: Cache folder in which a zip is unpacked.
+        exclude: The build folder of this run.
+
+    Returns:
+        In natural order; nothing where there are no class folders.
+    """
+    try:
+        if is_table(source):
+            return list_table(source).labels
+        return list_folders(_open(source, unpack_to, exclude), source, None).labels
+    except DataError:  # it is said where the pictures are read
+        return ()
+
+
 def load_unlabelled(
     source: Path,
     memory: Path,
@@ -168,7 +189,7 @@ def _open(
     """Read a folder's tree; a zip is unpacked first."""
     if not source.exists():
         raise UsageError(
-            f"{source}: no such folder or zip file; expected a folder per class; check --data"
+            f"{source}: no such folder or zip file; expected a folder per class; check the path"
         )
     if source.is_dir():
         return read_tree(source.absolute(), exclude and exclude.absolute())
@@ -193,7 +214,8 @@ def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
 def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None:
     if unknown := [name for name in listing.labels if name not in names]:
         nameless = all(re.fullmatch(r"class \d+", name) for name in names)
-        advice = "pass its names with --labels FILE" if nameless else "rename or remove them"
+        named = "export it again with its names: `resnet-edge export --labels FILE`"
+        advice = named if nameless else "rename or remove them"
         raise DataError(
             f"{source}: folders {', '.join(unknown)} are no classes of the model; "
             f"expected {', '.join(names)}; {advice}"

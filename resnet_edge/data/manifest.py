@@ -34,6 +34,10 @@ class Manifest:
     fit: Fit
     skipped: tuple[str, ...]
     """Unreadable pictures that were left out, as ``name: reason``."""
+    split_reason: str
+    """What decided where each picture goes; empty in files of older versions."""
+    advice: tuple[str, ...]
+    """Contradictions, copies and small classes, in sentences."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class _ManifestFile:
     dropped: tuple[ListedPicture, ...]
     size_reason: str = ""
     split_reason: str = ""
+    advice: tuple[str, ...] = ()
     schema: int = MANIFEST_VERSION
 
 
@@ -63,6 +68,7 @@ def write_manifest(
     test: Dataset | None = None,
     size_reason: str = "",
     split_reason: str = "",
+    advice: tuple[str, ...] = (),
 ) -> None:
     """Write ``dataset.json``.
 
@@ -75,6 +81,7 @@ def write_manifest(
         test: The separate test set that ``split`` was made with.
         size_reason: The reason for this size, in words.
         split_reason: What decided where each picture goes, in words.
+        advice: What a person should know of the pictures, in sentences.
 
     Raises:
         OutputError: It cannot be written.
@@ -92,6 +99,7 @@ def write_manifest(
         dropped=list_pictures(split.dropped),
         size_reason=size_reason,
         split_reason=split_reason,
+        advice=advice,
     )
     write_record(path, record)
 
@@ -129,4 +137,6 @@ def read_manifest(path: Path) -> Manifest:
         size=record.size,
         fit=record.fit,
         skipped=record.skipped,
+        split_reason=record.split_reason,
+        advice=record.advice,
     )

@@ -54,7 +54,10 @@ def way_out(names: Sequence[str]) -> str:
     it = "it" if len(names) == 1 else "them"
     leave = f"leave {it} out with --formats"
     if all(artifact_kind(name).calibrated for name in names):
-        return f"try --quantization fast, keep layers in float with --keep-float, or {leave}"
+        return (
+            "run `resnet-edge export` with --quantization fast, keep layers in float with "
+            f"--keep-float, or {leave}"
+        )
     return leave
 
 

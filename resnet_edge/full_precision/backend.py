@@ -100,7 +100,7 @@ def _configured_backend() -> str | None:
     """Return the backend in ``keras.json``, read as Keras does; None if it names none."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
-        return str(json.loads((home / "keras.json").read_text())["backend"])
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
     except Exception:  # Keras itself goes on without it as well
         return None
 
@@ -124,8 +124,10 @@ def use_full_float32(run: Callable[[tuple[str, ...]], str] = run_command) -> Dev
     set_environment()
     import keras
 
+    from converters.keras_defaults import use_keras_defaults
+
     name = keras.backend.backend()
-    keras.config.set_floatx("float32")
+    use_keras_defaults()
     match name:
         case "tensorflow":
             found = _prepare_tensorflow()

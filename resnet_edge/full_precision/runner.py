@@ -19,6 +19,7 @@ from resnet_edge.display import Advance
 from resnet_edge.errors import translate
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.option import declared_option
+from resnet_edge.ondevice.terminal import accept_any_text
 
 if TYPE_CHECKING:
     from resnet_edge.ondevice.reference_file import Reference
@@ -49,6 +50,7 @@ def main(arguments: list[str], pack: Path | None = None) -> int:
     Returns:
         0 done, 1 it failed, 2 wrong usage, 130 interrupted.
     """
+    accept_any_text()
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:

@@ -13,6 +13,8 @@ from typing import Literal
 import keras
 from keras import KerasTensor, layers, regularizers
 
+from converters.keras_defaults import use_keras_defaults
+
 Padding = Literal["pretrained", "textbook"]
 
 STAGE_BLOCKS = (3, 4, 6, 3)
@@ -81,6 +83,7 @@ def _bottleneck(
     epsilon: float,
 ) -> KerasTensor:
     """The three convolutions every block has: 1x1, 3x3, 1x1, without the shortcut."""
+    use_keras_defaults()
     for branch, (count, size) in zip("abc", zip(filters, (1, 3, 1), strict=True), strict=True):
         name = f"{stage}{block}_branch2{branch}"
         x = conv_bn(
@@ -234,6 +237,7 @@ def resnet50(
     Raises:
         ValueError: A side below 32, no class, or a width that leaves a layer without channels.
     """
+    use_keras_defaults()
     height, width_px, channels = input_shape
     if min(height, width_px) < MIN_IMAGE_SIZE or channels < 1:
         raise ValueError(

@@ -10,10 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Union
 
 from resnet_edge.errors import FREE_SPACE, OutputError
 from resnet_edge.ondevice.locks import is_abandoned, try_lock
+
+StrPath = Union[str, "os.PathLike[str]"]
+"""A path as a Python caller may give it."""
 
 _STALE_S = 24 * 3600.0
 _LOCKED_WITHIN_S = 1.0

@@ -49,7 +49,12 @@ def run_command(command: tuple[str, ...]) -> str:
         subprocess.SubprocessError: It fails, or takes longer than ``COMMAND_LIMIT_S``.
     """
     return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=COMMAND_LIMIT_S
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+        timeout=COMMAND_LIMIT_S,
     ).stdout
 
 

@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from resnet_edge.errors import PictureError
+from resnet_edge.ondevice.files import StrPath
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.picture_kinds import EXPECTED, PictureKind, foreign_words, recognise
 
@@ -61,7 +62,7 @@ _UPRIGHT = {
 """The operation that undoes each EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
 
-def decode_picture(path: Path, size: tuple[int, int], fit: Fit = Fit.CROP) -> Pixels:
+def decode_picture(path: StrPath, size: tuple[int, int], fit: Fit = Fit.CROP) -> Pixels:
     """Read a picture file and bring it to a size.
 
     Args:
@@ -75,6 +76,7 @@ def decode_picture(path: Path, size: tuple[int, int], fit: Fit = Fit.CROP) -> Pi
     Raises:
         PictureError: The file cannot be read or is not a picture that can be decoded.
     """
+    path = Path(path)
     return decode_bytes(read_picture(path, path.name), path.name, size, fit)
 
 

@@ -55,6 +55,8 @@ class ReferenceInfo:
     """Name of the machine that answered."""
     adopted: bool = False
     """True if it was brought into the build by ``reference --from``."""
+    fit: str = ""
+    """The way pictures were brought to the input size; empty in files of earlier versions."""
 
 
 @dataclass(frozen=True)

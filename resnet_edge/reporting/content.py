@@ -63,6 +63,8 @@ class DataSection:
     """The source of the pictures, in words."""
     skipped: tuple[str, ...] = ()
     """Unreadable pictures that ``--skip-unreadable`` left out, each with its reason."""
+    split_reason: str = ""
+    """What decided where each picture goes, in words; empty where it is not known."""
 
 
 @dataclass(frozen=True)

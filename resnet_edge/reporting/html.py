@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from resnet_edge import units
 from resnet_edge.ondevice.formats.kinds import Quantization
+from resnet_edge.reporting.answer import find_answer
 from resnet_edge.reporting.artifact_plots import legend, plot_accuracy_latency, plot_differences
 from resnet_edge.reporting.changed_answers import ChangedSection, build_changed
 from resnet_edge.reporting.class_table import ClassTable, build_class_table
@@ -66,6 +67,8 @@ class Page:
     title: str
     made_by: str
     verdict: str
+    answer: tuple[str, ...]
+    """The file to take, and what is not proven."""
     headline: str
     introduction: str
     notes: tuple[str, ...]
@@ -127,6 +130,7 @@ def build_page(content: ReportContent) -> Page:
         title=content.model.name,
         made_by=content.made_by,
         verdict=content.verdict.value,
+        answer=find_answer(content).sentences,
         headline=headline(content),
         introduction=INTRODUCTION,
         notes=derive_notes(content),

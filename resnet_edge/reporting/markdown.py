@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from resnet_edge import units
+from resnet_edge.reporting.answer import find_answer
 from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.device_table import build_devices
 from resnet_edge.reporting.measuring_conditions import build_conditions
@@ -35,6 +36,8 @@ def render_markdown(content: ReportContent) -> str:
     """Return the report as Markdown."""
     lines = [
         f"# {escape_markdown(content.model.name)}: {content.verdict.value}",
+        "",
+        *(f"- {escape_markdown(sentence)}" for sentence in find_answer(content).sentences),
         "",
         escape_markdown(headline(content)),
         "",

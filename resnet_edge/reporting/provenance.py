@@ -55,6 +55,7 @@ def _data(content: ReportContent) -> FactSheet:
     data = content.data
     facts = (
         Fact("source", data.source or units.NOTHING),
+        Fact("split", data.split_reason or units.NOTHING),
         Fact("training", units.plural(data.train, "picture")),
         Fact("validation", units.plural(data.validation, "picture")),
         Fact("calibration", units.plural(data.calibration, "picture")),

@@ -5,6 +5,10 @@ null, and so is NaN, which shows in the verdict (``fail``) and its reason. An SQ
 (the artifact's answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside
 ``"sqnr_exact": true``. Shares are in [0, 1], ``_ms`` are milliseconds, sizes bytes.
 
+``take`` is the artifact to take on this machine, null where none is proven. ``undecided`` has the
+artifacts that the test pictures neither prove nor refute: ``images`` there are, about
+``images_needed`` more decide all of them; it is null where no number does.
+
 ``latency`` is the one to deploy in the preferred runtime: the lowest median, or one that is as fast
 with fewer threads. ``latencies`` holds all. ``elsewhere`` has the answers in further runtimes; the
 verdict does not depend on them. ``failed`` holds the artifacts that could not be made, each with
@@ -33,6 +37,7 @@ from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.latency.cpu_state import MeasuringConditions
 from resnet_edge.ondevice.latency.warnings import advice_for, find_warnings
 from resnet_edge.ondevice.measurements import ArtifactParity, Latency, Provider
+from resnet_edge.reporting.answer import find_answer
 from resnet_edge.reporting.content import (
     ArtifactRow,
     DeviceSection,
@@ -61,11 +66,13 @@ def report_json(content: ReportContent) -> JsonObject:
     """Return the content of ``report.json`` in JSON's types, without NaN and infinity."""
     reference = content.reference
     reference_s = reference.latency.p50_s if reference and reference.latency else None
-    quantization = content.quantization
+    quantization, answer = content.quantization, find_answer(content)
     return {
         "schema": REPORT_VERSION,
         "made_by": content.made_by,
         "verdict": content.verdict.value,
+        "take": answer.take,
+        "undecided": [_values(undecided) for undecided in answer.undecided],
         "model": _model(content.model),
         "data": _values(content.data),
         "reference": _reference(reference),

@@ -28,6 +28,7 @@ from resnet_edge.steps.bench_record import (
     thread_counts,
     with_others,
 )
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 
@@ -40,6 +41,7 @@ class Benched:
     rebuilt: bool
 
 
+@sole_writer
 def bench(options: Options, display: Display | None = None) -> Benched:
     """Measure every artifact, each alone in its own process.
 

@@ -45,7 +45,8 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
-from resnet_edge.steps.evaluation import check_preprocessing, decode_test
+from resnet_edge.steps.evaluation import check_alike, decode_test
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import MAIN_FILE, ON_DEVICE, Content, find_sources, write_archive
 
@@ -93,6 +94,7 @@ def _device_files() -> str:
     return " or ".join(traits.suffix for traits in FORMATS.values() if traits.on_devices)
 
 
+@sole_writer
 def bundle(options: Options, display: Display | None = None) -> Bundled:
     """Write ``resnet-edge-device.pyz``.
 
@@ -123,7 +125,7 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
     reference = read_reference(layout.reference)
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-        check_preprocessing(reference, artifact)
+    check_alike(artifacts, reference)
     code = {name: path.read_bytes() for name, path in find_sources(ON_DEVICE).items()}
     inputs = {
         "artifacts": digest([(a.name, a.sidecar) for a in artifacts]),
@@ -160,7 +162,10 @@ def _places(
     """Return the places of the sample's pictures in the reference."""
     total = len(reference.classes)
     if not total:
-        display.warn("no test pictures: the device can check no accuracy; pass --test DIR")
+        display.warn(
+            "no test pictures: the device can check no accuracy; pass --test DIR to "
+            "`resnet-edge reference`"
+        )
         return np.zeros(0, np.int64)
     height, width = artifact.sidecar.image_size
     fitting = options.bundle.max_bytes // (height * width * 3)
@@ -173,7 +178,7 @@ def _places(
     if without := len(set(reference.classes.tolist())) - len(set(reference.classes[places])):
         display.warn(
             f"{len(places)} pictures in the bundle: {without} classes have none; "
-            "raise --images or --max-bytes"
+            "raise --images or --max-bytes of `resnet-edge bundle`"
         )
     return places
 

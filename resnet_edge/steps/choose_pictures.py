@@ -46,6 +46,8 @@ class Photos:
     test: Dataset | None
     """The separate test set, where one was given."""
     split: Split
+    advice: tuple[str, ...]
+    """What a person should know of the pictures: contradictions, copies and small classes."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -73,10 +75,11 @@ def load_photos(options: DataOptions, cache: Path, display: Display) -> Photos:
     test = None
     if options.test is not None:
         test = load_test(options.test, options, cache, display, dataset.labels)
-    photos = Photos(dataset, test, split_dataset(dataset, options.split, test))
+    split = split_dataset(dataset, options.split, test)
+    photos = Photos(dataset, test, split, advice(dataset, split, test))
     if dataset.sides:
         display.say(f"{dataset.root.name}: split {photos.split_reason}")
-    for words in advice(photos.dataset, photos.split, photos.test):
+    for words in photos.advice:
         display.warn(words)
     return photos
 

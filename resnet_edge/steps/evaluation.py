@@ -3,38 +3,66 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display
-from resnet_edge.errors import ReferenceFileError
+from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
-from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar
 from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
-from resnet_edge.ondevice.reference_file import Reference
+from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
 from resnet_edge.ondevice.runtimes.installed import further_runtimes
 from resnet_edge.ondevice.workers.process import crew_of
 from resnet_edge.options import Options
 
 
-def check_preprocessing(reference: Reference, artifact: Artifact) -> None:
-    """Refuse a reference that was made with other preprocessing than the artifact.
+def check_alike(artifacts: Sequence[Artifact], reference: Reference | None = None) -> None:
+    """Refuse artifacts that expect other pictures, or have other classes, than one another.
+
+    Args:
+        artifacts: At least one.
+        reference: It must have been asked the same way.
 
     Raises:
-        ReferenceFileError: They were made with different preprocessing.
+        ArtifactError: The artifacts differ from one another.
+        ReferenceFileError: The reference differs from them.
     """
-    ours, theirs = reference.info.preprocessing, artifact.sidecar.preprocessing
-    if ours != theirs:
+    first = artifacts[0]
+    for artifact in artifacts[1:]:
+        for what, ours, theirs in _differences(first.sidecar, artifact.sidecar):
+            raise ArtifactError(
+                f"{first.name} was exported with {what} {ours}, {artifact.name} with {theirs}; "
+                "expected the same for all; export them again together"
+            )
+    if reference is None:
+        return
+    for what, ours, theirs in _differences(first.sidecar, reference.info):
         raise ReferenceFileError(
-            f"{artifact.name}: exported with preprocessing {theirs!r}, the reference was made with "
-            f"{ours!r}; run both steps with the same --preprocessing"
+            f"{first.name}: exported with {what} {ours}, the reference was made with {theirs}; "
+            f"make it again with `resnet-edge reference`, without --{what}"
         )
+
+
+def _differences(one: Sidecar, other: Sidecar | ReferenceInfo) -> Iterator[tuple[str, str, str]]:
+    """Yield name and both values of what differs and has to be the same."""
+    if one.preprocessing != other.preprocessing:
+        yield "preprocessing", repr(one.preprocessing), repr(other.preprocessing)
+    if one.fit != other.fit and other.fit:  # a reference of an earlier version does not tell it
+        yield "fit", repr(one.fit), repr(other.fit)
+    if len(one.labels) != len(other.labels):
+        yield "labels", f"of {len(one.labels)} classes", f"of {len(other.labels)}"
+    elif one.labels != other.labels:
+        pairs = enumerate(zip(one.labels, other.labels, strict=True))
+        place, (ours, theirs) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        yield "labels", f"whose number {place + 1} is {ours!r}", repr(theirs)
 
 
 def decode_test(
@@ -86,8 +114,10 @@ def compare_all(
         ResnetEdgeError: An artifact cannot be loaded or run.
     """
     if not len(reference.classes):
-        display.warn("no test pictures: accuracy is not checked; pass --test DIR")
-        why = "there is no test split; pass --test DIR"
+        display.warn(
+            "no test pictures: accuracy is not checked; pass --test DIR to `resnet-edge reference`"
+        )
+        why = "there is no test split; pass --test DIR to `resnet-edge reference`"
         return tuple(
             unchecked_artifact(artifact_kind(a.name), a.sidecar.sha256, "none", why)
             for a in artifacts

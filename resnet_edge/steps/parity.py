@@ -24,7 +24,8 @@ from resnet_edge.ondevice.reference_file import Reference, check_model, read_ref
 from resnet_edge.ondevice.runtimes.installed import all_installed
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
-from resnet_edge.steps.evaluation import check_preprocessing, compare_all
+from resnet_edge.steps.evaluation import check_alike, compare_all
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
 
@@ -37,6 +38,7 @@ class Compared:
     """True if artifacts were asked; False if saved answers were judged."""
 
 
+@sole_writer
 def parity(options: Options, display: Display | None = None) -> Compared:
     """Let every artifact answer the whole test split and judge it.
 
@@ -61,7 +63,7 @@ def parity(options: Options, display: Display | None = None) -> Compared:
     artifacts = load_artifacts(layout.artifacts, names)
     for artifact in artifacts:
         check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-        check_preprocessing(reference, artifact)
+    check_alike(artifacts, reference)
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
@@ -131,6 +133,7 @@ def _only_saved_answers(layout: Layout) -> bool:
     return layout.parity.exists() and not present
 
 
+@sole_writer
 def judge_saved(options: Options, display: Display | None = None) -> Compared:
     """Judge the record of ``parity`` by other gates; neither artifacts nor runtimes are needed.
 

@@ -18,6 +18,7 @@ from resnet_edge.ondevice.versions import installed_version
 from resnet_edge.ondevice.workers.calling import run_worker
 from resnet_edge.ondevice.workers.process import module_command
 from resnet_edge.options import Options
+from resnet_edge.steps.one_writer import sole_writer
 
 WORKER = module_command("resnet_edge.ondevice.latency.profile_worker")
 """The command that profiles the artifact of one job."""
@@ -31,6 +32,7 @@ class Profiled:
     result: ProfileResult
 
 
+@sole_writer
 def profile_operators(
     options: Options, display: Display | None = None, worker: Sequence[str] = WORKER
 ) -> Profiled:

@@ -22,8 +22,10 @@ from resnet_edge.ondevice.runtimes.installed import install_line, installed_runt
 from resnet_edge.options import Options
 from resnet_edge.recommendation import Candidate, LeftOut, Recommendation, choose
 from resnet_edge.steps.bench import complete_latency
+from resnet_edge.steps.one_writer import sole_writer
 
 
+@sole_writer
 def recommend(
     options: Options, display: Display | None = None, *, allow_inconclusive: bool = False
 ) -> Recommendation:

@@ -19,6 +19,9 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
+from resnet_edge.steps.label_order import order_warning
+from resnet_edge.steps.model_check import chance_warning
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.reference_inputs import OWN_PACKAGES, reference_inputs
 
 
@@ -30,6 +33,7 @@ class Referenced:
     rebuilt: bool
 
 
+@sole_writer
 def reference(
     options: Options, model: StrPath | None = None, display: Display | None = None
 ) -> Referenced:
@@ -58,10 +62,15 @@ def reference(
     reference = answer_questions(
         inputs.model,
         inputs.questions,
-        lambda size: inputs.decode(size, options.layout.cache, display),
+        lambda _: inputs.decode(options.layout.cache, display),
         Measuring(options.bench.spec, options.bench.batches),
         display,
     )
+    questions = inputs.questions
+    if warning := order_warning(reference) or chance_warning(
+        reference.probabilities, reference.classes, questions.labels, questions.preprocessing
+    ):
+        display.warn(warning)
     write_reference(options.layout.reference, reference)
     return Referenced(reference, rebuilt=True)
 
@@ -92,6 +101,7 @@ def _answers_these(info: ReferenceInfo, questions: Questions) -> bool:
     return (
         info.model_sha256 == questions.model_sha256
         and info.preprocessing == questions.preprocessing
+        and (info.fit == questions.fit or (info.adopted and not info.fit))
         and info.labels == questions.labels
         and info.hashes == questions.hashes
         and info.pictures == questions.pictures

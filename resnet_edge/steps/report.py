@@ -50,6 +50,8 @@ from resnet_edge.reporting.content import (
 )
 from resnet_edge.reporting.write import write_report
 from resnet_edge.steps.device_sections import read_devices
+from resnet_edge.steps.evaluation import check_alike
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.training.training_record import TrainingRecord
 
 
@@ -63,6 +65,7 @@ class Reported:
     content: ReportContent
 
 
+@sole_writer
 def report(
     options: Options, display: Display | None = None, changes: Changes[Gates] = AS_JUDGED
 ) -> Reported:
@@ -89,6 +92,7 @@ def collect(
     """Read the report's content from the files of a build, with warnings of what is left out."""
     layout = options.layout
     artifacts, failed = _load_made(options)
+    check_alike(artifacts)
     first = artifacts[0].sidecar
     parity = _read_parity(layout, changes)
     bench = _read_bench(layout, changes)
@@ -109,7 +113,7 @@ def collect(
         artifacts=tuple(_row(artifact, parity, bench, changes) for artifact in artifacts),
         history=_history(training),
         machine=bench.machine if bench else None,
-        notes=(*_notes(training), *left_out),
+        notes=(*_notes(training), *_advice(manifest), *left_out),
         made_by=f"resnet-edge {version_of('resnet-edge')}",
         pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
         quantization=quantization,
@@ -204,7 +208,14 @@ def _data_section(artifacts: tuple[Artifact, ...], manifest: Manifest | None) ->
         test=len(split.test),
         source=manifest.root.name,
         skipped=manifest.skipped,
+        split_reason=manifest.split_reason,
     )
+
+
+def _advice(manifest: Manifest | None) -> tuple[str, ...]:
+    """What was noticed of the pictures before the training, as sentences."""
+    words = manifest.advice if manifest is not None else ()
+    return tuple(f"{text[:1].upper()}{text[1:]}." for text in words)
 
 
 def _reference_section(

@@ -10,7 +10,8 @@ from resnet_edge.exporting.failures import one_error
 from resnet_edge.options import Options
 from resnet_edge.steps.bench import bench
 from resnet_edge.steps.bundle import bundle, bundle_formats
-from resnet_edge.steps.export import export_possible
+from resnet_edge.steps.export import export
+from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.parity import parity
 from resnet_edge.steps.progress_plan import PlannedStep, ProgressPlan
 from resnet_edge.steps.report import Reported, report
@@ -27,6 +28,7 @@ class RunResult:
     """Names of the steps that had something to do; empty where nothing had changed."""
 
 
+@sole_writer
 def run(options: Options, display: Display | None = None) -> RunResult:
     """Photos to proven files: finetune, export, reference, parity, bench, report, bundle.
 
@@ -53,7 +55,7 @@ def run(options: Options, display: Display | None = None) -> RunResult:
     with plan.step("finetune"):
         done["finetune"] = run_apart("finetune", options, plan)
     with plan.step("export"):
-        exported = export_possible(options, None, plan)
+        exported = export(options, None, plan, partial=True)
         done["export"] = bool(exported.rebuilt)
     if not exported:
         plan.warn(f"{one_error(exported.lost)}\nthe run goes on without them")

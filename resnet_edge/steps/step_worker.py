@@ -17,6 +17,7 @@ from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent
 from resnet_edge.ondevice.workers.process import module_command
 from resnet_edge.ondevice.workers.serving import Reporter, serve
 from resnet_edge.options import Options
+from resnet_edge.steps.one_writer import trusted
 
 WORKER = module_command("resnet_edge.steps.step_worker")
 """The command that runs the step of one job."""
@@ -93,13 +94,14 @@ def _run(job: StepJob, reporter: Reporter) -> StepJobResult:
     from resnet_edge.training.onednn import switch_on_onednn
 
     switch_on_onednn()
-    if job.step == "finetune":
-        from resnet_edge.steps.finetune import finetune
+    with trusted(job.options.out):  # the process that waits for this one has locked it
+        if job.step == "finetune":
+            from resnet_edge.steps.finetune import finetune
 
-        return StepJobResult(finetune(job.options, reporter).rebuilt)
-    from resnet_edge.steps.reference import reference
+            return StepJobResult(finetune(job.options, reporter).rebuilt)
+        from resnet_edge.steps.reference import reference
 
-    return StepJobResult(reference(job.options, None, reporter).rebuilt)
+        return StepJobResult(reference(job.options, None, reporter).rebuilt)
 
 
 if __name__ == "__main__":

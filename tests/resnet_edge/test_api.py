@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,28 @@ def test_verbs_take_text_for_paths(build):
         resnet_edge.Options(str(build), formats=("fp32.onnx",)), str(build / "model.keras")
     )
     assert done.rebuilt == ()
+
+
+@pytest.mark.parametrize("name", resnet_edge.__all__)
+def test_whatever_takes_a_path_takes_text(name):
+    """Every parameter of a public function; records turn text into paths, as is tested above."""
+    found = getattr(resnet_edge, name)
+    if isinstance(found, type):
+        return
+    for parameter, kind in typing.get_type_hints(found).items():
+        kinds = set(typing.get_args(kind)) or {kind}
+        if parameter != "return" and Path in kinds:
+            assert str in kinds, f"{name}({parameter})"
+
+
+def test_functions_of_files_take_text_for_paths(build, edge_photos):
+    folder = build / "artifacts"
+    artifact = resnet_edge.load_artifact(str(folder / "fp32.onnx"))
+    assert artifact.path == folder / "fp32.onnx"
+    assert artifact in resnet_edge.load_artifacts(str(folder))
+    picture = edge_photos / "blue" / "1.png"
+    pixels = resnet_edge.decode_picture(str(picture), (32, 32))
+    assert (pixels == resnet_edge.decode_picture(picture, (32, 32))).all()
 
 
 def test_no_public_name_is_shadowed_by_a_submodule(tmp_path):

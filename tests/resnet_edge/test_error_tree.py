@@ -80,7 +80,8 @@ def test_no_other_module_defines_an_error():
         (
             MemoryError(),
             OutOfMemoryError,
-            "memory ran out; use a smaller --image-size or --batch-size",
+            "memory ran out; end other programs, or train a smaller network: `resnet-edge "
+            "finetune` takes a smaller --image-size and --batch-size",
         ),
         (
             KeyboardInterrupt(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import sys
 from dataclasses import replace
@@ -13,11 +12,11 @@ from pathlib import Path
 from resnet_edge.errors import ResnetEdgeError, RuntimeMissingError, UsageError, translate
 from resnet_edge.ondevice.command.device_info import failure_of
 from resnet_edge.ondevice.formats.names import parse_names
-from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.latency.counts import parse_threads
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.option import declared_option
 from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.terminal import accept_any_text, json_text
 from resnet_edge.ondevice.versions import installed_version, release
 from resnet_edge.ondevice.workers.signals import interrupt_on_termination
 
@@ -37,6 +36,7 @@ def main(archive: str, arguments: list[str]) -> int:
     Returns:
         0 done and gates hold, 1 something failed, 2 wrong usage, 130 interrupted.
     """
+    accept_any_text()
     words = _parser(Path(archive).name).parse_args(arguments)
     interrupt_on_termination()
     try:
@@ -44,7 +44,7 @@ def main(archive: str, arguments: list[str]) -> int:
         return int(words.command(Path(archive), words))
     except ResnetEdgeError as problem:
         if words.json:
-            print(json.dumps(to_json(failure_of(problem)), ensure_ascii=False))
+            print(json_text(failure_of(problem)))
         print(f"error: {problem}", file=sys.stderr)
         return problem.exit_code
     except KeyboardInterrupt:
@@ -152,7 +152,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
     result = measure_device(bundle, options, _say)
     write_record(words.out, result)
     if words.json:
-        print(json.dumps({"result": str(words.out)}))
+        print(json_text({"result": str(words.out)}))
     else:
         print("\n".join(result_lines(result)))
         print(f"result: {words.out}")
@@ -196,7 +196,7 @@ def _info(archive: Path, words: argparse.Namespace) -> int:
 
     info = describe_device(open_bundle(archive))
     if words.json:
-        print(json.dumps(to_json(info), ensure_ascii=False))
+        print(json_text(info))
         return 0
     for label, text in info_rows(info):
         print(f"{label + ':':14}{text}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_edge.errors import ArtifactError
-from resnet_edge.ondevice.files import hash_path
+from resnet_edge.ondevice.files import StrPath, hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, Format, Precision, Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
 
@@ -101,7 +101,7 @@ def write_sidecar(artifact: Path, sidecar: Sidecar) -> None:
     write_record(sidecar_path(artifact), sidecar)
 
 
-def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
+def load_artifact(path: StrPath, *, verify: bool = True) -> Artifact:
     """Read an artifact's sidecar and check the file against it.
 
     Args:
@@ -111,6 +111,7 @@ def load_artifact(path: Path, *, verify: bool = True) -> Artifact:
     Raises:
         ArtifactError: File or sidecar is missing or damaged, or they do not belong together.
     """
+    path = Path(path)
     if not path.exists():
         raise ArtifactError(f"{path}: no such artifact; make it with `resnet-edge export`")
     sidecar = read_record(Sidecar, sidecar_path(path), ArtifactError)
@@ -147,7 +148,7 @@ def exported_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def load_artifacts(folder: Path, names: tuple[str, ...] | None = None) -> tuple[Artifact, ...]:
+def load_artifacts(folder: StrPath, names: tuple[str, ...] | None = None) -> tuple[Artifact, ...]:
     """Read every artifact of a folder, in the order of the tables.
 
     Args:
@@ -157,6 +158,7 @@ def load_artifacts(folder: Path, names: tuple[str, ...] | None = None) -> tuple[
     Raises:
         ArtifactError: None found, one of ``names`` is missing, or one does not match its sidecar.
     """
+    folder = Path(folder)
     if names is None:
         names = exported_names(folder)
     return tuple(load_artifact(folder / name) for name in names)

@@ -86,7 +86,8 @@ def ask_firmware() -> str:
         return subprocess.run(
             [command, "get_throttled"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=COMMAND_LIMIT_S,
             check=False,
         ).stdout

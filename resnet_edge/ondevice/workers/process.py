@@ -91,7 +91,7 @@ def run_process(
     Raises:
         WorkerError: The process exited with an error, was killed by a signal, or took too long.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as log:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = _start(command, log, environment)
         expired = threading.Event()
         alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
@@ -121,13 +121,13 @@ def run_process(
 def _start(
     command: Sequence[str], log: IO[str], environment: Mapping[str, str] | None
 ) -> subprocess.Popen[str]:
-    own = {"PYTHONPATH": _python_path(), WATCH_PARENT: "1"}
+    own = {"PYTHONPATH": _python_path(), "PYTHONUTF8": "1", WATCH_PARENT: "1"}
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=log,
         stdin=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         env={**os.environ, **(environment or {}), **own},
     )

@@ -16,6 +16,7 @@ from typing import TypeVar
 from resnet_edge.errors import ResnetEdgeError, WorkerError, translate
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.reading import refusing
+from resnet_edge.ondevice.terminal import accept_any_text
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, encode_event
 from resnet_edge.ondevice.workers.signals import end_with_parent
 
@@ -94,6 +95,7 @@ def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
     Returns:
         The exit code: 0, or that of the error, which the parent raises again.
     """
+    accept_any_text()
     sys.stdout.flush()
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)

@@ -149,7 +149,11 @@ def test_debug_shows_the_traceback_and_nothing_else_does(cli):
             "internal error: ZeroDivisionError: x / 0; run again with --debug and report the "
             "traceback",
         ),
-        (MemoryError(), "memory ran out; use a smaller --image-size or --batch-size"),
+        (
+            MemoryError(),
+            "memory ran out; end other programs, or train a smaller network: `resnet-edge "
+            "finetune` takes a smaller --image-size and --batch-size",
+        ),
         (
             OSError(28, "No space left on device", "/x"),
             "/x: No space left on device; free some space or choose another folder with --out",

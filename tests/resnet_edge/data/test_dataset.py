@@ -83,12 +83,12 @@ def test_a_model_without_names(photos, tmp_path):
         load_dataset(photos, tmp_path / "c", labels=("class 0", "class 1"))
     assert str(caught.value) == (
         f"{photos}: folders 2, 10 are no classes of the model; expected class 0, class 1; "
-        "pass its names with --labels FILE"
+        "export it again with its names: `resnet-edge export --labels FILE`"
     )
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere: no such folder or zip file; .* check --data"):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder or zip file; .* check the path"):
         load_dataset(tmp_path / "nowhere", tmp_path / "c")
 
 

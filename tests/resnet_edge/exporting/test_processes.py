@@ -25,7 +25,7 @@ def inputs(options: Options, tmp_path) -> ExportInputs:
     info = describe_model(
         source, options.data.fit, options.model.preprocessing, options.model.labels
     )
-    found = describe_inputs(options, source, info, find_calibration(options, info.labels))
+    found = describe_inputs(options, source, info, find_calibration(options, info.labels, Silent()))
     return replace(found, artifacts=tmp_path / "artifacts")
 
 
@@ -190,14 +190,14 @@ def three_files(inputs: ExportInputs) -> tuple[ExportJob, ...]:
 ENDED = {
     "raise ModelConversionError(\"layer 'stem': no such operator\")": (
         ModelError,
-        "int8.tflite: layer 'stem': no such operator; try --quantization fast, keep layers in "
-        "float with --keep-float, or leave it out with --formats",
+        "int8.tflite: layer 'stem': no such operator; run `resnet-edge export` with --quantization "
+        "fast, keep layers in float with --keep-float, or leave it out with --formats",
     ),
     "os.abort()": (
         WorkerError,
-        "int8.tflite: the process was killed by SIGABRT; the runtime gave up; it said nothing; try "
-        "--quantization fast, keep layers in float with --keep-float, or leave it out with "
-        "--formats",
+        "int8.tflite: the process was killed by SIGABRT; the runtime gave up; it said nothing; run "
+        "`resnet-edge export` with --quantization fast, keep layers in float with --keep-float, or "
+        "leave it out with --formats",
     ),
 }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.full_precision.pack import ENTRY, SOURCES
-from resnet_edge.steps.bundle import RUN
+from resnet_edge.steps.bundle import MAIN
 from resnet_edge.zipapp import ON_DEVICE, find_sources
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -93,8 +93,7 @@ def test_the_bundle_holds_this_projects_own_files(edge_build: Path) -> None:
         for name, path in find_sources(ON_DEVICE).items():
             assert path == REPOSITORY / name
             assert archive.read(name) == path.read_bytes()
-        start = (REPOSITORY / "resnet_edge/ondevice/command/start.py").read_bytes()
-        assert archive.read("__main__.py") == start + RUN
+        assert archive.read("__main__.py") == MAIN  # which runs start.py
         code = {name for name in archive.namelist() if name.endswith(".py")}
     assert code == {*find_sources(ON_DEVICE), "__main__.py"}
 

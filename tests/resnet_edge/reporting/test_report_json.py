@@ -203,10 +203,11 @@ LATENCY_KEYS = (
     "reference_ratio provider conditions"
 )
 ALL_KEYS = {
-    "": "schema made_by verdict model data reference artifacts machine notes quantization devices",
+    "": "schema made_by verdict model data reference artifacts machine notes quantization devices "
+    "failed take undecided",
     "model": "name sha256 labels image_size parameters multiply_adds multiply_adds_before weights "
     "rewrites classes",
-    "data": "train validation calibration test source skipped",
+    "data": "train validation calibration test source skipped split_reason",
     "reference": "device backend dtype top1 top5 latency details float32 throughput "
     "throughput_stopped host versions",
     "artifact": "name format precision quantization bytes sha256 runtime images top1 top5 "

@@ -121,7 +121,8 @@ def test_a_sample(options: Options, tmp_path: Path):
 def test_classes_without_a_picture_are_said(options: Options, recorder):
     bundle(replace(options, bundle=BundleOptions(images=2)), recorder)
     assert recorder.warned == [
-        "2 pictures in the bundle: 1 classes have none; raise --images or --max-bytes"
+        "2 pictures in the bundle: 1 classes have none; raise --images or --max-bytes of "
+        "`resnet-edge bundle`"
     ]
 
 
@@ -226,7 +227,8 @@ def test_without_test_pictures_latency_can_still_be_measured(options: Options, r
     write_reference(options.layout.reference, empty)
     assert bundle(options, recorder).images == 0
     assert recorder.warned == [
-        "no test pictures: the device can check no accuracy; pass --test DIR"
+        "no test pictures: the device can check no accuracy; pass --test DIR to `resnet-edge "
+        "reference`"
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_edge.display import Silent
 from resnet_edge.errors import ArtifactError, DataError, ModelError, OutputError, UsageError
 from resnet_edge.exporting.inputs import describe_inputs
 from resnet_edge.exporting.job import ExportInputs, ExportJob, ExportPlan
@@ -114,7 +115,7 @@ def test_jobs_for_what_is_stale(options: Options):
     info = describe_model(
         source, options.data.fit, options.model.preprocessing, options.model.labels
     )
-    inputs = describe_inputs(every, source, info, find_calibration(options, info.labels))
+    inputs = describe_inputs(every, source, info, find_calibration(options, info.labels, Silent()))
     assert stale_jobs(options.formats, inputs) == ()
     (options.layout.artifacts / "fp32.tflite").unlink()
 
@@ -214,19 +215,19 @@ def test_without_calibration_it_asks(plain_model: Path, tmp_path):
 def test_calibration_of_a_folder_must_be_given_again(options: Options, write_photos, tmp_path):
     given = CalibrationOptions(write_photos(tmp_path / "some", count=2, seed=7))
     labels = ("blue", "green", "red")
-    find_calibration(replace(options, calibration=given), labels)
+    find_calibration(replace(options, calibration=given), labels, Silent())
     with pytest.raises(UsageError, match=r"pictures are those of a folder some, which is not giv"):
-        find_calibration(options, labels)
+        find_calibration(options, labels, Silent())
 
 
 def test_calibration_is_chosen_again_where_other_is_asked_for(options: Options):
     labels = ("blue", "green", "red")
-    recorded = find_calibration(options, labels)
+    recorded = find_calibration(options, labels, Silent())
     assert (recorded.requested, recorded.seed) == (200, 0)
 
     def find(count: int | None, seed: int | None) -> tuple[int, int, int]:
         wanted = CalibrationOptions(None, count, seed)
-        found = find_calibration(replace(options, calibration=wanted), labels)
+        found = find_calibration(replace(options, calibration=wanted), labels, Silent())
         return len(found.pictures), found.requested, found.seed
 
     assert find(5, None) == (5, 5, 0)

@@ -31,6 +31,7 @@ from resnet_edge.options import Options
 from resnet_edge.reporting.tables import reason_rows
 from resnet_edge.steps import evaluation
 from resnet_edge.steps.bench import bench
+from resnet_edge.steps.bundle import bundle
 from resnet_edge.steps.parity import judge_saved, parity
 from resnet_edge.steps.report import report
 from resnet_edge.steps.up_to_date import Stamp, write_stamp
@@ -91,16 +92,41 @@ def test_a_reference_of_another_model(options: Options):
         parity(options)
 
 
-def test_another_preprocessing(options: Options):
+ASKED_OTHERWISE = {
+    "preprocessing": ("tf", "preprocessing 'unit', the reference was made with 'tf'"),
+    "fit": ("pad", "fit 'crop', the reference was made with 'pad'"),
+    "labels": (
+        ("blue", "red", "green"),
+        "labels whose number 2 is 'green', the reference was made with 'red'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ASKED_OTHERWISE)
+def test_a_reference_that_was_asked_otherwise(options: Options, what):
+    value, words = ASKED_OTHERWISE[what]
     reference = read_reference(options.layout.reference)
-    other = replace(reference.info, preprocessing="tf")
+    other = replace(reference.info, **{what: value})
     write_reference(options.layout.reference, replace(reference, info=other))
-    with pytest.raises(ReferenceFileError) as caught:
-        parity(options)
-    assert str(caught.value) == (
-        "fp32.tflite: exported with preprocessing 'unit', the reference was made with 'tf'; "
-        "run both steps with the same --preprocessing"
-    )
+    for step in (parity, bundle):
+        with pytest.raises(ReferenceFileError) as caught:
+            step(options)
+        assert str(caught.value) == (
+            f"fp32.tflite: exported with {words}; make it again with `resnet-edge reference`, "
+            f"without --{what}"
+        )
+
+
+def test_artifacts_that_expect_different_pictures(options: Options):
+    artifact = load_artifact(options.layout.artifacts / "fp32.onnx")
+    write_sidecar(artifact.path, replace(artifact.sidecar, fit="stretch"))
+    for step in (parity, bundle, report):
+        with pytest.raises(ArtifactError) as caught:
+            step(options)
+        assert str(caught.value) == (
+            "fp32.tflite was exported with fit 'crop', fp32.onnx with 'stretch'; expected the same "
+            "for all; export them again together"
+        )
 
 
 def test_a_reference_of_other_pictures(options: Options):
@@ -136,7 +162,9 @@ def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
     )
     write_reference(options.layout.reference, empty)
     done = parity(options, recorder)
-    assert recorder.warned == ["no test pictures: accuracy is not checked; pass --test DIR"]
+    assert recorder.warned == [
+        "no test pictures: accuracy is not checked; pass --test DIR to `resnet-edge reference`"
+    ]
     assert {a.gate.verdict for a in done.result.artifacts} == {Verdict.NOT_CHECKED}
     assert {a.images for a in done.result.artifacts} == {0}
 

@@ -77,6 +77,17 @@ def test_pictures_that_were_left_out_are_listed(edge_photos, options: Options):
         assert "cat/9.jpg: 0 bytes; expected a JPEG" in path.read_text(), path
 
 
+def test_what_was_noticed_of_the_pictures_stands_in_the_report(options: Options):
+    text = options.layout.dataset.read_text()
+    assert json.loads(text)["split_reason"] == "by content"
+    record = {**json.loads(text), "advice": ["1 test picture with a copy among those that train"]}
+    options.layout.dataset.write_text(json.dumps(record))
+    written = report(options)
+    for path in (written.html, written.markdown, written.json):
+        assert "1 test picture with a copy among those that train." in path.read_text(), path
+        assert "by content" in path.read_text(), path
+
+
 def test_results_of_other_bytes(options: Options):
     result = read_record(ParityResult, options.layout.parity, ArtifactError)
     stale = tuple(replace(a, sha256="cd" * 32) for a in result.artifacts)
@@ -137,7 +148,9 @@ def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Opt
     (artifact,) = saved["artifacts"]
     assert artifact["verdict"]["accuracy"] == "not checked"
     reason = artifact["verdict"]["accuracy_reason"]
-    assert reason == "not checked: there is no test split; pass --test DIR"
+    assert reason == (
+        "not checked: there is no test split; pass --test DIR to `resnet-edge reference`"
+    )
     assert artifact["top1"] is None
     assert artifact["latency"]["p50_ms"] > 0
     assert saved["reference"]["top1"] is None

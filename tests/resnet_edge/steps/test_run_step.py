@@ -98,8 +98,8 @@ def test_a_build_without_files_for_devices_has_no_bundle(options: Options, recor
 
     names = ("saved_model",)
     for name in ("export", "parity", "bench"):
-        done = SimpleNamespace(rebuilt=())
-        monkeypatch.setattr(step, name, lambda *_, done=done: done)
+        done = SimpleNamespace(rebuilt=(), artifacts=(SimpleNamespace(name="saved_model"),))
+        monkeypatch.setattr(step, name, lambda *_, done=done, **__: done)
     monkeypatch.setattr(step, "run_apart", lambda *_: False)
     monkeypatch.setattr(step, "report", lambda *_: None)
     assert run(replace(options, formats=names), recorder).rebuilt == ()
