@@ -164,7 +164,7 @@ def _in_float32(dtype: JsonValue, reduced: dict[str, None]) -> JsonValue:
         reduced[dtype] = None
         return "float32"
     config = dtype.get("config") if isinstance(dtype, dict) else None
-    if isinstance(dtype, dict) and isinstance(config, dict) and config.get("name") in _REDUCED:
+    if isinstance(dtype, dict) and isinstance(config, dict) and str(config.get("name")) in _REDUCED:
         reduced[str(config["name"])] = None
         return {**dtype, "config": {**config, "name": "float32"}}
     return dtype

@@ -35,6 +35,9 @@ from resnet_edge.ondevice.reading import read_json_member, refusing
 MAX_FILE_BYTES = 4 << 30
 """Most bytes that the archive may unpack to; ResNet50's has 0.1 GB."""
 
+_UNREAD = 113.0
+"""The value of all weights until they are read; no layer starts with it."""
+
 _METADATA_FILE = "metadata.json"
 _WEIGHTS_FILE = "model.weights.h5"
 
@@ -136,8 +139,17 @@ def _build(
     with h5py.File(weights) as file:
         stored = count_values(file)
     model = check_graph(build_network(config.config, stored, origin), path)
+    for weight in model.weights:
+        weight.assign(keras.ops.full(weight.shape, _UNREAD, weight.dtype))
     model.load_weights(str(weights))
+    unread = [w.path for w in model.weights if _is_unread(keras.ops.convert_to_numpy(w))]
+    if unread:  # Keras warns of them, and leaves them at random
+        raise origin.refuse(f"it holds no weights for {', '.join(unread[:10])}")
     return model
+
+
+def _is_unread(weight: np.ndarray) -> bool:
+    return weight.size > 0 and bool((weight == np.asarray(_UNREAD, weight.dtype)).all())
 
 
 def _read_description(path: Path) -> tuple[Origin, JsonValue]:

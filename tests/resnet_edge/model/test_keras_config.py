@@ -187,6 +187,15 @@ def test_more_weights_than_the_file_holds_are_not_allocated(saved: Path) -> None
     assert "holds 782 values in all; expected the weights of every layer" in message  # 768+4+8+2
 
 
+def test_weights_that_keras_leaves_at_random_are_named(saved: Path) -> None:
+    """Keras only warns where a group of weights is not in the file."""
+    with (
+        mock.patch.object(keras.Model, "load_weights"),
+        pytest.raises(ModelError, match=r"it holds no weights for hidden/kernel, hidden/bias, ans"),
+    ):
+        load_network(saved)
+
+
 def test_claimed_values_without_bytes_do_not_count(saved: Path, tmp_path: Path) -> None:
     """A chunked array that was never written takes no room in the file, whatever it claims."""
     weights = tmp_path / "w.h5"
