@@ -56,7 +56,7 @@ def final_activation(model: keras.Model) -> str:
         if isinstance(layer, keras.Model):
             tensor = layer.outputs[history.tensor_index]
             continue
-        name = _activation_name(layer)
+        name = activation_name(layer)
         if name != "linear" or not isinstance(layer, _WITHOUT_EFFECT):
             return name
         tensor = layer._inbound_nodes[history.node_index].input_tensors[0]
@@ -71,7 +71,8 @@ _WITHOUT_EFFECT = (
 )
 
 
-def _activation_name(layer: keras.Operation) -> str:
+def activation_name(layer: keras.Operation) -> str:
+    """Return the name of the activation that a layer applies at its end; ``linear`` for none."""
     if activation := getattr(layer, "activation", None):
         return str(activation.__name__)
     if type(layer).__name__ in ("Softmax", "Sigmoid"):  # a layer, or a function of keras.ops

@@ -13,6 +13,7 @@ KERNEL_VERSIONS: Mapping[str, int] = {
     "PRELU": 1,
     "REDUCE_MAX": 2,
     "RELU6": 2,
+    "TILE": 2,
 }
 """Operators with an int8 kernel in LiteRT that litert-quantizer does not use, with the version
 that has it (``tensorflow/lite/tools/versioning/op_version.cc``)."""

@@ -75,7 +75,7 @@ class OnnxBuilder:
 
     def constant(self, values: np.ndarray, name: str) -> str:
         """Return the name of a constant. Equal constants are stored once."""
-        values = np.ascontiguousarray(values)
+        values = np.asarray(values, order="C")  # a scalar stays one: integer kernels ask for it
         key = (values.dtype.str, values.shape, values.tobytes())
         if key not in self._constants:
             unique = f"{name}_{len(self._constants)}"

@@ -139,7 +139,7 @@ def quantize_static(
     if integer_only and (left := float_operators(data)):
         named = ", ".join(dict.fromkeys(o.layer for o in network.operations if o.kind in left))
         raise ModelConversionError(
-            f"int8_full.tflite: operators {', '.join(left)} stay in float; expected integers only; "
+            f"operators {', '.join(left)} stay in float; expected integers only; "
             f"replace the layers ({named}) or leave int8_full.tflite out with --formats "
             "(int8.tflite may hold float operators)"
         )

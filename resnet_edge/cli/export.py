@@ -19,7 +19,8 @@ Model = Annotated[
 def export(
     options: Annotated[
         Options,
-        only("out", "formats", "rewrites", "data.fit", "data.skip_unreadable", "calibration"),
+        only("out", "formats", "rewrites", "data.fit", "data.image_size"),
+        only("data.skip_unreadable", "calibration"),
         only("model.preprocessing", "model.labels", "quantization"),
     ],
     model: Model = None,

@@ -8,7 +8,9 @@ from typing import Annotated
 from resnet_edge.cli.binding import Argument
 from resnet_edge.cli.console import Json, print_json, print_rows
 
-File = Annotated[Path, Argument("A .tflite, .onnx or .keras file, or a SavedModel folder.", "FILE")]
+File = Annotated[
+    Path, Argument("A .tflite, .onnx, .keras or .h5 file, or a SavedModel folder.", "FILE")
+]
 
 
 def inspect(file: File, as_json: Json = False) -> None:

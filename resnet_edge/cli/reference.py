@@ -39,8 +39,8 @@ From = Annotated[
 def reference(
     options: Annotated[
         Options,
-        only("out", "data.test", "data.fit", "data.skip_unreadable", "model.preprocessing"),
-        only("model.labels", "bench.spec", "bench.batches"),
+        only("out", "data.test", "data.fit", "data.image_size", "data.skip_unreadable"),
+        only("model.preprocessing", "model.labels", "bench.spec", "bench.batches"),
     ],
     model: Model = None,
     pack: Pack = False,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from resnet_edge.data.calibration import CalibrationSet
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display
 from resnet_edge.exporting.job import ExportInputs, IntegerInputs
 from resnet_edge.exporting.writers import QUANTIZING, tool_versions
-from resnet_edge.inspection.model_description import input_size
+from resnet_edge.inspection.model_description import input_size, square
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.files import digest, hash_path
@@ -31,10 +34,10 @@ def describe_inputs(
         calibration: The calibration pictures, as ``calibration.json`` has them; None where no
             integer artifact is asked for.
     """
-    sha256 = hash_path(source)
+    sha256, size = hash_path(source), _picture_size(options, source)
     integer = None
     if calibration is not None:
-        integer = _integer_inputs(options, source, info, calibration, sha256)
+        integer = _integer_inputs(options, info, calibration, sha256, size)
     return ExportInputs(
         model=source.resolve(),
         model_sha256=sha256,
@@ -42,6 +45,7 @@ def describe_inputs(
         labels=info.labels,
         preprocessing=info.preprocessing,
         fit=info.fit,
+        size=size,
         rewrites=options.rewrites,
         artifacts=options.layout.artifacts.resolve(),
         threads=available_cores(),
@@ -50,7 +54,11 @@ def describe_inputs(
 
 
 def _integer_inputs(
-    options: Options, source: Path, info: ModelInfo, calibration: CalibrationSet, sha256: str
+    options: Options,
+    info: ModelInfo,
+    calibration: CalibrationSet,
+    sha256: str,
+    size: tuple[int, int],
 ) -> IntegerInputs:
     record = CalibrationRecord(
         sha256=hash_path(options.layout.calibration),
@@ -64,11 +72,11 @@ def _integer_inputs(
         sha256,
         info.preprocessing,
         record,
+        size,
         options.rewrites,
         options.quantization.onnx_target.grid,
         tool_versions(QUANTIZING),
     )
-    size = _picture_size(options, source)
     return IntegerInputs(
         calibration=record,
         pictures=decoded_path(calibration.pictures, size, Fit(info.fit), cache),
@@ -82,9 +90,18 @@ def decode_calibration(
     options: Options, inputs: ExportInputs, calibration: CalibrationSet, display: Display
 ) -> None:
     """Decode the calibration pictures into the file that workers map."""
-    size = _picture_size(options, inputs.model)
     with display.bar("decoding calibration pictures") as advance:
-        decode_pictures(calibration.pictures, size, Fit(inputs.fit), options.layout.cache, advance)
+        decode_pictures(
+            calibration.pictures, inputs.size, Fit(inputs.fit), options.layout.cache, advance
+        )
+
+
+def calibration_pixels(inputs: ExportInputs) -> npt.NDArray[np.uint8] | None:
+    """Return the decoded calibration pictures, mapped from disk; None where there are none."""
+    if inputs.integer is None or not inputs.integer.pictures.exists():
+        return None
+    pixels: npt.NDArray[np.uint8] = np.load(inputs.integer.pictures, mmap_mode="r")
+    return pixels
 
 
 def _picture_size(options: Options, source: Path) -> tuple[int, int]:
@@ -92,4 +109,4 @@ def _picture_size(options: Options, source: Path) -> tuple[int, int]:
     layout = options.layout
     if source.resolve() == layout.model.resolve() and layout.dataset.exists():
         return read_manifest(layout.dataset).size
-    return input_size(source)
+    return input_size(source, square(options.data.image_size))

@@ -36,6 +36,8 @@ class ExportInputs:
     labels: tuple[str, ...]
     preprocessing: str
     fit: str
+    size: tuple[int, int]
+    """Height and width of the pictures."""
     rewrites: bool
     """True if the graph is rewritten for speed, False if only where the formats need it."""
     artifacts: Path

@@ -29,7 +29,7 @@ class ServingGraph:
 
 def build_graph(inputs: ExportInputs) -> ServingGraph:
     """Load the model, rewrite it exactly, and put the preprocessing in front."""
-    model = load_classifier(inputs.model)
+    model = load_classifier(inputs.model, inputs.size)
     optimized = optimize(model, REWRITES if inputs.rewrites else NECESSARY)
     preprocessing = PREPROCESSINGS[inputs.preprocessing]
     if inputs.rewrites:

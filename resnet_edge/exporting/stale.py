@@ -62,6 +62,7 @@ def is_current(inputs: ExportInputs, name: str) -> bool:
         and sidecar.labels == inputs.labels
         and sidecar.preprocessing == inputs.preprocessing
         and sidecar.fit == inputs.fit
+        and sidecar.input_shape[1:3] == inputs.size
         and sidecar.calibration == inputs.calibration_of(kind)
         and sidecar.tools == tool_versions(kind.format)
         and sidecar.options == inputs.options_of(kind)

@@ -64,6 +64,8 @@ class Questions:
     """True classes, as indexes into ``labels``."""
     versions: dict[str, str]
     """Versions of resnet-edge and of the packages that decoded the pictures."""
+    size: tuple[int, int] | None = None
+    """Height and width of the pictures; None takes the only ones that the model takes."""
     fit: str = ""
     """The way the pictures were brought to the input size; empty where it is not known."""
 
@@ -113,7 +115,7 @@ def answer_questions(
     display.say(f"reference on {device.description}, {device.backend}, float32")
     proof = _prove(device, display)
     started = time.perf_counter()
-    serving = _load(model, questions.preprocessing)
+    serving = _load(model, questions)
     load_s = time.perf_counter() - started
     height, width = (int(side) for side in serving.input_shape[1:3])
     pixels = load_pixels((height, width))
@@ -149,7 +151,7 @@ def answer_questions(
     )
 
 
-def _load(model: Path, preprocessing: str) -> keras.Model:
+def _load(model: Path, questions: Questions) -> keras.Model:
     """Load a model and put its preprocessing in front."""
     from converters.errors import ConversionError
     from converters.preprocessing import PREPROCESSINGS
@@ -157,7 +159,9 @@ def _load(model: Path, preprocessing: str) -> keras.Model:
     from resnet_edge.model.classifiers import load_classifier
 
     try:
-        return serving_model(load_classifier(model), PREPROCESSINGS[preprocessing])
+        return serving_model(
+            load_classifier(model, questions.size), PREPROCESSINGS[questions.preprocessing]
+        )
     except ConversionError as problem:
         raise translate(problem) from problem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +63,10 @@ def read_keras_model(path: Path) -> Contents:
         whole = WEIGHTS_FILE in archive.namelist()
         weights = tuple(_weights(archive)) if whole else ()
         info = _own_description(path)
-        return Contents(
-            inputs=_endpoints(config, "input_layers"),
-            outputs=_endpoints(config, "output_layers"),
-            operators=count_names(_layer_names(config)),
-            weights=group_weights(weights),
-            computations=(),
-            quantization=deduce_quantization(
-                (_COMPUTATIONS.get(w.dtype, Computation.FLOAT32) for w in weights),
-                integer_only=False,
-            ),
-            labels=None if info is None else info.labels,
-            model_name=config["config"]["name"] if info is None else info.name,
-            parameters=sum(w.values for w in weights) if whole else None,
-            metadata=text_metadata(
+        network = describe_network(
+            config,
+            weights,
+            text_metadata(
                 {
                     "keras": about.get("keras_version"),
                     # Our own files bear no time: the same model has the same bytes.
@@ -85,8 +76,45 @@ def read_keras_model(path: Path) -> Contents:
                     "weights": None if info is None else info.weights,
                 }
             ),
-            notes=() if whole else (f"it has no {WEIGHTS_FILE}: weights are not shown",),
+            () if whole else (f"it has no {WEIGHTS_FILE}: weights are not shown",),
         )
+        if not whole:
+            network = replace(network, parameters=None)
+        return (
+            network if info is None else replace(network, labels=info.labels, model_name=info.name)
+        )
+
+
+def describe_network(
+    config: Json,
+    weights: tuple[StoredTensor, ...],
+    metadata: dict[str, str],
+    notes: tuple[str, ...],
+) -> Contents:
+    """Put together what a description of Keras and its weights say.
+
+    Args:
+        config: The serialized model.
+        weights: The layers' weights.
+        metadata: Other facts in the file.
+        notes: Facts that could not be found out.
+    """
+    return Contents(
+        inputs=_endpoints(config, "input_layers"),
+        outputs=_endpoints(config, "output_layers"),
+        operators=count_names(_layer_names(config)),
+        weights=group_weights(weights),
+        computations=(),
+        quantization=deduce_quantization(
+            (_COMPUTATIONS.get(w.dtype, Computation.FLOAT32) for w in weights),
+            integer_only=False,
+        ),
+        labels=None,
+        model_name=config["config"]["name"],
+        parameters=sum(w.values for w in weights),
+        metadata=metadata,
+        notes=notes,
+    )
 
 
 def _own_description(path: Path) -> ModelInfo | None:
@@ -177,8 +205,9 @@ def _shape(layer: Json) -> tuple[int | None, ...] | None:
     """Return a layer's output shape if its configuration names it; Keras computes the others."""
     config = layer["config"]
     built = (layer.get("build_config") or {}).get("input_shape")
-    if "batch_shape" in config:
-        return tuple(config["batch_shape"])
+    for key in ("batch_shape", "batch_input_shape"):  # of Keras 3 and 2
+        if key in config and layer["class_name"] == "InputLayer":
+            return tuple(config[key])
     if layer["class_name"] == "Dense" and built:
         return (*built[:-1], config["units"])
     return tuple(built) if layer["class_name"] in _SHAPE_KEEPING and built else None

@@ -20,6 +20,8 @@ class Expected:
     preprocessing: str | None = None
     fit: Fit | None = None
     labels: tuple[str, ...] | None = None
+    size: tuple[int, int] | None = None
+    """Height and width, which a network may leave free."""
 
 
 UNKNOWN = Expected()
@@ -55,7 +57,7 @@ def describe_model(
                 f"{source} does not say what it expects of pictures; pass --preprocessing "
                 "caffe|torch|tf|unit, or none where the model normalizes pictures itself"
             )
-        names = known.labels or placeholder_labels(_count_classes(source))
+        names = known.labels or placeholder_labels(_count_classes(source, known.size))
         expected = fit or known.fit or Fit.CROP
         info = ModelInfo(source.stem, names, preprocessing, expected.value, source.name)
     if fit is not None:
@@ -100,28 +102,39 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     return names
 
 
-def input_size(source: Path) -> tuple[int, int]:
-    """Return height and width that a ``.keras`` classifier takes, in pixels.
+def input_size(source: Path, asked: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return height and width that a classifier takes, in pixels.
+
+    Args:
+        source: The user's model file.
+        asked: Height and width of the pictures where the network takes any.
 
     Raises:
-        ModelError: The file is no ``.keras`` classifier, or its size is not fixed.
+        UsageError: The network takes any size and none is asked for, or takes another one.
+        ModelError: The file is no classifier of pictures.
     """
     inputs, _ = read_endpoints(source)
     shape = inputs[0].shape if len(inputs) == 1 else None
-    if shape is None or len(shape) != 4 or None in shape[1:3]:
+    fixed = shape is not None and len(shape) == 4 and None not in shape[1:3]
+    if shape is None or not fixed or asked not in (None, shape[1:3]):
         from resnet_edge.model.classifiers import load_classifier
 
-        shape = tuple(load_classifier(source).inputs[0].shape)
+        shape = tuple(load_classifier(source, asked).inputs[0].shape)
     height, width = (int(side) for side in shape[1:3] if side is not None)
     return height, width
 
 
-def _count_classes(source: Path) -> int:
+def square(side: int | None) -> tuple[int, int] | None:
+    """Return height and width of ``--image-size``; None where it is not given."""
+    return None if side is None else (side, side)
+
+
+def _count_classes(source: Path, size: tuple[int, int] | None) -> int:
     """Return a classifier's number of classes; loads it only where its description is silent."""
     _, outputs = read_endpoints(source)
     shape = outputs[0].shape if len(outputs) == 1 else None
     if shape is None or len(shape) != 2 or shape[1] is None or shape[1] < 2:
         from resnet_edge.model.classifiers import load_classifier
 
-        return int(load_classifier(source).outputs[0].shape[-1])
+        return int(load_classifier(source, size).outputs[0].shape[-1])
     return int(shape[1])

@@ -65,5 +65,11 @@ READERS = (
         model_title="Keras model",
         model_suffix=".keras",
     ),
+    Reader(
+        f"{_HERE}.keras_h5:read_keras_h5",
+        "h5py",
+        model_title="Keras model (HDF5)",
+        model_suffix=".h5",
+    ),
 )
 """Every kind of file; ``SAVED_MODEL`` is the one that is a folder."""

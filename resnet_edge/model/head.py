@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import keras
 from keras import KerasTensor, layers
 
+from converters.serving import activation_name
 from resnet_edge.errors import ModelError
 from resnet_edge.model.resnet50 import add_head
 
-_ACTIVATIONS = (layers.Activation, layers.Softmax, layers.Identity)
+ACTIVATIONS = (layers.Activation, layers.Softmax, layers.Identity)
+"""Layers that may stand behind the last Dense layer."""
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """A head that was cut off: the tensor it read, and the layer itself."""
 
     features: KerasTensor
@@ -37,7 +39,7 @@ def find_head(model: keras.Model) -> layers.Dense:
     Raises:
         ModelError: The network does not end in a Dense layer.
     """
-    return _cut(model).head
+    return cut_head(model).head
 
 
 def strip_head(model: keras.Model) -> keras.Model:
@@ -53,7 +55,7 @@ def strip_head(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: The network does not end in a Dense layer.
     """
-    return _model(model, _cut(model).features)
+    return with_output(model, cut_head(model).features)
 
 
 def replace_head(model: keras.Model, classes: int, dropout: float = 0.0) -> keras.Model:
@@ -72,7 +74,7 @@ def replace_head(model: keras.Model, classes: int, dropout: float = 0.0) -> kera
         ModelError: The network does not end in a Dense layer, or another of its layers has the
             new head's name.
     """
-    return _model(model, add_head(_cut(model).features, classes, dropout=dropout))
+    return with_output(model, add_head(cut_head(model).features, classes, dropout=dropout))
 
 
 def ends_in_logits(model: keras.Model) -> bool:
@@ -83,7 +85,7 @@ def ends_in_logits(model: keras.Model) -> bool:
     """
     tensor = model.outputs[0]
     while True:
-        layer, inputs = _producer(tensor)
+        layer, inputs = producer(tensor)
         if isinstance(layer, keras.Model):
             return ends_in_logits(layer)
         if isinstance(layer, (layers.Dense, layers.Activation)):
@@ -106,20 +108,31 @@ def add_softmax(model: keras.Model) -> keras.Model:
         A model of the same input and ``(batch, classes)`` probabilities, float32, that shares
         all layers with ``model``.
     """
-    return _model(model, layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0]))
+    return with_output(
+        model, layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0])
+    )
 
 
-def _cut(model: keras.Model) -> _Cut:
+def cut_head(model: keras.Model) -> Cut:
+    """Cut the head off, with an activation behind it.
+
+    Args:
+        model: A classifier with one output.
+
+    Raises:
+        ModelError: The network does not end in a Dense layer.
+    """
     tensor = model.outputs[0]
     while True:
-        layer, inputs = _producer(tensor)
+        layer, inputs = producer(tensor)
         if isinstance(layer, layers.Dense):
-            return _Cut(_without_dropout(inputs[0]), layer)
+            return Cut(_without_dropout(inputs[0]), layer)
         if isinstance(layer, keras.Model) and len(layer.outputs) == 1:
-            inner = _cut(layer)
+            inner = cut_head(layer)
             features = keras.Model(layer.inputs, inner.features, name=f"{layer.name}_features")
-            return _Cut(features(inputs if len(inputs) > 1 else inputs[0]), inner.head)
-        if not isinstance(layer, _ACTIVATIONS) or not inputs:
+            return Cut(features(inputs if len(inputs) > 1 else inputs[0]), inner.head)
+        activation = isinstance(layer, ACTIVATIONS) or activation_name(layer) != "linear"
+        if not activation or not inputs:
             raise ModelError(
                 f"{model.name}: the last layer is {layer.name} ({type(layer).__name__}); "
                 "expected a classifier that ends in a Dense layer; "
@@ -129,21 +142,26 @@ def _cut(model: keras.Model) -> _Cut:
 
 
 def _without_dropout(tensor: KerasTensor) -> KerasTensor:
-    layer, inputs = _producer(tensor)
+    layer, inputs = producer(tensor)
     while isinstance(layer, layers.Dropout) and inputs:
         tensor = inputs[0]
-        layer, inputs = _producer(tensor)
+        layer, inputs = producer(tensor)
     return tensor
 
 
-def _producer(tensor: KerasTensor) -> tuple[layers.Layer, list[KerasTensor]]:
+def producer(tensor: KerasTensor) -> tuple[layers.Layer, list[KerasTensor]]:
     """The layer that made a symbolic tensor, and what it read then."""
     history = tensor._keras_history
     node = history.operation._inbound_nodes[history.node_index]
     return history.operation, list(node.input_tensors)
 
 
-def _model(model: keras.Model, output: KerasTensor) -> keras.Model:
+def with_output(model: keras.Model, output: KerasTensor) -> keras.Model:
+    """Return the model with another output, which is computed from its layers.
+
+    Raises:
+        ModelError: Another of its layers has the name of a new one.
+    """
     image = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     try:
         return keras.Model(image, output, name=model.name)

@@ -6,6 +6,7 @@ zip, so the file stays a plain Keras model for everyone else.
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from converters.preprocessing import PREPROCESSINGS
-from resnet_edge.errors import ModelError
+from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.ondevice.files import write_file
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import from_json, to_json
@@ -42,6 +43,41 @@ _SHARED = re.compile(r'("shared_object_id": )(\d+)')
 
 MAX_CONFIG_BYTES = 64 << 20
 """The largest description of a network that is read, in bytes; ResNet50's has 0.2 MB."""
+
+
+class ModelKind(enum.Enum):
+    """The kinds of files that hold a whole network."""
+
+    KERAS = ".keras file"
+    HDF5 = ".h5 file"
+    SAVED_MODEL = "SavedModel folder"
+
+
+def model_kind(path: Path) -> ModelKind:
+    """Return the kind of a model file, by its content; ``KERAS`` for anything unknown.
+
+    Args:
+        path: A file or folder.
+
+    Raises:
+        UsageError: There is nothing of that name, or a folder of something else.
+    """
+    if path.is_dir():
+        if (path / SAVED_MODEL_FILE).exists():
+            return ModelKind.SAVED_MODEL
+        raise UsageError(
+            f"{path}: a folder; expected a .keras, .weights.h5 or .h5 file, or the folder of a "
+            f"SavedModel, which holds {SAVED_MODEL_FILE}"
+        )
+    if not path.exists():
+        raise UsageError(f"{path}: no such file; expected a Keras model; check the path")
+    with path.open("rb") as file:
+        return ModelKind.HDF5 if file.read(len(_HDF5)) == _HDF5 else ModelKind.KERAS
+
+
+SAVED_MODEL_FILE = "saved_model.pb"
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -107,13 +143,15 @@ def _renumbered(config: str) -> str:
 
 
 def read_model_info(path: Path) -> ModelInfo | None:
-    """Return a ``.keras`` file's description of itself, or None for a plain Keras file.
+    """Return a ``.keras`` file's description of itself, or None for a file of anybody else's.
 
     Raises:
         ModelError: The file is missing, is not a ``.keras`` zip, or its description is damaged.
     """
     if not path.exists():
         raise ModelError(f"{path}: no such file; expected a .keras model")
+    if model_kind(path) is not ModelKind.KERAS:
+        return None
 
     def refusal(reason: str) -> ModelError:
         return ModelError(

@@ -11,31 +11,29 @@ import numpy as np
 from keras import layers, regularizers
 
 from resnet_edge.errors import ModelError, UsageError
+from resnet_edge.model.answers import fit_head
 from resnet_edge.model.classifiers import (
-    at_shape,
-    check_classifier,
-    shape_words,
+    check_endpoints,
+    reduced_note,
 )
-from resnet_edge.model.head import (
-    add_softmax,
-    ends_in_logits,
-    find_head,
-    replace_head,
-    strip_head,
-)
+from resnet_edge.model.head import strip_head
 from resnet_edge.model.imagenet import fetch_imagenet, is_imagenet_file
-from resnet_edge.model.keras_files import check_file, read_keras_file
+from resnet_edge.model.keras_files import LoadedNetwork, check_file, load_network
 from resnet_edge.model.layer_names import APPLICATION_NAMES
+from resnet_edge.model.legacy_files import holds_network
 from resnet_edge.model.matching import (
     ResnetWeights,
     assign_weights,
-    head_note,
     layers_of,
     sort_layers,
 )
 from resnet_edge.model.model_file import read_model_info
+from resnet_edge.model.picture_input import take_pictures
+from resnet_edge.model.pixel_scaling import own_scaling
 from resnet_edge.model.resnet50 import Padding, resnet50, start_as_shortcuts
 from resnet_edge.model.weight_files import read_weight_file
+
+_WEIGHT_SUFFIXES = (".h5", ".hdf5")
 
 _RESNET_LAYERS = (
     layers.InputLayer,
@@ -143,16 +141,20 @@ def build_model(
         return _from_weight_file(fetch_imagenet(classes), wanted)
     path = Path(weights)
     check_file(path)
-    if path.suffix == ".keras":
-        loaded = _from_keras_file(path, wanted)
-        info = read_model_info(path)
-        return dataclasses.replace(loaded, preprocessing=info.preprocessing) if info else loaded
-    if path.suffix in (".h5", ".hdf5"):
-        return _from_weight_file(path, wanted)
-    raise UsageError(
-        f"{path}: unknown kind of weights {path.suffix or 'without a suffix'}; "
-        "expected none, imagenet, or a .keras, .weights.h5 or .h5 file"
-    )
+    if path.suffix in _WEIGHT_SUFFIXES and path.is_file():
+        try:
+            return _from_weight_file(path, wanted)
+        except ModelError:
+            if not holds_network(path):
+                raise
+    elif path.is_file() and path.suffix != ".keras":
+        raise UsageError(
+            f"{path}: unknown kind of weights {path.suffix or 'without a suffix'}; "
+            "expected none, imagenet, or a .keras, .weights.h5 or .h5 file"
+        )
+    loaded = _from_network(path, wanted)
+    info = read_model_info(path)
+    return dataclasses.replace(loaded, preprocessing=info.preprocessing) if info else loaded
 
 
 def _from_weight_file(path: Path, wanted: _Wanted) -> LoadedModel:
@@ -169,11 +171,12 @@ def _from_weight_file(path: Path, wanted: _Wanted) -> LoadedModel:
     return LoadedModel(model, "ImageNet (keras.applications)", "caffe", tuple(notes))
 
 
-def _from_keras_file(path: Path, wanted: _Wanted) -> LoadedModel:
-    model = read_keras_file(path)
+def _from_network(path: Path, wanted: _Wanted) -> LoadedModel:
+    network = load_network(path)
+    model = network.model
     recognised = _as_resnet50(model, wanted)
     if recognised is None:
-        return _keep_network(model, path, wanted)
+        return _keep_network(network, path, wanted)
     stored, padding = recognised
     rebuilt = wanted.resnet50(padding, stored.width)
     note = assign_weights(rebuilt, stored, path.name)
@@ -222,31 +225,21 @@ def _same_features(theirs: keras.Model, ours: keras.Model, shape: tuple[int, ...
     )
 
 
-def _keep_network(model: keras.Model, path: Path, wanted: _Wanted) -> LoadedModel:
+def _keep_network(network: LoadedNetwork, path: Path, wanted: _Wanted) -> LoadedModel:
     """A user's network as it is, with a head of the classes asked for."""
-    check_classifier(model, path)
-    shape = tuple(model.inputs[0].shape[1:])
-    fits = all(
-        given in (None, asked) for given, asked in zip(shape, wanted.input_shape, strict=True)
-    )
-    if not fits:
-        raise ModelError(
-            f"{path}: input is {shape_words(model.inputs[0].shape)}; expected pictures of "
-            f"{wanted.input_shape}; pass --image-size {shape[0] or shape[1]}, or save the network "
-            "with the size asked for"
-        )
-    model = at_shape(model, wanted.input_shape)
-    notes = [f"{path.name} is a network of its own ({model.name}); kept as it is"]
-    old_classes = model.outputs[0].shape[-1]
-    if old_classes != wanted.classes:
-        notes.append(head_note(find_head(model).name, old_classes, wanted.classes))
-        model = replace_head(model, wanted.classes, wanted.dropout)
-    elif ends_in_logits(model):
-        notes.append("it answered logits; a softmax was put behind them")
-        model = add_softmax(model)
+    check_endpoints(network.model, path)
+    notes = [f"{path.name} is a network of its own ({network.model.name}); kept as it is"]
+    notes += reduced_note(network)
+    headed = fit_head(network, wanted.classes, wanted.dropout, str(path))
+    pictures = take_pictures(headed.model, str(path), wanted.input_shape[:2])
     if wanted.weight_decay:
-        _decay_kernels(model, wanted.weight_decay)
-    return LoadedModel(model, path.name, None, tuple(notes))
+        _decay_kernels(pictures.model, wanted.weight_decay)
+    notes += (*headed.notes, *pictures.notes)
+    scaling = own_scaling(pictures.model)
+    if scaling is not None and scaling.is_sane:
+        notes.append(f"it scales pixels itself (layer {scaling.layer}); nothing is put before it")
+    expected = "none" if scaling is not None and scaling.is_sane else None
+    return LoadedModel(pictures.model, path.name, expected, tuple(notes))
 
 
 def _decay_kernels(model: keras.Model, weight_decay: float) -> None:

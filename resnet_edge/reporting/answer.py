@@ -72,7 +72,7 @@ def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | 
     taken = next(each for each in choice.choices if each.name == choice.fastest)
     figures = (
         f"{units.milliseconds(taken.p50_s)} ms a picture with "
-        f"{units.plural(taken.threads, 'thread')} here, {units.size(taken.bytes)}"
+        f"{units.plural(taken.threads, 'thread')}, {units.size(taken.bytes)}"
     )
     why = alone if len(proven) == 1 else "the fastest here of those that are proven"
     words = f"Take {taken.name}: {why} ({figures})."

@@ -9,7 +9,11 @@ from pathlib import Path
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ResnetEdgeError
 from resnet_edge.exporting.failures import keep_failures, list_failures, one_error
-from resnet_edge.exporting.inputs import decode_calibration, describe_inputs
+from resnet_edge.exporting.inputs import (
+    calibration_pixels,
+    decode_calibration,
+    describe_inputs,
+)
 from resnet_edge.exporting.processes import convert
 from resnet_edge.exporting.stale import stale_jobs
 from resnet_edge.ondevice.formats.kinds import artifact_kind
@@ -17,6 +21,7 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_calibration, find_calibration, one_class
 from resnet_edge.steps.known_model import describe_for_export
+from resnet_edge.steps.model_check import check_model, is_foreign
 from resnet_edge.steps.one_writer import sole_writer
 
 
@@ -69,6 +74,8 @@ def export(
         if warning := one_class(calibration):
             display.warn(warning)
         decode_calibration(options, inputs, calibration, display)
+    if jobs and is_foreign(options, source):
+        check_model(source, info, inputs.size, calibration_pixels(inputs), display)
     lost = convert(jobs, display) if jobs else {}
     keep_failures(options.layout.failures, inputs.model_sha256, formats, list_failures(lost))
     made = [name for name in formats if name not in lost]

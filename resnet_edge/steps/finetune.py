@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
@@ -28,6 +29,9 @@ from resnet_edge.steps.image_size import choose_image_size
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.training.training_record import Epoch, TrainingRecord
+
+if TYPE_CHECKING:
+    from resnet_edge.model.weights import LoadedModel
 
 DEFAULT_PREPROCESSING = "caffe"
 """The preprocessing of ResNet50's published Keras weights; random weights learn with it as well."""
@@ -61,7 +65,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     layout = options.layout
     photos = load_photos(options.data, layout.cache, display)
     chosen = choose_image_size(options, photos.pictures)
-    size = chosen.side
+    size = chosen.size
     inputs = _inputs(options, photos, size)
     calibration = choose_pictures(
         options.calibration,
@@ -78,7 +82,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         layout.dataset,
         photos.dataset,
         photos.split,
-        (size, size),
+        size,
         options.data.fit or Fit.CROP,
         test=photos.test,
         size_reason=chosen.reason,
@@ -91,7 +95,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
         f"{len(split.test)} test; "
         f"{len(calibration.pictures)} of the {calibration.source} calibrate"
     )
-    display.say(f"pictures at {size}x{size}: {chosen.reason}")
+    display.say(f"pictures at {size[0]}x{size[1]}: {chosen.reason}")
     if is_current(options.out, "finetune", inputs):
         display.say(f"{layout.model} is up to date")
         return Finetuned(
@@ -107,16 +111,16 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     return Finetuned(layout.model, record, rebuilt=True)
 
 
-def _inputs(options: Options, photos: Photos, size: int) -> dict[str, str]:
+def _inputs(options: Options, photos: Photos, size: tuple[int, int]) -> dict[str, str]:
     """Return everything that the trained model depends on, as texts to compare."""
     weights = options.model.weights
     return {
         "train": _pictures_key(photos.split.train),
         "validation": _pictures_key(photos.split.validation),
         "labels": digest(photos.dataset.labels),
-        "size": str(size),
+        "size": "x".join(str(side) for side in dict.fromkeys(size)),
         "fit": (options.data.fit or Fit.CROP).value,
-        "weights": hash_path(Path(weights)) if Path(weights).is_file() else weights,
+        "weights": hash_path(Path(weights)) if Path(weights).exists() else weights,
         "preprocessing": str(options.model.preprocessing),
         "settings": digest(options.training),
         "keras": version_of("keras"),
@@ -129,11 +133,14 @@ def _pictures_key(pictures: tuple[Picture, ...]) -> str:
     return digest([(picture.sha256, picture.label) for picture in pictures])
 
 
-def _train(options: Options, photos: Photos, size: int, display: Display) -> TrainingRecord:
+def _train(
+    options: Options, photos: Photos, size: tuple[int, int], display: Display
+) -> TrainingRecord:
     import keras
 
     from converters.preprocessing import PREPROCESSINGS
     from resnet_edge.model.model_file import ModelInfo, write_model
+    from resnet_edge.model.pixel_scaling import preprocessing_warning
     from resnet_edge.model.weights import build_model
     from resnet_edge.training.labelled_pictures import LabelledPictures
     from resnet_edge.training.train import train_classifier
@@ -141,31 +148,22 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
     layout, labels = options.layout, photos.dataset.labels
     keras.utils.set_random_seed(options.training.seed)
     loaded = build_model(
-        options.model.weights, (size, size, 3), len(labels), dropout=options.training.dropout
+        options.model.weights, (*size, 3), len(labels), dropout=options.training.dropout
     )
     for note in loaded.notes:
         display.say(note)
-    preprocessing = options.model.preprocessing or loaded.preprocessing or DEFAULT_PREPROCESSING
     scratch = options.model.weights == "none"
-    if scratch:
-        display.warn(
-            "no pretrained weights: the whole network is trained from random weights; "
-            "pass --weights imagenet or a file to train only a new head"
-        )
-    elif options.model.preprocessing is None and loaded.preprocessing is None:
-        display.warn(
-            f"{loaded.weights} does not say what it expects of pictures; "
-            f"{preprocessing!r} is assumed; pass --preprocessing if it is another"
-        )
+    preprocessing = _choose_preprocessing(options, loaded, display)
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
-        pixels = decode_split(
-            pictures, (size, size), options.data.fit or Fit.CROP, layout, display, title
-        )
+        fit = options.data.fit or Fit.CROP
+        pixels = decode_split(pictures, size, fit, layout, display, title)
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
 
     train = labelled(photos.split.train, "training")
     validation = labelled(photos.split.validation, "validation")
+    if warning := preprocessing_warning(loaded.model, preprocessing, train.pictures):
+        display.warn(warning)
     with display.bar("training") as advance:
         result = train_classifier(
             loaded.model,
@@ -189,6 +187,22 @@ def _train(options: Options, photos: Photos, size: int, display: Display) -> Tra
     write_record(layout.training, result.record)
     write_model(layout.model, result.model, info)
     return result.record
+
+
+def _choose_preprocessing(options: Options, loaded: LoadedModel, display: Display) -> str:
+    """Return the preprocessing that the weights expect, as far as anything tells."""
+    preprocessing = options.model.preprocessing or loaded.preprocessing or DEFAULT_PREPROCESSING
+    if options.model.weights == "none":
+        display.warn(
+            "no pretrained weights: the whole network is trained from random weights; "
+            "pass --weights imagenet or a file to train only a new head"
+        )
+    elif options.model.preprocessing is None and loaded.preprocessing is None:
+        display.warn(
+            f"{loaded.weights} does not say what it expects of pictures; "
+            f"{preprocessing!r} is assumed; pass --preprocessing if it is another"
+        )
+    return preprocessing
 
 
 def _weights_words(scratch: bool, origin: str) -> str:

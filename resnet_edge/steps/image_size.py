@@ -21,9 +21,16 @@ class ImageSize:
     """A side and the reason for it."""
 
     side: int
-    """In pixels."""
+    """In pixels; the height where the sides differ."""
     reason: str
     """For people and for ``dataset.json``."""
+    width: int | None = None
+    """In pixels; None where the sides are equal."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.side, self.width or self.side
 
 
 def choose_image_size(options: Options, pictures: Iterable[Picture]) -> ImageSize:
@@ -48,11 +55,15 @@ def choose_image_size(options: Options, pictures: Iterable[Picture]) -> ImageSiz
                 TINY_IMAGE_SIZE, f"no picture is larger than {TINY_IMAGE_SIZE} pixels a side"
             )
         return ImageSize(SMALL_IMAGE_SIZE, "the default without pretrained weights")
-    if weights.endswith(".keras") and Path(weights).exists():
+    path = Path(weights)
+    if weights != "imagenet" and path.exists():
         from resnet_edge.model.classifiers import picture_size
+        from resnet_edge.model.legacy_files import holds_network
 
-        if size := picture_size(Path(weights)):
-            return ImageSize(size[0], f"the only size that {Path(weights).name} takes")
+        if holds_network(path) and (size := picture_size(path)):
+            height, width = size
+            reason = f"the only size that {path.name} takes"
+            return ImageSize(height, reason, None if height == width else width)
     return ImageSize(PRETRAINED_IMAGE_SIZE, "the default with pretrained weights")
 
 

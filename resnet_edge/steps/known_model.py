@@ -15,6 +15,8 @@ from resnet_edge.inspection.model_description import (
     Expected,
     are_placeholders,
     describe_model,
+    input_size,
+    square,
 )
 from resnet_edge.layout import Layout
 from resnet_edge.model.model_file import ModelInfo, read_model_info
@@ -68,6 +70,7 @@ def describe_for_reference(options: Options, source: Path, display: Display) -> 
 
 def _describe(options: Options, source: Path, known: Expected) -> ModelInfo:
     """Describe a model; options overrule what is known, and that overrules the file."""
+    known = replace(known, size=square(options.data.image_size) or known.size)
     fit = options.data.fit or known.fit
     preprocessing = options.model.preprocessing or known.preprocessing
     info = describe_model(source, fit, preprocessing, options.model.labels, known)
@@ -124,7 +127,23 @@ def _exported(options: Options, source: Path) -> Expected:
         _check_agreed("--fit", {s.name: s.fit for s in found})
     if options.model.labels is None:
         _check_agreed("--labels", {s.name: _shown(s.labels) for s in found})
-    return Expected(first.preprocessing, Fit(first.fit), first.labels)
+    return Expected(first.preprocessing, Fit(first.fit), first.labels, _size_of(first))
+
+
+def size_for_reference(options: Options, source: Path) -> tuple[int, int]:
+    """Return height and width of the pictures: as asked for, else as the artifacts have them.
+
+    Raises:
+        UsageError: The model takes pictures of any size, and nothing says which.
+        ModelError: The file is no classifier of pictures.
+    """
+    asked = square(options.data.image_size)
+    return input_size(source, asked or _exported(options, source).size)
+
+
+def _size_of(sidecar: Sidecar) -> tuple[int, int]:
+    height, width = (int(side) for side in sidecar.input_shape[1:3] if side is not None)
+    return height, width
 
 
 def _check_agreed(option: str, values: Mapping[str, str]) -> None:

@@ -14,14 +14,13 @@ from resnet_edge.display import Display
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import set_environment
 from resnet_edge.full_precision.compute import Pixels, Questions
-from resnet_edge.inspection.model_description import input_size
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
 from resnet_edge.steps.choose_pictures import check_apart, load_test
-from resnet_edge.steps.known_model import describe_for_reference
+from resnet_edge.steps.known_model import describe_for_reference, size_for_reference
 
 OWN_PACKAGES = ("pillow", "resnet-edge")
 """Packages that decode the pictures and ask the model, beside Keras and its backend."""
@@ -33,13 +32,15 @@ class ReferenceInputs:
 
     model: Path
     info: ModelInfo
+    size: tuple[int, int]
+    """Height and width of the pictures."""
     test: tuple[Picture, ...]
     questions: Questions
 
-    def decode(self, size: tuple[int, int], cache: Path, display: Display) -> Pixels:
+    def decode(self, cache: Path, display: Display) -> Pixels:
         """Decode the test pictures: uint8 ``(n, height, width, 3)``."""
         with display.bar("decoding test pictures") as advance:
-            return decode_pictures(self.test, size, Fit(self.info.fit), cache, advance)
+            return decode_pictures(self.test, self.size, Fit(self.info.fit), cache, advance)
 
 
 def reference_inputs(options: Options, model: StrPath | None, display: Display) -> ReferenceInputs:
@@ -56,8 +57,9 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
     set_environment()
     source = Path(model or options.layout.model)
     info = describe_for_reference(options, source, display)
+    size = size_for_reference(options, source)
     sha256 = hash_path(source)
-    test = _test_pictures(options, source, info, display)
+    test = _test_pictures(options, source, info, size, display)
     questions = Questions(
         model_sha256=sha256,
         preprocessing=info.preprocessing,
@@ -67,12 +69,13 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
         classes=tuple(picture.label for picture in test),
         versions={package: version_of(package) for package in OWN_PACKAGES},
         fit=info.fit,
+        size=size,
     )
-    return ReferenceInputs(source, info, test, questions)
+    return ReferenceInputs(source, info, size, test, questions)
 
 
 def _test_pictures(
-    options: Options, source: Path, info: ModelInfo, display: Display
+    options: Options, source: Path, info: ModelInfo, size: tuple[int, int], display: Display
 ) -> tuple[Picture, ...]:
     """Return the build's test split, or all of ``--test``, which then becomes the build's."""
     layout = options.layout
@@ -93,7 +96,7 @@ def _test_pictures(
     if layout.calibration.exists():
         check_apart(read_calibration(layout.calibration, dataset.root), dataset.pictures, "--test")
     split = Split((), (), dataset.pictures)
-    write_manifest(layout.dataset, dataset, split, input_size(source), Fit(info.fit))
+    write_manifest(layout.dataset, dataset, split, size, Fit(info.fit))
     return dataset.pictures
 
 

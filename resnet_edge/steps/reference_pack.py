@@ -12,7 +12,7 @@ from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Questions, hash_pixels
 from resnet_edge.full_precision.pack import write_pack
-from resnet_edge.inspection.model_description import input_size
+from resnet_edge.model.model_file import ModelKind, model_kind
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.parity.metrics import centred_logits
@@ -58,11 +58,16 @@ def pack_reference(
     inputs = reference_inputs(options, model, display)
     if not inputs.test:
         raise UsageError("--pack: no test pictures to answer; pass --test DIR")
-    size, cache = input_size(inputs.model), options.layout.cache
-    inputs.decode(size, cache, display)
+    if (kind := model_kind(inputs.model)) is not ModelKind.KERAS:
+        raise UsageError(
+            f"--pack: {inputs.model} is a {kind.value}; expected a .keras file, which other "
+            "machines load; answer here, without --pack"
+        )
+    cache = options.layout.cache
+    inputs.decode(cache, display)
     path = options.layout.reference_pack
     display.say(f"packing {path}")
-    pixels = decoded_path(inputs.test, size, Fit(inputs.info.fit), cache)
+    pixels = decoded_path(inputs.test, inputs.size, Fit(inputs.info.fit), cache)
     write_pack(path, inputs.model, inputs.questions, pixels)
     return Packed(path, path.stat().st_size, hash_path(path), len(inputs.test))
 
@@ -147,7 +152,7 @@ def _check_answers(file: Path, reference: Reference) -> None:
 def _check_pixels(
     file: Path, reference: Reference, inputs: ReferenceInputs, options: Options, display: Display
 ) -> None:
-    pixels = inputs.decode(input_size(inputs.model), options.layout.cache, display)
+    pixels = inputs.decode(options.layout.cache, display)
     if reference.info.pixels_sha256 != hash_pixels(pixels):
         raise ReferenceFileError(
             f"{file}: answers other pixels than these pictures decode to here (another fit, or "

@@ -57,7 +57,8 @@ def measure_job(job: BenchJob) -> BenchJobResult:
             clock is unsound.
     """
     # The parent has compared the hash; reading the whole file here would add to the peak memory.
-    artifact = load_artifact(job.artifact, verify=False)
+    # A folder, a SavedModel, can write files when it runs: it is compared again.
+    artifact = load_artifact(job.artifact, verify=job.artifact.is_dir())
     picture = load_picture(job.picture, artifact.sidecar.image_size)
     start = time.perf_counter()
     runtime = open_runtime(artifact, job.threads, job.runtime)

@@ -27,7 +27,7 @@ def profile_job(job: BenchJob) -> OperatorProfile:
     Raises:
         ResnetEdgeError: The runtime has no profiler, or the artifact cannot be loaded or run.
     """
-    artifact = load_artifact(job.artifact, verify=False)
+    artifact = load_artifact(job.artifact, verify=job.artifact.is_dir())
     kind = profiling_runtime(artifact.sidecar.format)
     if kind is None:
         raise InferenceError(f"{artifact.name}: {cannot_profile(artifact.sidecar.format)}")

@@ -40,9 +40,20 @@ def maximum(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.GlobalMaxPooling2D(keepdims=True)(y)
 
 
+def repeated(x: keras.KerasTensor) -> keras.KerasTensor:
+    y = layers.AveragePooling2D(2)(layers.Conv2D(6, 3)(x))
+    return layers.Conv2D(6, 3)(keras.ops.tile(y, (1, 2, 1, 1)))
+
+
 @pytest.mark.parametrize(
     ("build", "kind"),
-    [(leaky, "LEAKY_RELU"), (prelu, "PRELU"), (elu, "ELU"), (maximum, "REDUCE_MAX")],
+    [
+        (repeated, "TILE"),
+        (leaky, "LEAKY_RELU"),
+        (prelu, "PRELU"),
+        (elu, "ELU"),
+        (maximum, "REDUCE_MAX"),
+    ],
 )
 def test_the_kernel_of_the_runtime_is_used(small, classify, build, kind: str) -> None:
     made = small(

@@ -147,7 +147,8 @@ def test_no_operator_refuses_a_level(small, classify, level: Level) -> None:
     expected = classify(made.float32, made.pictures)
     np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.05)
     kinds = {found.network.operations[i].kind for i in found.scheme.float_operations}
-    assert {"SIN", "ELU"} <= kinds
+    assert "SIN" in kinds
+    assert "ELU" not in kinds  # a table of 256 values
     lower = ("level equalized instead of distilled: no gradient is known of SIN",)
     assert found.notes == (lower if level is Level.DISTILLED else ())
 
@@ -262,7 +263,8 @@ def test_progress_of_equalized(residual) -> None:
         progress=lambda *call: seen.append(call),
     )
     assert seen[:4] == [("calibrating", done, 40, "") for done in (10, 20, 30, 40)]
-    assert [call[:3] for call in seen[4:]] == [("choosing", done, 3) for done in (1, 2, 3)]
+    # The third strength is left out where the second is worse than the first.
+    assert [call[:3] for call in seen[4:]] == [("choosing", done, 6) for done in (1, 2, 4, 5, 6)]
     assert all(words.startswith("strength 0.") and "best " in words for *_, words in seen[4:])
 
 

@@ -1,6 +1,7 @@
 """ONNX int8: the shared quantization as QDQ pairs, for every processor."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -155,6 +156,22 @@ def test_the_head_is_a_product_of_integers_with_float_logits(quantized) -> None:
     cast = made_by[scaled.input[0]]
     assert cast.op_type == "Cast"
     assert cast.input[0] == dense.output[0]  # nothing rounds the logits
+
+
+def test_sums_and_pooling_between_kernels_are_fused_into_integer_ones(
+    quantized, tmp_path: Path
+) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "as_run.onnx")
+    options.log_severity_level = 3  # it warns that the file is for this processor only
+    onnxruntime.InferenceSession(
+        to_onnx.serialize(quantized[Target.AUTO]), options, providers=["CPUExecutionProvider"]
+    )
+    kinds = [node.op_type for node in onnx.load(tmp_path / "as_run.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 53
+    assert kinds.count("QLinearAdd") >= 15
+    assert kinds.count("Add") <= 2
+    assert "Pad" not in kinds  # kernels and pools have the zeros as their own
 
 
 def test_preprocessing_stays_float(quantized) -> None:

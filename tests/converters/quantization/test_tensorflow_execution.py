@@ -174,6 +174,16 @@ def rearranged(x: KerasTensor) -> KerasTensor:
     return layers.Concatenate()([layers.Flatten()(y), layers.Flatten()(z)])
 
 
+def squeezed(x: KerasTensor) -> KerasTensor:
+    """Squeeze and excitation as people and keras.applications write it, hard-swish too."""
+    y = layers.Conv2D(8, 3, padding="same")(x)
+    y = y * (layers.ReLU(6.0)(y + 3.0) / 6.0)
+    s = layers.Dense(4, activation="relu")(layers.GlobalAveragePooling2D()(y))
+    y = layers.Multiply()([y, layers.Reshape((1, 1, 8))(layers.Dense(8, activation="sigmoid")(s))])
+    s = layers.GlobalAveragePooling2D(keepdims=True)(layers.Activation("hard_silu")(y))
+    return layers.Multiply()([y, layers.Conv2D(8, 1, activation="hard_sigmoid")(s)])
+
+
 def preprocessed(x: KerasTensor) -> KerasTensor:
     """``preprocess_input`` as operations in the graph."""
     y = keras.applications.resnet50.preprocess_input(x)
@@ -189,7 +199,7 @@ def only_in_the_runtime(x: KerasTensor) -> KerasTensor:
 BUILDS = (
     conv, dilated, grouped, depthwise, dense, dense_by_pixel, arithmetic, joined, pools, means,
     moved, padded, symmetric, activations, sliced, smooth_activations, numbers, extremes,
-    attention, normalized, resized, transposed, rearranged, preprocessed,
+    squeezed, attention, normalized, resized, transposed, rearranged, preprocessed,
     only_in_the_runtime,
 )  # fmt: skip
 

@@ -211,7 +211,7 @@ def test_an_operator_left_in_float_is_no_integer_only_file(with_cumsum: bytes) -
         quantize_static(with_cumsum, network, scheme, integer_only=True)
     (layer,) = [op.layer for op in network.operations if op.kind == "CUMSUM"]
     assert str(caught.value) == (
-        "int8_full.tflite: operators CUMSUM, DEQUANTIZE, QUANTIZE stay in float; expected integers "
+        "operators CUMSUM, DEQUANTIZE, QUANTIZE stay in float; expected integers "
         f"only; replace the layers ({layer}) or leave int8_full.tflite out with --formats "
         "(int8.tflite may hold float operators)"
     )

@@ -18,7 +18,7 @@ from resnet_edge.ondevice.formats.sidecar import Sidecar, sidecar_path, write_si
 from resnet_edge.ondevice.json_records import to_json
 
 MakeSidecar = Callable[[Path, str], Sidecar]
-EXPECTED = "expected a .tflite, .onnx or .keras file, or a SavedModel folder"
+EXPECTED = "expected a .tflite, .onnx, .keras or .h5 file, or a SavedModel folder"
 
 
 @pytest.fixture

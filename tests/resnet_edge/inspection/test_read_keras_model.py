@@ -10,6 +10,7 @@ import pytest
 
 from resnet_edge.errors import ArtifactError
 from resnet_edge.inspection.contents import Count, Endpoint, WeightGroup
+from resnet_edge.inspection.keras_h5 import read_keras_h5
 from resnet_edge.inspection.keras_model import read_keras_model
 from resnet_edge.model.model_file import ModelInfo, write_model
 
@@ -145,3 +146,22 @@ def test_without_weights_that_is_said(path: Path) -> None:
     contents = read_keras_model(path)
     assert contents.parameters is None
     assert contents.notes == ("it has no model.weights.h5: weights are not shown",)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_h5_files(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="picture")
+    x = keras.layers.Dense(2, name="answer")(keras.layers.Flatten()(image))
+    model = keras.Model(image, x, name="old")
+    model.save(tmp_path / "m.h5")
+    contents = read_keras_h5(tmp_path / "m.h5")
+    assert contents.model_name == "old"
+    assert contents.parameters == 8 * 8 * 3 * 2 + 2
+    assert contents.inputs[0].shape == (None, 8, 8, 3)
+    assert contents.metadata["keras"] == keras.__version__
+    model.save_weights(tmp_path / "m.weights.h5")
+    alone = read_keras_h5(tmp_path / "m.weights.h5")
+    assert alone.notes == ("it holds weights alone, without the network",)
+    (tmp_path / "m.h5").write_bytes(b"hello")
+    with pytest.raises(ArtifactError, match=r"m\.h5: truncated, damaged or no HDF5 file"):
+        read_keras_h5(tmp_path / "m.h5")

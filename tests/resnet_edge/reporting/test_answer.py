@@ -51,7 +51,7 @@ def test_the_fastest_that_is_proven_and_the_pictures_that_decide_the_others(made
     answer = find_answer(content)
     assert answer.sentences == (
         "Take fp32.onnx: the fastest here of those that are proven (6.00 ms a picture with 1 "
-        "thread here, 25.6 MB).",
+        "thread, 25.6 MB).",
         "Not yet proven, and not refuted: int8.tflite and int8_full.tflite. 20 test pictures are "
         "too few to tell; about 1,310 more would decide.",
         "Neither proven nor refuted: int8.onnx. The accuracy lies so near its limit that no number "
@@ -72,7 +72,7 @@ def test_the_fastest_that_is_proven_and_the_pictures_that_decide_the_others(made
 
 def test_one_file_that_is_proven(made):
     assert find_answer(made(("fp32.onnx", PASS, None, 6.0))).sentences == (
-        "Take fp32.onnx: proven (6.00 ms a picture with 1 thread here, 25.6 MB).",
+        "Take fp32.onnx: proven (6.00 ms a picture with 1 thread, 25.6 MB).",
     )
     two = made(("fp32.onnx", PASS, None, 6.0), ("int8.onnx", FAIL, None, 1.0))
     assert find_answer(two).take_words.startswith(

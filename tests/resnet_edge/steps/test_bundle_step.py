@@ -169,9 +169,11 @@ def test_no_reference(options: Options):
 
 
 def test_another_preprocessing(options: Options):
-    path = options.layout.artifacts / "fp32.onnx"
-    write_sidecar(path, replace(load_artifact(path).sidecar, preprocessing="tf"))
-    with pytest.raises(ReferenceFileError, match=r"fp32.onnx: exported with preprocessing 'tf', t"):
+    for name in options.formats or ():
+        path = options.layout.artifacts / name
+        write_sidecar(path, replace(load_artifact(path).sidecar, preprocessing="tf"))
+    expected = r"fp32.tflite: exported with preprocessing 'tf', the reference was made with 'unit'"
+    with pytest.raises(ReferenceFileError, match=expected):
         bundle(options)
 
 

@@ -162,7 +162,9 @@ def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
     )
     write_reference(options.layout.reference, empty)
     done = parity(options, recorder)
-    assert recorder.warned == ["no test pictures: accuracy is not checked; pass --test DIR"]
+    assert recorder.warned == [
+        "no test pictures: accuracy is not checked; pass --test DIR to `resnet-edge reference`"
+    ]
     assert {a.gate.verdict for a in done.result.artifacts} == {Verdict.NOT_CHECKED}
     assert {a.images for a in done.result.artifacts} == {0}
 

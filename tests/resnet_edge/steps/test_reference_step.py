@@ -108,10 +108,11 @@ def own(tmp_path: Path, **data: object) -> Options:
     )
 
 
-def test_test_pictures_of_other_classes(plain_model: Path, tmp_path, write_photos):
+def test_test_pictures_of_other_classes(edge_model: Path, tmp_path, write_photos):
     test = write_photos(tmp_path / "test", count=1)
-    with pytest.raises(DataError, match=r"folders blue, green, red are no classes of the mod"):
-        reference(own(tmp_path, test=test), plain_model)
+    (test / "red").rename(test / "cat")
+    with pytest.raises(DataError, match=r"folders cat are no classes of the mod"):
+        reference(own(tmp_path, test=test), edge_model)
 
 
 def test_test_pictures_that_calibrated_are_refused(
@@ -130,7 +131,11 @@ def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path
     spec = replace(Options().bench.spec, min_seconds=0.01, min_queries=3, max_warmup_s=0.0)
     options = replace(own(tmp_path), bench=replace(Options().bench, spec=spec))
     done = reference(options, plain_model, recorder)
-    assert recorder.warned == ["no test pictures: nothing can be checked; pass --test DIR"]
+    assert recorder.warned == [
+        "the model's classes have no names; they are called class 0 to class 2; pass --labels "
+        "FILE, one name a line in output order",
+        "no test pictures: nothing can be checked; pass --test DIR",
+    ]
     assert done.reference.probabilities.shape == (0, 3)
     assert done.reference.info.latency.p50_s > 0
     assert not reference(options, plain_model, recorder).rebuilt

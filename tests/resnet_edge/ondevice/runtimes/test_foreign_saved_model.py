@@ -18,6 +18,9 @@ from resnet_edge.ondevice.formats.sidecar import (
     sidecar_path,
     write_sidecar,
 )
+from resnet_edge.ondevice.latency.bench_worker import BenchJob, measure_job
+from resnet_edge.ondevice.latency.profile_worker import profile_job
+from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob, answer_job
 from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.steps.bundle import bundle_formats
@@ -75,6 +78,9 @@ def test_in_the_place_of_ours_it_does_not_run(
     words = r"saved_model: sha256 is [0-9a-f]{16}…, its sidecar says [0-9a-f]{16}…; the file was"
     with pytest.raises(ArtifactError, match=words):
         answer(folder, tmp_path)
+    for work in (measure_job, profile_job):
+        with pytest.raises(ArtifactError, match=words):
+            work(BenchJob(folder, 1, LatencySpec(), None))
     with pytest.raises(ArtifactError, match=words):
         load_artifacts(folder.parent)
     assert not owned.exists()
