@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Kernels:
         """Add a convolution of any kind, with its activation."""
         options: _Options = operation.options
         parameters = self._parameters_of(operation)
-        kernel, source = parameters.kernel, operation.inputs[0]
+        kernel, (source, zeros) = parameters.kernel, _without_padding(graph, operation)
         channels = graph.shape(source)[-1]
         window = tuple(int(size) for size in kernel.shape[:2])
         strides = (options.strideH, options.strideW)
@@ -54,7 +54,9 @@ class Kernels:
             "strides": strides,
             "dilations": dilations,
             "group": groups,
-            "pads": _pads(graph, operation, window, strides, dilations, options.padding),
+            "pads": _sum(
+                zeros, _pads(graph, operation, window, strides, dilations, options.padding)
+            ),
         }
         name = graph.node("Conv", inputs, graph.name(operation), attributes)
         finish(graph, operation, name, Layout.FIRST)
@@ -163,22 +165,21 @@ def pool(graph: OnnxBuilder, operation: Operation) -> None:
     options: _Options = operation.options
     window = (options.filterHeight, options.filterWidth)
     strides = (options.strideH, options.strideW)
-    attributes = {
-        "kernel_shape": window,
-        "strides": strides,
-        "pads": _pads(graph, operation, window, strides, (1, 1), options.padding),
-    }
+    source, zeros = _without_padding(graph, operation)
+    pads = _sum(zeros, _pads(graph, operation, window, strides, (1, 1), options.padding))
+    attributes = {"kernel_shape": window, "strides": strides, "pads": pads}
     name = graph.name(operation)
     if operation.kind == "MAX_POOL_2D" and operation.activation == "NONE":
+        moved = replace(operation, inputs=(source, *operation.inputs[1:]))
         graph.move(
-            operation,
+            moved,
             (_FIRST, _FIRST),
-            lambda source, _: graph.node("MaxPool", [source], name, attributes),
+            lambda values, _: graph.node("MaxPool", [values], name, attributes),
         )
         return
     kind = "MaxPool" if operation.kind == "MAX_POOL_2D" else "AveragePool"
-    source = graph.read(operation.inputs[0], _FIRST)
-    finish(graph, operation, graph.node(kind, [source], name, attributes), _FIRST)
+    values = graph.read(source, _FIRST)
+    finish(graph, operation, graph.node(kind, [values], name, attributes), _FIRST)
 
 
 def finish(
@@ -229,6 +230,40 @@ def _scaled(graph: OnnxBuilder, integers: np.ndarray, steps: np.ndarray, name: s
     return graph.node("Mul", [wide, graph.constant(steps, f"{name}_steps")], name)
 
 
+_NO_ZEROS = (0, 0, 0, 0)
+
+
+def _without_padding(graph: OnnxBuilder, operation: Operation) -> tuple[int, tuple[int, ...]]:
+    """Return the tensor before the zero padding that an operator reads, and the zeros.
+
+    A convolution takes explicit zeros as its own. So does a max-pool of integers if zero is the
+    smallest of them, in windows that hold at least one value.
+    """
+    source, nothing = operation.inputs[0], (operation.inputs[0], _NO_ZEROS)
+    pad = graph.network.writers.get(source)
+    if pad is None or pad.kind != "PAD" or pad.inputs[1] not in graph.network.constants:
+        return nothing
+    pairs = graph.fixed(pad.inputs[1]).reshape(-1, 2)
+    if len(pairs) != 4 or pairs[[0, 3]].any() or pairs.min() < 0:
+        return nothing
+    before, after = (graph.roundings.get(tensor) for tensor in (pad.inputs[0], source))
+    if after is not None and (before is None or not before.is_like(after)):
+        return nothing
+    zeros = tuple(int(size) for size in (*pairs[1:3, 0], *pairs[1:3, 1]))
+    if operation.kind == "AVERAGE_POOL_2D":
+        return nothing
+    if operation.kind == "MAX_POOL_2D":
+        options: _Options = operation.options
+        smallest = min(options.filterHeight, options.filterWidth)
+        if after is None or after.span.low < 0 or max(zeros) >= smallest:
+            return nothing
+    return pad.inputs[0], zeros
+
+
+def _sum(zeros: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(one + other for one, other in zip(zeros, others, strict=True))
+
+
 def _pads(
     graph: OnnxBuilder,
     operation: Operation,
@@ -239,7 +274,7 @@ def _pads(
 ) -> tuple[int, ...]:
     """Return the zeros at top, left, bottom and right."""
     if padding != _SAME:
-        return (0, 0, 0, 0)
+        return _NO_ZEROS
     before, after = graph.shape(operation.inputs[0])[1:3], graph.shape(operation.output)[1:3]
     total = [
         max(0, (after[i] - 1) * strides[i] + (window[i] - 1) * dilations[i] + 1 - before[i])

@@ -1,4 +1,4 @@
-"""Dropping layers that do nothing in inference: dropout, noise, activity penalties, ``linear``.
+"""Dropping layers that do nothing in inference: dropout, noise, augmentation, ``linear``.
 
 They cost nothing in most converted files, but they stand between layers that other rewrites join.
 """
@@ -25,6 +25,17 @@ _TRAINING_ONLY = (
 )
 
 
+_AUGMENTATION = (
+    layers.RandomBrightness,
+    layers.RandomContrast,
+    layers.RandomFlip,
+    layers.RandomRotation,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+)
+"""Their calls say ``training=True`` by default. A model in inference says otherwise."""
+
+
 def drop_inference_no_ops(model: keras.Model) -> Rewritten:
     """Drop every layer whose output is its input in inference.
 
@@ -49,7 +60,11 @@ def _find_change(graph: KerasGraph) -> Change:
 
 def gives_back(call: Call) -> bool:
     """True if a call returns its only input in inference."""
-    if call.training or len(call.inputs) != 1:
+    if len(call.inputs) != 1:
+        return False
+    if type(call.layer) in _AUGMENTATION:
+        return bool(call.inputs[0].dtype == call.outputs[0].dtype)
+    if call.training:
         return False
     layer = call.layer
     if type(layer) is layers.Activation:

@@ -61,3 +61,11 @@ def test_dropout_that_is_wanted_in_inference_stays() -> None:
     y = layers.Dropout(0.5)(layers.Flatten()(x), training=True)
     model = keras.Model(x, layers.Dense(3)(y))
     assert drop_inference_no_ops(model).model is model
+
+
+def test_augmentation_is_dropped(check) -> None:
+    x = keras.Input((12, 12, 3))
+    y = layers.RandomFlip()(layers.RandomRotation(0.1)(layers.RandomZoom(0.1)(x)))
+    y = layers.RandomContrast(0.1)(layers.RandomTranslation(0.1, 0.1)(y))
+    y = layers.RandomBrightness(0.1, value_range=(-200, 200))(y)
+    check(drop_inference_no_ops, keras.Model(x, layers.Conv2D(4, 3)(y)), 6)
