@@ -363,7 +363,7 @@ def test_nothing_but_json_on_standard_output_where_work_is_done(
 def test_rewrites_are_passed_on(cli, monkeypatch, name, words, config, expected):
     told = []
 
-    def stop(options: Options, *_: object) -> None:
+    def stop(options: Options, *_: object, **__: object) -> None:
         told.append(options.rewrites)
         raise ArtifactError("stopped")
 
