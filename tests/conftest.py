@@ -112,7 +112,9 @@ def save_plain_model(path: Path) -> None:
             layers.Conv2D(16, 3, strides=2, kernel_initializer=generator(seed=2)),
             layers.ReLU(),
             layers.GlobalAveragePooling2D(),
-            layers.Dense(3, activation="softmax", kernel_initializer=generator(seed=3)),
+            layers.Dense(
+                3, activation="softmax", kernel_initializer=generator(seed=3), name="answer"
+            ),
         ],
         name="plain",
     )

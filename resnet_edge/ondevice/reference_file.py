@@ -133,7 +133,10 @@ def read_reference(path: Path) -> Reference:
         names = ("probabilities", "logits", "classes")
         numbers = [read_member_array(archive, name) for name in names]
     info = from_json(ReferenceInfo, data, str(path), ReferenceFileError)
-    return Reference(info, *numbers)
+    try:
+        return Reference(info, *numbers)
+    except ReferenceFileError as problem:
+        raise ReferenceFileError(f"{path}: {problem}") from problem
 
 
 def check_model(reference: Reference, model_sha256: str, what: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from resnet_edge.display import Display
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import set_environment
 from resnet_edge.model.model_file import ModelInfo, read_model_info
-from resnet_edge.model.pixel_scaling import Pixels, preprocessing_warning
 from resnet_edge.options import Options
 
 CHANCE_PICTURES = 30
@@ -25,7 +25,11 @@ def is_foreign(options: Options, source: Path) -> bool:
 
 
 def check_model(
-    source: Path, info: ModelInfo, size: tuple[int, int], pictures: Pixels | None, display: Display
+    source: Path,
+    info: ModelInfo,
+    size: tuple[int, int],
+    pictures: npt.NDArray[np.uint8] | None,
+    display: Display,
 ) -> None:
     """Load a user's classifier, and say what differs in it and what looks wrong.
 
@@ -42,6 +46,7 @@ def check_model(
     """
     set_environment()
     from resnet_edge.model.classifiers import read_classifier
+    from resnet_edge.model.pixel_scaling import preprocessing_warning
 
     classifier = read_classifier(source, size)
     if classifier.grey and info.preprocessing in _OF_COLOURS:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -146,7 +147,7 @@ def test_whatever_takes_a_path_takes_text(name):
     found = getattr(resnet_edge, name)
     if isinstance(found, type):
         return
-    for parameter, kind in typing.get_type_hints(found).items():
+    for parameter, kind in typing.get_type_hints(found, localns={"os": os}).items():
         kinds = set(typing.get_args(kind)) or {kind}
         if parameter != "return" and Path in kinds:
             assert str in kinds, f"{name}({parameter})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def open_runtime(
     artifact: Artifact,
     threads: int,
     runtime: str | None = None,
-    profile_folder: Path | None = None,
+    profile_folder: str | os.PathLike[str] | None = None,
 ) -> Runtime:
     """Load an artifact into a runtime.
 
@@ -36,6 +37,7 @@ def open_runtime(
         RuntimeMissingError: The runtime is not installed; the message has the install line.
         InferenceError: The runtime refuses the file, or the file is not what its sidecar says.
     """
+    folder = None if profile_folder is None else Path(profile_folder)
     kinds = _choose(artifact.sidecar.format, runtime)
     for kind in kinds:
         if numpy_conflict(kind) is not None:
@@ -45,7 +47,7 @@ def open_runtime(
         except ImportError:
             continue
         with refusing(_refusal(artifact, kind)):
-            return _opener(kind)(Loading(artifact, kind, module, threads, profile_folder))
+            return _opener(kind)(Loading(artifact, kind, module, threads, folder))
     raise _missing(artifact.sidecar.format, kinds)
 
 

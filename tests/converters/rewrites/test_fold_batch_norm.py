@@ -170,11 +170,6 @@ def _norm_first() -> keras.Model:
     return keras.Model(x, layers.Conv2D(4, 3)(layers.BatchNormalization()(x)))
 
 
-def _after_dense() -> keras.Model:
-    x = keras.Input((8, 8, 3))
-    return keras.Model(x, layers.BatchNormalization()(layers.Dense(4)(layers.Flatten()(x))))
-
-
 @pytest.mark.parametrize(
     "build",
     [
@@ -184,7 +179,6 @@ def _after_dense() -> keras.Model:
         _other_axis,
         _activation_between,
         _norm_first,
-        _after_dense,
     ],
 )
 def test_what_cannot_be_folded_is_left_alone(
@@ -192,6 +186,12 @@ def test_what_cannot_be_folded_is_left_alone(
 ) -> None:
     model = build()
     assert check(model, 0) is model
+
+
+def test_a_dense_layer_takes_the_norm_behind_it(check: Check) -> None:
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layers.BatchNormalization()(layers.Dense(4)(layers.Flatten()(x))))
+    assert norms(check(model, 1)) == []
 
 
 def test_a_convolution_that_is_an_output_is_left_alone(

@@ -18,9 +18,10 @@ home, words = os.environ["FAKE_HOME"], sys.argv[1:]
 if os.path.exists(os.path.join(home, "deaf")):
     sys.stderr.write("ssh: connect to host device port 22: Connection timed out\\r\\n")
     sys.exit(255)
+there = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
 process = subprocess.Popen(
     ["sh", "-c", " ".join(words[words.index("--") + 2 :])],
-    stdout=subprocess.PIPE, cwd=home, env={**os.environ, "HOME": home},
+    stdout=subprocess.PIPE, cwd=home, env={**there, "HOME": home},
 )
 for line in process.stdout:
     for word in ("drop", "interrupt"):

@@ -24,9 +24,10 @@ import os, subprocess, sys
 home, words = os.environ["FAKE_HOME"], sys.argv[1:]
 with open(os.environ["FAKE_LOG"], "a") as log:
     print("ssh", *words[: words.index("--") + 2], file=log)
+there = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
 process = subprocess.Popen(
     ["sh", "-c", " ".join(words[words.index("--") + 2 :])],
-    stdout=subprocess.PIPE, cwd=home, env={**os.environ, "HOME": home},
+    stdout=subprocess.PIPE, cwd=home, env={**there, "HOME": home},
 )
 drop = os.path.join(home, "drop")
 print("a start-up file says hello", flush=True)

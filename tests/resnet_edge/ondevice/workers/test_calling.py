@@ -120,7 +120,7 @@ def test_progress_is_shown_in_order_and_prints_are_no_part_of_it():
             OutputError,
             "No space left on device; free some space or choose another folder with --out",
         ),
-        ("raise MemoryError", OutOfMemoryError, "memory ran out; use a smaller --image-size or "),
+        ("raise MemoryError", OutOfMemoryError, "memory ran out; end other programs, or train a"),
         ("raise KeyboardInterrupt", StoppedError, "interrupted; run the same command again to go"),
         (
             "1 / 0",
