@@ -100,7 +100,7 @@ def distill(
                 best, best_db = scheme, reached
             words = f"now {reached:.1f} dB, best {best_db:.1f} dB, at first {first_db:.1f} dB"
         progress("distilling", done, STEPS, words)
-    if not math.isfinite(best_db):
+    if math.isnan(best_db):
         raise ModelConversionError(
             "quantization: no simulated answer is finite; the model's weights or the "
             "--preprocessing do not fit; check the float artifacts first"

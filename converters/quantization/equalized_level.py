@@ -207,7 +207,7 @@ class _Trial:
         attempt(total - 1, Candidate(0.0, corrects=False))
         if best is not None and best.candidate.corrects:
             attempt(total, replace(best.candidate, corrects=False))
-        if best is None or not math.isfinite(best.sqnr_db):
+        if best is None:  # NaN never becomes the best; an exact answer is infinite
             raise ModelConversionError(
                 "quantization: no simulated answer is finite; the model's weights or the "
                 "--preprocessing do not fit; check the float artifacts first"

@@ -69,7 +69,8 @@ def test_processors_with_the_same_weights_share_a_quantization(options: Options,
     names = "int8.tflite,int8.onnx"
     export(with_quantization(options, names))
     arm = with_quantization(options, names, onnx_target=Target.ARM)
-    assert export(arm).rebuilt == ("int8.tflite", "int8.onnx")  # all 8 bits, in both
+    # int8.tflite has all 8 bits of its weights, whatever processor int8.onnx is for.
+    assert export(arm).rebuilt == ("int8.onnx",)
     kept = sorted(options.layout.cache.glob("quantization-*.npz"))
     vnni = with_quantization(options, names, onnx_target=Target.VNNI)
     assert export(vnni, None, recorder).rebuilt == ("int8.onnx",)
