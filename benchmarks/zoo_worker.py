@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from quantization_peers import as_floats, onnxruntime_static
 from quantization_worker import decode, in_litert
+from scipy.special import softmax
 
 PICTURES = "pictures"
 """The folder of folders of the pictures that all quantizers calibrate on."""
@@ -101,7 +102,7 @@ def tf_converter(folder: Path) -> None:
     path = folder / "tf-converter.tflite"
     path.write_bytes(converter.convert())
     logits = in_litert(path, np.load(folder / "test.npy"))
-    np.save(folder / "tf-converter.npy", softmax(logits))
+    np.save(folder / "tf-converter.npy", softmax(logits.astype(np.float64), axis=1))
 
 
 def quantize_static(folder: Path) -> None:
@@ -131,7 +132,7 @@ def quantize_static(folder: Path) -> None:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     test = np.load(folder / "test.npy")
     logits = np.concatenate([session.run(None, {"image": x})[0] for x in as_floats(test)])
-    np.save(folder / "quantize-static.npy", softmax(logits))
+    np.save(folder / "quantize-static.npy", softmax(logits.astype(np.float64), axis=1))
 
 
 def logits_model(folder: Path) -> Any:  # noqa: ANN401
@@ -154,11 +155,6 @@ def logits_model(folder: Path) -> Any:  # noqa: ANN401
     head = keras.Model(model.inputs, logits)
     image = keras.Input(model.input_shape[1:], name="image")
     return keras.Model(image, head(PREPROCESSINGS[facts["preprocessing"]].apply(image)))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

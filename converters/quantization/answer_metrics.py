@@ -21,6 +21,20 @@ def decibels(signal: float, noise: float) -> float:
     return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
+def centred_log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Return the logarithms of probabilities minus their mean over the classes.
+
+    Args:
+        probabilities: Float ``(n, classes)``, at least 0.
+
+    Returns:
+        Float64 ``(n, classes)``: the logits, up to the constant that a softmax does not keep.
+    """
+    logs = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+    centred: np.ndarray = logs - logs.mean(axis=1, keepdims=True)
+    return centred
+
+
 def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
     """Return the signal to quantization noise ratio (SQNR) in decibels; NaN if the noise is."""
     noise = float(np.square(actual.astype(np.float64) - expected).sum())

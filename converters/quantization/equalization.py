@@ -124,11 +124,6 @@ class Equalized:
     all groups are missing."""
 
 
-def find_groups(network: TfliteNetwork) -> tuple[Group, ...]:
-    """Find the groups of tensors that scaled channels connect, from the graph only."""
-    return find_channels(network).groups
-
-
 def find_channels(network: TfliteNetwork) -> ChannelGroups:
     """Find the groups of channels that can be scaled, from the graph only.
 

@@ -24,7 +24,7 @@ from onnx import helper
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.errors import ModelConversionError, RequestError
 from converters.onnx.conversion import OPSET
-from converters.quantization.answer_metrics import SMALLEST_PROBABILITY, sqnr_db
+from converters.quantization.answer_metrics import centred_log_probabilities, sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.onnx_builder import OnnxBuilder, Rounding
 from converters.quantization.onnx_integer_head import multiply_in_integers
@@ -226,7 +226,7 @@ def _prove(exact: onnx.ModelProto, float32: onnx.ModelProto, pictures: np.ndarra
         ) from problem
     if np.abs(actual - expected).max(initial=0.0) <= PROOF_DIFFERENCE:
         return
-    found = sqnr_db(_logits(expected), _logits(actual))
+    found = sqnr_db(centred_log_probabilities(expected), centred_log_probabilities(actual))
     if not found >= PROOF_DB:
         raise ModelConversionError(
             f"the graph of the TFLite file answers otherwise than fp32.onnx ({found:.1f} dB)"
@@ -242,9 +242,3 @@ def _answers(model: onnx.ModelProto, batch: np.ndarray) -> np.ndarray:
     (answers,) = session.run([OUTPUT_NAME], {INPUT_NAME: batch})
     found: np.ndarray = answers
     return found
-
-
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
-    centred: np.ndarray = logits - logits.mean(axis=1, keepdims=True)
-    return centred

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from converters.errors import ModelConversionError
-from converters.quantization.answer_metrics import SMALLEST_PROBABILITY, agreement, sqnr_db
+from converters.quantization.answer_metrics import agreement, centred_log_probabilities, sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.findings import PrecisionTrial
 from converters.quantization.scheme import Scheme
@@ -74,8 +74,7 @@ class TrialRunner:
         probabilities = np.stack(rows)
         if not np.isfinite(probabilities).all():
             raise not_finite(answer["name"])
-        logits = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
-        return logits - logits.mean(axis=1, keepdims=True), float(np.median(latencies_s))
+        return centred_log_probabilities(probabilities), float(np.median(latencies_s))
 
 
 def _load(data: bytes) -> Interpreter:

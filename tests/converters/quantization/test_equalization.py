@@ -18,7 +18,7 @@ from converters.quantization.equalization import (
     FREE_STRENGTH,
     SMALLEST_RATIO,
     equalize,
-    find_groups,
+    find_channels,
 )
 from converters.quantization.tensorflow_execution import Weights, batches, constant_weights, run
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
@@ -32,7 +32,7 @@ def layers_of(network: TfliteNetwork) -> list[tuple[set[str], set[str], set[str]
             {network.operations[index].layer for index in group.writers},
             {network.operations[index].layer for index in group.readers},
         )
-        for group in find_groups(network)
+        for group in find_channels(network).groups
     ]
 
 
@@ -69,7 +69,7 @@ def test_a_stage_s_residual_stream_is_one_group(residual) -> None:
 
 
 def test_every_tensor_is_in_one_group_at_most(each) -> None:
-    tensors = [tensor for group in find_groups(each.network) for tensor in group.tensors]
+    tensors = [tensor for group in find_channels(each.network).groups for tensor in group.tensors]
     assert len(tensors) == len(set(tensors))
 
 
@@ -138,7 +138,7 @@ def test_a_group_that_depthwise_kernels_read_is_scaled_further(small) -> None:
 
 def test_neither_image_nor_answer_nor_logits_are_scaled(each) -> None:
     network = each.network
-    tensors = {tensor for group in find_groups(network) for tensor in group.tensors}
+    tensors = {tensor for group in find_channels(network).groups for tensor in group.tensors}
     assert not tensors & {network.image, network.answer, network.logits}
 
 

@@ -10,7 +10,7 @@ from converters.onnx import conversion as to_onnx
 from converters.quantization.answer_metrics import sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import calibrate
-from converters.quantization.equalization import find_groups
+from converters.quantization.equalization import find_channels
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tflite import quantize_static
@@ -44,7 +44,7 @@ def test_groups_go_through_padding_and_subsampling(staged) -> None:
             {network.writers[tensor].layer for tensor in group.tensors},
             {network.operations[index].layer for index in group.readers},
         )
-        for group in find_groups(network)
+        for group in find_channels(network).groups
     }
     tensors, readers = groups[frozenset({"reduce"})]
     assert "wide_pad" in tensors
