@@ -23,7 +23,9 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MAX_MEMBER_BYTES = 64 << 20
 """Most bytes that a description in a zip may unpack to; ResNet50's has 0.2 MB."""
 
-_LARGEST = 1 << 64
+_TOO_LARGE = 1 << 63
+"""NumPy has no larger whole numbers with a sign."""
+
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -67,7 +69,7 @@ def parse_json(text: str | bytes) -> object:
 
     Raises:
         ValueError: It is not JSON, is nested too deeply, or has NaN, an infinite number, a whole
-            number of more than 64 bits or half of a surrogate pair.
+            number that does not fit in 64 bits with a sign, or half of a surrogate pair.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
@@ -82,8 +84,8 @@ def parse_json(text: str | bytes) -> object:
 
 def _whole_number(digits: str) -> int:
     # A number that is not so long is cheap to parse; Python refuses to parse 4,300 digits.
-    if len(digits) > 20 or not -_LARGEST < (value := int(digits)) < _LARGEST:
-        raise ValueError(f"the number {digits[:24]} has more than 64 bits")
+    if len(digits) > 20 or not -_TOO_LARGE <= (value := int(digits)) < _TOO_LARGE:
+        raise ValueError(f"the number {digits[:24]} does not fit in 64 bits")
     return value
 
 

@@ -122,11 +122,21 @@ class ParityResult:
     schema: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        sides = {len(self.labels)}
         for artifact in (*self.artifacts, *self.elsewhere):
-            found = {len(artifact.confusion), *map(len, artifact.confusion)}
-            if artifact.confusion and found != sides:
-                raise ValueError(
-                    f"{artifact.name}: its confusion matrix has {len(artifact.confusion)} rows; "
-                    f"expected {len(self.labels)} rows and columns, one per label"
-                )
+            if artifact.confusion:
+                _check_confusion(artifact, len(self.labels))
+
+
+def _check_confusion(artifact: ArtifactParity, labels: int) -> None:
+    rows = artifact.confusion
+    if {len(rows), *map(len, rows)} != {labels}:
+        raise ValueError(
+            f"{artifact.name}: its confusion matrix has {len(rows)} rows; "
+            f"expected {labels} rows and columns, one per label"
+        )
+    counts = [count for row in rows for count in row]
+    if sum(counts) != artifact.images or min(counts) < 0:
+        raise ValueError(
+            f"{artifact.name}: its confusion matrix counts {sum(counts)} pictures; "
+            f"expected {artifact.images}, none of them below 0"
+        )

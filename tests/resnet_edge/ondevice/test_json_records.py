@@ -272,7 +272,7 @@ class Measured:
     ("text", "words"),
     [
         ("[" * 100_000, "not JSON (it is nested too deeply); delete it and run again"),
-        ('{"seconds": ' + "9" * 400 + "}", "has more than 64 bits); delete it and run again"),
+        ('{"seconds": ' + "9" * 400 + "}", "does not fit in 64 bits); delete it and run again"),
         ('{"seconds": 1e999}', "seconds: got inf; expected float"),
         ('{"seconds": NaN}', "not JSON (NaN is no number of JSON)"),
         ('{"seconds": true}', "seconds: got True; expected float"),
