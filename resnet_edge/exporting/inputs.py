@@ -105,8 +105,8 @@ def calibration_pixels(inputs: ExportInputs) -> npt.NDArray[np.uint8] | None:
 
 
 def _picture_size(options: Options, source: Path) -> tuple[int, int]:
-    """Return height and width of the model's pictures; only a foreign model has to be read."""
-    layout = options.layout
-    if source.resolve() == layout.model.resolve() and layout.dataset.exists():
-        return read_manifest(layout.dataset).size
-    return input_size(source, square(options.data.image_size))
+    """Return height and width of the model's pictures, also where the network leaves them free."""
+    layout, asked = options.layout, square(options.data.image_size)
+    if asked is None and source.resolve() == layout.model.resolve() and layout.dataset.exists():
+        asked = read_manifest(layout.dataset).size
+    return input_size(source, asked)

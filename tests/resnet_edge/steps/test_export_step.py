@@ -287,3 +287,13 @@ def test_without_pictures_a_calibrated_artifact_is_refused(plain_model: Path, tm
     assert [event.kind for event in told] == [EventKind.BEGUN, EventKind.BEGUN, EventKind.LOST]
     with pytest.raises(ArtifactError, match=r"^calibration: no pictures; pass --calibration DIR$"):
         raise told_error(told[-1])
+
+
+def test_another_size_than_the_trained_models_is_refused(options: Options):
+    asked = replace(options, data=replace(options.data, image_size=96))
+    with pytest.raises(UsageError) as caught:
+        export(asked)
+    assert str(caught.value) == (
+        f"{options.layout.model}: takes pictures of 32x32 pixels (height x width); got "
+        "--image-size 96; leave the option out"
+    )

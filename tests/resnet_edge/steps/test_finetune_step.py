@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.model.model_file import read_model_info
 from resnet_edge.options import DataOptions, ModelOptions, Options
@@ -148,3 +149,25 @@ def test_a_split_by_folders_trains_on_its_side(short: Options, write_photos, tmp
     assert {p["name"].split("/")[0] for p in calibration["pictures"]} == {"seg_train"}
     training = json.loads((short.out / "training.json").read_text())
     assert (training["train_pictures"], training["validation_pictures"]) == (36, 36)
+
+
+def test_a_network_of_other_height_than_width(short: Options, tmp_path: Path, recorder):
+    import keras
+
+    from resnet_edge.model.classifiers import picture_size
+    from resnet_edge.steps.known_model import describe_for_export, describe_for_reference
+
+    path = tmp_path / "wide.keras"
+    x = keras.Input((24, 40, 3))
+    y = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(x)
+    y = keras.layers.Flatten()(y)  # it fits no other height or width
+    keras.Model(x, keras.layers.Dense(3, activation="softmax")(y), name="wide").save(path)
+    options = replace(short, model=ModelOptions(str(path), preprocessing="tf"))
+    done = finetune(options, recorder)
+    assert "pictures at 24x40: the only size that wide.keras takes" in recorder.said
+    assert picture_size(done.model) == (24, 40)
+    assert read_manifest(options.layout.dataset).size == (24, 40)
+    for describe in (describe_for_export, describe_for_reference):
+        info = describe(Options(options.out), done.model, recorder)
+        assert (info.fit, info.preprocessing) == ("crop", "tf")
+    assert not finetune(options, recorder).rebuilt

@@ -59,6 +59,18 @@ def test_a_network_of_fixed_size_keeps_it(edge_model: Path):
     assert chosen == ImageSize(32, f"the only size that {edge_model.name} takes")
 
 
+def test_sides_that_differ_are_height_and_width(tmp_path: Path):
+    import keras
+
+    path = tmp_path / "wide.keras"
+    x = keras.Input((24, 40, 3))
+    y = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    keras.Model(x, keras.layers.Dense(3, activation="softmax")(y)).save(path)
+    chosen = choose_image_size(Options(model=ModelOptions(str(path))), [])
+    assert chosen == ImageSize(24, "the only size that wide.keras takes", width=40)
+    assert chosen.size == (24, 40)
+
+
 def test_what_is_asked_for_comes_first(tmp_path: Path):
     asked = Options(data=DataOptions(image_size=96), model=ModelOptions("imagenet"))
     assert choose_image_size(asked, []) == ImageSize(96, "as asked for with --image-size")
