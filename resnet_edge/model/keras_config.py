@@ -109,7 +109,7 @@ def prepare_config(config: JsonValue, origin: Origin) -> NetworkConfig:
         origin: Its file, for messages.
 
     Raises:
-        ModelError: It names code, or something that is not a layer of Keras.
+        ModelError: It names code, a file, or something that is not a layer of Keras.
     """
     if not isinstance(config, dict) or "class_name" not in config:
         raise ModelError(
@@ -215,6 +215,7 @@ def _check_object(entry: JsonObject, layer: str, origin: Origin) -> None:
                 f"{', '.join(sorted(_NUMBERS))}; save the model again"
             )
     if _is_known(entry):
+        _check_vocabulary(entry, layer, path)
         return
     if kind == "function":
         raise ModelError(
@@ -231,6 +232,17 @@ def _check_object(entry: JsonObject, layer: str, origin: Origin) -> None:
         "expected layers of Keras itself, since code of others is never run; "
         "replace it by Keras layers and save the model again"
     )
+
+
+def _check_vocabulary(entry: JsonObject, layer: str, path: Path) -> None:
+    """Refuse a vocabulary that is the name of a file, which Keras would read or fetch."""
+    config = entry.get("config")
+    if isinstance(config, dict) and isinstance(config.get("vocabulary"), str):
+        raise ModelError(
+            f"{path}: layer {layer!r} is a {entry['class_name']} that names the file "
+            f"{config['vocabulary']!r} as its vocabulary; expected a list of words, since no file "
+            "that a model names is opened; give the layer that list and save the model again"
+        )
 
 
 def _is_known(entry: JsonObject) -> bool:

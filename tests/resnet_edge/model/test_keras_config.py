@@ -106,6 +106,59 @@ def test_no_class_but_layers_and_their_parts_is_resolved(
         build.assert_not_called()
 
 
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        {"module": "keras.layers", "class_name": "StringLookup"},
+        {"module": "keras.layers", "class_name": "IntegerLookup"},
+        {"module": "keras.layers", "class_name": "TextVectorization"},
+        {
+            "module": "keras.src.layers.preprocessing.index_lookup",
+            "class_name": "IndexLookup",
+        },
+    ],
+)
+@pytest.mark.parametrize("place", ["a layer", "a part of one", "in a model"])
+def test_no_file_that_a_model_names_is_opened(
+    lookup: dict[str, object], place: str, saved: Path, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("cat\ndog\n")
+    entry = {**lookup, "config": {"name": "words", "vocabulary": str(words)}}
+    if place == "a layer":
+        with zipfile.ZipFile(saved) as archive:
+            config = json.loads(archive.read("config.json"))
+        config["config"]["layers"].append({**entry, "name": "words", "inbound_nodes": []})
+        rewrite(saved, "config.json", json.dumps(config).encode())
+    elif place == "a part of one":
+        edit_layer(saved, "hidden", activation=entry)
+    else:
+        inner = {"name": "inner", "layers": [entry]}
+        model = {"module": "keras", "class_name": "Sequential", "config": inner}
+        edit_layer(saved, "hidden", layer=model)
+    with (
+        mock.patch("tensorflow.io.gfile.exists") as looked_for,
+        mock.patch("tensorflow.io.gfile.GFile") as opened,
+        mock.patch("builtins.open", side_effect=AssertionError("opened")),
+    ):
+        with pytest.raises(ModelError) as caught:
+            load_network(saved)
+        looked_for.assert_not_called()
+        opened.assert_not_called()
+    assert str(caught.value) == (
+        f"{saved}: layer 'words' is a {lookup['class_name']} that names the file {str(words)!r} "
+        "as its vocabulary; expected a list of words, since no file that a model names is opened; "
+        "give the layer that list and save the model again"
+    )
+
+
+def test_keras_itself_opens_a_vocabulary(tmp_path: Path) -> None:
+    with mock.patch("tensorflow.io.gfile.exists", return_value=False) as looked_for:
+        with pytest.raises(ValueError, match=r"does not exist"):
+            layers.StringLookup(vocabulary=str(tmp_path / "words.txt"))
+        looked_for.assert_called_once()
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),
