@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from converters.quantization.bias_correction import FloatOutputs
 from converters.quantization.calibrated_network import (
     CalibratedNetwork,
     EqualizationFigures,
+    FloatFallback,
+    HeldOutAnswers,
 )
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import WeightGrid
@@ -44,6 +47,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "unstable": calibrated.unstable,
         "figures": None if figures is None else asdict(figures),
         "notes": calibrated.notes,
+        "fallback": None if calibrated.fallback is None else _fallback_record(calibrated.fallback),
         "wide_ranges": None
         if calibrated.wide_ranges is None
         else {str(t): [r.low, r.high] for t, r in calibrated.wide_ranges.items()},
@@ -91,9 +95,26 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
     kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
     unstable, notes = tuple(record["unstable"]), tuple(record["notes"])
+    fallback = None if record["fallback"] is None else _fallback(record["fallback"])
     scheme = Scheme(parameters, ranges, kept, grid)
     return float32, CalibratedNetwork(
-        network, scheme, float_parameters, unstable, figures, float_outputs, wide, notes
+        network, scheme, float_parameters, unstable, figures, float_outputs, wide, notes, fallback
+    )
+
+
+def _fallback_record(fallback: FloatFallback) -> dict[str, Any]:
+    return {**asdict(fallback), "operations": sorted(fallback.operations)}
+
+
+def _fallback(record: Mapping[str, Any]) -> FloatFallback:
+    return FloatFallback(
+        **{
+            **record,
+            "layers": tuple(record["layers"]),
+            "operations": frozenset(record["operations"]),
+            "integer": HeldOutAnswers(**record["integer"]),
+            "mixed": HeldOutAnswers(**record["mixed"]),
+        }
     )
 
 

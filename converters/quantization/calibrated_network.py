@@ -24,7 +24,7 @@ class EqualizationFigures:
     strength: float
     """Strength of the equalisation, in [0, 1]."""
     held_out_sqnr_db: float
-    """SQNR of simulated centred logits, mean over the held-out calibration pictures."""
+    """SQNR of the simulated centred logits of the held-out calibration pictures."""
     held_out: int
     """Number of held-out pictures."""
     groups: int
@@ -32,6 +32,35 @@ class EqualizationFigures:
     """``extremes`` or ``least error``."""
     corrects: bool = True
     """True if biases are corrected."""
+
+
+@dataclass(frozen=True)
+class HeldOutAnswers:
+    """Simulated answers for held-out calibration pictures, beside the float network's."""
+
+    sqnr_db: float
+    """SQNR of the centred logits, mean of the pictures' own."""
+    agreement: float
+    """Share of pictures with the same best class, in [0, 1]."""
+    pictures: int
+
+
+@dataclass(frozen=True)
+class FloatFallback:
+    """Layers that went to float because 8 bits did not hold the answers."""
+
+    layers: tuple[str, ...]
+    """In graph order."""
+    operations: frozenset[int]
+    """Their operators, by index."""
+    integer: HeldOutAnswers
+    """The answers without them."""
+    mixed: HeldOutAnswers
+    """The answers with them."""
+    more_bytes: int
+    """Bytes by which their float32 weights are larger than int8 ones."""
+    multiply_adds: float
+    """Their share of the network's multiply-adds, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +82,14 @@ class CalibratedNetwork:
     """Ranges for 16-bit activations, which need not clip; None takes those of the scheme."""
     notes: tuple[str, ...] = ()
     """What differs from the settings because of the network's operators, in sentences."""
+    fallback: FloatFallback | None = None
+    """Layers of the scheme that are in float because 8 bits did not hold the answers."""
+
+    @property
+    def required_float(self) -> frozenset[int]:
+        """Operators of the scheme that are in float for other reasons, by index."""
+        added = self.fallback.operations if self.fallback else frozenset()
+        return self.scheme.float_operations - added
 
     def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
         """Return another scheme for the same weights, with biases that fit its rounding.

@@ -96,23 +96,37 @@ def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -
 
     16-bit activations lose too little to matter, so biases corrected for rounded activations would
     be wrong. So would the weights of level ``distilled``, which compensate for that rounding: the
-    weights of the float function are used. No ONNX file shares these weights, so they use all 8
-    bits.
+    weights of the float function are used. Layers that fell back to float are integer again. No
+    ONNX file shares these weights, so they use all 8 bits.
     """
     scheme = replace(
-        calibrated.scheme, parameters=calibrated.float_parameters, grid=WeightGrid.FULL
+        calibrated.scheme,
+        parameters=calibrated.float_parameters,
+        grid=WeightGrid.FULL,
+        float_operations=calibrated.required_float,
     )
     if calibrated.wide_ranges is not None:
         scheme = replace(scheme, ranges=calibrated.wide_ranges)
     return calibrated.corrected(pictures, scheme, activation_bits=16)
 
 
-def for_litert(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
+def for_litert(
+    calibrated: CalibratedNetwork, pictures: np.ndarray, *, integer_only: bool = False
+) -> Scheme:
     """Return the scheme for 8 bits in LiteRT, which needs no bounded weights.
 
     The weights of level ``distilled`` were learned in their grid, and stay in it.
+
+    Args:
+        calibrated: The calibrated network.
+        pictures: Its calibration pictures.
+        integer_only: True for a file without float operators: layers that fell back to float are
+            integer again, with biases that fit.
     """
     scheme = calibrated.scheme
+    if integer_only and calibrated.fallback is not None:
+        scheme = replace(scheme, float_operations=calibrated.required_float)
+        scheme = calibrated.corrected(pictures, scheme)
     learned = any(
         not np.array_equal(p.kernel, calibrated.float_parameters[index].kernel)
         for index, p in scheme.parameters.items()

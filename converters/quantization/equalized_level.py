@@ -19,7 +19,7 @@ from converters.quantization.activation_extremes import (
     measure_activations,
     merge_statistics,
 )
-from converters.quantization.answer_metrics import EXACT_DB, sqnr_db
+from converters.quantization.answer_metrics import EXACT_DB, mean_sqnr_db, sqnr_db
 from converters.quantization.bias_correction import (
     FloatOutputs,
     correct_biases,
@@ -28,10 +28,12 @@ from converters.quantization.bias_correction import (
 from converters.quantization.calibrated_network import (
     CalibratedNetwork,
     EqualizationFigures,
+    FloatFallback,
     Progress,
 )
 from converters.quantization.calibration_sample import Sample, draw_quarters, sample_pictures
 from converters.quantization.equalization import equalize, find_channels
+from converters.quantization.float_fallback import CLEAR_DB, find_fallback, held_out_pictures
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers
 from converters.quantization.rounding import widened
@@ -44,6 +46,7 @@ from converters.quantization.tensorflow_execution import (
     centred_logits,
     check_operations,
     constant_weights,
+    forget_pages,
 )
 from converters.quantization.tflite_network import TfliteNetwork
 
@@ -83,10 +86,17 @@ def calibrate_equalized(
     trial = _Trial(
         network, float_operations, grid, sample, measure_float_outputs(network, sample.pictures)
     )
-    chosen = trial.choose(merge_statistics(first, quarters[2]), progress)
+    fit = merge_statistics(first, quarters[2])
+    chosen = trial.choose(fit, progress)
     candidate, figures = chosen.candidate, chosen.figures
+    fallback = None
+    if not chosen.mean_sqnr_db >= CLEAR_DB:
+        fallback = trial.fall_back(fit, candidate, pictures, progress)
     prepared = trial.prepare(merge_statistics(first, second), candidate)
     scheme = prepared.scheme
+    if fallback is not None:
+        kept = scheme.float_operations | fallback.operations
+        scheme = replace(scheme, float_operations=kept)
     if candidate.corrects:
         scheme = correct_biases(network, scheme, prepared.float_outputs, sample.pictures)[0]
     return CalibratedNetwork(
@@ -97,6 +107,7 @@ def calibrate_equalized(
         figures=figures,
         float_outputs=prepared.float_outputs if candidate.corrects else None,
         wide_ranges=prepared.wide_ranges,
+        fallback=fallback,
     )
 
 
@@ -159,6 +170,8 @@ class Measured:
 
     candidate: Candidate
     sqnr_db: float
+    mean_sqnr_db: float
+    """Mean of the pictures' own SQNR."""
     figures: EqualizationFigures
 
     @property
@@ -233,6 +246,23 @@ class _Trial:
         float_outputs = self.float_outputs.scaled(equalized.output_scales)
         return Prepared(scheme, float_outputs, wide_ranges(network, extremes))
 
+    def fall_back(
+        self, fit: Statistics, candidate: Candidate, pictures: np.ndarray, progress: Progress
+    ) -> FloatFallback | None:
+        """Return the layers that have to be in float, judged on the quarter that is held out."""
+        prepared = self.prepare(fit, candidate)
+        held_out = held_out_pictures(self.network, draw_quarters(len(pictures))[-1])
+        found = np.asarray(pictures[held_out])
+        forget_pages(pictures)
+
+        def correct(scheme: Scheme) -> Scheme:
+            if not candidate.corrects:
+                return scheme
+            fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
+            return correct_biases(self.network, scheme, prepared.float_outputs, fitted)[0]
+
+        return find_fallback(self.network, prepared.scheme, correct, found, progress)
+
     def _measure(self, fit: Statistics, candidate: Candidate) -> Measured:
         """Return the figures of a candidate on the held-out pictures."""
         prepared, held_out = self.prepare(fit, candidate), self.sample.held_out
@@ -258,4 +288,4 @@ class _Trial:
             "least error" if candidate.least_error else "extremes",
             candidate.corrects,
         )
-        return Measured(candidate, measured, figures)
+        return Measured(candidate, measured, mean_sqnr_db(expected, actual), figures)

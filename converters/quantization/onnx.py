@@ -114,7 +114,7 @@ def float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
         and not _is_between_floats(network, op)
     }
     for operation in _before_head(network):
-        if not has_ranges(operation):
+        if not has_ranges(operation) or operation.index in scheme.float_operations:
             break
         integer.add(operation.index)
     written = {network.operations[i].output for i in integer}

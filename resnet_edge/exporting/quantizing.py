@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
-from converters.quantization.calibrated_network import CalibratedNetwork, Progress
+from converters.quantization.calibrated_network import CalibratedNetwork, FloatFallback, Progress
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from converters.quantization.layer_sensitivity import measure_sensitivity
@@ -26,6 +26,7 @@ from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.options import QuantizationOptions
+from resnet_edge.units import plural
 
 _NAMED = 3  # unstable layers that a message names
 
@@ -141,7 +142,7 @@ def integer_tflite(quantized: Quantized, quantization: Quantization, pictures: n
     network = quantized.calibrated.network
     match quantization:
         case Quantization.INTEGER_ONLY:
-            scheme = for_litert(quantized.calibrated, pictures)
+            scheme = for_litert(quantized.calibrated, pictures, integer_only=True)
             return quantize_static(quantized.float32, network, scheme, integer_only=True)
         case Quantization.INT16_ACTIVATIONS:
             scheme = for_int16_activations(quantized.calibrated, pictures)
@@ -217,15 +218,32 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         found["unstable ranges"] = ", ".join(calibrated.unstable)
     if kept:
         found["layers in float"] = ", ".join(kept)
+    if calibrated.fallback is not None:
+        found["float fallback"] = _fallback_words(calibrated.fallback)
     if calibrated.notes:
         found["level"] = "; ".join(calibrated.notes)
     return found
+
+
+def _fallback_words(fallback: FloatFallback) -> str:
+    """Say what layers in float cost and bring."""
+    before, after = fallback.integer, fallback.mixed
+    return (
+        f"{plural(len(fallback.layers), 'layer')} to float, because 8 bits lose too much in them: "
+        f"{before.agreement:.1%} agreement and {before.sqnr_db:.1f} dB without, "
+        f"{after.agreement:.1%} and {after.sqnr_db:.1f} dB with them in float, simulated on "
+        f"{after.pictures} held-out calibration pictures; {fallback.multiply_adds:.1%} of the "
+        f"multiply-adds, {fallback.more_bytes / 1e6:.2f} MB more; int8_full and int16x8 keep them "
+        "in integers"
+    )
 
 
 def _tell(quantized: Quantized, reporter: Reporter) -> None:
     """Say how the quantization went, and what a person should know."""
     if quantized.calibrated.figures is not None:
         reporter.say(f"quantized: {quantized.findings['simulated SQNR']}")
+    if quantized.calibrated.fallback is not None:
+        reporter.warn(f"quantization: {quantized.findings['float fallback']}")
     for note in quantized.calibrated.notes:
         reporter.warn(f"quantization: {note}")
     if unstable := quantized.calibrated.unstable:

@@ -1,0 +1,176 @@
+"""Layers that go to float by themselves, where 8 bits do not hold the answers.
+
+Some networks have layers that 8 bits cannot hold: their channels differ too much, or rare pictures
+lie far outside of the ranges of all others. Where the simulated answers for held-out pictures fall
+below a floor, the layers with the most noise go to float, as few of them as lift the answers above
+it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from converters.quantization.answer_metrics import agreement, mean_sqnr_db
+from converters.quantization.calibrated_network import FloatFallback, HeldOutAnswers, Progress
+from converters.quantization.findings import LayerSensitivity
+from converters.quantization.float_layers import FloatLayers
+from converters.quantization.integer_simulation import simulate
+from converters.quantization.layer_sensitivity import measure_sensitivity
+from converters.quantization.scheme import Scheme
+from converters.quantization.tensorflow_execution import (
+    PIXELS_PER_BATCH,
+    batches,
+    centred_logits,
+    constant_weights,
+    run,
+)
+from converters.quantization.tflite_network import TfliteNetwork
+
+FLOOR_DB = 20.0
+"""Answers of a lower SQNR fall back: the noise is a tenth of the logits' spread. It is the mean of
+the pictures' own: one picture far outside of all ranges would put most layers into float."""
+
+FLOOR_AGREEMENT = 0.95
+"""Answers that agree with the float network's on a smaller share of pictures fall back. Accuracy
+falls by less, since a part of the changed answers was wrong before."""
+
+CLEAR_DB = 25.0
+"""Answers of a higher SQNR on a few held-out pictures are not checked on more of them."""
+
+MOST_PICTURES = 64
+FEWEST_OF_LARGE = 16
+"""Fewest pictures, if they are large."""
+
+
+def held_out_pictures(network: TfliteNetwork, order: np.ndarray) -> np.ndarray:
+    """Return the first of these indices, a bounded number, fewer for large pictures."""
+    height, width = network.shapes[network.image][1:3]
+    fitting = 2 * PIXELS_PER_BATCH // (height * width)
+    return order[: min(MOST_PICTURES, max(FEWEST_OF_LARGE, fitting))]
+
+
+def find_fallback(
+    network: TfliteNetwork,
+    scheme: Scheme,
+    correct: Callable[[Scheme], Scheme],
+    pictures: np.ndarray,
+    progress: Progress,
+) -> FloatFallback | None:
+    """Find the fewest layers in float that lift the answers above the floor.
+
+    Layers are taken in the order of their noise. The first number is that whose shares of the noise
+    are enough. It is doubled until the answers are good enough, and then bisected.
+
+    Args:
+        network: The float graph.
+        scheme: Weights, ranges, and the operators that compute in float in any case.
+        correct: Returns a scheme with biases that fit its roundings.
+        pictures: Held-out pictures, uint8 ``(count, height, width, 3)``: neither the ranges nor the
+            biases of the scheme come from them.
+        progress: See ``Progress``.
+
+    Returns:
+        The layers and what they change; None if the answers are above the floor without them, or if
+        no layer rounds anything.
+    """
+    answers = _Answers(network, pictures)
+    corrected = correct(scheme)
+    integer = answers.of(corrected)
+    if is_enough(integer):
+        return None
+    rows = measure_sensitivity(network, corrected, pictures, progress)
+    noisy = sorted((row for row in rows if row.share > 0), key=lambda row: -row.share)
+    layers = FloatLayers(network, scheme.float_operations)
+
+    def attempt(count: int) -> FloatFallback:
+        chosen = layers.layers([row.layer for row in noisy[:count]])
+        operations = layers.operations(chosen)
+        mixed = answers.of(correct(replace(scheme, float_operations=operations)))
+        words = f"{count} of {len(noisy)}: {mixed.agreement:.1%} agreement, {mixed.sqnr_db:.1f} dB"
+        progress("layers to float", count, len(noisy), words)
+        added = operations - scheme.float_operations
+        return FloatFallback(chosen, added, integer, mixed, *_cost(network, added))
+
+    return _fewest(attempt, _first_number(noisy, integer), len(noisy))
+
+
+def is_enough(answers: HeldOutAnswers) -> bool:
+    """Return True if no layer has to go to float for these answers; False where they are NaN."""
+    return answers.sqnr_db >= FLOOR_DB and answers.agreement >= FLOOR_AGREEMENT
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Pictures, and what the float network answers for them."""
+
+    network: TfliteNetwork
+    pictures: np.ndarray
+
+    def of(self, scheme: Scheme) -> HeldOutAnswers:
+        """Compare a scheme's simulated answers with those of the float network."""
+        logits = self._centred(simulate(self.network, scheme, self.pictures))
+        found = mean_sqnr_db(self.expected, logits)
+        return HeldOutAnswers(found, agreement(self.expected, logits), len(self.pictures))
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        weights = constant_weights(self.network)
+        parts = batches(self.network, self.pictures)
+        return self._centred(
+            np.concatenate([run(self.network, weights, batch).numpy() for batch in parts])
+        )
+
+    def _centred(self, logits: np.ndarray) -> np.ndarray:
+        centred: np.ndarray = centred_logits(self.network, logits).numpy()
+        return centred
+
+
+def _first_number(noisy: Sequence[LayerSensitivity], integer: HeldOutAnswers) -> int:
+    """Return the number of layers without which the noise would be at the floor, at least 1.
+
+    Noise of single layers is taken to add up, which it hardly does in deep networks.
+    """
+    allowed = 10 ** ((integer.sqnr_db - FLOOR_DB) / 10)
+    left = 1 - np.cumsum([row.share for row in noisy])
+    return 1 + int((left > allowed).sum()) if allowed < 1 else 1
+
+
+def _fewest(attempt: Callable[[int], FloatFallback], first: int, most: int) -> FloatFallback | None:
+    """Return the attempt with the fewest layers that is enough; with all of them if none is."""
+    too_few, count, found = 0, min(first, most), None
+    while count > too_few:
+        found = attempt(count)
+        if is_enough(found.mixed):
+            break
+        too_few, count = count, min(2 * count, most)
+    while found is not None and count - too_few > 1:
+        between = (count + too_few) // 2
+        tried = attempt(between)
+        if is_enough(tried.mixed):
+            count, found = between, tried
+        else:
+            too_few = between
+    return found
+
+
+def _cost(network: TfliteNetwork, operations: Collection[int]) -> tuple[int, float]:
+    """Return the bytes that these operators' weights take more in float32 than in int8.
+
+    The second value is their share of all multiply-adds.
+    """
+    products = {
+        op.index: math.prod(network.shapes[op.output][1:-1])
+        * network.parameters[op.index].kernel.size
+        for op in network.weighted
+    }
+    weights = sum(network.parameters[i].kernel.size for i in products.keys() & operations)
+    share = sum(products[i] for i in products.keys() & operations) / max(1, sum(products.values()))
+    return _MORE_BYTES * weights, share
+
+
+_MORE_BYTES = 3  # float32 instead of int8
