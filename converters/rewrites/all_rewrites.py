@@ -16,6 +16,7 @@ from converters.rewrites import (
     fold_preprocessing,
     hoist_strides,
     merge_padding,
+    recognize_gelu,
     scale_channels,
 )
 from converters.rewrites.keras_graph import Rewritten
@@ -24,6 +25,7 @@ Rewrite = Callable[[keras.Model], Rewritten]
 
 REWRITES: tuple[tuple[str, Rewrite], ...] = (
     (drop_inference_no_ops.NAME, drop_inference_no_ops.drop_inference_no_ops),
+    (recognize_gelu.NAME, recognize_gelu.recognize_gelu),
     (fold_batch_norm.NAME, fold_batch_norm.fold_batch_norm),
     (scale_channels.NAME, scale_channels.scale_channels),
     (merge_padding.NAME, merge_padding.merge_padding),
@@ -32,9 +34,9 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
 """The order matters: a dropout may stand before a batch normalization, and ``hoist_strides`` adds
 paddings of its own."""
 
-NECESSARY = REWRITES[1:3]
-"""The rewrites of batch normalization. They give all formats the same convolutions, and so one
-quantization."""
+NECESSARY = REWRITES[1:4]
+"""GELU has an operator in every format. The rewrites of batch normalization give all formats the
+same convolutions, and so one quantization."""
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,14 @@ def test_a_sequential_classifier_of_an_odd_size(mode: str, answers) -> None:
 
 def test_an_operator_that_tflite_lacks_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     x = keras.Input((8, 8, 3))
-    y = keras.ops.erf(layers.GlobalAveragePooling2D()(x))
+    y = layers.Dense(4, activation=keras.ops.erfinv, name="odd")(x)
+    y = layers.Activation(keras.ops.erf)(layers.GlobalAveragePooling2D()(y))  # this it can
+    y = layers.Dense(3, activation=keras.ops.erfinv, name="even")(y)
     serving = serving_model(keras.Model(x, layers.Dense(3)(y)), PREPROCESSINGS["none"])
     with pytest.raises(ModelConversionError) as caught:
         to_tflite.convert_float32(serving)
     assert str(caught.value) == (
-        "TFLite cannot express this model: it has no operator for tf.Erf; replace the layer or "
-        "leave the .tflite formats out with --formats"
+        "TFLite cannot express this model: it has no operator for tf.Erfinv in 'odd', 'even'; "
+        "replace the layer or leave the .tflite formats out with --formats"
     )
     assert capfd.readouterr().out == ""
