@@ -44,6 +44,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
         "float_operations": sorted(scheme.float_operations),
         "grid": scheme.grid,
+        "weight_only": sorted(scheme.weight_only),
         "unstable": calibrated.unstable,
         "figures": None if figures is None else asdict(figures),
         "notes": calibrated.notes,
@@ -96,7 +97,7 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
     unstable, notes = tuple(record["unstable"]), tuple(record["notes"])
     fallback = None if record["fallback"] is None else _fallback(record["fallback"])
-    scheme = Scheme(parameters, ranges, kept, grid)
+    scheme = Scheme(parameters, ranges, kept, grid, frozenset(record["weight_only"]))
     return float32, CalibratedNetwork(
         network, scheme, float_parameters, unstable, figures, float_outputs, wide, notes, fallback
     )

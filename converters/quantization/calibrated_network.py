@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class FloatFallback:
     mixed: HeldOutAnswers
     """The answers with them."""
     more_bytes: int
-    """Bytes by which their float32 weights are larger than int8 ones."""
+    """Bytes by which their weights are larger in float32, as ``int8.onnx`` stores them."""
     multiply_adds: float
     """Their share of the network's multiply-adds, in [0, 1]."""
 
@@ -85,11 +85,12 @@ class CalibratedNetwork:
     fallback: FloatFallback | None = None
     """Layers of the scheme that are in float because 8 bits did not hold the answers."""
 
-    @property
-    def required_float(self) -> frozenset[int]:
-        """Operators of the scheme that are in float for other reasons, by index."""
-        added = self.fallback.operations if self.fallback else frozenset()
-        return self.scheme.float_operations - added
+    def without_fallback(self) -> Scheme:
+        """Return the scheme with only those operators in float that other reasons keep there."""
+        if self.fallback is None:
+            return self.scheme
+        kept = self.scheme.float_operations - self.fallback.operations
+        return replace(self.scheme, float_operations=kept, weight_only=frozenset())
 
     def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
         """Return another scheme for the same weights, with biases that fit its rounding.

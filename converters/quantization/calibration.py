@@ -100,10 +100,9 @@ def for_int16_activations(calibrated: CalibratedNetwork, pictures: np.ndarray) -
     ONNX file shares these weights, so they use all 8 bits.
     """
     scheme = replace(
-        calibrated.scheme,
+        calibrated.without_fallback(),
         parameters=calibrated.float_parameters,
         grid=WeightGrid.FULL,
-        float_operations=calibrated.required_float,
     )
     if calibrated.wide_ranges is not None:
         scheme = replace(scheme, ranges=calibrated.wide_ranges)
@@ -125,8 +124,7 @@ def for_litert(
     """
     scheme = calibrated.scheme
     if integer_only and calibrated.fallback is not None:
-        scheme = replace(scheme, float_operations=calibrated.required_float)
-        scheme = calibrated.corrected(pictures, scheme)
+        scheme = calibrated.corrected(pictures, calibrated.without_fallback())
     learned = any(
         not np.array_equal(p.kernel, calibrated.float_parameters[index].kernel)
         for index, p in scheme.parameters.items()

@@ -33,7 +33,12 @@ from converters.quantization.calibrated_network import (
 )
 from converters.quantization.calibration_sample import Sample, draw_quarters, sample_pictures
 from converters.quantization.equalization import equalize, find_channels
-from converters.quantization.float_fallback import CLEAR_DB, find_fallback, held_out_pictures
+from converters.quantization.float_fallback import (
+    CLEAR_DB,
+    find_fallback,
+    held_out_pictures,
+    with_float,
+)
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers
 from converters.quantization.rounding import widened
@@ -95,8 +100,7 @@ def calibrate_equalized(
     prepared = trial.prepare(merge_statistics(first, second), candidate)
     scheme = prepared.scheme
     if fallback is not None:
-        kept = scheme.float_operations | fallback.operations
-        scheme = replace(scheme, float_operations=kept)
+        scheme = with_float(scheme, fallback.operations)
     if candidate.corrects:
         scheme = correct_biases(network, scheme, prepared.float_outputs, sample.pictures)[0]
     return CalibratedNetwork(

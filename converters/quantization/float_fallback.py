@@ -89,14 +89,19 @@ def find_fallback(
 
     def attempt(count: int) -> FloatFallback:
         chosen = layers.layers([row.layer for row in noisy[:count]])
-        operations = layers.operations(chosen)
-        mixed = answers.of(correct(replace(scheme, float_operations=operations)))
+        added = layers.operations(chosen) - scheme.float_operations
+        mixed = answers.of(correct(with_float(scheme, added)))
         words = f"{count} of {len(noisy)}: {mixed.agreement:.1%} agreement, {mixed.sqnr_db:.1f} dB"
         progress("layers to float", count, len(noisy), words)
-        added = operations - scheme.float_operations
         return FloatFallback(chosen, added, integer, mixed, *_cost(network, added))
 
     return _fewest(attempt, _first_number(noisy, integer), len(noisy))
+
+
+def with_float(scheme: Scheme, operations: frozenset[int]) -> Scheme:
+    """Return the scheme with these operators in float, and their kernels stored in 8 bits."""
+    kept = scheme.float_operations | operations
+    return replace(scheme, float_operations=kept, weight_only=operations)
 
 
 def is_enough(answers: HeldOutAnswers) -> bool:

@@ -90,7 +90,9 @@ def quantize_int8(
         model = quantize_on_own_ranges(float32, pictures, target)
         return QuantizedOnnx(model, str(problem))
     kept = calibrated.scheme.float_operations | float_operations(network, calibrated.scheme)
-    scheme = calibrated.corrected(pictures, replace(calibrated.scheme, float_operations=kept))
+    # onnxruntime would convert stored integers to float in every inference
+    scheme = replace(calibrated.scheme, float_operations=kept, weight_only=frozenset())
+    scheme = calibrated.corrected(pictures, scheme)
     roundings = {
         tensor: Rounding.of(scheme.ranges[tensor], signed=target is Target.ARM)
         for tensor in rounded_tensors(network, kept)

@@ -27,10 +27,12 @@ class Scheme:
     """Operators that compute in float, by index."""
     grid: WeightGrid = WeightGrid.FULL
     """Integers for the weights. The weights of the float head always use ``FULL``."""
+    weight_only: frozenset[int] = frozenset()
+    """Float operators whose kernels are stored in 8 bits like the head's, by index."""
 
     def grid_of(self, network: TfliteNetwork, operation: Operation) -> WeightGrid | None:
         """Return the integers for an operator's kernel; None if it is not rounded."""
-        if operation.index in network.head:
+        if operation.index in network.head or operation.index in self.weight_only:
             return WeightGrid.FULL
         return None if operation.index in self.float_operations else self.grid
 

@@ -26,7 +26,6 @@ from converters.quantization.scheme import Scheme
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import (
-    DENSE,
     Operation,
     Reweighted,
     TfliteNetwork,
@@ -95,8 +94,9 @@ def quantize_static(
     Args:
         float32: The float32 file.
         network: The graph of that file.
-        scheme: Weights, ranges, and the operators that stay in float. The kernel of the float head
-            is stored in 8 bits and converted to float when the file is loaded.
+        scheme: Weights, ranges, and the operators that stay in float. The kernels of the float head
+            and of its ``weight_only`` are stored in 8 bits, and converted to float when the file is
+            loaded.
         integer_only: True to make all operators integer, with int8 output, for NPUs.
         activation_bits: 8, or 16 for int16 activations with int8 weights.
 
@@ -123,7 +123,8 @@ def quantize_static(
             regex=_ANY, operation_name=_Operator.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
         for index in sorted(scheme.float_operations):
-            _keep_float(recipe, network, network.operations[index])
+            is_stored = index in network.head or index in scheme.weight_only
+            _keep_float(recipe, network, network.operations[index], is_stored)
     for kind in FAILING:
         recipe.add_quantization_config(
             regex=_ANY, operation_name=_Operator(kind), algorithm_key=AlgorithmName.NO_QUANTIZE
@@ -161,7 +162,7 @@ def _statistics(
             WeightGrid.FULL if op.index in network.head else scheme.grid,
         ).numpy()
         for op in network.weighted
-        if integer_only or op.index not in network.head
+        if integer_only or op.index not in network.head | scheme.weight_only
     }
     ranges = possible_ranges(network, scheme.ranges, weight_steps, activation_bits)
     statistics: dict[str, _Range] = {
@@ -191,12 +192,15 @@ def _weight_range(operation: Operation, steps: np.ndarray) -> _Range:
 
 
 def _keep_float(
-    recipe: recipe_manager.RecipeManager, network: TfliteNetwork, operation: Operation
+    recipe: recipe_manager.RecipeManager,
+    network: TfliteNetwork,
+    operation: Operation,
+    stores_integers: bool,
 ) -> None:
-    """Keep one operator in float. A dense layer of the head still stores 8-bit weights."""
+    """Keep one operator in float, with its kernel stored in 8 bits or in float."""
     own_name = f"^{re.escape(network.names[operation.output])};?$"
-    if operation.index in network.head and operation.kind == DENSE:
-        recipe.add_weight_only_config(own_name, _Operator.FULLY_CONNECTED, num_bits=8)
+    if stores_integers and operation in network.weighted:
+        recipe.add_weight_only_config(own_name, _Operator(operation.kind), num_bits=8)
     else:
         recipe.add_quantization_config(
             regex=own_name,

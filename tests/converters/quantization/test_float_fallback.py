@@ -84,8 +84,8 @@ def test_the_guilty_layers_go_to_float(found, loud) -> None:
     assert fallback.operations == {
         op.index for op in loud.network.operations if op.layer in fallback.layers
     }
-    assert found.scheme.float_operations == found.required_float | fallback.operations
-    assert found.required_float == loud.network.head
+    assert found.scheme.float_operations == loud.network.head | fallback.operations
+    assert found.scheme.weight_only == fallback.operations
     assert not is_enough(fallback.integer)
     assert is_enough(fallback.mixed)
     assert fallback.integer.pictures == fallback.mixed.pictures == 10  # a fourth of 40
@@ -124,9 +124,11 @@ def test_the_file_answers_as_simulated(found, loud, classify) -> None:
 
 
 def test_other_files_need_no_fallback(found, loud) -> None:
-    assert for_int16_activations(found, loud.pictures).float_operations == found.required_float
+    wide = for_int16_activations(found, loud.pictures)
     only = for_litert(found, loud.pictures, integer_only=True)
-    assert only.float_operations == found.required_float
+    for scheme in (wide, only):
+        assert scheme.float_operations == loud.network.head
+        assert not scheme.weight_only
 
 
 def test_int8_onnx_computes_them_in_float_too(found, loud) -> None:
@@ -136,13 +138,15 @@ def test_int8_onnx_computes_them_in_float_too(found, loud) -> None:
 
 def test_it_travels(found, loud, tmp_path: Path) -> None:
     save_calibrated(tmp_path / "q.npz", loud.float32, found)
-    assert load_calibrated(tmp_path / "q.npz")[1].fallback == found.fallback
+    loaded = load_calibrated(tmp_path / "q.npz")[1]
+    assert loaded.fallback == found.fallback
+    assert loaded.scheme.weight_only == found.scheme.weight_only
 
 
 def test_no_fallback_where_8_bits_hold(residual) -> None:
     found = calibrate(residual.float32, residual.pictures, QuantizationSettings(), residual.layers)
     assert found.fallback is None
-    assert found.required_float == found.scheme.float_operations
+    assert found.without_fallback() is found.scheme
 
 
 def test_distilled_starts_with_it(loud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,3 +203,12 @@ def test_the_number_of_held_out_pictures(small) -> None:
     large = replace(few, shapes=tuple((1, 224, 224, 3) for _ in few.shapes))
     assert len(held_out_pictures(large, order)) == FEWEST_OF_LARGE
     assert len(held_out_pictures(few, order[:7])) == 7
+
+
+def test_weights_stay_in_8_bits(found, loud) -> None:
+    """LiteRT converts them when it loads the file."""
+    scheme = for_litert(found, loud.pictures)
+    mixed = quantize_static(loud.float32, found.network, scheme, integer_only=False)
+    wide = replace(scheme, weight_only=frozenset())
+    floats = quantize_static(loud.float32, found.network, wide, integer_only=False)
+    assert len(floats) - len(mixed) > found.fallback.more_bytes / 2  # steps take a part
