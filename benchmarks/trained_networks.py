@@ -136,7 +136,7 @@ def train(recipe: Recipe, pictures: np.ndarray, labels: np.ndarray) -> Any:  # n
             flipped = rng.random(batch) < 0.5
             batch_pictures[flipped] = batch_pictures[flipped, :, ::-1]
             model.train_on_batch(apply(batch_pictures), labels[chosen])
-    settle_batch_normalizations(model, apply(pictures[:1024].astype(np.float32)))
+    settle_batch_normalizations(model, apply(pictures[:256].astype(np.float32)))
     return model
 
 

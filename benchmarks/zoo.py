@@ -35,6 +35,8 @@ WORKER = Path(__file__).with_name("zoo_worker.py")
 NAMES = (RESNET50, *NETWORKS)
 PEERS = ("tf-converter", "quantize-static")
 JUDGED = ("int8.tflite", "int8.onnx")
+NOTED = ("float fallback", "level")
+"""Findings that are printed."""
 TOLERANCE_DB = 0.3
 """A file this much below the better peer counts as equal."""
 
@@ -70,7 +72,7 @@ class Network:
     """Accuracy of Keras on the test pictures, in [0, 1]."""
     export_s: float
     notes: tuple[str, ...]
-    """The findings in the sidecar of ``int8.tflite``, for instance layers that stay in float."""
+    """Findings in the sidecar of ``int8.tflite``: layers that went to float, a lower level."""
 
 
 def main() -> int:
@@ -161,7 +163,8 @@ def export(name: str, folder: Path, words: list[str]) -> tuple[Network, list[Row
 
 def notes(out: Path) -> tuple[str, ...]:
     sidecar = out / "artifacts" / "int8.tflite.json"
-    return tuple(json.loads(sidecar.read_text())["findings"].values()) if sidecar.exists() else ()
+    found = json.loads(sidecar.read_text())["findings"] if sidecar.exists() else {}
+    return tuple(found[key] for key in NOTED if key in found)
 
 
 def peer(name: str, folder: Path, tool: str) -> Row:
@@ -189,7 +192,9 @@ def report(networks: list[Network], rows: list[Row]) -> int:
     table(networks, of, [*JUDGED, *PEERS], verdicts)
     print()
     for network in networks:
-        print(f"- {network.name}: {' '.join(network.notes) or 'no findings.'}")
+        print("".join(f"- {network.name}: {note}\n" for note in network.notes), end="")
+    for row in rows:
+        print(f"- {row.network}, {row.file}: {row.problem}\n" if row.problem else "", end="")
     missing = [row for row in rows if row.sqnr_db is None and row.file in ARTIFACT_NAMES]
     return int(bool(missing) or any(words != "yes" for words in verdicts.values()))
 

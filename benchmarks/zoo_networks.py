@@ -131,7 +131,7 @@ NETWORKS = {
     "convnext-tiny": _network(
         application("ConvNeXtTiny"), 3, 2000, preprocessing="none", peak_rate=5e-4
     ),
-    "xception": _network(application("Xception"), 3, 2000, side=80),
+    "xception": _network(application("Xception"), 2, 2000, side=72),
     "inceptionv3": _network(application("InceptionV3"), 4, 2000, side=80),
     "vgg16": _network(application("VGG16"), 2, 2000, preprocessing="caffe", peak_rate=1e-4),
     "nasnetmobile": _network(application("NASNetMobile"), 3, 2000),

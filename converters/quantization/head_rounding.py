@@ -42,12 +42,13 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
             map.
     """
     network, scheme = calibrated.network, calibrated.scheme
-    head = [op for op in network.weighted if op.index in network.head and op.kind == DENSE]
+    head = [op for op in network.weighted if op.index in network.head]
     if not head or len(pictures) < FEWEST_PICTURES:
         return calibrated
     features = _features(calibrated, head[0], pictures)
     held_out = np.arange(len(features)) % HELD_OUT == HELD_OUT - 1
-    exact = calibrated.float_parameters[head[0].index].kernel
+    stored = calibrated.float_parameters[head[0].index].kernel
+    exact = stored.reshape(-1, stored.shape[-1])  # a convolution that has only one position
     learned = features[~held_out]
     rounded = rounded_kernel(exact, learned - learned.mean(axis=0))  # a bias undoes the mean
     nearest = _nearest(exact)
@@ -59,7 +60,7 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
         return calibrated
     parameters = dict(scheme.parameters)
     bias = parameters[head[0].index].bias
-    parameters[head[0].index] = Parameters(rounded, bias)
+    parameters[head[0].index] = Parameters(rounded.reshape(stored.shape), bias)
     scheme = calibrated.corrected(pictures, replace(scheme, parameters=parameters))
     return replace(calibrated, scheme=scheme)
 

@@ -153,7 +153,7 @@ def _is_between_floats(network: TfliteNetwork, operation: Operation) -> bool:
 
 def _before_head(network: TfliteNetwork) -> Iterator[Operation]:
     """Yield the pooling before the dense head, from its end: the head multiplies integers."""
-    dense = [op for op in network.weighted if op.index in network.head and op.kind == DENSE]
+    dense = [op for op in network.weighted if op.index in network.head]
     tensor = dense[0].inputs[0] if dense else -1
     while (operation := network.writers.get(tensor)) is not None:
         if operation.kind not in SAME_VALUES | {"AVERAGE_POOL_2D", "MEAN"}:
@@ -177,9 +177,10 @@ def write_graph(
     """
     graph = OnnxBuilder(network, roundings)
     graph.write(network.image, INPUT_NAME)
+    dense_head = {op.index for op in network.weighted if op.index in network.head}
     for operation in network.operations:
         emit: Emit
-        if operation.kind == DENSE:
+        if operation.kind == DENSE or operation.index in dense_head:
             emit = kernels.dense
         elif operation.kind in WITH_KERNEL:
             emit = kernels.convolution

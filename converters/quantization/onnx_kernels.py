@@ -62,13 +62,20 @@ class Kernels:
         finish(graph, operation, name, Layout.FIRST)
 
     def dense(self, graph: OnnxBuilder, operation: Operation) -> None:
-        """Add a dense layer, with its activation. A float one is a product and a sum."""
+        """Add a dense layer, with its activation. A float one is a product and a sum.
+
+        A convolution that has only one position is a dense layer, too.
+        """
         source, target, name = operation.inputs[0], operation.output, graph.name(operation)
         if operation.inputs[1] not in graph.network.constants:
             raise ModelConversionError(f"the kernel of layer {operation.layer!r} is computed")
         kernel = self._parameters_of(operation).kernel
+        kernel = kernel.reshape(-1, kernel.shape[-1])
         values = graph.read(source)
-        if graph.shape(source)[1:] != kernel.shape[:1]:
+        is_flat = graph.shape(source)[1:] == kernel.shape[:1]
+        # A product takes any number of axes: a reshaping would hide that its factor is integer.
+        is_product = not self._is_integer(operation) and graph.shape(source)[-1] == len(kernel)
+        if not is_flat and not is_product:
             rows = graph.constant(np.array([-1, len(kernel)], np.int64), f"rows_{operation.index}")
             values = graph.node("Reshape", [values, rows], f"{name}_rows")
         stored = self._stored(graph, operation, kernel, axis=1)
@@ -78,7 +85,7 @@ class Kernels:
             values = graph.node("MatMul", [values, stored[0]], f"{name}_product")
             values = graph.node("Add", [values, stored[1]], name)
         shape = graph.shape(target)
-        if len(shape) != 2:
+        if len(shape) != 2 or not is_flat:
             free = graph.constant(np.array([-1, *shape[1:]], np.int64), f"shape_{target}")
             values = graph.node("Reshape", [values, free], f"{name}_axes")
         finish(graph, operation, values)

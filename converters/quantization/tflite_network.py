@@ -6,6 +6,7 @@ tensor of this graph is a tensor that the integer runtime rounds.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -159,13 +160,24 @@ class TfliteNetwork:
         """
         found, tensor = [], self.answer
         while (operation := self.writers.get(tensor)) is not None:
-            if operation.kind not in ("SOFTMAX", "LOGISTIC", "RESHAPE", DENSE):
+            is_dense = self.is_dense(operation)
+            if operation.kind not in ("SOFTMAX", "LOGISTIC", "RESHAPE") and not is_dense:
                 break
             found.append(operation.index)
             tensor = operation.inputs[0]
-            if operation.kind == DENSE:
+            if is_dense:
                 break
         return frozenset(found)
+
+    def is_dense(self, operation: Operation) -> bool:
+        """Return True for a dense layer, and for a convolution that has only one position.
+
+        MobileNetV3's head is one: a 1x1 convolution behind a pooling that keeps its axes.
+        """
+        if operation.kind != "CONV_2D":
+            return operation.kind == DENSE
+        window = self.shapes[operation.inputs[1]][1:3]
+        return math.prod(window) == math.prod(self.shapes[operation.inputs[0]][1:3]) == 1
 
     def _parameters_of(self, operation: Operation) -> Parameters:
         stored = self.constants[operation.inputs[1]]

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from converters.onnx import conversion as to_onnx
+from converters.quantization.answer_metrics import centred_log_probabilities
+from converters.quantization.calibration import calibrate
+from converters.quantization.integer_simulation import simulate
+from converters.quantization.onnx import quantize_int8
+from converters.quantization.settings import QuantizationSettings, Target
 from converters.quantization.tensorflow_execution import batches, constant_weights, run
+from converters.quantization.tflite import quantize_static
 from converters.quantization.tflite_network import (
     Parameters,
     layer_of,
@@ -90,6 +97,36 @@ def test_the_head_is_the_softmax_and_its_dense_layer(known) -> None:
         "SOFTMAX",
     }
     assert known.network.writers[known.network.logits].layer == "dense"
+
+
+def convolution_head(x: keras.KerasTensor) -> keras.KerasTensor:
+    """The end of MobileNetV3: a 1x1 convolution behind a pooling that keeps its axes."""
+    y = layers.Conv2D(8, 3, activation="relu")(x)
+    y = layers.GlobalAveragePooling2D(keepdims=True)(y)
+    y = layers.Flatten()(layers.Conv2D(4, 1, name="logits")(y))
+    return layers.Softmax()(y)
+
+
+def test_a_convolution_of_one_position_is_a_dense_head(small, classify) -> None:
+    made = small(convolution_head, (8, 8, 3))
+    network = made.network
+    kinds = [network.operations[i].kind for i in sorted(network.head)]
+    assert kinds == ["CONV_2D", "RESHAPE", "SOFTMAX"]
+    assert [op.kind for op in network.weighted if network.is_dense(op)] == ["CONV_2D"]
+    found = calibrate(made.float32, made.pictures, QuantizationSettings(), made.layers)
+    data = quantize_static(made.float32, network, found.scheme, integer_only=False)
+    answers = centred_log_probabilities(classify(data, made.pictures))
+    simulated = simulate(network, found.scheme, made.pictures)
+    simulated -= simulated.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers, simulated, atol=0.02)
+    steps = np.unique(np.round(np.diff(np.sort(answers[:, 0])), 5))
+    assert len(steps) > 20  # the logits are not rounded to 8 bits
+    made_onnx = quantize_int8(
+        to_onnx.convert_float32(made.serving), found, made.pictures, Target.VNNI
+    )
+    assert not made_onnx.own_ranges
+    kinds = [node.op_type for node in made_onnx.model.graph.node]
+    assert kinds.count("MatMulInteger") == kinds.count("Conv") == 1
 
 
 def test_a_network_without_a_dense_layer_has_a_head_of_a_softmax(small) -> None:
