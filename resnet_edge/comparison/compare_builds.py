@@ -15,7 +15,13 @@ from resnet_edge.comparison.compare_speed import (
     noise_floors,
 )
 from resnet_edge.comparison.differences import Change, Difference, Figure
-from resnet_edge.comparison.pairing import Pair, pair_notes, pair_results, unmatched_notes
+from resnet_edge.comparison.pairing import (
+    Pair,
+    export_notes,
+    pair_notes,
+    pair_results,
+    unmatched_notes,
+)
 from resnet_edge.comparison.results_files import Side
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN
@@ -100,6 +106,7 @@ def compare_sides(a: Side, b: Side, tolerance: Tolerance) -> Comparison:
         *(f"A: {note}" for note in a.notes),
         *(f"B: {note}" for note in b.notes),
         *unmatched_notes(a, b, pairs),
+        *export_notes(a, b),
         *(note for pair in pairs for note in (*pair_notes(pair), *_gaps(pair, shared))),
         *(note for each in matched for note in _noise_notes(each)),
     )

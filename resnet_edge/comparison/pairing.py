@@ -85,6 +85,25 @@ def unmatched_notes(a: Side, b: Side, pairs: tuple[Pair, ...]) -> Iterator[str]:
                 )
 
 
+def export_notes(a: Side, b: Side) -> Iterator[str]:
+    """Name the options that an artifact of both builds was exported with differently."""
+    for name in a.names:
+        ours, theirs = a.options.get(name), b.options.get(name)
+        if ours is None or theirs is None:
+            continue
+        for option in sorted({*ours, *theirs}):
+            before, after = (side.get(option) for side in (ours, theirs))
+            if before != after:
+                yield (
+                    f"{name}: exported with {_option_words(option, before)} in A, "
+                    f"{_option_words(option, after)} in B"
+                )
+
+
+def _option_words(option: str, value: str | None) -> str:
+    return f"no {option}" if value is None else f"{option} ({value})"
+
+
 def pair_notes(pair: Pair) -> Iterator[str]:
     """Name what else differs between two files of results, or prevents their comparison."""
     prefix = f"{pair.where}: " if pair.where else ""

@@ -65,6 +65,8 @@ class Side:
     sizes: dict[str, int]
     """Bytes, by the artifact's name."""
     is_file: bool = False
+    options: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Options of the exports as the sidecars record them, by the artifact's name."""
     notes: tuple[str, ...] = field(default=())
     """Sentences about what was left out, with the reasons."""
 
@@ -122,7 +124,8 @@ def read_side(path: Path) -> Side:
                 f"{layout.artifacts}; measure again"
             )
     sizes = _sizes(sources, {name: sidecar.bytes for name, sidecar in sidecars.items()})
-    return Side(path, tuple(sources), sizes, notes=tuple(notes))
+    options = {name: sidecar.options for name, sidecar in sidecars.items()}
+    return Side(path, tuple(sources), sizes, options=options, notes=tuple(notes))
 
 
 def _check_json(path: Path) -> None:

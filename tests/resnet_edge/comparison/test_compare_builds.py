@@ -253,3 +253,12 @@ def test_files_and_folders_together(write_build, answers_of, parity_of, tmp_path
     write_build(tmp_path / "b", parity=answers_of(parity_of("int8.onnx", frozenset(range(40)))))
     comparison = compare(read_side(build), read_side(tmp_path / "b" / "results" / "parity.json"))
     assert changes(comparison)[Figure.TOP1] is Change.WORSE
+
+
+def test_other_options_of_the_export_are_named(side):
+    fallback = "1 layer to float, because 8 bits lose too much in them"
+    a = replace(side(), options={"int8.onnx": {"grid": "7 bits"}, "fp32.onnx": {"rewrites": "no"}})
+    b = replace(side(), options={"int8.onnx": {"grid": "7 bits", "float fallback": fallback}})
+    expected = f"int8.onnx: exported with no float fallback in A, float fallback ({fallback}) in B"
+    assert compare(a, b).notes == (expected,)
+    assert compare(a, side()).notes == ()  # one that has no sidecars says nothing of them

@@ -74,7 +74,8 @@ def test_results_of_files_that_were_exported_again_are_left_out(
         ),
     )
     write_sidecar(
-        build / "artifacts" / "int8.tflite", hand_sidecar("int8.tflite", sha256="new", bytes=9)
+        build / "artifacts" / "int8.tflite",
+        hand_sidecar("int8.tflite", sha256="new", bytes=9, options={"int8-weights": "7 bits"}),
     )
     side = read_side(build)
     assert [source.names for source in side.sources] == [
@@ -82,6 +83,7 @@ def test_results_of_files_that_were_exported_again_are_left_out(
         ("fp32.onnx",),
     ]
     assert side.sizes["int8.tflite"] == 9
+    assert side.options == {"int8.tflite": {"int8-weights": "7 bits"}}
     assert side.notes == (
         f"{build}/results/bench-desk.json: int8.tflite left out: measured of other bytes than the "
         f"files in {build}/artifacts; measure again",
