@@ -133,7 +133,7 @@ NETWORKS = {
     ),
     "xception": _network(application("Xception"), 2, 2000, side=72),
     "inceptionv3": _network(application("InceptionV3"), 4, 2000, side=80),
-    "vgg16": _network(application("VGG16"), 2, 2000, preprocessing="caffe", peak_rate=1e-4),
+    "vgg16": _network(application("VGG16"), 2, 1000, preprocessing="caffe", peak_rate=1e-4),
     "nasnetmobile": _network(application("NASNetMobile"), 3, 2000),
     "resnet101": _network(application("ResNet101"), 2, 2000, preprocessing="caffe"),
 }
