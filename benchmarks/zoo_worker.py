@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from quantization_peers import as_floats, onnxruntime_static
-from quantization_worker import decode, in_litert
 from scipy.special import softmax
 
 PICTURES = "pictures"
@@ -37,6 +35,7 @@ def main() -> None:
 def make_network(name: str, folder: Path, data: Path, trained: Path) -> None:
     """Train a network unless the folder has it, and answer the test pictures in Keras."""
     import keras
+    from quantization_worker import decode
     from trained_networks import train
     from zoo_networks import NETWORKS, RESNET50
 
@@ -91,6 +90,8 @@ def ask(artifact: Path, folder: Path) -> None:
 def tf_converter(folder: Path) -> None:
     """TFLiteConverter with integer operators: https://ai.google.dev/edge/litert/models/post_training_quantization."""
     import tensorflow as tf
+    from quantization_peers import as_floats
+    from quantization_worker import in_litert
 
     from converters.frozen_graph import freeze
 
@@ -113,6 +114,7 @@ def quantize_static(folder: Path) -> None:
     import onnxruntime
     import tf2onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
+    from quantization_peers import as_floats, onnxruntime_static
 
     from converters.frozen_graph import freeze
 
