@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
+from converters.quantization.pixel_offset import with_whole_offset
 from converters.quantization.rounding import (
     fake_quantize,
     round_weights,
@@ -54,9 +55,10 @@ def with_rounded_constants(
 ) -> TfliteNetwork:
     """Return the network with rounded constants of integer sums and products, as in a runtime.
 
-    The mean that preprocessing subtracts is rounded to 8 bits too. It is then wrong by up to a
-    quarter of a level, which later biases can correct once it is known.
+    The mean that preprocessing subtracts is rounded to 8 bits too. It is then wrong by up to half a
+    level, which later biases can correct once it is known.
     """
+    network = with_whole_offset(network, rounded_tensors(network, float_operations))
     constants = dict(network.constants)
     for operation in network.operations:
         if operation.kind in ELEMENTWISE and operation.index not in float_operations:

@@ -31,6 +31,7 @@ from converters.quantization.onnx_integer_head import multiply_in_integers
 from converters.quantization.onnx_kernels import Kernels
 from converters.quantization.onnx_operators import OPERATORS, Emit
 from converters.quantization.onnx_own_ranges import quantize_on_own_ranges
+from converters.quantization.pixel_offset import with_whole_offset
 from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.settings import Target, WeightGrid
 from converters.quantization.tflite_network import (
@@ -93,10 +94,12 @@ def quantize_int8(
     # onnxruntime would convert stored integers to float in every inference
     scheme = replace(calibrated.scheme, float_operations=kept, weight_only=frozenset())
     scheme = calibrated.corrected(pictures, scheme)
+    rounded = rounded_tensors(network, kept)
     roundings = {
         tensor: Rounding.of(scheme.ranges[tensor], signed=target is Target.ARM)
-        for tensor in rounded_tensors(network, kept)
+        for tensor in rounded
     }
+    network = with_whole_offset(network, rounded)
     model = write_graph(network, Kernels(scheme.parameters, scheme), roundings)
     multiply_in_integers(model)
     return QuantizedOnnx(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from converters.quantization.pixel_offset import pixel_offset
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import (
@@ -56,9 +57,12 @@ def share_ranges(network: TfliteNetwork, ranges: Mapping[int, Range]) -> dict[in
     """Return the ranges with those that runtimes demand.
 
     Input and output of an operator that moves values or averages them share one range. Sigmoid and
-    tanh have a fixed range (LiteRT 8-bit spec).
+    tanh have a fixed range (LiteRT 8-bit spec). So have pixels minus a number.
     """
     shared = dict(ranges)
+    offset = pixel_offset(network)
+    if offset is not None and offset.operation.output in shared:
+        shared[offset.operation.output] = offset.range
     for operation in network.operations:
         if operation.kind in FIXED_RANGES and operation.output in shared:
             shared[operation.output] = FIXED_RANGES[operation.kind]

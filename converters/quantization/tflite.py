@@ -9,7 +9,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -20,9 +20,10 @@ from litert_quantizer.quantizer import Quantizer
 from converters.errors import ModelConversionError
 from converters.quantization.integer_kinds import FAILING
 from converters.quantization.integer_operators import use_general_sums, use_integer_kernels
+from converters.quantization.pixel_offset import with_whole_offset
 from converters.quantization.rounding import LEVELS, weight_scales
 from converters.quantization.runtime_limits import least_weight_steps, possible_ranges
-from converters.quantization.scheme import Scheme
+from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import (
@@ -129,11 +130,12 @@ def quantize_static(
         recipe.add_quantization_config(
             regex=_ANY, operation_name=_Operator(kind), algorithm_key=AlgorithmName.NO_QUANTIZE
         )
-    rewritten = write_parameters(float32, scheme.parameters)
+    kept = () if integer_only else scheme.float_operations
+    changed = _whole_offsets(network, kept) if activation_bits == 8 else {}
+    rewritten = write_parameters(float32, scheme.parameters, changed)
     ranges, statistics = _statistics(network, scheme, rewritten, integer_only, activation_bits)
     data = _quantize(rewritten.data, recipe, statistics)
     if activation_bits == 8:
-        kept = () if integer_only else scheme.float_operations
         data = use_integer_kernels(data, network, ranges, kept)
     else:
         data = use_general_sums(data)
@@ -145,6 +147,12 @@ def quantize_static(
             "(int8.tflite may hold float operators)"
         )
     return data
+
+
+def _whole_offsets(network: TfliteNetwork, kept: Collection[int]) -> dict[int, np.ndarray]:
+    """Return the constants that are whole in 8 bits, by index of the tensor."""
+    whole = with_whole_offset(network, rounded_tensors(network, kept)).constants
+    return {t: values for t, values in whole.items() if values is not network.constants[t]}
 
 
 def _statistics(

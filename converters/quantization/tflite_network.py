@@ -240,12 +240,17 @@ class Reweighted:
     """Names of the kernels' tensors, by index of the operator. Each operator has its own."""
 
 
-def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Reweighted:
+def write_parameters(
+    float32: bytes,
+    parameters: Mapping[int, Parameters],
+    constants: Mapping[int, np.ndarray] | None = None,
+) -> Reweighted:
     """Return the file with other kernels and biases.
 
     Args:
         float32: The file that the network was read from.
         parameters: By index of the operator. All other operators keep theirs.
+        constants: Other constants that are written too, float32, by index of the tensor.
     """
     model = read_flatbuffer(float32)
     graph = model.subgraphs[0]
@@ -263,6 +268,8 @@ def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Re
             _add_bias(model, operator, values.bias)
         for place, array in stored.items():
             _replace_constant(model, operator, place, array, uses)
+    for tensor, array in (constants or {}).items():
+        _store(model, graph.tensors[tensor], array)
     kernels = {index: int(graph.operators[index].inputs[1]) for index in parameters}
     names = {index: graph.tensors[tensor].name.decode() for index, tensor in kernels.items()}
     return Reweighted(write_flatbuffer(model), names)
@@ -271,15 +278,25 @@ def write_parameters(float32: bytes, parameters: Mapping[int, Parameters]) -> Re
 def _add_bias(model: schema.ModelT, operator: schema.OperatorT, bias: np.ndarray) -> None:
     """Give an operator a bias. The converter leaves it out where it is zero."""
     graph = model.subgraphs[0]
-    buffer, tensor = schema.BufferT(), schema.TensorT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(bias, np.float32).tobytes(), np.uint8)
-    model.buffers.append(buffer)
+    tensor = schema.TensorT()
     output = graph.tensors[int(operator.outputs[0])].name
     tensor.name = output + f"_bias_{len(graph.tensors)}".encode()
     tensor.shape = np.array(bias.shape, np.int32)
-    tensor.type, tensor.buffer = schema.TensorType.FLOAT32, len(model.buffers) - 1
+    tensor.type, tensor.buffer = schema.TensorType.FLOAT32, _add_buffer(model, bias)
     graph.tensors.append(tensor)
     operator.inputs = np.array([*operator.inputs[:2], len(graph.tensors) - 1], np.int32)
+
+
+def _add_buffer(model: schema.ModelT, values: np.ndarray) -> int:
+    """Store values. Return the number of their buffer."""
+    buffer = schema.BufferT()
+    buffer.data = _bytes(values)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
 
 
 def _stored_kernel(kind: str, kernel: np.ndarray) -> np.ndarray:
@@ -303,9 +320,6 @@ def _replace_constant(
     graph = model.subgraphs[0]
     index = int(operator.inputs[place])
     tensor = graph.tensors[index]
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(array, np.float32).tobytes(), np.uint8)
-    model.buffers.append(buffer)
     if uses[index] > 1:
         copy = schema.TensorT()
         copy.__dict__.update(tensor.__dict__)
@@ -314,12 +328,16 @@ def _replace_constant(
         tensor = copy
         operator.inputs = np.array(operator.inputs)
         operator.inputs[place] = len(graph.tensors) - 1
-    shared = sum(other.buffer == tensor.buffer for other in graph.tensors) > 1
-    if not shared:
-        model.buffers[tensor.buffer].data = buffer.data
-        model.buffers.pop()
+    _store(model, tensor, array)
+
+
+def _store(model: schema.ModelT, tensor: schema.TensorT, values: np.ndarray) -> None:
+    """Give a constant other values. Tensors that share its buffer keep theirs."""
+    graph = model.subgraphs[0]
+    if sum(other.buffer == tensor.buffer for other in graph.tensors) > 1:
+        tensor.buffer = _add_buffer(model, values)
     else:
-        tensor.buffer = len(model.buffers) - 1
+        model.buffers[tensor.buffer].data = _bytes(values)
 
 
 def _operation(
