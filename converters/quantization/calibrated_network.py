@@ -29,7 +29,7 @@ class EqualizationFigures:
     """Number of held-out pictures."""
     groups: int
     ranges: str = "extremes"
-    """``extremes`` or ``least error``."""
+    """``extremes`` or ``least error``, ``with margins`` where they have some."""
     corrects: bool = True
     """True if biases are corrected."""
 

@@ -40,7 +40,7 @@ from converters.quantization.float_fallback import (
     with_float,
 )
 from converters.quantization.integer_simulation import simulate
-from converters.quantization.range_stability import unstable_layers
+from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
 from converters.quantization.sampled_ranges import chosen_ranges, least_error_ranges
 from converters.quantization.scheme import Scheme, share_ranges, wide_ranges
@@ -88,9 +88,8 @@ def calibrate_equalized(
     quarters = _measure_quarters(network, pictures, progress)
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
-    trial = _Trial(
-        network, float_operations, grid, sample, measure_float_outputs(network, sample.pictures)
-    )
+    float_outputs = measure_float_outputs(network, sample.pictures)
+    trial = _Trial(network, float_operations, grid, sample, float_outputs, (first, second))
     fit = merge_statistics(first, quarters[2])
     chosen = trial.choose(fit, progress)
     candidate, figures = chosen.candidate, chosen.figures
@@ -151,10 +150,18 @@ class Candidate:
     """True for ranges with the least squared error, False for the extremes."""
     corrects: bool = True
     """True to correct biases."""
+    has_margins: bool = False
+    """True for ranges that are wider by their difference between two halves of the pictures."""
 
     def __str__(self) -> str:
-        ranges = ", least error" if self.least_error else ""
-        return f"strength {self.strength}{ranges}{'' if self.corrects else ', biases as they are'}"
+        biases = "" if self.corrects else ", biases as they are"
+        return f"strength {self.strength}, {self.ranges}{biases}"
+
+    @property
+    def ranges(self) -> str:
+        """The kind of its ranges, in words."""
+        kind = "least error" if self.least_error else "extremes"
+        return f"{kind} with margins" if self.has_margins else kind
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,8 @@ class _Trial:
     grid: WeightGrid
     sample: Sample
     float_outputs: FloatOutputs
+    halves: tuple[Statistics, Statistics]
+    """Extremes of two halves of the pictures."""
 
     def __post_init__(self) -> None:
         self.channels = find_channels(self.network)
@@ -200,11 +209,12 @@ class _Trial:
     def choose(self, fit: Statistics, progress: Progress) -> Measured:
         """Return the best candidate on the held-out pictures.
 
-        The last ones are the network as level ``fast`` has it, and the best one without corrected
-        biases. So the result is not worse than these on the held-out pictures.
+        The last ones are the network as level ``fast`` has it, the best one without corrected
+        biases, and the best one with margins. So the result is not worse than these on the held-out
+        pictures.
         """
         best: Measured | None = None
-        total = len(STRENGTHS) + 3
+        total = len(STRENGTHS) + 4
 
         def attempt(done: int, candidate: Candidate) -> bool:
             nonlocal best
@@ -220,10 +230,12 @@ class _Trial:
             if not attempt(done, Candidate(strength)) and best is not None:
                 break
         strength = STRENGTHS[0] if best is None else best.candidate.strength
-        attempt(total - 2, Candidate(strength, least_error=True))
-        attempt(total - 1, Candidate(0.0, corrects=False))
+        attempt(total - 3, Candidate(strength, least_error=True))
+        attempt(total - 2, Candidate(0.0, corrects=False))
         if best is not None and best.candidate.corrects:
-            attempt(total, replace(best.candidate, corrects=False))
+            attempt(total - 1, replace(best.candidate, corrects=False))
+        if best is not None:
+            attempt(total, replace(best.candidate, has_margins=True))
         if best is None:  # NaN never becomes the best; an exact answer is infinite
             raise ModelConversionError(
                 "quantization: no simulated answer is finite; the model's weights or the "
@@ -244,6 +256,8 @@ class _Trial:
             fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
             found = least_error_ranges(network, weights, extremes, fitted)
             ranges = chosen_ranges(network, extremes, found, candidate.least_error, VECTOR_MARGIN)
+        if candidate.has_margins:
+            ranges = wider_by_instability(network, ranges, *self.halves)
         scheme = Scheme(
             equalized.parameters, share_ranges(network, ranges), self.float_operations, self.grid
         )
@@ -289,7 +303,7 @@ class _Trial:
             min(measured, EXACT_DB),
             held_out,
             len(self.channels.groups),
-            "least error" if candidate.least_error else "extremes",
+            candidate.ranges,
             candidate.corrects,
         )
         return Measured(candidate, measured, mean_sqnr_db(expected, actual), figures)

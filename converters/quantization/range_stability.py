@@ -35,6 +35,26 @@ def unstable_ranges(
     return tuple(sorted(found, key=lambda layer: -found[layer]))
 
 
+def wider_by_instability(
+    network: TfliteNetwork, ranges: Mapping[int, Range], first: Statistics, second: Statistics
+) -> dict[int, Range]:
+    """Return the ranges with a margin where the extremes of two halves differ.
+
+    What differs between the halves differs between these pictures and others, which would clip.
+
+    Args:
+        network: The graph.
+        ranges: By index of the tensor.
+        first: Extremes of one half of the pictures.
+        second: Extremes of the other half.
+    """
+    wider = dict(ranges)
+    for tensor in ranges.keys() & first.keys() - {network.image, network.answer}:
+        margin = 1 + instability(first[tensor].range, second[tensor].range)
+        wider[tensor] = Range(ranges[tensor].low * margin, ranges[tensor].high * margin)
+    return wider
+
+
 def instability(first: Range, second: Range) -> float:
     """Return the difference of the ranges of two halves of the pictures.
 

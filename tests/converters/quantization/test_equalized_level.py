@@ -76,7 +76,7 @@ def test_constant_pictures(each, classify, level: Level, value: int) -> None:
 def test_figures(residual) -> None:
     figures = quantized(residual, Level.EQUALIZED).figures
     assert figures.strength in (*STRENGTHS, 0.0)
-    assert figures.ranges in ("extremes", "least error")
+    assert figures.ranges.removesuffix(" with margins") in ("extremes", "least error")
     assert 20 < figures.held_out_sqnr_db < 150
     assert figures.held_out == 10
     assert figures.groups == 4
@@ -106,8 +106,21 @@ def test_the_best_candidate_is_taken(residual, monkeypatch: pytest.MonkeyPatch) 
         least,
         Candidate(0.0, corrects=False),
         replace(least, corrects=False),
+        replace(least, has_margins=True),
     ]
     assert (figures.strength, figures.ranges, figures.corrects) == (0.75, "least error", True)
+
+
+def test_margins_are_taken_where_they_are_better(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, {Candidate(0.75): 20.0})
+    without = quantized(residual, Level.EQUALIZED)
+    wider = Candidate(0.75, has_margins=True)
+    scripted(monkeypatch, {Candidate(0.75): 20.0, wider: 21.0})
+    found = quantized(residual, Level.EQUALIZED)
+    assert found.figures.ranges == "extremes with margins"
+    pairs = [(found.scheme.ranges[t], span) for t, span in without.scheme.ranges.items()]
+    assert all(one.low <= span.low and one.high >= span.high for one, span in pairs)
+    assert any(one.high > span.high for one, span in pairs)
 
 
 def test_level_fast_is_taken_where_it_is_better(residual, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,7 +264,7 @@ def test_progress_of_equalized(residual) -> None:
     )
     assert seen[:4] == [("calibrating", done, 40, "") for done in (10, 20, 30, 40)]
     # The third strength is left out where the second is worse than the first.
-    assert [call[:3] for call in seen[4:]] == [("choosing", done, 6) for done in (1, 2, 4, 5, 6)]
+    assert [call[:3] for call in seen[4:]] == [("choosing", done, 7) for done in (1, 2, 4, 5, 6, 7)]
     assert all(words.startswith("strength 0.") and "best " in words for *_, words in seen[4:])
 
 
