@@ -28,6 +28,7 @@ from quantization import SHARED, comma_list
 from zoo_networks import NETWORKS, RESNET50
 from zoo_worker import PICTURES
 
+from converters.quantization.answer_metrics import EXACT_DB
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.parity import metrics
 
@@ -50,16 +51,18 @@ class Row:
     """The artifact's or the peer's name."""
     sqnr_db: float | None = None
     """SQNR of the centred log-probabilities against Keras'; None where there is no file."""
+    mean_db: float | None = None
+    """Mean of the pictures' own SQNR, which no single picture decides."""
     agreement: float | None = None
     """Share of pictures with Keras' best class, in [0, 1]."""
     problem: str = ""
     """The last line of the error where there is no file."""
 
     def cell(self) -> str:
-        """Return agreement and SQNR as text."""
+        """Return agreement, SQNR, and in brackets the mean SQNR of a picture, as text."""
         if self.sqnr_db is None or self.agreement is None:
             return "failed"
-        return f"{self.agreement:.1%}, {self.sqnr_db:.1f} dB"
+        return f"{self.agreement:.1%}, {self.sqnr_db:.1f} dB ({self.mean_db:.1f})"
 
 
 @dataclass(frozen=True)
@@ -179,8 +182,12 @@ def row(name: str, folder: Path, file: str, problem: str) -> Row:
     answers_in_steps = file in ARTIFACT_NAMES and artifact_kind(file).output_dtype == "uint8"
     floor = metrics.UINT8_FLOOR if answers_in_steps else metrics.FLOAT_FLOOR
     distance = metrics.compare_logits(reference, answers, floor)
+    own = [
+        min(metrics.compare_logits(one, other, floor).sqnr_db, EXACT_DB)
+        for one, other in zip(reference[:, None], answers[:, None], strict=True)
+    ]
     agreement = float(metrics.agreements(reference, answers).mean())
-    return Row(name, file, distance.sqnr_db, agreement)
+    return Row(name, file, distance.sqnr_db, float(np.mean(own)), agreement)
 
 
 def report(networks: list[Network], rows: list[Row]) -> int:
