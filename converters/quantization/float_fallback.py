@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -76,7 +76,8 @@ def find_fallback(
 
     Returns:
         The layers and what they change; None if the answers are above the floor without them, or if
-        no layer rounds anything.
+        no layer rounds anything. Where the agreement stays below its floor with all layers in
+        float, since weights in 8 bits are enough to change close answers, only the SQNR counts.
     """
     answers = _Answers(network, pictures)
     corrected = correct(scheme)
@@ -87,6 +88,7 @@ def find_fallback(
     noisy = sorted((row for row in rows if row.share > 0), key=lambda row: -row.share)
     layers = FloatLayers(network, scheme.float_operations)
 
+    @cache
     def attempt(count: int) -> FloatFallback:
         chosen = layers.layers([row.layer for row in noisy[:count]])
         added = layers.operations(chosen) - scheme.float_operations
@@ -95,7 +97,11 @@ def find_fallback(
         progress("layers to float", count, len(noisy), words)
         return FloatFallback(chosen, added, integer, mixed, *_cost(network, added))
 
-    return _fewest(attempt, _first_number(noisy, integer), len(noisy))
+    first, most = _first_number(noisy, integer), len(noisy)
+    found = _fewest(attempt, first, most, is_enough)
+    if found is None or is_enough(found.mixed):
+        return found
+    return None if _is_clear(integer) else _fewest(attempt, first, most, _is_clear)
 
 
 def with_float(scheme: Scheme, operations: frozenset[int]) -> Scheme:
@@ -106,7 +112,11 @@ def with_float(scheme: Scheme, operations: frozenset[int]) -> Scheme:
 
 def is_enough(answers: HeldOutAnswers) -> bool:
     """Return True if no layer has to go to float for these answers; False where they are NaN."""
-    return answers.sqnr_db >= FLOOR_DB and answers.agreement >= FLOOR_AGREEMENT
+    return _is_clear(answers) and answers.agreement >= FLOOR_AGREEMENT
+
+
+def _is_clear(answers: HeldOutAnswers) -> bool:
+    return answers.sqnr_db >= FLOOR_DB
 
 
 @dataclass(frozen=True)
@@ -145,18 +155,23 @@ def _first_number(noisy: Sequence[LayerSensitivity], integer: HeldOutAnswers) ->
     return 1 + int((left > allowed).sum()) if allowed < 1 else 1
 
 
-def _fewest(attempt: Callable[[int], FloatFallback], first: int, most: int) -> FloatFallback | None:
+def _fewest(
+    attempt: Callable[[int], FloatFallback],
+    first: int,
+    most: int,
+    enough: Callable[[HeldOutAnswers], bool],
+) -> FloatFallback | None:
     """Return the attempt with the fewest layers that is enough; with all of them if none is."""
     too_few, count, found = 0, min(first, most), None
     while count > too_few:
         found = attempt(count)
-        if is_enough(found.mixed):
+        if enough(found.mixed):
             break
         too_few, count = count, min(2 * count, most)
     while found is not None and count - too_few > 1:
         between = (count + too_few) // 2
         tried = attempt(between)
-        if is_enough(tried.mixed):
+        if enough(tried.mixed):
             count, found = between, tried
         else:
             too_few = between

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization import distillation
+from converters.quantization import distillation, float_fallback
 from converters.quantization.answer_metrics import (
     agreement,
     centred_log_probabilities,
@@ -29,10 +29,12 @@ from converters.quantization.float_fallback import (
     MOST_PICTURES,
     _fewest,
     _first_number,
+    find_fallback,
     held_out_pictures,
     is_enough,
 )
 from converters.quantization.onnx import float_operations
+from converters.quantization.scheme import Scheme
 from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.tflite import quantize_static
 from converters.rewrites.all_rewrites import optimize
@@ -178,7 +180,7 @@ def test_the_fewest_layers(first: int, most: int, needed: int) -> None:
         good = HeldOutAnswers(30.0, 1.0 if count >= needed else 0.0, 8)
         return FloatFallback(("x",) * count, frozenset(), good, good, 0, 0.0)
 
-    found = _fewest(attempt, first, most)
+    found = _fewest(attempt, first, most, is_enough)
     if most == 0:
         assert found is None
     else:  # with all of them, if even they are not enough
@@ -212,3 +214,25 @@ def test_weights_stay_in_8_bits(found, loud) -> None:
     wide = replace(scheme, weight_only=frozenset())
     floats = quantize_static(loud.float32, found.network, wide, integer_only=False)
     assert len(floats) - len(mixed) > found.fallback.more_bytes / 2  # steps take a part
+
+
+@pytest.mark.parametrize("integer_db", [FLOOR_DB - 8, FLOOR_DB + 2])
+def test_an_agreement_that_floats_do_not_reach_either(
+    loud, found, integer_db: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights stay in 8 bits. Then only the SQNR counts, and above its floor all stay integer."""
+    scheme = found.without_fallback()
+
+    def scripted(self, trial: Scheme) -> HeldOutAnswers:
+        added = len(trial.float_operations - scheme.float_operations)
+        return HeldOutAnswers(integer_db + 4 * added, 0.9, 10)
+
+    monkeypatch.setattr(float_fallback._Answers, "of", scripted)
+    fallback = find_fallback(
+        found.network, scheme, lambda trial: trial, loud.pictures[:10], lambda *_: None
+    )
+    if integer_db >= FLOOR_DB:
+        assert fallback is None
+    else:
+        assert fallback.mixed.sqnr_db >= FLOOR_DB
+        assert len(fallback.layers) < 4
