@@ -16,19 +16,14 @@ from functools import cache, cached_property
 import numpy as np
 
 from converters.quantization.answer_metrics import agreement, mean_sqnr_db
+from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibrated_network import FloatFallback, HeldOutAnswers, Progress
 from converters.quantization.findings import LayerSensitivity
 from converters.quantization.float_layers import FloatLayers
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.scheme import Scheme
-from converters.quantization.tensorflow_execution import (
-    PIXELS_PER_BATCH,
-    batches,
-    centred_logits,
-    constant_weights,
-    run,
-)
+from converters.quantization.tensorflow_execution import PIXELS_PER_BATCH, centred_logits
 from converters.quantization.tflite_network import TfliteNetwork
 
 FLOOR_DB = 20.0
@@ -134,11 +129,7 @@ class _Answers:
 
     @cached_property
     def expected(self) -> np.ndarray:
-        weights = constant_weights(self.network)
-        parts = batches(self.network, self.pictures)
-        return self._centred(
-            np.concatenate([run(self.network, weights, batch).numpy() for batch in parts])
-        )
+        return self._centred(measure_float_outputs(self.network, self.pictures).logits)
 
     def _centred(self, logits: np.ndarray) -> np.ndarray:
         centred: np.ndarray = centred_logits(self.network, logits).numpy()

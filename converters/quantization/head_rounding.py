@@ -42,12 +42,12 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
             map.
     """
     network, scheme = calibrated.network, calibrated.scheme
-    head = [op for op in network.weighted if op.index in network.head]
-    if not head or len(pictures) < FEWEST_PICTURES:
+    head = network.dense_head
+    if head is None or len(pictures) < FEWEST_PICTURES:
         return calibrated
-    features = _features(calibrated, head[0], pictures)
+    features = _features(calibrated, head, pictures)
     held_out = np.arange(len(features)) % HELD_OUT == HELD_OUT - 1
-    stored = calibrated.float_parameters[head[0].index].kernel
+    stored = calibrated.float_parameters[head.index].kernel
     exact = stored.reshape(-1, stored.shape[-1])  # a convolution that has only one position
     learned = features[~held_out]
     rounded = rounded_kernel(exact, learned - learned.mean(axis=0))  # a bias undoes the mean
@@ -59,8 +59,8 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     if not errors[0] < errors[1]:
         return calibrated
     parameters = dict(scheme.parameters)
-    bias = parameters[head[0].index].bias
-    parameters[head[0].index] = Parameters(rounded.reshape(stored.shape), bias)
+    bias = parameters[head.index].bias
+    parameters[head.index] = Parameters(rounded.reshape(stored.shape), bias)
     scheme = calibrated.corrected(pictures, replace(scheme, parameters=parameters))
     return replace(calibrated, scheme=scheme)
 

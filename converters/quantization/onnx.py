@@ -156,8 +156,8 @@ def _is_between_floats(network: TfliteNetwork, operation: Operation) -> bool:
 
 def _before_head(network: TfliteNetwork) -> Iterator[Operation]:
     """Yield the pooling before the dense head, from its end: the head multiplies integers."""
-    dense = [op for op in network.weighted if op.index in network.head]
-    tensor = dense[0].inputs[0] if dense else -1
+    dense = network.dense_head
+    tensor = -1 if dense is None else dense.inputs[0]
     while (operation := network.writers.get(tensor)) is not None:
         if operation.kind not in SAME_VALUES | {"AVERAGE_POOL_2D", "MEAN"}:
             return
@@ -180,10 +180,9 @@ def write_graph(
     """
     graph = OnnxBuilder(network, roundings)
     graph.write(network.image, INPUT_NAME)
-    dense_head = {op.index for op in network.weighted if op.index in network.head}
     for operation in network.operations:
         emit: Emit
-        if operation.kind == DENSE or operation.index in dense_head:
+        if operation.kind == DENSE or operation is network.dense_head:
             emit = kernels.dense
         elif operation.kind in WITH_KERNEL:
             emit = kernels.convolution

@@ -169,6 +169,11 @@ class TfliteNetwork:
                 break
         return frozenset(found)
 
+    @property
+    def dense_head(self) -> Operation | None:
+        """The operator of the head that has a kernel; None if it has none."""
+        return next((op for op in self.weighted if op.index in self.head), None)
+
     def is_dense(self, operation: Operation) -> bool:
         """Return True for a dense layer, and for a convolution that has only one position.
 
