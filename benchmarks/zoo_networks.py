@@ -129,7 +129,7 @@ NETWORKS = {
     "mobilenetv3-large": _network(application("MobileNetV3Large"), 3, 6000, preprocessing="none"),
     "efficientnetv2-b0": _network(application("EfficientNetV2B0"), 4, 4000, preprocessing="none"),
     "convnext-tiny": _network(
-        application("ConvNeXtTiny"), 3, 2000, preprocessing="none", peak_rate=5e-4
+        application("ConvNeXtTiny"), 2, 1000, preprocessing="none", peak_rate=5e-4
     ),
     "xception": _network(application("Xception"), 2, 2000, side=72),
     "inceptionv3": _network(application("InceptionV3"), 4, 2000, side=80),

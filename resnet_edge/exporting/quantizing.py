@@ -29,6 +29,7 @@ from resnet_edge.options import QuantizationOptions
 from resnet_edge.units import plural
 
 _NAMED = 3  # unstable layers that a message names
+_MOST = 0.5  # share of the multiply-adds in float above which another file may serve better
 
 
 @dataclass(frozen=True)
@@ -228,13 +229,19 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
 def _fallback_words(fallback: FloatFallback) -> str:
     """Say what layers in float cost and bring."""
     before, after = fallback.integer, fallback.mixed
+    most_in_float = (
+        "; most of this network is in float: compare int16x8.tflite, all in integers, and "
+        "dynamic.tflite, as small, which parity and bench judge beside it"
+        if fallback.multiply_adds > _MOST
+        else ""
+    )
     return (
         f"{plural(len(fallback.layers), 'layer')} to float, because 8 bits lose too much in them: "
         f"{before.agreement:.1%} agreement and {before.sqnr_db:.1f} dB without, "
         f"{after.agreement:.1%} and {after.sqnr_db:.1f} dB with them in float, simulated on "
         f"{after.pictures} held-out calibration pictures; {fallback.multiply_adds:.1%} of the "
         f"multiply-adds, their weights still in 8 bits (int8.onnx {fallback.more_bytes / 1e6:.2f} "
-        "MB larger: in float); int8_full and int16x8 keep them in integers"
+        f"MB larger: in float); int8_full and int16x8 keep them in integers{most_in_float}"
     )
 
 
