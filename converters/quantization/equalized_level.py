@@ -39,6 +39,7 @@ from converters.quantization.float_fallback import (
     held_out_pictures,
     with_float,
 )
+from converters.quantization.head_rounding import MOST_PICTURES, round_head
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
@@ -269,8 +270,10 @@ class _Trial:
     ) -> FloatFallback | None:
         """Return the layers that have to be in float, judged on the quarter that is held out."""
         prepared = self.prepare(fit, candidate)
-        held_out = held_out_pictures(self.network, draw_quarters(len(pictures))[-1])
+        *fitting, last = draw_quarters(len(pictures))
+        held_out = held_out_pictures(self.network, last)
         found = np.asarray(pictures[held_out])
+        scheme = self._with_rounded_head(prepared.scheme, pictures, np.concatenate(fitting))
         forget_pages(pictures)
 
         def correct(scheme: Scheme) -> Scheme:
@@ -279,7 +282,18 @@ class _Trial:
             fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
             return correct_biases(self.network, scheme, prepared.float_outputs, fitted)[0]
 
-        return find_fallback(self.network, prepared.scheme, correct, found, progress)
+        return find_fallback(self.network, scheme, correct, found, progress)
+
+    def _with_rounded_head(
+        self, scheme: Scheme, pictures: np.ndarray, fitting: np.ndarray
+    ) -> Scheme:
+        """Return the scheme with the head's integers as the file will have them.
+
+        The nearest ones may err by more than all layers before, and no layer in float lifts that.
+        """
+        spread = fitting[:: max(1, len(fitting) // MOST_PICTURES)]
+        found = CalibratedNetwork(self.network, scheme, float_parameters=scheme.parameters)
+        return round_head(found, np.asarray(pictures[np.sort(spread)])).scheme
 
     def _measure(self, fit: Statistics, candidate: Candidate) -> Measured:
         """Return the figures of a candidate on the held-out pictures."""

@@ -34,6 +34,10 @@ FLOOR_AGREEMENT = 0.95
 """Answers that agree with the float network's on a smaller share of pictures fall back. Accuracy
 falls by less, since a part of the changed answers was wrong before."""
 
+LEAST_GAIN_DB = 3.0
+"""Layers whose float does not lift the answers above the floors have to lift them by this much, or
+they are not worth their time: then it is the head or the weights that err."""
+
 CLEAR_DB = 25.0
 """Answers of a higher SQNR on a few held-out pictures are not checked on more of them."""
 
@@ -70,9 +74,10 @@ def find_fallback(
         progress: See ``Progress``.
 
     Returns:
-        The layers and what they change; None if the answers are above the floor without them, or if
-        no layer rounds anything. Where the agreement stays below its floor with all layers in
-        float, since weights in 8 bits are enough to change close answers, only the SQNR counts.
+        The layers and what they change; None if the answers are above the floor without them, if
+        all of them hardly lift the answers, or if no layer rounds anything. Where the agreement
+        stays below its floor with all layers in float, since weights in 8 bits are enough to change
+        close answers, only the SQNR counts.
     """
     answers = _Answers(network, pictures)
     corrected = correct(scheme)
@@ -96,7 +101,10 @@ def find_fallback(
     found = _fewest(attempt, first, most, is_enough)
     if found is None or is_enough(found.mixed):
         return found
-    return None if _is_clear(integer) else _fewest(attempt, first, most, _is_clear)
+    if _is_clear(integer):
+        return None
+    found = _fewest(attempt, first, most, _is_clear)
+    return found if found is not None and _is_worth_it(found) else None
 
 
 def with_float(scheme: Scheme, operations: frozenset[int]) -> Scheme:
@@ -108,6 +116,11 @@ def with_float(scheme: Scheme, operations: frozenset[int]) -> Scheme:
 def is_enough(answers: HeldOutAnswers) -> bool:
     """Return True if no layer has to go to float for these answers; False where they are NaN."""
     return _is_clear(answers) and answers.agreement >= FLOOR_AGREEMENT
+
+
+def _is_worth_it(fallback: FloatFallback) -> bool:
+    before, after = fallback.integer.sqnr_db, fallback.mixed.sqnr_db
+    return _is_clear(fallback.mixed) or after >= before + LEAST_GAIN_DB or math.isnan(before)
 
 
 def _is_clear(answers: HeldOutAnswers) -> bool:

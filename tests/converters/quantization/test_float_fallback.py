@@ -151,6 +151,34 @@ def test_no_fallback_where_8_bits_hold(residual) -> None:
     assert found.without_fallback() is found.scheme
 
 
+def twice_pooled(x: keras.KerasTensor) -> keras.KerasTensor:
+    """A head that reads every feature twice, and can weigh their difference."""
+    x = layers.Conv2D(8, 3, 2, activation="relu")(layers.Rescaling(1 / 127.5, -1)(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, 2)(x))
+    return layers.Dense(4, activation="softmax", name="head")(layers.Concatenate()([x, x]))
+
+
+def with_cancelling_head(made, size: float) -> bytes:
+    """Give the head weights that cancel, of this many times the weights that are left."""
+    head = made.model.get_layer("head")
+    pooled = keras.Model(made.model.inputs, head.input).predict(made.pictures * 1.0, verbose=0)
+    random = np.random.default_rng(0)
+    left = random.normal(size=(8, 4)) / pooled[:, :8].std(axis=0)[:, None]
+    large = size * np.abs(left).max() * random.normal(size=(8, 4))
+    kernel = np.concatenate([left + large, -large])
+    head.set_weights([kernel, -(pooled @ kernel).mean(axis=0)])
+    serving = serving_model(optimize(made.model).model, PREPROCESSINGS["none"])
+    return replace(made, serving=serving).float32
+
+
+@pytest.mark.parametrize("size", [5, 60])
+def test_the_noise_of_the_head_puts_no_layer_into_float(small, size: float) -> None:
+    made = small(twice_pooled, preprocessing="none")
+    float32 = with_cancelling_head(made, size)
+    found = calibrate(float32, made.pictures, QuantizationSettings(), made.layers)
+    assert found.fallback is None
+
+
 def test_distilled_starts_with_it(loud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "STEPS", 2)
     method = QuantizationSettings(Level.DISTILLED)
