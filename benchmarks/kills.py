@@ -286,7 +286,7 @@ def run_trial(trial: Trial, kills: int, chance: random.Random) -> Tally:
     while sum(tally.kills.values()) < kills or since:
         if since == KILLS_OF_ONE_BUILD or sum(tally.kills.values()) == kills:
             trial.finish(out)
-        elif not disturb(trial, out, chance, took_s * 0.6, tally):
+        elif not disturb(trial, out, chance, took_s, tally):
             since += 1
             continue
         check_whole(trial, out, first, exact, tally)
