@@ -50,6 +50,7 @@ def convert_float32(serving: keras.Model) -> onnx.ModelProto:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]  # holds generated names of the batch dimension
     model.graph.name = serving.name
+    _leave_out_empty_regions(model.graph)
     _name_by_place(model.graph)
     onnx.checker.check_model(model)
     return model
@@ -101,6 +102,21 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
+
+
+def _leave_out_empty_regions(graph: onnx.GraphProto) -> None:
+    """Give no region to a Resize that has an empty one, as tf2onnx writes it.
+
+    The ONNX spec allows both. onnxruntime, where it moves a transpose through a Resize, reorders
+    the eight ends of an empty region, and fails when it runs.
+    """
+    empty = {tensor.name: tensor for tensor in graph.initializer if 0 in tensor.dims}
+    for node in graph.node:
+        if node.op_type == "Resize" and node.input[1] in empty:
+            node.input[1] = ""
+    read = {name for part in _graphs(graph) for node in part.node for name in node.input}
+    for name in empty.keys() - read:
+        graph.initializer.remove(empty[name])
 
 
 def _name_by_place(graph: onnx.GraphProto) -> None:
