@@ -16,6 +16,12 @@ def normalized(x: object) -> object:
     return layers.Conv2D(CHANNELS, 3, padding="same")(layers.Rescaling(1 / 255)(x))
 
 
+def preprocessed(x: object) -> object:
+    """The same with ``preprocess_input`` as operations: BGR minus the means of ImageNet."""
+    y = keras.applications.resnet50.preprocess_input(x)
+    return layers.Conv2D(CHANNELS, 3, padding="same")(layers.Rescaling(1 / 128)(y))
+
+
 def convolutions(x: object) -> object:
     x = layers.Conv2D(CHANNELS, 3, groups=4, activation="relu")(x)
     x = layers.Conv2D(CHANNELS, 3, dilation_rate=2, padding="same", activation="elu")(x)
@@ -92,10 +98,10 @@ BUILDS: tuple[Build, ...] = (
 """All of them."""
 
 
-def classifier(build: Build) -> keras.Model:
+def classifier(build: Build, first: Build = normalized) -> keras.Model:
     """Return a classifier for pixels in [0, 255] out of one of them."""
     keras.utils.set_random_seed(1)
     x = keras.Input((SIDE, SIDE, 3))
-    y = layers.GlobalAveragePooling2D()(build(normalized(x)))
+    y = layers.GlobalAveragePooling2D()(build(first(x)))
     wide = keras.initializers.RandomNormal(stddev=5)  # tells pictures apart
     return keras.Model(x, layers.Dense(4, activation="softmax", kernel_initializer=wide)(y))

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from keras import layers
-from layer_builds import BUILDS, CHANNELS, SIDE, Build, classifier
+from layer_builds import BUILDS, CHANNELS, SIDE, Build, classifier, normalized, preprocessed
 
 from converters.errors import ModelConversionError
 from converters.onnx import conversion as to_onnx
@@ -42,10 +42,11 @@ class Exported:
     """A classifier with the default calibration."""
 
     build: Build
+    first: Build
 
     @cached_property
     def model(self) -> keras.Model:
-        return classifier(self.build)
+        return classifier(self.build, self.first)
 
     @cached_property
     def pictures(self) -> np.ndarray:
@@ -81,9 +82,16 @@ class Exported:
         return session.run(None, {"image": self.pictures.astype(np.float32)})[0]
 
 
-@pytest.fixture(scope="module", params=[*BUILDS, temperature], ids=lambda build: build.__name__)
+NETWORKS = [*((build, normalized) for build in (*BUILDS, temperature)), (temperature, preprocessed)]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[Exported(*builds) for builds in NETWORKS],
+    ids=lambda made: f"{made.first.__name__}-{made.build.__name__}",
+)
 def exported(request: pytest.FixtureRequest) -> Exported:
-    return Exported(request.param)
+    return request.param
 
 
 def test_float_onnx(exported: Exported) -> None:

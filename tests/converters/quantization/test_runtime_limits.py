@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.calibration import calibrate
 from converters.quantization.runtime_limits import (
     _ROOM,
@@ -22,6 +23,9 @@ from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite import quantize_static
 from converters.quantization.tflite_network import TfliteNetwork
+from converters.rewrites.all_rewrites import optimize
+from converters.serving import serving_model
+from converters.tflite.conversion import convert_float32
 
 ASK = """
 import sys
@@ -156,6 +160,19 @@ def test_a_dead_branch_does_not_end_the_runtime(small, tmp_path: Path) -> None:
             paths.append(tmp_path / f"{level}-{kind}.tflite")
             paths[-1].write_bytes(data)
     done = subprocess.run([sys.executable, "-c", ASK, *paths], capture_output=True, check=False)
+    assert (done.returncode, done.stderr[-200:]) == (0, done.stderr[-200:])
+
+
+def test_an_untrained_mobilenet_does_not_end_the_runtime(tmp_path: Path) -> None:
+    """Values shrink from block to block: LiteRT aborted on sums of such different steps."""
+    keras.utils.set_random_seed(0)
+    model = keras.applications.MobileNetV2((32, 32, 3), 0.35, weights=None, classes=4)
+    float32 = convert_float32(serving_model(optimize(model).model, PREPROCESSINGS["tf"]))
+    pictures = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
+    found = calibrate(float32, pictures, QuantizationSettings(Level.FAST))
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(quantize_static(float32, found.network, found.scheme, integer_only=False))
+    done = subprocess.run([sys.executable, "-c", ASK, path], capture_output=True, check=False)
     assert (done.returncode, done.stderr[-200:]) == (0, done.stderr[-200:])
 
 
