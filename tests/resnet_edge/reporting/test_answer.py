@@ -70,6 +70,14 @@ def test_the_fastest_that_is_proven_and_the_pictures_that_decide_the_others(made
     ]
 
 
+def test_noise_hides_which_one_is_the_fastest(made):
+    content = made(("fp32.tflite", PASS, None, 6.0), ("fp32.onnx", PASS, None, 6.05))
+    assert find_answer(content).take_words == (
+        "Take fp32.onnx: proven, and as fast here as fp32.tflite (6.00 ms) within the noise of the "
+        "timings (6.05 ms a picture with 1 thread, 25.6 MB)."
+    )
+
+
 def test_one_file_that_is_proven(made):
     assert find_answer(made(("fp32.onnx", PASS, None, 6.0))).sentences == (
         "Take fp32.onnx: proven (6.00 ms a picture with 1 thread, 25.6 MB).",
