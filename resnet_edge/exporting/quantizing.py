@@ -14,6 +14,7 @@ from converters.quantization.calibrated_file import load_calibrated, save_calibr
 from converters.quantization.calibrated_network import CalibratedNetwork, FloatFallback, Progress
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from converters.quantization.float_fallback import FLOOR_DB
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
@@ -229,19 +230,24 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
 def _fallback_words(fallback: FloatFallback) -> str:
     """Say what layers in float cost and bring."""
     before, after = fallback.integer, fallback.mixed
-    most_in_float = (
-        "; most of this network is in float: compare int16x8.tflite, all in integers, and "
-        "dynamic.tflite, as small, which parity and bench judge beside it"
-        if fallback.multiply_adds > _MOST
-        else ""
-    )
+    advice = ""
+    if after.sqnr_db < FLOOR_DB:
+        advice = (
+            f"; {FLOOR_DB:.0f} dB are wanted, so weights in 8 bits are too coarse for this "
+            "network: take a float16 file unless parity finds the answers good enough"
+        )
+    elif fallback.multiply_adds > _MOST:
+        advice = (
+            "; most of this network is in float: compare int16x8.tflite, all in integers, and "
+            "dynamic.tflite, as small, which parity and bench judge beside it"
+        )
     return (
         f"{plural(len(fallback.layers), 'layer')} to float, because 8 bits lose too much in them: "
         f"{before.agreement:.1%} agreement and {before.sqnr_db:.1f} dB without, "
         f"{after.agreement:.1%} and {after.sqnr_db:.1f} dB with them in float, simulated on "
         f"{after.pictures} held-out calibration pictures; {fallback.multiply_adds:.1%} of the "
         f"multiply-adds, their weights still in 8 bits (int8.onnx {fallback.more_bytes / 1e6:.2f} "
-        f"MB larger: in float); int8_full and int16x8 keep them in integers{most_in_float}"
+        f"MB larger: in float); int8_full and int16x8 keep them in integers{advice}"
     )
 
 

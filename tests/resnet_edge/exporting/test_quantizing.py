@@ -127,6 +127,15 @@ def test_a_network_mostly_in_float_is_told_of_other_files():
     )
 
 
+def test_weights_that_are_too_coarse_in_8_bits_are_said():
+    before, after = HeldOutAnswers(8.3, 1.0, 16), HeldOutAnswers(11.8, 1.0, 16)
+    coarse = FloatFallback(("conv",), frozenset({3}), before, after, 0, 1.0)
+    assert _fallback_words(coarse).endswith(
+        "; 20 dB are wanted, so weights in 8 bits are too coarse for this network: take a float16 "
+        "file unless parity finds the answers good enough"
+    )
+
+
 def test_wrong_usage():
     with pytest.raises(UsageError, match=r"budget: got -1; expected a finite number, 0 or above$"):
         QuantizationOptions(budget_minutes=-1)
