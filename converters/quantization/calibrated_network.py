@@ -61,6 +61,8 @@ class FloatFallback:
     """Bytes by which their weights are larger in float32, as ``int8.onnx`` stores them."""
     multiply_adds: float
     """Their share of the network's multiply-adds, in [0, 1]."""
+    has_float_weights: bool = False
+    """True if ``int8.tflite`` stores them in float32 too, since 8 bits are too coarse for them."""
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def calibrate_equalized(
     prepared = trial.prepare(merge_statistics(first, second), candidate)
     scheme = prepared.scheme
     if fallback is not None:
-        scheme = with_float(scheme, fallback.operations)
+        scheme = with_float(scheme, fallback.operations, fallback.has_float_weights)
     if candidate.corrects:
         scheme = correct_biases(network, scheme, prepared.float_outputs, sample.pictures)[0]
     return CalibratedNetwork(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -63,7 +63,8 @@ def find_fallback(
     """Find the fewest layers in float that lift the answers above the floor.
 
     Layers are taken in the order of their noise. The first number is that whose shares of the noise
-    are enough. It is doubled until the answers are good enough, and then bisected.
+    are enough. It is doubled until the answers are good enough, and then bisected. Their weights
+    stay in 8 bits, unless that alone holds the answers below the floor.
 
     Args:
         network: The float graph.
@@ -85,17 +86,19 @@ def find_fallback(
     if is_enough(integer):
         return None
     rows = measure_sensitivity(network, corrected, pictures, progress)
-    noisy = sorted((row for row in rows if row.share > 0), key=lambda row: -row.share)
     layers = FloatLayers(network, scheme.float_operations)
+    integers = [row for row in rows if layers.operations([row.layer]) != scheme.float_operations]
+    noisy = sorted((row for row in integers if row.share > 0), key=lambda row: -row.share)
 
     @cache
-    def attempt(count: int) -> FloatFallback:
+    def attempt(count: int, has_float_weights: bool = False) -> FloatFallback:
         chosen = layers.layers([row.layer for row in noisy[:count]])
         added = layers.operations(chosen) - scheme.float_operations
-        mixed = answers.of(correct(with_float(scheme, added)))
+        mixed = answers.of(correct(with_float(scheme, added, has_float_weights)))
         words = f"{count} of {len(noisy)}: {mixed.agreement:.1%} agreement, {mixed.sqnr_db:.1f} dB"
         progress("layers to float", count, len(noisy), words)
-        return FloatFallback(chosen, added, integer, mixed, *_cost(network, added))
+        cost = _cost(network, added)
+        return FloatFallback(chosen, added, integer, mixed, *cost, has_float_weights)
 
     first, most = _first_number(noisy, integer), len(noisy)
     found = _fewest(attempt, first, most, is_enough)
@@ -103,14 +106,28 @@ def find_fallback(
         return found
     if _is_clear(integer):
         return None
-    found = _fewest(attempt, first, most, _is_clear)
+    with_weights = partial(attempt, has_float_weights=True)
+    for tried, enough in (
+        (attempt, _is_clear),
+        (with_weights, is_enough),
+        (with_weights, _is_clear),
+    ):
+        found = _fewest(tried, first, most, enough)
+        if found is not None and enough(found.mixed):
+            return found
     return found if found is not None and _is_worth_it(found) else None
 
 
-def with_float(scheme: Scheme, operations: frozenset[int]) -> Scheme:
-    """Return the scheme with these operators in float, and their kernels stored in 8 bits."""
+def with_float(
+    scheme: Scheme, operations: frozenset[int], has_float_weights: bool = False
+) -> Scheme:
+    """Return the scheme with these operators in float, and their kernels stored in 8 bits.
+
+    With ``has_float_weights`` the kernels are stored in float32.
+    """
     kept = scheme.float_operations | operations
-    return replace(scheme, float_operations=kept, weight_only=operations)
+    stored = frozenset() if has_float_weights else operations
+    return replace(scheme, float_operations=kept, weight_only=stored)
 
 
 def is_enough(answers: HeldOutAnswers) -> bool:
@@ -120,7 +137,7 @@ def is_enough(answers: HeldOutAnswers) -> bool:
 
 def _is_worth_it(fallback: FloatFallback) -> bool:
     before, after = fallback.integer.sqnr_db, fallback.mixed.sqnr_db
-    return _is_clear(fallback.mixed) or after >= before + LEAST_GAIN_DB or math.isnan(before)
+    return after >= before + LEAST_GAIN_DB or math.isnan(before)
 
 
 def _is_clear(answers: HeldOutAnswers) -> bool:

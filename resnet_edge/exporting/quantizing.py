@@ -14,7 +14,6 @@ from converters.quantization.calibrated_file import load_calibrated, save_calibr
 from converters.quantization.calibrated_network import CalibratedNetwork, FloatFallback, Progress
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
-from converters.quantization.float_fallback import FLOOR_DB
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
@@ -230,12 +229,15 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
 def _fallback_words(fallback: FloatFallback) -> str:
     """Say what layers in float cost and bring."""
     before, after = fallback.integer, fallback.mixed
+    size = f"{fallback.more_bytes / 1e6:.2f} MB larger"
+    weights = (
+        f"their weights too, for which 8 bits are too coarse (int8.tflite and int8.onnx {size})"
+        if fallback.has_float_weights
+        else f"their weights still in 8 bits (int8.onnx {size}: in float)"
+    )
     advice = ""
-    if after.sqnr_db < FLOOR_DB:
-        advice = (
-            f"; {FLOOR_DB:.0f} dB are wanted, so weights in 8 bits are too coarse for this "
-            "network: take a float16 file unless parity finds the answers good enough"
-        )
+    if fallback.has_float_weights and fallback.multiply_adds > _MOST:
+        advice = "; 8 bits do not hold this network: a float16 file is smaller and closer"
     elif fallback.multiply_adds > _MOST:
         advice = (
             "; most of this network is in float: compare int16x8.tflite, all in integers, and "
@@ -246,8 +248,7 @@ def _fallback_words(fallback: FloatFallback) -> str:
         f"{before.agreement:.1%} agreement and {before.sqnr_db:.1f} dB without, "
         f"{after.agreement:.1%} and {after.sqnr_db:.1f} dB with them in float, simulated on "
         f"{after.pictures} held-out calibration pictures; {fallback.multiply_adds:.1%} of the "
-        f"multiply-adds, their weights still in 8 bits (int8.onnx {fallback.more_bytes / 1e6:.2f} "
-        f"MB larger: in float); int8_full and int16x8 keep them in integers{advice}"
+        f"multiply-adds, {weights}; int8_full and int16x8 keep them in integers{advice}"
     )
 
 

@@ -58,10 +58,9 @@ def loud_channel(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Dense(4, activation="softmax", name="head")(x)
 
 
-@pytest.fixture(scope="module")
-def loud(small):
-    made = small(loud_channel, preprocessing="none")
-    for name, axis, factor in (("loud", -1, LOUD), ("quiet", -2, LOUD**-2)):
+def with_factors(made, factors: dict[str, tuple[int, float]]):
+    """Scale the first channel of an axis of some kernels, and spread the answers."""
+    for name, (axis, factor) in factors.items():
         layer = made.model.get_layer(name)
         kernel, bias = layer.get_weights()
         np.moveaxis(kernel, axis, 0)[0] *= factor
@@ -72,6 +71,12 @@ def loud(small):
     head.set_weights([kernel, -(pooled @ kernel).mean(axis=0)])  # answers depend on the picture
     serving = serving_model(optimize(made.model).model, PREPROCESSINGS["none"])
     return replace(made, serving=serving)
+
+
+@pytest.fixture(scope="module")
+def loud(small):
+    made = small(loud_channel, preprocessing="none")
+    return with_factors(made, {"loud": (-1, LOUD), "quiet": (-2, LOUD**-2)})
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +154,25 @@ def test_no_fallback_where_8_bits_hold(residual) -> None:
     found = calibrate(residual.float32, residual.pictures, QuantizationSettings(), residual.layers)
     assert found.fallback is None
     assert found.without_fallback() is found.scheme
+
+
+def test_weights_go_to_float_where_8_bits_are_too_coarse_for_them(small, classify) -> None:
+    """A tiny channel whose next weights are 3,000 times as large: the others round to zero."""
+    made = small(loud_channel, preprocessing="none")
+    made = with_factors(made, {"loud": (-1, 1 / 3000), "quiet": (-2, 3000)})
+    found = calibrate(made.float32, made.pictures, QuantizationSettings(), made.layers)
+    fallback = found.fallback
+    assert fallback.has_float_weights
+    assert fallback.layers == ("loud", "swish", "quiet", "pool")  # the head is in float already
+    assert is_enough(fallback.mixed)
+    assert not found.scheme.weight_only
+    data = quantize_static(
+        made.float32, found.network, for_litert(found, made.pictures), integer_only=False
+    )
+    answers, exact = (
+        centred_log_probabilities(classify(one, made.pictures)) for one in (data, made.float32)
+    )
+    assert mean_sqnr_db(exact, answers) >= FLOOR_DB
 
 
 def twice_pooled(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -128,11 +128,14 @@ def test_a_network_mostly_in_float_is_told_of_other_files():
 
 
 def test_weights_that_are_too_coarse_in_8_bits_are_said():
-    before, after = HeldOutAnswers(8.3, 1.0, 16), HeldOutAnswers(11.8, 1.0, 16)
-    coarse = FloatFallback(("conv",), frozenset({3}), before, after, 0, 1.0)
-    assert _fallback_words(coarse).endswith(
-        "; 20 dB are wanted, so weights in 8 bits are too coarse for this network: take a float16 "
-        "file unless parity finds the answers good enough"
+    before, after = HeldOutAnswers(8.3, 1.0, 16), HeldOutAnswers(31.8, 1.0, 16)
+    coarse = FloatFallback(("conv",), frozenset({3}), before, after, 70_410_000, 0.4, True)
+    assert (
+        "40.0% of the multiply-adds, their weights too, for which 8 bits are too coarse "
+        "(int8.tflite and int8.onnx 70.41 MB larger); int8_full and int16x8 keep them in integers"
+    ) in _fallback_words(coarse)
+    assert _fallback_words(replace(coarse, multiply_adds=0.501)).endswith(
+        "; 8 bits do not hold this network: a float16 file is smaller and closer"
     )
 
 
