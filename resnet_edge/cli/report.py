@@ -59,13 +59,15 @@ def report(
 
 
 def print_summary(content: ReportContent) -> None:
-    """Print the table of the artifacts, then the file to take and what is not proven."""
+    """Print the file to take and what is not proven, the artifacts, and what could not be made."""
     from rich.markup import escape
     from rich.table import Table
 
     from resnet_edge.reporting.answer import find_answer
     from resnet_edge.reporting.tables import SUMMARY_HEADINGS, summary_rows
 
+    for sentence in find_answer(content).sentences:
+        print(sentence)
     table = Table(header_style="bold")
     for index, title in enumerate(SUMMARY_HEADINGS):
         last = index == len(SUMMARY_HEADINGS) - 1
@@ -75,7 +77,5 @@ def print_summary(content: ReportContent) -> None:
         style = VERDICT_STYLES.get(verdict.split(":")[0].split()[0] if verdict else "")
         table.add_row(*cells, f"[{style}]{verdict}[/]" if style else verdict)
     print_rich_table(table)
-    for sentence in find_answer(content).sentences:
-        print(sentence)
     for failure in content.failed:
         print(f"{failure.name} could not be made: {failure.reason}")
