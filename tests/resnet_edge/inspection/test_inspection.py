@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -231,3 +232,42 @@ def test_what_the_converters_make_reads_as_what_it_is(tmp_path: Path) -> None:
         assert found.kind == quantization.value, name
         # The head of static files is float with stored integers: a computation of its own.
         assert sum(count.count for count in found.computations) == 3, name
+
+
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "encoding"),
+    [
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),
+        ({"LC_ALL": "C"}, "utf-8"),
+        (C_LOCALE, "utf-8"),  # the command starts again in Python's UTF-8 mode
+        ({**C_LOCALE, "PYTHONIOENCODING": "ascii"}, "ascii"),
+    ],
+)
+def test_names_beyond_ascii_are_printed_in_any_locale(
+    command: tuple[list[str], dict[str, str]],
+    make_tflite: Callable[..., bytes],
+    tmp_path: Path,
+    variables: dict[str, str],
+    encoding: str,
+) -> None:
+    path = tmp_path / "犬.tflite"
+    path.write_bytes(make_tflite("static"))
+    words, environment = command
+    done = subprocess.run(
+        [*words, "inspect", path.name],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**environment, **variables},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode(encoding).splitlines()
+    rows = dict(line.rstrip().split(maxsplit=1) for line in lines)
+    shown = [
+        text.encode(encoding, "backslashreplace").decode(encoding)
+        for text in ("犬.tflite", "3: cat, dog, grüne Katze")
+    ]
+    assert [rows["File"], rows["Labels"]] == shown
