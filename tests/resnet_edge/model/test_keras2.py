@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,52 @@ def write_h5(path: Path, model: keras.Model, config: dict[str, Any], version: st
     return path
 
 
+MODULES = {
+    "Functional": "keras.src.engine.functional",
+    "TFOpLambda": "keras.src.layers.core.tf_op_layer",
+    "SlicingOpLambda": "keras.src.layers.core.tf_op_layer",
+}
+
+
+def as_v3_file(value: Any, package: str) -> Any:
+    """Write a description as Keras 2 has it in a ``.keras`` file: every object names its module."""
+    if isinstance(value, list):
+        return [as_v3_file(item, package) for item in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: as_v3_file(inner, package) for key, inner in value.items()}
+    kind = plain.get("class_name")
+    if kind is None or "config" not in plain:
+        return plain
+    own = MODULES.get(kind)
+    module = own.replace("keras", package, 1) if own else "keras.layers"
+    if kind == "GlorotUniform":
+        module = "keras.initializers"
+    registered = kind if own else None
+    built = {"build_config": {"input_shape": [None, 8, 8, 3]}} if "inbound_nodes" in plain else {}
+    return {"module": module, **plain, "registered_name": registered, **built}
+
+
+def write_keras(
+    path: Path, model: keras.Model, config: dict[str, Any], version: str, package: str
+) -> Path:
+    """Write the ``.keras`` file that Keras 2, or ``tf_keras``, makes of such a network."""
+    model.save_weights(path.with_suffix(".weights.h5"))
+    if version.startswith("2.13"):  # it names the groups of layers otherwise
+        with h5py.File(path.with_suffix(".weights.h5"), "a") as file:
+            file.move(
+                "layers/functional/layers", "layers/functional/_layer_checkpoint_dependencies"
+            )
+            file.move("layers", "_layer_checkpoint_dependencies")
+    compiled = {"optimizer": "adam", "loss": "categorical_crossentropy", "metrics": None}
+    description = {**as_v3_file(config, package), "compile_config": compiled}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": version}))
+        archive.writestr("config.json", json.dumps(description))
+        archive.write(path.with_suffix(".weights.h5"), "model.weights.h5")
+    return path
+
+
 def field(number: int, data: bytes) -> bytes:
     """A protocol buffer's field of variable length."""
     length, size = len(data), b""
@@ -145,6 +192,22 @@ def test_h5_of_keras_2(version: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         loaded.predict(PICTURES, verbose=0), model.predict(PICTURES, verbose=0), atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "package"), [("2.13.1", "keras"), ("2.15.0", "keras"), ("2.21.0", "tf_keras")]
+)
+def test_keras_file_of_keras_2(version: str, package: str, tmp_path: Path) -> None:
+    model = same_in_keras3()
+    path = write_keras(tmp_path / "old.keras", model, keras2_config(), version, package)
+    loaded = load_network(path).model
+    assert [layer.name for layer in loaded.get_layer("base").layers[1:3]] == [
+        "stage_depthwise",
+        "stage_norm",
+    ]
+    expected = model.predict(PICTURES, verbose=0)
+    assert expected.min() > 0.01  # else any network would answer nearly so
+    np.testing.assert_allclose(loaded.predict(PICTURES, verbose=0), expected, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
