@@ -41,12 +41,12 @@ def call_for_inference(config: JsonValue) -> tuple[str, ...]:
 
 
 def _calls(config: JsonValue) -> Iterator[tuple[JsonObject, JsonObject]]:
-    """Each call's layer and its named arguments, at any depth."""
+    """Each call's layer and its named arguments, at any depth, in the network's order."""
     waiting = [config]
     while waiting:
         value = waiting.pop()
-        waiting += value.values() if isinstance(value, dict) else ()
-        waiting += value if isinstance(value, list) else ()
+        waiting += reversed(value.values()) if isinstance(value, dict) else ()
+        waiting += reversed(value) if isinstance(value, list) else ()
         nodes = value.get("inbound_nodes") if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
             continue

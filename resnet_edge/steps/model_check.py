@@ -11,7 +11,9 @@ from resnet_edge.display import Display
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import set_environment
 from resnet_edge.model.model_file import ModelInfo, read_model_info
+from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.options import Options
+from resnet_edge.steps.label_order import order_warning
 
 CHANCE_PICTURES = 30
 """Fewest test pictures that tell chance from knowledge."""
@@ -59,6 +61,14 @@ def check_model(
     warning = preprocessing_warning(classifier.model, info.preprocessing, pictures)
     for text in (*classifier.warnings, *([warning] if warning else ())):
         display.warn(f"{source.name}: {text}")
+
+
+def answers_warning(reference: Reference) -> str | None:
+    """Return a warning where a model's answers to the test pictures look wrong, else None."""
+    info = reference.info
+    return order_warning(reference) or chance_warning(
+        reference.probabilities, reference.classes, info.labels, info.preprocessing
+    )
 
 
 def chance_warning(

@@ -19,8 +19,7 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
-from resnet_edge.steps.label_order import order_warning
-from resnet_edge.steps.model_check import chance_warning
+from resnet_edge.steps.model_check import answers_warning
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.reference_inputs import OWN_PACKAGES, reference_inputs
 
@@ -66,10 +65,7 @@ def reference(
         Measuring(options.bench.spec, options.bench.batches),
         display,
     )
-    questions = inputs.questions
-    if warning := order_warning(reference) or chance_warning(
-        reference.probabilities, reference.classes, questions.labels, questions.preprocessing
-    ):
+    if warning := answers_warning(reference):
         display.warn(warning)
     write_reference(options.layout.reference, reference)
     return Referenced(reference, rebuilt=True)

@@ -23,6 +23,7 @@ from resnet_edge.ondevice.reference_file import (
     write_reference,
 )
 from resnet_edge.options import Options
+from resnet_edge.steps.model_check import answers_warning
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.reference_inputs import ReferenceInputs, reference_inputs
 
@@ -102,6 +103,8 @@ def adopt_reference(
     _check_questions(file, reference, inputs.questions)
     _check_answers(file, reference)
     _check_pixels(file, reference, inputs, options, display)
+    if warning := answers_warning(reference):
+        display.warn(warning)
     adopted = replace(reference, info=replace(reference.info, adopted=True))
     write_reference(options.layout.reference, adopted)
     return adopted

@@ -37,6 +37,28 @@ def test_notes_and_warnings_are_shown(tmp_path: Path, recorder) -> None:
     assert warning.startswith("m.keras: the model scales pixels itself: layer 'scale' makes 0 to 1")
 
 
+def test_export_names_layers_called_in_training_before_it_converts(
+    cli, tmp_path: Path, monkeypatch
+) -> None:
+    image = keras.Input((16, 16, 3))
+    x = layers.Dropout(0.5, name="monte_carlo")(image, training=True)
+    x = layers.BatchNormalization(name="norm")(x, training=True)
+    x = layers.Dropout(0.5, name="plain")(layers.GlobalAveragePooling2D()(x))
+    keras.Model(image, layers.Dense(2, "softmax")(x)).save(tmp_path / "m.keras")
+    monkeypatch.setattr(
+        "resnet_edge.steps.export.convert", lambda *_: {"fp32.onnx": ModelError("not converted")}
+    )
+    words = ("--preprocessing", "unit", "--formats", "fp32.onnx", "--out", tmp_path / "out")
+    ran = cli("export", tmp_path / "m.keras", *words)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines()[-2:] == [
+        "m.keras: 'monte_carlo', 'norm': called with training=True; the exported files answer as "
+        "in inference, like Keras' predict, and unlike model(pictures), which is random or depends "
+        "on the batch",
+        "error: fp32.onnx: not converted; leave it out with --formats",
+    ]
+
+
 @pytest.mark.parametrize("preprocessing", ["caffe", "torch"])
 def test_grey_pictures_have_no_colours(preprocessing: str, tmp_path: Path, recorder) -> None:
     path = save(tmp_path, (16, 16, 1), 2, "softmax")

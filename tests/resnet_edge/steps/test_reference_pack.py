@@ -13,6 +13,7 @@ from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision import runner as reference_runner
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.formats.names import parse_formats
+from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import Reference, read_reference, write_reference
 from resnet_edge.options import DataOptions, ModelOptions, Options
 from resnet_edge.steps.reference import reference
@@ -68,6 +69,19 @@ def test_the_answers_are_those_made_here(options: Options, back):
     assert adopted.info.pixels_sha256 == here.info.pixels_sha256
     assert adopted.info.adopted
     assert read_reference(options.layout.reference).info == adopted.info
+
+
+def test_answers_that_look_wrong_are_said_here_too(options: Options, changed, recorder):
+    def turn(reference: Reference) -> Reference:
+        turned = reference.probabilities[:, [1, 2, 0]]
+        return replace(reference, probabilities=turned, logits=centred_logits(turned))
+
+    adopt_reference(options, changed(lambda reference: reference), None, recorder)
+    assert recorder.warned == []
+    adopt_reference(options, changed(turn), None, recorder)
+    (warning,) = recorder.warned
+    assert "in another order it would be " in warning
+    assert ": green, red, blue; if that is the order of the model's outputs, write it" in warning
 
 
 def test_it_stays_whatever_is_installed_here(options: Options, changed, recorder, monkeypatch):

@@ -141,6 +141,47 @@ def test_without_test_pictures_there_is_only_latency(plain_model: Path, tmp_path
     assert not reference(options, plain_model, recorder).rebuilt
 
 
+ALWAYS_THE_FIRST = [[0.0, 0.0, 0.0]] * 3, [1.0, 0.0, 0.0]
+RED_GREEN_BLUE = (np.eye(3) * 100).tolist(), [0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("head", "warning"),
+    [
+        (
+            RED_GREEN_BLUE,
+            "the labels name 20 of 60 answers right; in another order it would be 60: red, green, "
+            "blue; if that is the order of the model's outputs, write it to a file, one name a "
+            "line, and pass it with --labels to `resnet-edge export`, then run this again",
+        ),
+        (
+            ALWAYS_THE_FIRST,
+            "20 of 60 test pictures are answered right, as by chance among 3 classes; check "
+            "--preprocessing (now unit), and that the names of the classes are in the order of the "
+            "model's outputs",
+        ),
+    ],
+)
+def test_answers_that_look_wrong_are_said(cli, edge_photos: Path, tmp_path, head, warning):
+    import keras
+
+    x = keras.Input((32, 32, 3))
+    y = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(x, keras.layers.Dense(3, "softmax")(y))
+    model.set_weights([np.array(values) for values in head])
+    model.save(tmp_path / "colours.keras")
+    words = ("--test", edge_photos, "--preprocessing", "unit", "--out", tmp_path / "own")
+    words += ("--min-seconds", "0.01", "--min-queries", "3", "--batches", "1")
+    ran = cli("reference", tmp_path / "colours.keras", *words)
+    assert ran.code == 0, ran.err
+    assert warning in ran.err.splitlines()
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    ran = cli("reference", tmp_path / "colours.keras", *words, "--labels", tmp_path / "labels.txt")
+    assert ran.code == 0, ran.err
+    assert (warning in ran.err) == (head is ALWAYS_THE_FIRST)
+    assert "in another order" not in ran.err
+
+
 def test_nan_in_the_answers(options: Options, monkeypatch):
     from resnet_edge.full_precision import compute as full_precision
 
