@@ -19,6 +19,7 @@ from converters.serving import serving_model
 from resnet_edge.model.classifiers import load_classifier
 from resnet_edge.model.resnet50 import resnet50
 network = resnet50((32, 32, 3), classes=3)
+assert keras.config.epsilon() == 1e-7
 assert {layer.compute_dtype for layer in network.layers} == {"float32"}
 assert network.layers[-1].output.shape == (None, 3)
 assert {layer.data_format for layer in network.layers if hasattr(layer, "data_format")} == {
@@ -33,7 +34,7 @@ assert serving.outputs[0].dtype == "float32"
 
 
 def test_float16_and_channels_first_change_nothing(plain_model: Path, tmp_path: Path):
-    settings = {"floatx": "float16", "image_data_format": "channels_first"}
+    settings = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.01}
     (tmp_path / "keras.json").write_text(json.dumps({**settings, "backend": "tensorflow"}))
     environment = {"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY), "PATH": ""}
     done = subprocess.run(

@@ -64,18 +64,40 @@ def test_it_says_what_it_does_and_assumes(short: Options, plain_model: Path, rec
     assert info.preprocessing == "tf"
 
 
-def test_the_same_again_gives_the_same_weights(short: Options, options_for, tmp_path):
+def test_a_users_keras_json_changes_no_weight(
+    cli_process, edge_photos: Path, edge_model: Path, tmp_path
+):
+    """A new head and an unfrozen stage, with augmentation, under other defaults of Keras."""
+    settings = {"floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps({**settings, "backend": "tensorflow"}))
+    words = ("--data", edge_photos, "--weights", edge_model, "--epochs", "1", "--unfreeze", "1")
+    ran = cli_process("finetune", *words, "--out", "theirs", KERAS_HOME=str(tmp_path))
+    assert ran.code == 0, ran.err
+    plain = Options(
+        tmp_path / "plain",
+        data=DataOptions(edge_photos),
+        model=ModelOptions(str(edge_model)),
+        training=TrainingSettings(epochs=1, unfreeze=1),
+    )
+    finetune(plain)
+    assert_same_weights(tmp_path / "theirs", plain.out)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
     import keras
     import numpy as np
 
+    first, second = (
+        keras.saving.load_model(out / "model.keras").get_weights() for out in (one, other)
+    )
+    for weight, expected in zip(first, second, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_same_again_gives_the_same_weights(short: Options, tmp_path):
     finetune(short)
     finetune(replace(short, out=tmp_path / "other"))
-    first, second = (
-        keras.saving.load_model(out / "model.keras").get_weights()
-        for out in (short.out, tmp_path / "other")
-    )
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert_same_weights(short.out, tmp_path / "other")
 
 
 def test_damaged_outputs_are_made_again(options: Options):
