@@ -58,7 +58,7 @@ def run(options: Options, display: Display | None = None) -> RunResult:
         exported = export(options, None, plan, partial=True)
         done["export"] = bool(exported.rebuilt)
     if not exported:
-        plan.warn(f"{one_error(exported.lost)}\nthe run goes on without them")
+        plan.warn(f"{one_error(exported.lost)}\nthe run goes on with the others")
     made = replace(options, formats=tuple(artifact.name for artifact in exported.artifacts))
     with plan.step("reference"):
         done["reference"] = run_apart("reference", options, plan)

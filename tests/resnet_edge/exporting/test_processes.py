@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from resnet_edge.inspection.model_description import describe_model
 from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.options import Options
 from resnet_edge.steps.choose_pictures import find_calibration
+
+CopyingWorker = Callable[[str], tuple[str, ...]]
 
 
 @pytest.fixture
@@ -145,36 +148,6 @@ def test_a_job_that_makes_nothing_cannot_be_built(inputs: ExportInputs):
         ExportJob(inputs, Format.TFLITE, (), {})
 
 
-MAKES = """
-import os, shutil, sys
-from pathlib import Path
-from converters.errors import ModelConversionError
-from resnet_edge.exporting.attempt import attempt
-from resnet_edge.exporting.job import ExportPlan, ExportResult
-from resnet_edge.ondevice.workers.serving import serve
-
-def work(plan, reporter):
-    for job in plan.jobs:
-        staging = job.inputs.staging
-        staging.mkdir(parents=True, exist_ok=True)
-        for name in job.names:
-            with attempt((name,), reporter):
-                if name == "int8.tflite":
-                    {deed}
-                for file in (name, f"{name}.json"):
-                    shutil.copy(Path(SOURCE) / file, staging / file)
-                reporter.made(name)
-    return ExportResult(())
-
-sys.exit(serve(ExportPlan, work))
-"""
-"""Makes nothing: it copies the files of a finished build."""
-
-
-def makes(deed: str, build: Path) -> str:
-    return MAKES.replace("{deed}", deed).replace("SOURCE", repr(str(build / "artifacts")))
-
-
 @pytest.fixture
 def three_files(inputs: ExportInputs) -> tuple[ExportJob, ...]:
     """Jobs for all artifacts of the finished build, one of which was exported before."""
@@ -204,10 +177,9 @@ ENDED = {
 
 @pytest.mark.parametrize("deed", ENDED)
 def test_what_cannot_be_made_takes_nothing_else_with_it(
-    three_files: tuple[ExportJob, ...], edge_build: Path, monkeypatch, recorder, deed
+    three_files: tuple[ExportJob, ...], copying_worker: CopyingWorker, monkeypatch, recorder, deed
 ):
-    script = makes(deed, edge_build)
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    monkeypatch.setattr(processes, "WORKER", copying_worker(deed))
     lost = processes.convert(three_files, recorder)
     kind, message = ENDED[deed]
     with pytest.raises(kind) as caught:
@@ -220,10 +192,9 @@ def test_what_cannot_be_made_takes_nothing_else_with_it(
 
 
 def test_a_file_that_its_runtime_dies_of_is_not_published(
-    three_files: tuple[ExportJob, ...], edge_build: Path, monkeypatch, recorder
+    three_files: tuple[ExportJob, ...], copying_worker: CopyingWorker, monkeypatch, recorder
 ):
-    script = makes("pass", edge_build)
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    monkeypatch.setattr(processes, "WORKER", copying_worker("pass"))
     aborts = (
         "import os, sys\n"
         "from resnet_edge.ondevice.runtimes import tflite\n"
@@ -260,10 +231,9 @@ sys.exit(main())
 
 
 def test_a_file_that_answers_nan_is_not_published(
-    three_files: tuple[ExportJob, ...], edge_build: Path, monkeypatch
+    three_files: tuple[ExportJob, ...], copying_worker: CopyingWorker, monkeypatch
 ):
-    script = makes("pass", edge_build)
-    monkeypatch.setattr(processes, "WORKER", (sys.executable, "-c", script))
+    monkeypatch.setattr(processes, "WORKER", copying_worker("pass"))
     monkeypatch.setattr(trial, "WORKER", (sys.executable, "-c", NAN))
     lost = processes.convert(three_files[1:], Silent())
     with pytest.raises(InferenceError) as caught:

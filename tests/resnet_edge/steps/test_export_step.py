@@ -8,6 +8,7 @@ import pytest
 
 from resnet_edge.display import Silent
 from resnet_edge.errors import ArtifactError, DataError, ModelError, OutputError, UsageError
+from resnet_edge.exporting.failures import Failure, read_failures
 from resnet_edge.exporting.inputs import describe_inputs
 from resnet_edge.exporting.job import ExportInputs, ExportJob, ExportPlan
 from resnet_edge.exporting.stale import is_current, stale_jobs
@@ -64,6 +65,33 @@ def test_truncated_artifacts_are_made_again(options: Options, edge_build: Path, 
     assert hash_path(path) == hash_path(edge_build / "artifacts" / name)
     assert export(one, None, recorder).rebuilt == ()
     assert recorder.said[-1] == "all 1 artifacts are up to date"
+
+
+def test_what_is_made_is_returned_only_where_a_part_will_do(options: Options, monkeypatch):
+    """``run`` and the command go on with what was made; a caller of the API gets the error."""
+    lost = {"int8.tflite": ModelError("layer 'stem': no such operator")}
+    monkeypatch.setattr("resnet_edge.steps.export.convert", lambda *_: lost)
+    (options.layout.artifacts / "int8.tflite").unlink()
+    reason = (
+        "layer 'stem': no such operator; run `resnet-edge export` with --quantization fast, keep "
+        "layers in float with --keep-float, or leave it out with --formats"
+    )
+    done = export(options, partial=True)
+    assert not done
+    assert [artifact.name for artifact in done.artifacts] == ["fp32.tflite", "fp32.onnx"]
+    assert (done.rebuilt, dict(done.lost)) == ((), lost)
+    failed = (Failure("int8.tflite", reason),)
+    assert read_failures(options.layout.failures, hash_path(options.layout.model)) == failed
+
+    options.layout.failures.unlink()
+    with pytest.raises(ModelError) as caught:
+        export(options)
+    assert str(caught.value) == f"int8.tflite: {reason}"
+    assert read_failures(options.layout.failures, hash_path(options.layout.model)) == failed
+    with pytest.raises(ModelError, match=r"^int8.tflite: layer 'stem': no such operator; run"):
+        export(with_formats(options, "int8.tflite"), partial=True)  # nothing was made
+    assert export(with_formats(options, "fp32.onnx"), partial=True)
+    assert read_failures(options.layout.failures, hash_path(options.layout.model)) == failed
 
 
 def described(options: Options, model: Path | None = None) -> ExportInputs:

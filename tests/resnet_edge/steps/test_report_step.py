@@ -9,6 +9,7 @@ from hand_made import changed_gates
 
 from converters.quantization.findings import LayerSensitivity
 from resnet_edge.errors import ArtifactError, ReferenceFileError
+from resnet_edge.exporting.failures import Failure, keep_failures
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.json_records import read_record, write_record
@@ -102,6 +103,37 @@ def test_a_reference_of_another_model(options: Options):
     write_reference(options.layout.reference, replace(reference, info=other))
     with pytest.raises(ReferenceFileError, match=r"^reference is of model cdcdcdcdcdcdcdcd…, fp3"):
         report(options)
+
+
+@pytest.fixture
+def without_int8(options: Options) -> Options:
+    """The finished build, had ``int8.tflite`` not been made."""
+    for path in options.layout.artifacts.glob("int8.tflite*"):
+        path.unlink()
+    failed = (Failure("int8.tflite", "no kernel"), Failure("int8.onnx", "no operator"))
+    asked = ("int8.tflite", "int8.onnx")
+    keep_failures(options.layout.failures, model_sha256_of(options), asked, failed)
+    return options
+
+
+def test_what_could_not_be_made_is_reported_and_fails(without_int8: Options):
+    content = report(without_int8).content
+    assert [row.name for row in content.artifacts] == ["fp32.tflite", "fp32.onnx"]
+    assert content.failed == (Failure("int8.tflite", "no kernel"),)  # int8.onnx was not asked for
+    assert content.verdict is Verdict.FAIL
+    saved = json.loads((without_int8.out / "report.json").read_text())
+    assert saved["failed"] == [{"name": "int8.tflite", "reason": "no kernel"}]
+    whole = report(replace(without_int8, formats=None)).content
+    assert [failure.name for failure in whole.failed] == ["int8.tflite", "int8.onnx"]
+    floats = report(replace(without_int8, formats=("fp32.onnx",))).content
+    assert [row.name for row in floats.artifacts] == ["fp32.onnx"]
+    assert (floats.failed, floats.verdict) == ((), Verdict.PASS)
+
+
+def test_a_missing_artifact_that_did_not_fail_is_an_error(without_int8: Options):
+    without_int8.layout.failures.unlink()
+    with pytest.raises(ArtifactError, match=r"int8\.tflite"):
+        report(without_int8)
 
 
 def test_what_was_not_measured_is_said(options: Options, recorder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from resnet_edge.errors import UsageError
+from resnet_edge.exporting.failures import Failure
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.ondevice.parity.gates import Gates
@@ -104,6 +107,46 @@ def test_a_build_without_files_for_devices_has_no_bundle(options: Options, recor
     monkeypatch.setattr(step, "report", lambda *_: None)
     assert run(replace(options, formats=names), recorder).rebuilt == ()
     assert "no bundle: saved_model alone was made, which devices do not run" in recorder.said
+
+
+FAILS = "raise ModelConversionError(\"layer 'stem': no such operator\")"
+
+
+def test_a_run_goes_on_without_what_cannot_be_made(
+    options: Options, copying_worker: Callable[[str], tuple[str, ...]], recorder, monkeypatch
+):
+    from resnet_edge.exporting import processes
+    from resnet_edge.steps import run as step
+
+    monkeypatch.setattr(step, "run_apart", lambda *_: False)  # training and reference are there
+    (options.layout.artifacts / "int8.tflite").write_bytes(b"damaged")
+    monkeypatch.setattr(processes, "WORKER", copying_worker(FAILS))
+    result = run(options, recorder)
+    reason = (
+        "layer 'stem': no such operator; run `resnet-edge export` with --quantization fast, keep "
+        "layers in float with --keep-float, or leave it out with --formats"
+    )
+    warning = f"int8.tflite: {reason}\nthe run goes on with the others"
+    assert recorder.warned[0] == warning
+    content = result.report.content
+    assert [row.name for row in content.artifacts] == ["fp32.tflite", "fp32.onnx"]
+    assert {row.accuracy_gate.verdict for row in content.artifacts} == {Verdict.PASS}
+    assert all(row.bench is not None and row.bench.latencies for row in content.artifacts)
+    assert content.failed == (Failure("int8.tflite", reason),)
+    assert content.verdict is Verdict.FAIL
+    assert not (options.layout.artifacts / "int8.tflite").exists()
+    with zipfile.ZipFile(options.layout.bundle) as bundle:
+        carried = {name for name in bundle.namelist() if name.endswith((".tflite", ".onnx"))}
+    assert {Path(name).name for name in carried} == {"fp32.tflite", "fp32.onnx"}
+
+    monkeypatch.setattr(processes, "WORKER", copying_worker("pass"))
+    mended = run(options, recorder)
+    assert "export" in mended.rebuilt
+    assert recorder.warned.count(warning) == 1
+    assert [row.name for row in mended.report.content.artifacts] == list(options.formats)
+    assert mended.report.content.failed == ()
+    assert mended.report.content.verdict is Verdict.INCONCLUSIVE  # int8 on so few pictures
+    assert not options.layout.failures.exists()
 
 
 @pytest.mark.slow
