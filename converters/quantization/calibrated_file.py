@@ -45,6 +45,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "float_operations": sorted(scheme.float_operations),
         "grid": scheme.grid,
         "weight_only": sorted(scheme.weight_only),
+        "has_float_head": scheme.has_float_head,
         "unstable": calibrated.unstable,
         "figures": None if figures is None else asdict(figures),
         "notes": calibrated.notes,
@@ -97,7 +98,8 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
     unstable, notes = tuple(record["unstable"]), tuple(record["notes"])
     fallback = None if record["fallback"] is None else _fallback(record["fallback"])
-    scheme = Scheme(parameters, ranges, kept, grid, frozenset(record["weight_only"]))
+    stored, has_float_head = frozenset(record["weight_only"]), record["has_float_head"]
+    scheme = Scheme(parameters, ranges, kept, grid, stored, has_float_head)
     return float32, CalibratedNetwork(
         network, scheme, float_parameters, unstable, figures, float_outputs, wide, notes, fallback
     )

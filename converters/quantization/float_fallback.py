@@ -92,7 +92,7 @@ def find_fallback(
 
     @cache
     def attempt(count: int, has_float_weights: bool = False) -> FloatFallback:
-        chosen = layers.layers([row.layer for row in noisy[:count]])
+        chosen = layers.joined(layers.layers([row.layer for row in noisy[:count]]))
         added = layers.operations(chosen) - scheme.float_operations
         mixed = answers.of(correct(with_float(scheme, added, has_float_weights)))
         words = f"{count} of {len(noisy)}: {mixed.agreement:.1%} agreement, {mixed.sqnr_db:.1f} dB"

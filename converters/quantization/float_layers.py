@@ -84,6 +84,28 @@ class FloatLayers:
                     found.update(op.layer for op in readers if op.index not in inside)
         return tuple(layer for layer in self._layers if layer in found)
 
+    def joined(self, chosen: Collection[str]) -> tuple[str, ...]:
+        """Return the layers and those between them that hold no kernel, in graph order."""
+        found = set(chosen)
+        while found and (islands := [one for one in self._layers if self._is_island(one, found)]):
+            found.update(islands)
+        return tuple(layer for layer in self._layers if layer in found)
+
+    def _is_island(self, layer: str, found: Collection[str]) -> bool:
+        """Return True for a layer without a kernel between layers in float.
+
+        In integers it would only round what is float before and behind it.
+        """
+        network, operations = self._network, self._layers[layer]
+        own = {op.index for op in operations}
+        if layer in found or own <= self._base or any(op in network.weighted for op in operations):
+            return False
+        read = {tensor for op in operations for tensor in op.inputs}
+        written = {tensor for op in operations for tensor in op.outputs}
+        before = {op.index for tensor in read if (op := network.writers.get(tensor)) is not None}
+        behind = {op.index for tensor in written for op in network.readers.get(tensor, ())}
+        return before | behind <= self._base | self._indices((*found, layer))
+
     def operations(self, layers: Collection[str]) -> frozenset[int]:
         """Return all operators that compute in float for exactly these layers, by index."""
         return self._base | self._indices(layers)

@@ -27,13 +27,17 @@ class Scheme:
     float_operations: frozenset[int]
     """Operators that compute in float, by index."""
     grid: WeightGrid = WeightGrid.FULL
-    """Integers for the weights. The weights of the float head always use ``FULL``."""
+    """Integers for the weights. Those of the float head are ``FULL`` whatever it is."""
     weight_only: frozenset[int] = frozenset()
     """Float operators whose kernels are stored in 8 bits like the head's, by index."""
+    has_float_head: bool = False
+    """True if the kernel of the float head is stored in float32."""
 
     def grid_of(self, network: TfliteNetwork, operation: Operation) -> WeightGrid | None:
         """Return the integers for an operator's kernel; None if it is not rounded."""
-        if operation.index in network.head or operation.index in self.weight_only:
+        if operation.index in network.head:
+            return None if self.has_float_head else WeightGrid.FULL
+        if operation.index in self.weight_only:
             return WeightGrid.FULL
         return None if operation.index in self.float_operations else self.grid
 

@@ -124,7 +124,8 @@ def quantize_static(
             regex=_ANY, operation_name=_Operator.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
         for index in sorted(scheme.float_operations):
-            is_stored = index in network.head or index in scheme.weight_only
+            is_stored = index in scheme.weight_only
+            is_stored |= index in network.head and not scheme.has_float_head
             _keep_float(recipe, network, network.operations[index], is_stored)
     for kind in FAILING:
         recipe.add_quantization_config(

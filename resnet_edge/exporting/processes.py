@@ -60,7 +60,6 @@ def convert(jobs: tuple[ExportJob, ...], display: Display) -> dict[str, ResnetEd
     others = tuple(job for job in jobs if job.format is not QUANTIZING)
     _forget_quantizations(first)
     artifacts = jobs[0].inputs.artifacts
-    remove_parts(artifacts)
     with display.bar("exporting") as advance, crew_of(workers_at_a_time()) as crew:
         total = sum(len(job.names) for job in jobs)
         work = _Work(display, lambda done: advance(done, total), advance, crew)

@@ -219,6 +219,12 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         found["unstable ranges"] = ", ".join(calibrated.unstable)
     if kept:
         found["layers in float"] = ", ".join(kept)
+    if calibrated.scheme.has_float_head and network.dense_head is not None:
+        kernel = network.parameters[network.dense_head.index].kernel
+        found["float head"] = (
+            f"the weights of {network.dense_head.layer} stay in float32, because 8 bits are too "
+            f"coarse for them ({3 * kernel.size / 1e6:.2f} MB larger)"
+        )
     if calibrated.fallback is not None:
         found["float fallback"] = _fallback_words(calibrated.fallback)
     if calibrated.notes:
@@ -256,6 +262,8 @@ def _tell(quantized: Quantized, reporter: Reporter) -> None:
     """Say how the quantization went, and what a person should know."""
     if quantized.calibrated.figures is not None:
         reporter.say(f"quantized: {quantized.findings['simulated SQNR']}")
+    if "float head" in quantized.findings:
+        reporter.say(f"quantization: {quantized.findings['float head']}")
     if quantized.calibrated.fallback is not None:
         reporter.warn(f"quantization: {quantized.findings['float fallback']}")
     for note in quantized.calibrated.notes:

@@ -15,6 +15,7 @@ from resnet_edge.exporting.inputs import (
     describe_inputs,
 )
 from resnet_edge.exporting.processes import convert
+from resnet_edge.exporting.publishing import remove_parts
 from resnet_edge.exporting.stale import stale_jobs
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
@@ -66,6 +67,7 @@ def export(
     if any(artifact_kind(name).calibrated for name in formats):
         calibration = find_calibration(options, info.labels, display)
     inputs = describe_inputs(options, source, info, calibration)
+    remove_parts(inputs.artifacts)
     jobs = stale_jobs(formats, inputs)
     if not jobs:
         display.say(f"all {len(formats)} artifacts are up to date")

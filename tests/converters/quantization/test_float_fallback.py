@@ -6,11 +6,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
+from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization import distillation, float_fallback
 from converters.quantization.answer_metrics import (
@@ -33,9 +35,9 @@ from converters.quantization.float_fallback import (
     held_out_pictures,
     is_enough,
 )
-from converters.quantization.onnx import float_operations
+from converters.quantization.onnx import float_operations, quantize_int8
 from converters.quantization.scheme import Scheme
-from converters.quantization.settings import Level, QuantizationSettings
+from converters.quantization.settings import Level, QuantizationSettings, Target, WeightGrid
 from converters.quantization.tflite import quantize_static
 from converters.rewrites.all_rewrites import optimize
 from converters.serving import serving_model
@@ -195,12 +197,31 @@ def with_cancelling_head(made, size: float) -> bytes:
     return replace(made, serving=serving).float32
 
 
-@pytest.mark.parametrize("size", [5, 60])
-def test_the_noise_of_the_head_puts_no_layer_into_float(small, size: float) -> None:
+@pytest.mark.parametrize(("size", "has_float_head"), [(0.5, False), (60, True)])
+def test_the_noise_of_the_head_puts_no_layer_into_float(
+    small, classify, size: float, has_float_head: bool, tmp_path: Path
+) -> None:
+    """The head's integers are chosen well, and where that is not enough its weights are float."""
     made = small(twice_pooled, preprocessing="none")
     float32 = with_cancelling_head(made, size)
-    found = calibrate(float32, made.pictures, QuantizationSettings(), made.layers)
+    method = QuantizationSettings(grid=WeightGrid.PAIR_SAFE)
+    found = calibrate(float32, made.pictures, method, made.layers)
     assert found.fallback is None
+    assert found.scheme.has_float_head is has_float_head
+    save_calibrated(tmp_path / "q.npz", float32, found)
+    found = load_calibrated(tmp_path / "q.npz")[1]
+
+    scheme = for_litert(found, made.pictures)
+    tflite = quantize_static(float32, found.network, scheme, integer_only=False)
+    serving = serving_model(optimize(made.model).model, PREPROCESSINGS["none"])
+    graph = quantize_int8(to_onnx.convert_float32(serving), found, made.pictures, Target.AUTO).model
+    session = onnxruntime.InferenceSession(
+        to_onnx.serialize(graph), providers=["CPUExecutionProvider"]
+    )
+    (in_onnxruntime,) = session.run(None, {"image": made.pictures.astype(np.float32)})
+    expected = centred_log_probabilities(classify(float32, made.pictures))
+    for answers in (classify(tflite, made.pictures), in_onnxruntime):
+        assert mean_sqnr_db(expected, centred_log_probabilities(answers)) > FLOOR_DB
 
 
 def test_distilled_starts_with_it(loud, monkeypatch: pytest.MonkeyPatch) -> None:

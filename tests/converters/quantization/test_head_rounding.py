@@ -1,5 +1,7 @@
 """The head's weights are rounded so that their errors cancel on correlated features."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from keras import layers
@@ -8,7 +10,7 @@ from converters.quantization import head_rounding
 from converters.quantization.calibration import calibrate
 from converters.quantization.head_rounding import round_head, rounded_kernel
 from converters.quantization.rounding import round_weights, weight_scales
-from converters.quantization.settings import QuantizationSettings
+from converters.quantization.settings import QuantizationSettings, WeightGrid
 from converters.quantization.tflite_network import DENSE
 
 
@@ -66,3 +68,27 @@ def test_a_head_is_rounded_only_if_its_logits_are_better(
     np.testing.assert_array_equal(after.scheme.parameters[head.index].kernel, better)
     monkeypatch.setattr(head_rounding, "rounded_kernel", lambda kernel, _: kernel + 2 * kernel)
     assert round_head(before, made.pictures) is before
+
+
+def test_a_head_that_8_bits_are_too_coarse_for_stays_in_float(small) -> None:
+    """One weight of 1,000 beside others of 1, on a feature that hardly varies."""
+    made = small(layers_with_head, (8, 8, 3))
+    found = calibrate(made.float32, made.pictures, QuantizationSettings(), made.layers)
+    assert not found.scheme.has_float_head
+    (head,) = [op for op in found.network.weighted if op.kind == DENSE]
+    assert found.scheme.grid_of(found.network, head) is WeightGrid.FULL
+    exact = found.float_parameters[head.index]
+    kernel = exact.kernel.copy()
+    kernel[0] = 1e6 * np.abs(kernel).max()
+    large = {**found.float_parameters, head.index: replace(exact, kernel=kernel)}
+
+    def without_the_first(*_: object) -> np.ndarray:
+        features = np.random.default_rng(0).normal(size=(40, len(kernel))).astype(np.float32)
+        features[:, 0] = 0
+        return features
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(head_rounding, "_features", without_the_first)
+        after = round_head(replace(found, float_parameters=large), made.pictures)
+    assert after.scheme.has_float_head
+    assert after.scheme.grid_of(found.network, head) is None

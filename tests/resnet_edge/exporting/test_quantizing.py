@@ -6,14 +6,16 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from converters.quantization.calibrated_network import FloatFallback, HeldOutAnswers
 from converters.quantization.settings import Level, RangeMethod, Target
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.exporting.quantization_result import QuantizationResult
-from resnet_edge.exporting.quantizing import _fallback_words
+from resnet_edge.exporting.quantizing import _fallback_words, _findings
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.names import parse_formats
 from resnet_edge.ondevice.formats.sidecar import load_artifact
@@ -137,6 +139,28 @@ def test_weights_that_are_too_coarse_in_8_bits_are_said():
     assert _fallback_words(replace(coarse, multiply_adds=0.501)).endswith(
         "; 8 bits do not hold this network: a float16 file is smaller and closer"
     )
+
+
+def test_a_head_in_float_is_said():
+    head = SimpleNamespace(index=2, layer="predictions")
+    network = SimpleNamespace(
+        operations=(),
+        head=frozenset({2}),
+        dense_head=head,
+        parameters={2: SimpleNamespace(kernel=np.zeros((1000, 10)))},
+    )
+    calibrated = SimpleNamespace(
+        network=network,
+        figures=None,
+        unstable=(),
+        fallback=None,
+        notes=(),
+        scheme=SimpleNamespace(float_operations=frozenset({2}), has_float_head=True),
+    )
+    assert _findings(calibrated) == {
+        "float head": "the weights of predictions stay in float32, because 8 bits are too coarse "
+        "for them (0.03 MB larger)"
+    }
 
 
 def test_wrong_usage():

@@ -103,6 +103,14 @@ def described(options: Options, model: Path | None = None) -> ExportInputs:
     return describe_inputs(options, source, info, None)
 
 
+def test_what_a_killed_export_left_goes_although_all_is_made(options: Options):
+    staging = options.layout.artifacts / ".made.part"
+    staging.mkdir()
+    (staging / "int8.tflite.picture.npy").write_bytes(b"left")
+    assert export(options).rebuilt == ()
+    assert not staging.exists()
+
+
 def test_damaged_sidecars_do_not_count(options: Options):
     inputs = described(options)
     assert is_current(inputs, "fp32.onnx")
