@@ -10,10 +10,10 @@ from converters.quantization.float_layers import FloatLayers
     [
         ((), ()),
         (("two",), ("two",)),
-        # "join", "max" and "pool" would only round what is float on both sides.
+        # "join", "max", "pool" and the preprocessing would only round what is float around them.
         (
             ("stem", "one", "two", "last"),
-            ("stem", "one", "two", "average", "join", "max", "last", "pool"),
+            ("serving", "stem", "one", "two", "average", "join", "max", "last", "pool"),
         ),
         # The average reads an integer "stem", so "join" stays an integer too.
         (("one", "two", "last"), ("one", "two", "last", "pool")),
