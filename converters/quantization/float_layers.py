@@ -85,26 +85,30 @@ class FloatLayers:
         return tuple(layer for layer in self._layers if layer in found)
 
     def joined(self, chosen: Collection[str]) -> tuple[str, ...]:
-        """Return the layers and those between them that hold no kernel, in graph order."""
-        found = set(chosen)
-        while found and (islands := [one for one in self._layers if self._is_island(one, found)]):
-            found.update(islands)
-        return tuple(layer for layer in self._layers if layer in found)
+        """Return the layers and those without a kernel that have only layers in float around them.
 
-    def _is_island(self, layer: str, found: Collection[str]) -> bool:
-        """Return True for a layer without a kernel between layers in float.
-
-        In integers it would only round what is float before and behind it.
+        In integers these would only round what is float before and behind. In graph order.
         """
+        weighted = {op.layer for op in self._network.weighted}
+        between = {
+            layer
+            for layer in self._layers.keys() - {*chosen, *weighted}
+            if chosen and not self._indices((layer,)) <= self._base
+        }
+        while True:
+            inside = self._base | self._indices((*chosen, *between))
+            edge = {layer for layer in between if not self._neighbours(layer) <= inside}
+            if not edge:
+                return tuple(x for x in self._layers if x in between or x in chosen)
+            between -= edge
+
+    def _neighbours(self, layer: str) -> set[int]:
+        """Return the operators that write what a layer reads, or read what it writes, by index."""
         network, operations = self._network, self._layers[layer]
-        own = {op.index for op in operations}
-        if layer in found or own <= self._base or any(op in network.weighted for op in operations):
-            return False
         read = {tensor for op in operations for tensor in op.inputs}
         written = {tensor for op in operations for tensor in op.outputs}
         before = {op.index for tensor in read if (op := network.writers.get(tensor)) is not None}
-        behind = {op.index for tensor in written for op in network.readers.get(tensor, ())}
-        return before | behind <= self._base | self._indices((*found, layer))
+        return before | {op.index for tensor in written for op in network.readers.get(tensor, ())}
 
     def operations(self, layers: Collection[str]) -> frozenset[int]:
         """Return all operators that compute in float for exactly these layers, by index."""

@@ -13,7 +13,7 @@ from converters.quantization.float_layers import FloatLayers
         # "join", "max", "pool" and the preprocessing would only round what is float around them.
         (
             ("stem", "one", "two", "last"),
-            ("serving", "stem", "one", "two", "average", "join", "max", "last", "pool"),
+            ("serving", "stem", "average", "one", "two", "join", "max", "last", "pool"),
         ),
         # The average reads an integer "stem", so "join" stays an integer too.
         (("one", "two", "last"), ("one", "two", "last", "pool")),
