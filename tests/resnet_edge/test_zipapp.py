@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -59,3 +60,32 @@ def test_nothing_half_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         write_archive(tmp_path / "file" / "a.pyz", {})
+
+
+BUILT_IN = {"dict", "frozenset", "list", "set", "tuple", "type"}
+
+
+@pytest.mark.parametrize("name", archive_writer.find_sources(archive_writer.ON_DEVICE))
+def test_what_runs_on_a_device_is_python_3_8(name: str):
+    """Its syntax, and no type that can only be indexed later; annotations are never computed."""
+    source = archive_writer.find_sources(archive_writer.ON_DEVICE)[name].read_text()
+    tree = ast.parse(source, feature_version=(3, 8))
+    nodes = list(ast.walk(tree))
+    annotations = [
+        *(node.annotation for node in nodes if isinstance(node, (ast.arg, ast.AnnAssign))),
+        *(node.returns for node in nodes if isinstance(node, ast.FunctionDef)),
+    ]
+    never = {inner for one in annotations if one is not None for inner in ast.walk(one)}
+    abstract = {
+        alias.asname or alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module == "collections.abc"
+        for alias in node.names
+    }
+    indexed = {
+        node.value.id
+        for node in nodes
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
+        if node not in never
+    }
+    assert not indexed & (abstract | BUILT_IN), "import it from typing"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Callable
 
 from resnet_edge.errors import OutputError, ResnetEdgeError, UsageError
 from resnet_edge.ondevice.command.bundle_file import ARTIFACTS, NO_ROOM, PICTURES, REFERENCE, Bundle

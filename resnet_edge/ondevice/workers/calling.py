@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Callable, TypeVar
 
 from resnet_edge.errors import ResnetEdgeError, WorkerError, error_class
 from resnet_edge.ondevice.json_records import from_json, to_json
