@@ -119,12 +119,13 @@ def for_litert(
     Args:
         calibrated: The calibrated network.
         pictures: Its calibration pictures.
-        integer_only: True for a file without float operators: layers that fell back to float are
-            integer again, with biases that fit.
+        integer_only: True for a file without float operators: layers that fell back to float, and
+            a float head, are integer again, with biases that fit.
     """
     scheme = calibrated.scheme
-    if integer_only and calibrated.fallback is not None:
-        scheme = calibrated.corrected(pictures, calibrated.without_fallback())
+    if integer_only and (calibrated.fallback is not None or scheme.has_float_head):
+        scheme = replace(calibrated.without_fallback(), has_float_head=False)
+        scheme = calibrated.corrected(pictures, scheme)
     learned = any(
         not np.array_equal(p.kernel, calibrated.float_parameters[index].kernel)
         for index, p in scheme.parameters.items()

@@ -39,7 +39,7 @@ from converters.quantization.float_fallback import (
     held_out_pictures,
     with_float,
 )
-from converters.quantization.head_rounding import MOST_PICTURES, round_head
+from converters.quantization.head_rounding import is_too_coarse
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
@@ -90,7 +90,8 @@ def calibrate_equalized(
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
     float_outputs = measure_float_outputs(network, sample.pictures)
-    trial = _Trial(network, float_operations, grid, sample, float_outputs, (first, second))
+    coarse = is_too_coarse(network, pictures)
+    trial = _Trial(network, float_operations, grid, sample, float_outputs, (first, second), coarse)
     fit = merge_statistics(first, quarters[2])
     chosen = trial.choose(fit, progress)
     candidate, figures = chosen.candidate, chosen.figures
@@ -203,6 +204,7 @@ class _Trial:
     float_outputs: FloatOutputs
     halves: tuple[Statistics, Statistics]
     """Extremes of two halves of the pictures."""
+    has_float_head: bool
 
     def __post_init__(self) -> None:
         self.channels = find_channels(self.network)
@@ -260,7 +262,11 @@ class _Trial:
         if candidate.has_margins:
             ranges = wider_by_instability(network, ranges, *self.halves)
         scheme = Scheme(
-            equalized.parameters, share_ranges(network, ranges), self.float_operations, self.grid
+            equalized.parameters,
+            share_ranges(network, ranges),
+            self.float_operations,
+            self.grid,
+            has_float_head=self.has_float_head,
         )
         float_outputs = self.float_outputs.scaled(equalized.output_scales)
         return Prepared(scheme, float_outputs, wide_ranges(network, extremes))
@@ -270,10 +276,8 @@ class _Trial:
     ) -> FloatFallback | None:
         """Return the layers that have to be in float, judged on the quarter that is held out."""
         prepared = self.prepare(fit, candidate)
-        *fitting, last = draw_quarters(len(pictures))
-        held_out = held_out_pictures(self.network, last)
+        held_out = held_out_pictures(self.network, draw_quarters(len(pictures))[-1])
         found = np.asarray(pictures[held_out])
-        scheme = self._with_rounded_head(prepared.scheme, pictures, np.concatenate(fitting))
         forget_pages(pictures)
 
         def correct(scheme: Scheme) -> Scheme:
@@ -282,18 +286,7 @@ class _Trial:
             fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
             return correct_biases(self.network, scheme, prepared.float_outputs, fitted)[0]
 
-        return find_fallback(self.network, scheme, correct, found, progress)
-
-    def _with_rounded_head(
-        self, scheme: Scheme, pictures: np.ndarray, fitting: np.ndarray
-    ) -> Scheme:
-        """Return the scheme with the head's integers as the file will have them.
-
-        The nearest ones may err by more than all layers before, and no layer in float lifts that.
-        """
-        spread = fitting[:: max(1, len(fitting) // MOST_PICTURES)]
-        found = CalibratedNetwork(self.network, scheme, float_parameters=scheme.parameters)
-        return round_head(found, np.asarray(pictures[np.sort(spread)])).scheme
+        return find_fallback(self.network, prepared.scheme, correct, found, progress)
 
     def _measure(self, fit: Statistics, candidate: Candidate) -> Measured:
         """Return the figures of a candidate on the held-out pictures."""

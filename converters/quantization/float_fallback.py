@@ -36,7 +36,7 @@ falls by less, since a part of the changed answers was wrong before."""
 
 LEAST_GAIN_DB = 3.0
 """Layers whose float does not lift the answers above the floors have to lift them by this much, or
-they are not worth their time: then it is the head or the weights that err."""
+they are not worth their time."""
 
 CLEAR_DB = 25.0
 """Answers of a higher SQNR on a few held-out pictures are not checked on more of them."""
@@ -115,7 +115,9 @@ def find_fallback(
         found = _fewest(tried, first, most, enough)
         if found is not None and enough(found.mixed):
             return found
-    return found if found is not None and _is_worth_it(found) else None
+    stored, wide = attempt(most), with_weights(most)
+    found = wide if _gains(stored.mixed, wide.mixed) else stored
+    return found if _gains(integer, found.mixed) else None
 
 
 def with_float(
@@ -135,9 +137,9 @@ def is_enough(answers: HeldOutAnswers) -> bool:
     return _is_clear(answers) and answers.agreement >= FLOOR_AGREEMENT
 
 
-def _is_worth_it(fallback: FloatFallback) -> bool:
-    before, after = fallback.integer.sqnr_db, fallback.mixed.sqnr_db
-    return after >= before + LEAST_GAIN_DB or math.isnan(before)
+def _gains(before: HeldOutAnswers, after: HeldOutAnswers) -> bool:
+    """Return True if the answers are so much better; False where they are NaN."""
+    return after.sqnr_db >= before.sqnr_db + LEAST_GAIN_DB
 
 
 def _is_clear(answers: HeldOutAnswers) -> bool:

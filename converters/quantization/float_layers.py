@@ -89,7 +89,13 @@ class FloatLayers:
 
         In integers these would only round what is float before and behind. In graph order.
         """
-        weighted = {op.layer for op in self._network.weighted}
+        kernels = self._network.constants.keys()
+        weighted = {
+            op.layer
+            for op in self._network.operations
+            if op in self._network.weighted
+            or (op.kind == "TRANSPOSE_CONV" and kernels & {*op.inputs})
+        }
         between = {
             layer
             for layer in self._layers.keys() - {*chosen, *weighted}

@@ -8,6 +8,7 @@ Frantar et al. 2022, arXiv:2210.17323). The file is the same, with other integer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +19,18 @@ from converters.quantization.rounding import LEVELS, round_weights, weight_scale
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensorflow_execution import Weights, batches, run
 from converters.quantization.tensorflow_operators import Tensor
-from converters.quantization.tflite_network import DENSE, Operation, Parameters
+from converters.quantization.tflite_network import (
+    DENSE,
+    Operation,
+    Parameters,
+    TfliteNetwork,
+)
 
 MOST_PICTURES = 128
 """Calibration pictures whose features are computed."""
+
+FEW_PICTURES = 32
+"""Pictures that are enough to tell whether 8 bits are too coarse."""
 
 FEWEST_PICTURES = 16
 """With fewer pictures every weight gets the nearest integer."""
@@ -42,8 +51,6 @@ pictures say little about directions in which they do not vary."""
 def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> CalibratedNetwork:
     """Return the network with a head of rounded weights, if its logits are better for it.
 
-    A head that 8 bits are too coarse for stays in float32.
-
     Args:
         calibrated: A network of level ``equalized``.
         pictures: Its calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory
@@ -51,29 +58,43 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     """
     network, scheme = calibrated.network, calibrated.scheme
     head = network.dense_head
-    if head is None or len(pictures) < FEWEST_PICTURES:
+    if head is None or len(pictures) < FEWEST_PICTURES or scheme.has_float_head:
         return calibrated
-    features = _features(calibrated, head, pictures)
+    features = _features(network, calibrated.float_parameters, pictures, MOST_PICTURES)
     held_out = np.arange(len(features)) % HELD_OUT == HELD_OUT - 1
     stored = calibrated.float_parameters[head.index].kernel
     exact = stored.reshape(-1, stored.shape[-1])  # a convolution that has only one position
     learned = features[~held_out]
     rounded = rounded_kernel(exact, learned - learned.mean(axis=0))  # a bias undoes the mean
-    nearest = _nearest(exact)
-    logits = _centred(features[held_out] @ exact)
-    quality = [
-        sqnr_db(logits, _centred(features[held_out] @ kernel)) for kernel in (rounded, nearest)
+    errors = [
+        float(np.square(_centred(features[held_out] @ (kernel - exact))).sum())
+        for kernel in (rounded, _nearest(exact))
     ]
-    if not quality[1] >= FLOOR_DB:
-        scheme = calibrated.corrected(pictures, replace(scheme, has_float_head=True))
-        return replace(calibrated, scheme=scheme)
-    if not quality[0] > quality[1]:
+    if not errors[0] < errors[1]:
         return calibrated
     parameters = dict(scheme.parameters)
     bias = parameters[head.index].bias
     parameters[head.index] = Parameters(rounded.reshape(stored.shape), bias)
     scheme = calibrated.corrected(pictures, replace(scheme, parameters=parameters))
     return replace(calibrated, scheme=scheme)
+
+
+def is_too_coarse(network: TfliteNetwork, pictures: np.ndarray) -> bool:
+    """Return True if the head's weights have to stay in float32, judged by their nearest integers.
+
+    Args:
+        network: The float graph.
+        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map.
+    """
+    head = network.dense_head
+    if head is None:
+        return False
+    features = _features(network, network.parameters, pictures, FEW_PICTURES)
+    features = features - features.mean(axis=0)  # a bias undoes the mean
+    stored = network.parameters[head.index].kernel
+    exact = stored.reshape(-1, stored.shape[-1])
+    logits, rounded = (_centred(features @ kernel) for kernel in (exact, _nearest(exact)))
+    return bool(np.square(logits).sum() > 0) and sqnr_db(logits, rounded) < FLOOR_DB
 
 
 def rounded_kernel(kernel: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -118,18 +139,21 @@ def _centred(logits: np.ndarray) -> np.ndarray:
     return centred
 
 
-def _features(calibrated: CalibratedNetwork, head: Operation, pictures: np.ndarray) -> np.ndarray:
-    """Return what the head reads in the float network, float32 ``(pictures, inputs)``."""
-    network, found = calibrated.network, []
-    weights = {index: Weights(p.kernel, p.bias) for index, p in calibrated.float_parameters.items()}
-    writer = network.writers[head.inputs[0]].index
+def _features(
+    network: TfliteNetwork, parameters: Mapping[int, Parameters], pictures: np.ndarray, most: int
+) -> np.ndarray:
+    """Return what the dense head reads in the float network, float32 ``(pictures, inputs)``."""
+    found: list[np.ndarray] = []
+    weights = {index: Weights(p.kernel, p.bias) for index, p in parameters.items()}
+    head = network.dense_head
+    writer = None if head is None else network.writers[head.inputs[0]].index
 
     def observe(operation: Operation, output: Tensor) -> Tensor:
         if operation.index == writer:
             found.append(np.asarray(output).reshape(len(output), -1))
         return output
 
-    step = max(1, -(-len(pictures) // MOST_PICTURES))
+    step = max(1, -(-len(pictures) // most))
     for batch in batches(network, pictures, np.arange(0, len(pictures), step)):
         run(network, weights, batch, observe)
     return np.concatenate(found)

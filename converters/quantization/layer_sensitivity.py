@@ -60,7 +60,7 @@ def measure_sensitivity(
 
     A layer rounds its kernel, the constants of its sums and products, and the tensors that it
     writes, as far as the scheme rounds them. The dense layer of the float head rounds its kernel
-    only. A layer that only moves values rounds nothing.
+    only, if it is stored in 8 bits. A layer that only moves values rounds nothing.
 
     Args:
         network: The float graph.
@@ -167,9 +167,9 @@ class _Rounding:
     def layers(self) -> dict[str, tuple[Operation, ...]]:
         """Return the operators that round something, by layer, in graph order."""
         found: dict[str, tuple[Operation, ...]] = {}
-        kept, head = self.scheme.float_operations, self.network.head
         for op in self.operations:
-            kernel = op.index in self.rounded and (op.index not in kept or op.index in head)
+            grid = self.scheme.grid_of(self.network, op)
+            kernel = op.index in self.rounded and grid is not None
             if kernel or op.output in self.tensors:
                 found[op.layer] = (*found.get(op.layer, ()), op)
         return found

@@ -118,7 +118,7 @@ def float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
         and has_ranges(op)
         and not _is_between_floats(network, op)
     }
-    for operation in _before_head(network):
+    for operation in () if scheme.has_float_head else _before_head(network):
         if not has_ranges(operation) or operation.index in scheme.float_operations:
             break
         integer.add(operation.index)

@@ -27,7 +27,7 @@ class Scheme:
     float_operations: frozenset[int]
     """Operators that compute in float, by index."""
     grid: WeightGrid = WeightGrid.FULL
-    """Integers for the weights. Those of the float head are ``FULL`` whatever it is."""
+    """Integers for the weights. Those of the float head are ``FULL`` whatever it is, or float."""
     weight_only: frozenset[int] = frozenset()
     """Float operators whose kernels are stored in 8 bits like the head's, by index."""
     has_float_head: bool = False

@@ -95,9 +95,9 @@ def quantize_static(
     Args:
         float32: The float32 file.
         network: The graph of that file.
-        scheme: Weights, ranges, and the operators that stay in float. The kernels of the float head
-            and of its ``weight_only`` are stored in 8 bits, and converted to float when the file is
-            loaded.
+        scheme: Weights, ranges, and the operators that stay in float. The kernels of the head and
+            of ``weight_only`` are stored in 8 bits, and converted to float when the file is loaded;
+            with ``has_float_head`` the head's are float.
         integer_only: True to make all operators integer, with int8 output, for NPUs.
         activation_bits: 8, or 16 for int16 activations with int8 weights.
 

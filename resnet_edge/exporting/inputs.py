@@ -21,6 +21,10 @@ from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
 from resnet_edge.options import Options
 
+KEPT_LAYOUT = 2
+"""Number of the layout of a kept quantization. Other fields of its records need another number, so
+that what an earlier version kept is made anew."""
+
 
 def describe_inputs(
     options: Options, source: Path, info: ModelInfo, calibration: CalibrationSet | None
@@ -76,6 +80,7 @@ def _integer_inputs(
         options.rewrites,
         options.quantization.onnx_target.grid,
         tool_versions(QUANTIZING),
+        KEPT_LAYOUT,
     )
     return IntegerInputs(
         calibration=record,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -46,4 +47,5 @@ def remove_artifact(path: Path) -> None:
 def remove_parts(artifacts: Path) -> None:
     """Remove what killed processes, of this run or an earlier one, had begun to write."""
     for path in artifacts.glob(".*.part"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # it does no harm where nothing may be removed
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

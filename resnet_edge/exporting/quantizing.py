@@ -223,7 +223,8 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         kernel = network.parameters[network.dense_head.index].kernel
         found["float head"] = (
             f"the weights of {network.dense_head.layer} stay in float32, because 8 bits are too "
-            f"coarse for them ({3 * kernel.size / 1e6:.2f} MB larger)"
+            f"coarse for them (int8.tflite, int16x8.tflite and int8.onnx "
+            f"{3 * kernel.size / 1e6:.2f} MB larger); int8_full rounds them"
         )
     if calibrated.fallback is not None:
         found["float fallback"] = _fallback_words(calibrated.fallback)
@@ -243,10 +244,10 @@ def _fallback_words(fallback: FloatFallback) -> str:
     )
     advice = ""
     if fallback.has_float_weights and fallback.multiply_adds > _MOST:
-        advice = "; 8 bits do not hold this network: a float16 file is smaller and closer"
+        advice = "; 8 bits do not hold this network: compare the float16 files, which parity judges"
     elif fallback.multiply_adds > _MOST:
         advice = (
-            "; most of this network is in float: compare int16x8.tflite, all in integers, and "
+            "; most of this network is in float: compare int16x8.tflite, with 16-bit integers, and "
             "dynamic.tflite, as small, which parity and bench judge beside it"
         )
     return (

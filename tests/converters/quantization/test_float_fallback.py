@@ -197,22 +197,24 @@ def with_cancelling_head(made, size: float) -> bytes:
     return replace(made, serving=serving).float32
 
 
-@pytest.mark.parametrize(("size", "has_float_head"), [(0.5, False), (60, True)])
+@pytest.mark.parametrize("size", [5, 60])
 def test_the_noise_of_the_head_puts_no_layer_into_float(
-    small, classify, size: float, has_float_head: bool, tmp_path: Path
+    small, classify, size: float, tmp_path: Path
 ) -> None:
-    """The head's integers are chosen well, and where that is not enough its weights are float."""
+    """Its weights are float, and those of all files that may hold some."""
     made = small(twice_pooled, preprocessing="none")
     float32 = with_cancelling_head(made, size)
     method = QuantizationSettings(grid=WeightGrid.PAIR_SAFE)
     found = calibrate(float32, made.pictures, method, made.layers)
     assert found.fallback is None
-    assert found.scheme.has_float_head is has_float_head
+    assert found.scheme.has_float_head
     save_calibrated(tmp_path / "q.npz", float32, found)
     found = load_calibrated(tmp_path / "q.npz")[1]
 
-    scheme = for_litert(found, made.pictures)
-    tflite = quantize_static(float32, found.network, scheme, integer_only=False)
+    def ask(scheme: Scheme, **options: object) -> np.ndarray:
+        data = quantize_static(float32, found.network, scheme, **options)
+        return centred_log_probabilities(classify(data, made.pictures))
+
     serving = serving_model(optimize(made.model).model, PREPROCESSINGS["none"])
     graph = quantize_int8(to_onnx.convert_float32(serving), found, made.pictures, Target.AUTO).model
     session = onnxruntime.InferenceSession(
@@ -220,15 +222,28 @@ def test_the_noise_of_the_head_puts_no_layer_into_float(
     )
     (in_onnxruntime,) = session.run(None, {"image": made.pictures.astype(np.float32)})
     expected = centred_log_probabilities(classify(float32, made.pictures))
-    for answers in (classify(tflite, made.pictures), in_onnxruntime):
-        assert mean_sqnr_db(expected, centred_log_probabilities(answers)) > FLOOR_DB
+    wide = for_int16_activations(found, made.pictures)
+    for answers in (
+        ask(for_litert(found, made.pictures), integer_only=False),
+        ask(wide, integer_only=False, activation_bits=16),
+        centred_log_probabilities(in_onnxruntime),
+    ):
+        assert mean_sqnr_db(expected, answers) > FLOOR_DB
+    only = for_litert(found, made.pictures, integer_only=True)
+    assert not only.has_float_head
+    (index,) = [op.index for op in found.network.weighted if op.index in found.network.head]
+    shift = only.parameters[index].bias - found.scheme.parameters[index].bias
+    assert np.abs(shift).max() > 0.1  # it fits the integers, which the float weights need not
 
 
-def test_distilled_starts_with_it(loud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distilled_starts_with_it(loud, small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "STEPS", 2)
     method = QuantizationSettings(Level.DISTILLED)
     found = calibrate(loud.float32, loud.pictures, method, loud.layers)
     assert found.fallback.operations <= found.scheme.float_operations
+    made = small(twice_pooled, preprocessing="none")
+    found = calibrate(with_cancelling_head(made, 60), made.pictures, method, made.layers)
+    assert found.scheme.has_float_head
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The head's weights are rounded so that their errors cancel on correlated features."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ from keras import layers
 
 from converters.quantization import head_rounding
 from converters.quantization.calibration import calibrate
-from converters.quantization.head_rounding import round_head, rounded_kernel
+from converters.quantization.head_rounding import is_too_coarse, round_head, rounded_kernel
 from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.settings import QuantizationSettings, WeightGrid
-from converters.quantization.tflite_network import DENSE
+from converters.quantization.tflite_network import DENSE, Parameters
 
 
 @pytest.fixture
@@ -71,24 +72,34 @@ def test_a_head_is_rounded_only_if_its_logits_are_better(
 
 
 def test_a_head_that_8_bits_are_too_coarse_for_stays_in_float(small) -> None:
-    """One weight of 1,000 beside others of 1, on a feature that hardly varies."""
+    """A weight of 1e6 beside others of 1, on a feature that does not vary: all others become 0."""
     made = small(layers_with_head, (8, 8, 3))
-    found = calibrate(made.float32, made.pictures, QuantizationSettings(), made.layers)
-    assert not found.scheme.has_float_head
-    (head,) = [op for op in found.network.weighted if op.kind == DENSE]
-    assert found.scheme.grid_of(found.network, head) is WeightGrid.FULL
-    exact = found.float_parameters[head.index]
+    assert not is_too_coarse(made.network, made.pictures)
+    (head,) = [op for op in made.network.weighted if op.kind == DENSE]
+    exact = made.network.parameters[head.index]
     kernel = exact.kernel.copy()
     kernel[0] = 1e6 * np.abs(kernel).max()
-    large = {**found.float_parameters, head.index: replace(exact, kernel=kernel)}
+    large = {**made.network.parameters, head.index: Parameters(kernel, exact.bias)}
 
     def without_the_first(*_: object) -> np.ndarray:
         features = np.random.default_rng(0).normal(size=(40, len(kernel))).astype(np.float32)
         features[:, 0] = 0
         return features
 
+    network = SimpleNamespace(dense_head=head, parameters=large)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(head_rounding, "_features", without_the_first)
-        after = round_head(replace(found, float_parameters=large), made.pictures)
-    assert after.scheme.has_float_head
-    assert after.scheme.grid_of(found.network, head) is None
+        assert is_too_coarse(network, made.pictures)
+        patched.setattr(head_rounding, "_features", lambda *_: np.zeros((40, len(kernel))))
+        assert not is_too_coarse(network, made.pictures)  # a dead network
+    assert not is_too_coarse(SimpleNamespace(dense_head=None), made.pictures)
+
+
+def test_a_float_head_is_not_rounded(small) -> None:
+    made = small(layers_with_head, (8, 8, 3))
+    found = calibrate(made.float32, made.pictures, QuantizationSettings(), made.layers)
+    (head,) = [op for op in found.network.weighted if op.kind == DENSE]
+    assert found.scheme.grid_of(found.network, head) is WeightGrid.FULL
+    floats = replace(found, scheme=replace(found.scheme, has_float_head=True))
+    assert floats.scheme.grid_of(found.network, head) is None
+    assert round_head(floats, made.pictures) is floats

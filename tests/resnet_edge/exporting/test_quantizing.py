@@ -124,7 +124,7 @@ def test_a_network_mostly_in_float_is_told_of_other_files():
         "larger: in float); int8_full and int16x8 keep them in integers"
     )
     assert _fallback_words(replace(few, multiply_adds=0.501)).endswith(
-        "; most of this network is in float: compare int16x8.tflite, all in integers, and "
+        "; most of this network is in float: compare int16x8.tflite, with 16-bit integers, and "
         "dynamic.tflite, as small, which parity and bench judge beside it"
     )
 
@@ -137,7 +137,7 @@ def test_weights_that_are_too_coarse_in_8_bits_are_said():
         "(int8.tflite and int8.onnx 70.41 MB larger); int8_full and int16x8 keep them in integers"
     ) in _fallback_words(coarse)
     assert _fallback_words(replace(coarse, multiply_adds=0.501)).endswith(
-        "; 8 bits do not hold this network: a float16 file is smaller and closer"
+        "; 8 bits do not hold this network: compare the float16 files, which parity judges"
     )
 
 
@@ -159,7 +159,7 @@ def test_a_head_in_float_is_said():
     )
     assert _findings(calibrated) == {
         "float head": "the weights of predictions stay in float32, because 8 bits are too coarse "
-        "for them (0.03 MB larger)"
+        "for them (int8.tflite, int16x8.tflite and int8.onnx 0.03 MB larger); int8_full rounds them"
     }
 
 
