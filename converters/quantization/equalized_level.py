@@ -39,7 +39,7 @@ from converters.quantization.float_fallback import (
     held_out_pictures,
     with_float,
 )
-from converters.quantization.head_rounding import is_too_coarse
+from converters.quantization.head_rounding import head_features, is_too_coarse
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
@@ -54,7 +54,7 @@ from converters.quantization.tensorflow_execution import (
     constant_weights,
     forget_pages,
 )
-from converters.quantization.tflite_network import TfliteNetwork
+from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
 STRENGTHS = (0.75, 0.5, 0.25)
 """Strengths in the order tried, until one is worse than the one before. 0 and 1 were never the best
@@ -90,8 +90,9 @@ def calibrate_equalized(
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
     float_outputs = measure_float_outputs(network, sample.pictures)
-    coarse = is_too_coarse(network, pictures)
-    trial = _Trial(network, float_operations, grid, sample, float_outputs, (first, second), coarse)
+    features = None if network.dense_head is None else head_features(network, pictures)
+    halves = (first, second)
+    trial = _Trial(network, float_operations, grid, sample, float_outputs, halves, features)
     fit = merge_statistics(first, quarters[2])
     chosen = trial.choose(fit, progress)
     candidate, figures = chosen.candidate, chosen.figures
@@ -204,7 +205,8 @@ class _Trial:
     float_outputs: FloatOutputs
     halves: tuple[Statistics, Statistics]
     """Extremes of two halves of the pictures."""
-    has_float_head: bool
+    head_features: np.ndarray | None
+    """None where there is no dense head."""
 
     def __post_init__(self) -> None:
         self.channels = find_channels(self.network)
@@ -266,10 +268,17 @@ class _Trial:
             share_ranges(network, ranges),
             self.float_operations,
             self.grid,
-            has_float_head=self.has_float_head,
+            has_float_head=self._has_float_head(equalized.parameters),
         )
         float_outputs = self.float_outputs.scaled(equalized.output_scales)
         return Prepared(scheme, float_outputs, wide_ranges(network, extremes))
+
+    def _has_float_head(self, scaled: Mapping[int, Parameters]) -> bool:
+        head = self.network.dense_head
+        if head is None or self.head_features is None:
+            return False
+        kernel = self.network.parameters[head.index].kernel
+        return is_too_coarse(self.head_features, kernel, scaled[head.index].kernel)
 
     def fall_back(
         self, fit: Statistics, candidate: Candidate, pictures: np.ndarray, progress: Progress

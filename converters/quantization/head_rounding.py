@@ -79,21 +79,28 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     return replace(calibrated, scheme=scheme)
 
 
-def is_too_coarse(network: TfliteNetwork, pictures: np.ndarray) -> bool:
+def head_features(network: TfliteNetwork, pictures: np.ndarray) -> np.ndarray:
+    """Return what the head of the float network reads, float32 ``(pictures, inputs)``.
+
+    Args:
+        network: The float graph, with a dense head.
+        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map.
+    """
+    return _features(network, network.parameters, pictures, FEW_PICTURES)
+
+
+def is_too_coarse(features: np.ndarray, kernel: np.ndarray, scaled: np.ndarray) -> bool:
     """Return True if the head's weights have to stay in float32, judged by their nearest integers.
 
     Args:
-        network: The float graph.
-        pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map.
+        features: Of ``head_features``.
+        kernel: The head's kernel, float32 ``(..., inputs, outputs)``.
+        scaled: The same in the channel scales that are rounded: a multiple for each input.
     """
-    head = network.dense_head
-    if head is None:
-        return False
-    features = _features(network, network.parameters, pictures, FEW_PICTURES)
-    features = features - features.mean(axis=0)  # a bias undoes the mean
-    stored = network.parameters[head.index].kernel
-    exact = stored.reshape(-1, stored.shape[-1])
-    logits, rounded = (_centred(features @ kernel) for kernel in (exact, _nearest(exact)))
+    exact, stored = (one.reshape(-1, one.shape[-1]) for one in (kernel, scaled))
+    unscaled = np.divide(exact, stored, out=np.zeros_like(exact), where=stored != 0)
+    varying = features - features.mean(axis=0)  # a bias undoes the mean
+    logits, rounded = (_centred(varying @ one) for one in (exact, _nearest(stored) * unscaled))
     return bool(np.square(logits).sum() > 0) and sqnr_db(logits, rounded) < FLOOR_DB
 
 

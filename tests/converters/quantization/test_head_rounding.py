@@ -1,18 +1,23 @@
 """The head's weights are rounded so that their errors cancel on correlated features."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from keras import layers
 
 from converters.quantization import head_rounding
+from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibration import calibrate
-from converters.quantization.head_rounding import is_too_coarse, round_head, rounded_kernel
+from converters.quantization.head_rounding import (
+    head_features,
+    is_too_coarse,
+    round_head,
+    rounded_kernel,
+)
 from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.settings import QuantizationSettings, WeightGrid
-from converters.quantization.tflite_network import DENSE, Parameters
+from converters.quantization.tflite_network import DENSE
 
 
 @pytest.fixture
@@ -71,28 +76,27 @@ def test_a_head_is_rounded_only_if_its_logits_are_better(
     assert round_head(before, made.pictures) is before
 
 
-def test_a_head_that_8_bits_are_too_coarse_for_stays_in_float(small) -> None:
-    """A weight of 1e6 beside others of 1, on a feature that does not vary: all others become 0."""
+def test_a_head_that_8_bits_are_too_coarse_for(features: np.ndarray) -> None:
+    kernel = np.random.default_rng(2).normal(0, 1, (16, 5)).astype(np.float32)
+    features = np.random.default_rng(3).normal(0, 1, features.shape).astype(np.float32)
+    assert not is_too_coarse(features, kernel, kernel)
+    assert not is_too_coarse(features * 0 + 1, kernel, kernel)  # a dead network
+    large, quiet = kernel.copy(), features.copy()
+    large[0], quiet[:, 0] = 1e6, 0  # beside it all others are 0, and it weighs nothing
+    assert is_too_coarse(quiet, large, large)
+    scales = np.ones((16, 1), np.float32)
+    scales[0] = 1e-6
+    assert not is_too_coarse(quiet, large, large * scales)
+    assert is_too_coarse(features, kernel, kernel / scales)
+
+
+def test_features_of_the_head(small) -> None:
     made = small(layers_with_head, (8, 8, 3))
-    assert not is_too_coarse(made.network, made.pictures)
+    found = head_features(made.network, made.pictures)
     (head,) = [op for op in made.network.weighted if op.kind == DENSE]
-    exact = made.network.parameters[head.index]
-    kernel = exact.kernel.copy()
-    kernel[0] = 1e6 * np.abs(kernel).max()
-    large = {**made.network.parameters, head.index: Parameters(kernel, exact.bias)}
-
-    def without_the_first(*_: object) -> np.ndarray:
-        features = np.random.default_rng(0).normal(size=(40, len(kernel))).astype(np.float32)
-        features[:, 0] = 0
-        return features
-
-    network = SimpleNamespace(dense_head=head, parameters=large)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(head_rounding, "_features", without_the_first)
-        assert is_too_coarse(network, made.pictures)
-        patched.setattr(head_rounding, "_features", lambda *_: np.zeros((40, len(kernel))))
-        assert not is_too_coarse(network, made.pictures)  # a dead network
-    assert not is_too_coarse(SimpleNamespace(dense_head=None), made.pictures)
+    p = made.network.parameters[head.index]
+    logits = measure_float_outputs(made.network, made.pictures[::2]).logits  # at most 32 of 40
+    np.testing.assert_allclose(found @ p.kernel + p.bias, logits, atol=1e-4)
 
 
 def test_a_float_head_is_not_rounded(small) -> None:
