@@ -28,7 +28,7 @@ from quantization import SHARED, comma_list
 from zoo_networks import NETWORKS, RESNET50
 from zoo_worker import PICTURES
 
-from converters.quantization.answer_metrics import EXACT_DB
+from converters.quantization.answer_metrics import mean_sqnr_db
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.parity import metrics
 
@@ -182,12 +182,9 @@ def row(name: str, folder: Path, file: str, problem: str) -> Row:
     answers_in_steps = file in ARTIFACT_NAMES and artifact_kind(file).output_dtype == "uint8"
     floor = metrics.UINT8_FLOOR if answers_in_steps else metrics.FLOAT_FLOOR
     distance = metrics.compare_logits(reference, answers, floor)
-    own = [
-        min(metrics.compare_logits(one, other, floor).sqnr_db, EXACT_DB)
-        for one, other in zip(reference[:, None], answers[:, None], strict=True)
-    ]
+    mean_db = mean_sqnr_db(*(metrics.centred_logits(one, floor) for one in (reference, answers)))
     agreement = float(metrics.agreements(reference, answers).mean())
-    return Row(name, file, distance.sqnr_db, float(np.mean(own)), agreement)
+    return Row(name, file, distance.sqnr_db, mean_db, agreement)
 
 
 def report(networks: list[Network], rows: list[Row]) -> int:

@@ -22,6 +22,11 @@ class Sample:
     held_out: int
     """Number of held-out pictures."""
 
+    @property
+    def fitted(self) -> np.ndarray:
+        """Those that are not held out."""
+        return self.pictures[: len(self.pictures) - self.held_out]
+
 
 def sample_pictures(network: TfliteNetwork, pictures: np.ndarray) -> Sample:
     """Draw a bounded number of pictures. A third of them is held out, from the last quarter."""

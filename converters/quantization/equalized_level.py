@@ -90,7 +90,8 @@ def calibrate_equalized(
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
     float_outputs = measure_float_outputs(network, sample.pictures)
-    features = None if network.dense_head is None else head_features(network, pictures)
+    head = network.dense_head
+    features = None if head is None else head_features(network, head, pictures)
     halves = (first, second)
     trial = _Trial(network, float_operations, grid, sample, float_outputs, halves, features)
     fit = merge_statistics(first, quarters[2])
@@ -258,8 +259,7 @@ class _Trial:
                 index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
                 for index, p in equalized.parameters.items()
             }
-            fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
-            found = least_error_ranges(network, weights, extremes, fitted)
+            found = least_error_ranges(network, weights, extremes, self.sample.fitted)
             ranges = chosen_ranges(network, extremes, found, candidate.least_error, VECTOR_MARGIN)
         if candidate.has_margins:
             ranges = wider_by_instability(network, ranges, *self.halves)
@@ -292,8 +292,9 @@ class _Trial:
         def correct(scheme: Scheme) -> Scheme:
             if not candidate.corrects:
                 return scheme
-            fitted = self.sample.pictures[: len(self.sample.pictures) - self.sample.held_out]
-            return correct_biases(self.network, scheme, prepared.float_outputs, fitted)[0]
+            return correct_biases(self.network, scheme, prepared.float_outputs, self.sample.fitted)[
+                0
+            ]
 
         return find_fallback(self.network, prepared.scheme, correct, found, progress)
 

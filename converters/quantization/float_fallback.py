@@ -38,6 +38,9 @@ LEAST_GAIN_DB = 3.0
 """Layers whose float does not lift the answers above the floors have to lift them by this much, or
 they are not worth their time."""
 
+MORE_BYTES = 3
+"""Bytes that a weight takes more in float32 than in 8 bits."""
+
 CLEAR_DB = 25.0
 """Answers of a higher SQNR on a few held-out pictures are not checked on more of them."""
 
@@ -213,7 +216,4 @@ def _cost(network: TfliteNetwork, operations: Collection[int]) -> tuple[int, flo
     }
     weights = sum(network.parameters[i].kernel.size for i in products.keys() & operations)
     share = sum(products[i] for i in products.keys() & operations) / max(1, sum(products.values()))
-    return _MORE_BYTES * weights, share
-
-
-_MORE_BYTES = 3  # float32 instead of int8
+    return MORE_BYTES * weights, share

@@ -93,7 +93,7 @@ class FloatLayers:
         weighted = {
             op.layer
             for op in self._network.operations
-            if op in self._network.weighted
+            if op.index in self._network.parameters
             or (op.kind == "TRANSPOSE_CONV" and kernels & {*op.inputs})
         }
         between = {

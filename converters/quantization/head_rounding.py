@@ -60,7 +60,7 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     head = network.dense_head
     if head is None or len(pictures) < FEWEST_PICTURES or scheme.has_float_head:
         return calibrated
-    features = _features(network, calibrated.float_parameters, pictures, MOST_PICTURES)
+    features = _features(network, head, calibrated.float_parameters, pictures, MOST_PICTURES)
     held_out = np.arange(len(features)) % HELD_OUT == HELD_OUT - 1
     stored = calibrated.float_parameters[head.index].kernel
     exact = stored.reshape(-1, stored.shape[-1])  # a convolution that has only one position
@@ -79,14 +79,15 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     return replace(calibrated, scheme=scheme)
 
 
-def head_features(network: TfliteNetwork, pictures: np.ndarray) -> np.ndarray:
+def head_features(network: TfliteNetwork, head: Operation, pictures: np.ndarray) -> np.ndarray:
     """Return what the head of the float network reads, float32 ``(pictures, inputs)``.
 
     Args:
-        network: The float graph, with a dense head.
+        network: The float graph.
+        head: Its ``dense_head``.
         pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map.
     """
-    return _features(network, network.parameters, pictures, FEW_PICTURES)
+    return _features(network, head, network.parameters, pictures, FEW_PICTURES)
 
 
 def is_too_coarse(features: np.ndarray, kernel: np.ndarray, scaled: np.ndarray) -> bool:
@@ -147,13 +148,16 @@ def _centred(logits: np.ndarray) -> np.ndarray:
 
 
 def _features(
-    network: TfliteNetwork, parameters: Mapping[int, Parameters], pictures: np.ndarray, most: int
+    network: TfliteNetwork,
+    head: Operation,
+    parameters: Mapping[int, Parameters],
+    pictures: np.ndarray,
+    most: int,
 ) -> np.ndarray:
     """Return what the dense head reads in the float network, float32 ``(pictures, inputs)``."""
     found: list[np.ndarray] = []
     weights = {index: Weights(p.kernel, p.bias) for index, p in parameters.items()}
-    head = network.dense_head
-    writer = None if head is None else network.writers[head.inputs[0]].index
+    writer = network.writers[head.inputs[0]].index
 
     def observe(operation: Operation, output: Tensor) -> Tensor:
         if operation.index == writer:

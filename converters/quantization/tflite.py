@@ -124,9 +124,9 @@ def quantize_static(
             regex=_ANY, operation_name=_Operator.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
         for index in sorted(scheme.float_operations):
-            is_stored = index in scheme.weight_only
-            is_stored |= index in network.head and not scheme.has_float_head
-            _keep_float(recipe, network, network.operations[index], is_stored)
+            operation = network.operations[index]
+            is_stored = scheme.grid_of(network, operation) is not None
+            _keep_float(recipe, network, operation, is_stored)
     for kind in FAILING:
         recipe.add_quantization_config(
             regex=_ANY, operation_name=_Operator(kind), algorithm_key=AlgorithmName.NO_QUANTIZE

@@ -14,6 +14,7 @@ from converters.quantization.calibrated_file import load_calibrated, save_calibr
 from converters.quantization.calibrated_network import CalibratedNetwork, FloatFallback, Progress
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
+from converters.quantization.float_fallback import MORE_BYTES
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
@@ -219,12 +220,13 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         found["unstable ranges"] = ", ".join(calibrated.unstable)
     if kept:
         found["layers in float"] = ", ".join(kept)
-    if calibrated.scheme.has_float_head and network.dense_head is not None:
-        kernel = network.parameters[network.dense_head.index].kernel
+    head = network.dense_head
+    if head is not None and calibrated.scheme.has_float_head:
+        more_bytes = MORE_BYTES * network.parameters[head.index].kernel.size
         found["float head"] = (
-            f"the weights of {network.dense_head.layer} stay in float32, because 8 bits are too "
-            f"coarse for them (int8.tflite, int16x8.tflite and int8.onnx "
-            f"{3 * kernel.size / 1e6:.2f} MB larger); int8_full rounds them"
+            f"the weights of {head.layer} stay in float32, because 8 bits are too coarse for them "
+            f"(int8.tflite, int16x8.tflite and int8.onnx {more_bytes / 1e6:.2f} MB larger); "
+            "int8_full rounds them"
         )
     if calibrated.fallback is not None:
         found["float fallback"] = _fallback_words(calibrated.fallback)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from resnet_edge import units
 from resnet_edge.ondevice.measurements import Verdict
-from resnet_edge.recommendation import Candidate, Recommendation, choose
+from resnet_edge.recommendation import Candidate, Choice, Recommendation, choose
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 
 
@@ -74,7 +74,7 @@ def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | 
         f"{units.milliseconds(taken.p50_s)} ms a picture with "
         f"{units.plural(taken.threads, 'thread')}, {units.size(taken.bytes)}"
     )
-    why = alone if len(proven) == 1 else _fastest_words(choice)
+    why = alone if len(proven) == 1 else _fastest_words(taken, choice)
     words = f"Take {taken.name}: {why} ({figures})."
     if choice.smallest not in (None, taken.name):
         least = next(each for each in choice.choices if each.name == choice.smallest)
@@ -82,9 +82,8 @@ def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | 
     return taken.name, words
 
 
-def _fastest_words(choice: Recommendation) -> str:
+def _fastest_words(taken: Choice, choice: Recommendation) -> str:
     """Say that it is the fastest, or that the noise of the timings hides which one is."""
-    taken = next(each for each in choice.choices if each.name == choice.fastest)
     lower = [
         f"{each.name} ({units.milliseconds(each.p50_s)} ms)"
         for each in choice.choices

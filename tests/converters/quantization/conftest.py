@@ -8,10 +8,13 @@ from functools import cached_property
 
 import keras
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from converters.onnx import conversion as to_onnx
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.tflite_network import TfliteNetwork, read_network
 from converters.rewrites.all_rewrites import optimize
@@ -192,5 +195,18 @@ def classify() -> Callable[[bytes, np.ndarray], np.ndarray]:
                 row = (row - zero_point) * scale
             rows.append(row)
         return np.stack(rows)
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def classify_onnx() -> Callable[[onnx.ModelProto, np.ndarray], np.ndarray]:
+    """onnxruntime's answers."""
+
+    def answer(model: onnx.ModelProto, pictures: np.ndarray) -> np.ndarray:
+        session = onnxruntime.InferenceSession(
+            to_onnx.serialize(model), providers=["CPUExecutionProvider"]
+        )
+        return session.run(None, {"image": pictures.astype(np.float32)})[0]
 
     return answer

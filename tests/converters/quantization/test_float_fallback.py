@@ -6,7 +6,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,7 +198,7 @@ def with_cancelling_head(made, size: float) -> bytes:
 
 @pytest.mark.parametrize("size", [5, 60])
 def test_the_noise_of_the_head_puts_no_layer_into_float(
-    small, classify, size: float, tmp_path: Path
+    small, classify, classify_onnx, size: float, tmp_path: Path
 ) -> None:
     """Its weights are float, and those of all files that may hold some."""
     made = small(twice_pooled, preprocessing="none")
@@ -217,21 +216,17 @@ def test_the_noise_of_the_head_puts_no_layer_into_float(
 
     serving = serving_model(optimize(made.model).model, PREPROCESSINGS["none"])
     graph = quantize_int8(to_onnx.convert_float32(serving), found, made.pictures, Target.AUTO).model
-    session = onnxruntime.InferenceSession(
-        to_onnx.serialize(graph), providers=["CPUExecutionProvider"]
-    )
-    (in_onnxruntime,) = session.run(None, {"image": made.pictures.astype(np.float32)})
     expected = centred_log_probabilities(classify(float32, made.pictures))
     wide = for_int16_activations(found, made.pictures)
     for answers in (
         ask(for_litert(found, made.pictures), integer_only=False),
         ask(wide, integer_only=False, activation_bits=16),
-        centred_log_probabilities(in_onnxruntime),
+        centred_log_probabilities(classify_onnx(graph, made.pictures)),
     ):
         assert mean_sqnr_db(expected, answers) > FLOOR_DB
     only = for_litert(found, made.pictures, integer_only=True)
     assert not only.has_float_head
-    (index,) = [op.index for op in found.network.weighted if op.index in found.network.head]
+    index = found.network.dense_head.index
     shift = only.parameters[index].bias - found.scheme.parameters[index].bias
     assert np.abs(shift).max() > 0.1  # it fits the integers, which the float weights need not
 

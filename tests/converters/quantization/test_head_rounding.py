@@ -92,8 +92,8 @@ def test_a_head_that_8_bits_are_too_coarse_for(features: np.ndarray) -> None:
 
 def test_features_of_the_head(small) -> None:
     made = small(layers_with_head, (8, 8, 3))
-    found = head_features(made.network, made.pictures)
     (head,) = [op for op in made.network.weighted if op.kind == DENSE]
+    found = head_features(made.network, head, made.pictures)
     p = made.network.parameters[head.index]
     logits = measure_float_outputs(made.network, made.pictures[::2]).logits  # at most 32 of 40
     np.testing.assert_allclose(found @ p.kernel + p.bias, logits, atol=1e-4)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import keras
 import numpy as np
-import onnxruntime
+import onnx
 import pytest
 from keras import layers
 from layer_builds import BUILDS, CHANNELS, SIDE, Build, classifier, normalized, preprocessed
@@ -26,6 +26,7 @@ from converters.serving import serving_model
 from converters.tflite import conversion as to_tflite
 
 Classify = Callable[[bytes, np.ndarray], np.ndarray]
+ClassifyOnnx = Callable[[onnx.ModelProto, np.ndarray], np.ndarray]
 COUNT = 48
 
 WITHOUT_INTEGER_KERNEL = {"gates", "normalizations", "shapes", "attention"}
@@ -75,12 +76,6 @@ class Exported:
         assert np.ptp(expected, axis=0).max() > 0.01
         return mean_sqnr_db(*map(centred_log_probabilities, (expected, answers)))
 
-    def in_onnxruntime(self, model: object) -> np.ndarray:
-        session = onnxruntime.InferenceSession(
-            to_onnx.serialize(model), providers=["CPUExecutionProvider"]
-        )
-        return session.run(None, {"image": self.pictures.astype(np.float32)})[0]
-
 
 NETWORKS = [*((build, normalized) for build in (*BUILDS, temperature)), (temperature, preprocessed)]
 
@@ -94,10 +89,10 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     return request.param
 
 
-def test_float_onnx(exported: Exported) -> None:
+def test_float_onnx(exported: Exported, classify_onnx: ClassifyOnnx) -> None:
     float32 = to_onnx.convert_float32(exported.serving)
-    assert exported.quality(exported.in_onnxruntime(float32)) > 110
-    assert exported.quality(exported.in_onnxruntime(convert_float16(float32))) > 50
+    assert exported.quality(classify_onnx(float32, exported.pictures)) > 110
+    assert exported.quality(classify_onnx(convert_float16(float32), exported.pictures)) > 50
 
 
 def test_int8_tflite(exported: Exported, classify: Classify) -> None:
@@ -133,8 +128,8 @@ def test_int16x8_tflite(exported: Exported, classify: Classify) -> None:
     assert exported.quality(classify(data, exported.pictures)) > 38
 
 
-def test_int8_onnx(exported: Exported) -> None:
+def test_int8_onnx(exported: Exported, classify_onnx: ClassifyOnnx) -> None:
     float32 = to_onnx.convert_float32(exported.serving)
     made = quantize_int8(float32, exported.calibrated, exported.pictures, Target.AUTO)
     assert not made.own_ranges
-    assert exported.quality(exported.in_onnxruntime(made.model)) > 28
+    assert exported.quality(classify_onnx(made.model, exported.pictures)) > 28
