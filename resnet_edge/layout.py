@@ -42,6 +42,10 @@ class Layout:
         """The full-precision answers."""
         return self.out / "reference.npz"
 
+    def reference_under(self, corruption: str) -> Path:
+        """The full-precision answers to pictures under a corruption."""
+        return self.out / f"reference-{corruption}.npz"
+
     @property
     def reference_pack(self) -> Path:
         """One file that makes the full-precision answers on another machine."""
@@ -56,6 +60,11 @@ class Layout:
     def parity(self) -> Path:
         """Accuracy of every artifact against the reference."""
         return self.results / "parity.json"
+
+    @property
+    def corruptions(self) -> Path:
+        """Accuracy of every artifact against the reference on corrupted test pictures."""
+        return self.results / "corruptions.json"
 
     @property
     def quantization(self) -> Path:

@@ -39,6 +39,7 @@ from resnet_edge.ondevice.option import (
     option,
 )
 from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.robustness.corruptions import RobustnessOptions
 from resnet_edge.training.training_settings import SEEDS, TrainingSettings
 
 EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
@@ -378,6 +379,7 @@ class Options:
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     quantization: QuantizationOptions = field(default_factory=QuantizationOptions)
     gates: Gates = field(default_factory=Gates)
+    robustness: RobustnessOptions = field(default_factory=RobustnessOptions)
     bench: BenchOptions = field(default_factory=BenchOptions)
     bundle: BundleOptions = field(default_factory=BundleOptions)
 

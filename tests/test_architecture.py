@@ -54,7 +54,9 @@ ROOMS = {
     "data": {"errors", "ondevice", "units"},
     "training": {"converters", "errors", "ondevice"},
     "model": {"converters", "errors", "ondevice"},
-    "options": ONDEVICE | {"converters", "data", "errors", "layout", "training", "units"},
+    "robustness": {"errors", "units", "data", *ONDEVICE},
+    "options": ONDEVICE
+    | {"converters", "data", "errors", "layout", "robustness", "training", "units"},
     "exporting": BELOW | {"converters", "data", "inspection", "model"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},
@@ -62,7 +64,7 @@ ROOMS = {
     "devices": BELOW,
     "comparison": ONDEVICE | {"errors", "units", "layout", "options"},
     "recommendation": ONDEVICE | {"errors", "units"},
-    "reporting": ONDEVICE | {"errors", "units", "exporting", "recommendation"},
+    "reporting": ONDEVICE | {"errors", "units", "exporting", "recommendation", "robustness"},
 }
 ROOMS["steps"] = set(ROOMS)
 ROOMS["cli"] = set(ROOMS) | {"steps"}

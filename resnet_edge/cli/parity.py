@@ -16,6 +16,7 @@ def parity(
         Options,
         only("out", "formats", "gates.fp32_agreement", "gates.fp32_max_logit"),
         only("gates.fp16_agreement", "gates.int8_accuracy", "gates.confidence"),
+        only("robustness"),
     ],
     allow_inconclusive: AllowInconclusive = False,
     as_json: Json = False,
@@ -23,11 +24,20 @@ def parity(
     """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
     from resnet_edge.steps import parity as step
 
-    result = step.parity(options, Terminal(quiet=as_json)).result
+    compared = step.parity(options, Terminal(quiet=as_json))
+    result, corrupted = compared.result, compared.corruptions
     if as_json:
         print_json(result)
     else:
         rows = [(a.name, a) for a in result.artifacts]
         rows += [(f"{a.name} in {a.runtime}", a) for a in result.elsewhere]
-        print_rows([(name, f"{a.gate.verdict.value}: {a.gate.reason}") for name, a in rows])
-    exit_with(worst_verdict(a.gate.verdict for a in result.artifacts), allow_inconclusive)
+        judged = [(name, a.gate) for name, a in rows]
+        if corrupted is not None:
+            judged += [
+                (f"{each.name} under {each.corruption.value}", each.gate)
+                for each in corrupted.artifacts
+            ]
+        print_rows([(name, f"{gate.verdict.value}: {gate.reason}") for name, gate in judged])
+    verdicts = [a.gate.verdict for a in result.artifacts]
+    verdicts += [each.gate.verdict for each in corrupted.failed] if corrupted else []
+    exit_with(worst_verdict(verdicts), allow_inconclusive)

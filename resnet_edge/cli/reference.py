@@ -41,6 +41,7 @@ def reference(
         Options,
         only("out", "data.test", "data.fit", "data.image_size", "data.skip_unreadable"),
         only("model.preprocessing", "model.labels", "bench.spec", "bench.batches"),
+        only("robustness"),
     ],
     model: Model = None,
     pack: Pack = False,
@@ -57,6 +58,12 @@ def reference(
     if pack and from_ is not None:
         raise UsageError(
             "--pack and --from: got both; expected one, since each is a step of its own"
+        )
+    if options.robustness.chosen and (pack or from_ is not None):
+        flag = "--pack" if pack else "--from"
+        raise UsageError(
+            f"{flag} and --corruptions: got both; a pack answers clean pictures alone; answer the "
+            "corrupted ones here, by a call of its own with --corruptions"
         )
     display = Terminal(quiet=as_json)
     if pack:

@@ -15,6 +15,7 @@ def run(
         Options,
         only("out", "formats", "rewrites", "data", "model.weights", "model.preprocessing"),
         only("training", "calibration", "quantization", "gates", "bench.spec", "bench.threads"),
+        only("robustness"),
     ],
     allow_inconclusive: AllowInconclusive = False,
     as_json: Json = False,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels, decode_bytes
 from resnet_edge.ondevice.reading import refusing
+
+T = TypeVar("T")
 
 _BATCH = 64
 """Pictures in memory at once."""
@@ -62,13 +64,7 @@ def decode_pictures(
     if (pixels := _load(path, shape)) is not None:
         _check_unchanged(pictures, path)
         return pixels
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        _write(path, pictures, size, fit, progress)
-    except OSError as problem:
-        raise OutputError(
-            f"{path}: cannot be written ({problem.strerror}); {FREE_SPACE}"
-        ) from problem
+    write_pixels(path, shape, _decoded(pictures, size, fit, progress))
     written = _load(path, shape)
     if written is None:
         raise OutputError(f"{path}: not as it was just written; check the disk, then run again")
@@ -108,21 +104,36 @@ def _check_unchanged(pictures: Sequence[Picture], cached: Path) -> None:
             read_verified(picture)
 
 
-def _write(
-    path: Path,
-    pictures: Sequence[Picture],
-    size: tuple[int, int],
-    fit: Fit,
-    progress: OnPicture | None,
-) -> None:
+def write_pixels(path: Path, shape: tuple[int, ...], pictures: Iterable[bytes]) -> None:
+    """Write the pixels of pictures as a ``.npy`` file: all of it or nothing.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        shape: ``(pictures, height, width, 3)``.
+        pictures: The pixels of each picture, in order.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, shape, pictures)
+    except OSError as problem:
+        raise OutputError(
+            f"{path}: cannot be written ({problem.strerror}); {FREE_SPACE}"
+        ) from problem
+
+
+def _write(path: Path, shape: tuple[int, ...], pictures: Iterable[bytes]) -> None:
     # Opened without truncation: whoever writes this name, now or before it was killed, writes the
     # same bytes at the same places. So two processes do not disturb each other, and nothing stays.
     part = path.with_name(f".{path.name}.part")
     handle = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_header((len(pictures), *size, 3)))
-            _write_pixels(file, pictures, size, fit, progress)
+            file.write(_header(shape))
+            for pixels in pictures:
+                file.write(pixels)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
@@ -142,23 +153,37 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _write_pixels(
-    file: BinaryIO,
+def _decoded(
     pictures: Sequence[Picture],
     size: tuple[int, int],
     fit: Fit,
     progress: OnPicture | None,
-) -> None:
+) -> Iterator[bytes]:
     def decode(picture: Picture) -> bytes:
         data = read_verified(picture)
         with room_for(data, picture.name):
             return decode_bytes(data, picture.name, size, fit).tobytes()
 
+    yield from in_batches(decode, pictures, progress)
+
+
+def in_batches(
+    pixels_of: Callable[[T], bytes],
+    pictures: Sequence[T],
+    progress: OnPicture | None = None,
+) -> Iterator[bytes]:
+    """Compute the pixels of pictures with all cores, a few pictures in memory at a time.
+
+    Args:
+        pixels_of: Computes the pixels of one picture.
+        pictures: In order.
+        progress: Called after each picture with done and total.
+    """
     done = 0
     with ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(pictures), _BATCH):
-            for pixels in pool.map(decode, pictures[start : start + _BATCH]):
-                file.write(pixels)
+            for pixels in pool.map(pixels_of, pictures[start : start + _BATCH]):
+                yield pixels
                 done += 1
                 if progress is not None:
                     progress(done, len(pictures))

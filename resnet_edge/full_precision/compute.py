@@ -79,7 +79,25 @@ class Measuring:
     """Batch sizes of the throughput; None takes those for the kind of device."""
 
 
-def _check_finite(model: Path, probabilities: np.ndarray) -> None:
+@dataclass(frozen=True)
+class OpenNetwork:
+    """A network that is ready to answer, on a device that computes in full float32."""
+
+    infer: Infer
+    size: tuple[int, int]
+    """Height and width of the pictures."""
+    device: Device
+    float32: str
+    """The proof, in words."""
+    load_s: float
+
+
+def check_finite(model: Path, probabilities: np.ndarray) -> None:
+    """Refuse answers that are no numbers.
+
+    Raises:
+        ModelError: The model answers NaN or infinity.
+    """
     if not np.isfinite(probabilities).all():
         raise ModelError(
             f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
@@ -107,23 +125,14 @@ def answer_questions(
         InferenceError: The device rounds float32 products.
         ModelError: The model cannot be loaded, is no classifier of pictures, or answers NaN.
     """
-    from resnet_edge.full_precision.inference import compile_answers
-
-    device = use_full_float32()
-    if device.warning:
-        display.warn(device.warning)
-    display.say(f"reference on {device.description}, {device.backend}, float32")
-    proof = _prove(device, display)
-    started = time.perf_counter()
-    serving = _load(model, questions)
-    load_s = time.perf_counter() - started
-    height, width = (int(side) for side in serving.input_shape[1:3])
-    pixels = load_pixels((height, width))
-    infer = compile_answers(serving)
-    probabilities = predict(infer, pixels, len(questions.labels), display)
-    _check_finite(model, probabilities)
+    network = open_network(model, questions, display)
+    height, width = network.size
+    pixels = load_pixels(network.size)
+    probabilities = predict(network.infer, pixels, len(questions.labels), display)
+    check_finite(model, probabilities)
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
-    speed = _measure_speed(infer, sample, device, measuring, load_s, display)
+    speed = _measure_speed(network, sample, measuring, display)
+    device = network.device
     info = ReferenceInfo(
         model_sha256=questions.model_sha256,
         device=device.description,
@@ -137,7 +146,7 @@ def answer_questions(
         latency=speed.latency,
         versions={**backend_versions(device.backend.split()[0]), **questions.versions},
         details=device.details,
-        float32=proof.words,
+        float32=network.float32,
         throughput=speed.throughput.throughputs,
         throughput_stopped=speed.throughput.stopped,
         pixels_sha256=hash_pixels(pixels),
@@ -149,6 +158,32 @@ def answer_questions(
         logits=centred_logits(probabilities),
         classes=np.array(questions.classes, np.int64),
     )
+
+
+def open_network(model: Path, questions: Questions, display: Display) -> OpenNetwork:
+    """Prove that the device computes in float32, and load the network on it.
+
+    Args:
+        model: A ``.keras`` classifier.
+        questions: Their size and preprocessing are the network's.
+        display: Shows the progress.
+
+    Raises:
+        InferenceError: The device rounds float32 products.
+        ModelError: The model cannot be loaded, or is no classifier of pictures.
+    """
+    from resnet_edge.full_precision.inference import compile_answers
+
+    device = use_full_float32()
+    if device.warning:
+        display.warn(device.warning)
+    display.say(f"reference on {device.description}, {device.backend}, float32")
+    proof = _prove(device, display)
+    started = time.perf_counter()
+    serving = _load(model, questions)
+    load_s = time.perf_counter() - started
+    height, width = (int(side) for side in serving.input_shape[1:3])
+    return OpenNetwork(compile_answers(serving), (height, width), device, proof.words, load_s)
 
 
 def _load(model: Path, questions: Questions) -> keras.Model:
@@ -173,19 +208,18 @@ class _Speed:
 
 
 def _measure_speed(
-    infer: Infer,
+    network: OpenNetwork,
     sample: npt.NDArray[np.float32],
-    device: Device,
     measuring: Measuring,
-    load_s: float,
     display: Display,
 ) -> _Speed:
     from resnet_edge.full_precision.inference import is_out_of_memory
 
     display.say("reference latency")
+    infer, device = network.infer, network.device
     timing = measure(infer, sample, measuring.spec)
     name, threads = f"Keras on {device.backend}", available_cores()
-    latency = timing.latency(name, threads, load_s, peak_memory_bytes())
+    latency = timing.latency(name, threads, network.load_s, peak_memory_bytes())
     display.say("reference throughput")
     batches = measuring.batches or (GPU_BATCHES if device.is_gpu else CPU_BATCHES)
     seconds = measuring.spec.min_seconds
@@ -205,8 +239,21 @@ def hash_pixels(pixels: Pixels) -> str:
     return digest.hexdigest()
 
 
-def predict(infer: Infer, pixels: Pixels, classes: int, display: Display) -> np.ndarray:
+def predict(
+    infer: Infer,
+    pixels: Pixels,
+    classes: int,
+    display: Display,
+    title: str = "reference answers",
+) -> np.ndarray:
     """Answer every picture, one batch after another.
+
+    Args:
+        infer: The network.
+        pixels: uint8 ``(n, height, width, 3)``.
+        classes: The network's number of classes.
+        display: Shows the progress.
+        title: Title of the progress.
 
     Returns:
         Probabilities, float32 ``(n, classes)``.
@@ -215,7 +262,7 @@ def predict(infer: Infer, pixels: Pixels, classes: int, display: Display) -> np.
 
     for size in BATCHES:
         try:
-            with display.bar("reference answers") as advance:
+            with display.bar(title) as advance:
                 return _predict(infer, pixels, classes, size, advance)
         except Exception as problem:
             if size == BATCHES[-1] or not is_out_of_memory(problem):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
-from resnet_edge.display import Display
+from resnet_edge.display import Advance, Display
 from resnet_edge.errors import ArtifactError, ReferenceFileError
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.fit import Fit
@@ -16,12 +21,14 @@ from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar
 from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
-from resnet_edge.ondevice.parity.answering import answer_pictures
+from resnet_edge.ondevice.parity.answering import Answers, answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
 from resnet_edge.ondevice.runtimes.installed import further_runtimes
 from resnet_edge.ondevice.workers.process import crew_of
 from resnet_edge.options import Options
+
+T = TypeVar("T")
 
 
 def check_alike(artifacts: Sequence[Artifact], reference: Reference | None = None) -> None:
@@ -123,42 +130,75 @@ def compare_all(
             for a in artifacts
         )
     pixels = decode_test(options, reference, artifacts[0], display)
-    evaluation = _evaluation_set(reference)
-    questions: list[tuple[Artifact, str | None]] = [(a, None) for a in artifacts]
-    questions += [(a, name) for a in artifacts for name in further_runtimes(a.sidecar.format)]
-    answered = dict.fromkeys(range(len(questions)), 0)
-    everything = len(questions) * len(reference.classes)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        display.bar("parity") as advance,
-        crew_of(available_cores()) as crew,
-    ):
+    evaluation = evaluation_set(reference, reference.probabilities)
+    questions: list[Question] = [Question(a, None) for a in artifacts]
+    questions += [Question(a, n) for a in artifacts for n in further_runtimes(a.sidecar.format)]
 
-        def compare(number: int) -> ArtifactParity:
-            artifact, runtime = questions[number]
+    def compare(question: Question, found: Answers) -> ArtifactParity:
+        return compare_artifact(
+            artifact_kind(question.artifact.name),
+            question.artifact.sidecar.sha256,
+            found.runtime,
+            evaluation,
+            found.probabilities,
+            options.gates,
+        )
+
+    with display.bar("parity") as advance:
+        return ask_all(questions, pixels, len(reference.classes), advance, compare)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An artifact, and the runtime that it answers in."""
+
+    artifact: Artifact
+    runtime: str | None
+    """The runtime's name; None takes the preferred one."""
+
+
+def ask_all(
+    questions: Sequence[Question],
+    pixels: Path,
+    images: int,
+    advance: Advance,
+    use: Callable[[Question, Answers], T],
+) -> tuple[T, ...]:
+    """Let artifacts answer the same pictures, as many at a time as there are cores.
+
+    Args:
+        questions: The artifacts with their runtimes.
+        pixels: A ``.npy`` file: uint8 ``(n, height, width, 3)``.
+        images: The number n.
+        advance: Shows the answers so far.
+        use: Makes what is returned of one artifact's answers, which are not kept.
+
+    Raises:
+        ResnetEdgeError: An artifact cannot be loaded or run.
+    """
+    answered = dict.fromkeys(range(len(questions)), 0)
+    with tempfile.TemporaryDirectory() as folder, crew_of(available_cores()) as crew:
+
+        def ask(number: int) -> T:
+            question = questions[number]
 
             def count(done: int) -> None:
                 answered[number] = done
-                advance(sum(answered.values()), everything)
+                advance(sum(answered.values()), len(questions) * images)
 
             answers = Path(folder) / f"{number}.npy"
-            job = AnswerJob(artifact.path.resolve(), pixels, answers, 1, runtime)
-            found = answer_pictures(job, count, crew)
-            return compare_artifact(
-                artifact_kind(artifact.name),
-                artifact.sidecar.sha256,
-                found.runtime,
-                evaluation,
-                found.probabilities,
-                options.gates,
-            )
+            job = AnswerJob(question.artifact.path.resolve(), pixels, answers, 1, question.runtime)
+            found = use(question, answer_pictures(job, count, crew))
+            answers.unlink()
+            return found
 
-        return tuple(crew.pool.map(compare, range(len(questions))))
+        return tuple(crew.pool.map(ask, range(len(questions))))
 
 
-def _evaluation_set(reference: Reference) -> EvaluationSet:
+def evaluation_set(reference: Reference, probabilities: npt.NDArray[np.floating]) -> EvaluationSet:
+    """Return the labelled pictures with the reference's answers to them, clean or corrupted."""
     return EvaluationSet(
-        reference=reference.probabilities,
+        reference=probabilities,
         labels=reference.classes,
         label_names=reference.info.labels,
         pictures=reference.info.pictures,

@@ -11,6 +11,7 @@ from resnet_edge.layout import Layout
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
 from resnet_edge.ondevice.formats.sidecar import (
+    Artifact,
     exported_names,
     load_artifacts,
     recorded_hashes,
@@ -24,6 +25,8 @@ from resnet_edge.ondevice.reference_file import Reference, check_model, read_ref
 from resnet_edge.ondevice.runtimes.installed import all_installed
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
+from resnet_edge.robustness.record import CorruptionResult
+from resnet_edge.steps.corruptions import compare_under_corruptions, judge_saved_corruptions
 from resnet_edge.steps.evaluation import check_alike, compare_all
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
@@ -36,11 +39,13 @@ class Compared:
     result: ParityResult
     rebuilt: bool
     """True if artifacts were asked; False if saved answers were judged."""
+    corruptions: CorruptionResult | None = None
+    """The comparison on corrupted pictures; None where none was asked for."""
 
 
 @sole_writer
 def parity(options: Options, display: Display | None = None) -> Compared:
-    """Let every artifact answer the whole test split and judge it.
+    """Let every artifact answer the whole test split and judge it, corrupted too if asked for.
 
     Answers do not depend on the gates. If nothing but the gates has changed, the saved answers are
     judged again and nothing is run. So are those of a build whose artifacts are gone, unless
@@ -59,6 +64,18 @@ def parity(options: Options, display: Display | None = None) -> Compared:
         if _only_saved_answers(layout):
             return judge_saved(options, display)
         names = exported_names(layout.artifacts)
+    compared, reference, artifacts = _compare_clean(options, names, display)
+    if not options.robustness.chosen or not len(reference.classes):
+        judge_saved_corruptions(layout, options.gates)
+        return compared
+    under = compare_under_corruptions(options, reference, artifacts, display)
+    return Compared(compared.result, compared.rebuilt or under.rebuilt, under.result)
+
+
+def _compare_clean(
+    options: Options, names: tuple[str, ...], display: Display
+) -> tuple[Compared, Reference, tuple[Artifact, ...]]:
+    layout = options.layout
     reference = read_reference(layout.reference)
     artifacts = load_artifacts(layout.artifacts, names)
     for artifact in artifacts:
@@ -78,7 +95,7 @@ def parity(options: Options, display: Display | None = None) -> Compared:
             display.say(f"{layout.parity} is up to date")
             if judged != found:
                 _write(options, judged, inputs)
-            return Compared(_only(judged, names), rebuilt=False)
+            return Compared(_only(judged, names), rebuilt=False), reference, artifacts
     compared = compare_all(options, reference, artifacts, display)
     result = ParityResult(
         model_sha256=reference.info.model_sha256,
@@ -92,7 +109,7 @@ def parity(options: Options, display: Display | None = None) -> Compared:
         elsewhere=compared[len(artifacts) :],
     )
     _write(options, _with_others(result, options), inputs)
-    return Compared(result, rebuilt=True)
+    return Compared(result, rebuilt=True), reference, artifacts
 
 
 def _only(result: ParityResult, names: Sequence[str]) -> ParityResult:
@@ -153,6 +170,12 @@ def judge_saved(options: Options, display: Display | None = None) -> Compared:
             f"{layout.parity}: an earlier version wrote it, without the answers picture by "
             "picture, and there are no artifacts to ask again; put them back or export them"
         )
+    if options.robustness.chosen:
+        raise InferenceError(
+            f"--corruptions: no artifacts in {layout.artifacts} to ask; put them back or export "
+            "them again"
+        )
+    judge_saved_corruptions(layout, options.gates)
     display.say(f"no artifacts in {layout.artifacts}: the saved answers are judged again")
     if judged != found:
         write_record(layout.parity, judged)

@@ -19,9 +19,10 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
+from resnet_edge.steps.corrupted_reference import answer_corrupted
 from resnet_edge.steps.model_check import answers_warning
 from resnet_edge.steps.one_writer import sole_writer
-from resnet_edge.steps.reference_inputs import OWN_PACKAGES, reference_inputs
+from resnet_edge.steps.reference_inputs import OWN_PACKAGES, ReferenceInputs, reference_inputs
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def reference(
 ) -> Referenced:
     """Answer the whole test split in full float32 and measure the latency.
 
+    The corruptions that ``options`` names are answered too, into a file each.
+
     Args:
         options: The build, and ``--test`` for a model that was trained elsewhere.
         model: The ``.keras`` classifier; None takes the build folder's own.
@@ -48,6 +51,12 @@ def reference(
     """
     display = display or Silent()
     inputs = reference_inputs(options, model, display)
+    done = _answer_clean(options, inputs, display)
+    further = answer_corrupted(options, inputs, done.reference.info, _versions(), display)
+    return Referenced(done.reference, done.rebuilt or further)
+
+
+def _answer_clean(options: Options, inputs: ReferenceInputs, display: Display) -> Referenced:
     found = _find_reference(options)
     if found is not None and _is_current(options, inputs.questions, found):
         origin = f" (answered by {found.info.host})" if found.info.adopted else ""

@@ -32,7 +32,8 @@ def estimate_steps(options: Options) -> dict[str, float]:
 
     Without one, as with a frozen backbone whose features were cached, pictures count nothing.
     """
-    pass_s, tested = _picture_s(options), _test_pictures(options)
+    pass_s = _picture_s(options)
+    tested = _test_pictures(options) * (1 + len(options.robustness.chosen))
     files = len(options.formats_to_make)
     seconds, threads = options.bench.spec.min_seconds, options.bench.threads or default_threads()
     calibrated = options.calibration.calibration_count or CALIBRATION_COUNT

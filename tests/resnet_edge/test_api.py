@@ -102,7 +102,7 @@ def option_records() -> set[type]:
 
 def test_every_record_of_the_options_is_public():
     records = option_records()
-    assert len(records) == 12
+    assert len(records) == 13
     for record in records:
         assert getattr(resnet_edge, record.__name__) is record
         assert record() == record()

@@ -172,7 +172,7 @@ def _difference_words(evidence: Evidence, interval: Interval, margin: float, gat
     return (
         f"top-1 {reference + difference:.2%}, reference {reference:.2%} "
         f"({evidence.gained} gained, {evidence.lost} lost of {evidence.images}): "
-        f"difference {100 * difference:+.2f} points, {interval.confidence:.0%} interval "
+        f"difference {100 * difference:+.2f} points, {100 * interval.confidence:.4g}% interval "
         f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}; "
         f"it must lie above {100 * margin:+.2f} ({gates.int8_accuracy:.1%} of the reference's "
         "accuracy)"

@@ -303,7 +303,7 @@ def test_a_full_disk(cli, edge_photos, edge_model, tmp_path, monkeypatch, where)
     if where == "records":
         monkeypatch.setattr(os, "fsync", full)
     else:
-        monkeypatch.setattr("resnet_edge.data.decoded._write_pixels", full)
+        monkeypatch.setattr("resnet_edge.data.decoded.in_batches", full)
     words = ("--data", edge_photos, "--weights", edge_model, "--out", tmp_path / "out", *TRAINING)
     message = explain(cli("finetune", *words))
     assert "cannot be written (No space left on device); free some space or choose" in message

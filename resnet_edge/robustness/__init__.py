@@ -1,0 +1,1 @@
+"""Robustness: the files held against the reference on corrupted test pictures."""

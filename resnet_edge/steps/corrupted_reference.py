@@ -1,0 +1,115 @@
+"""The full-precision model's answers to corrupted test pictures: ``reference-dark.npz`` and others.
+
+A part of the step ``reference``, with ``--corruptions``.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from resnet_edge.display import Display
+from resnet_edge.errors import ReferenceFileError
+from resnet_edge.full_precision.compute import (
+    check_finite,
+    hash_pixels,
+    open_network,
+    predict,
+)
+from resnet_edge.ondevice.array_files import map_array
+from resnet_edge.ondevice.reference_file import ReferenceInfo
+from resnet_edge.options import Options
+from resnet_edge.robustness.corrupting import METHOD
+from resnet_edge.robustness.corruptions import Corruption
+from resnet_edge.robustness.pixel_file import corrupted_pixels
+from resnet_edge.robustness.reference_answers import (
+    CorruptedAnswers,
+    CorruptedInfo,
+    differences,
+    read_answers,
+    write_answers,
+)
+from resnet_edge.steps.reference_inputs import ReferenceInputs
+
+
+def answer_corrupted(
+    options: Options,
+    inputs: ReferenceInputs,
+    reference: ReferenceInfo,
+    versions: dict[str, str],
+    display: Display,
+) -> bool:
+    """Answer the test split under each corruption that has no current answers yet.
+
+    Args:
+        options: The build and the corruptions.
+        inputs: The model and its test pictures.
+        reference: The reference that the answers stand beside.
+        versions: Packages that answers depend on, here and now.
+        display: Shows the progress.
+
+    Returns:
+        True if there was something to answer.
+
+    Raises:
+        ResnetEdgeError: See the subclass for what was wrong.
+    """
+    layout, chosen = options.layout, options.robustness.chosen
+    missing = [
+        corruption
+        for corruption in chosen
+        if not _is_current(options, corruption, reference, versions)
+    ]
+    if not inputs.test or not missing:
+        for corruption in chosen if inputs.test else ():
+            display.say(f"{layout.reference_under(corruption.value)} is up to date")
+        return False
+    for corruption, answers in _answers(options, inputs, missing, versions, display):
+        write_answers(layout.reference_under(corruption.value), answers)
+    return True
+
+
+def _is_current(
+    options: Options, corruption: Corruption, reference: ReferenceInfo, versions: dict[str, str]
+) -> bool:
+    try:
+        info = read_answers(options.layout.reference_under(corruption.value), corruption).info
+    except ReferenceFileError:  # there are none yet, or they are damaged: make them
+        return False
+    same = info.method == METHOD and info.versions == versions and bool(info.float32)
+    return same and not any(differences(info, reference))
+
+
+def _answers(
+    options: Options,
+    inputs: ReferenceInputs,
+    corruptions: list[Corruption],
+    versions: dict[str, str],
+    display: Display,
+) -> Iterator[tuple[Corruption, CorruptedAnswers]]:
+    questions, cache = inputs.questions, options.layout.cache
+    clean = inputs.decode(cache, display)
+    network = open_network(inputs.model, questions, display)
+    for corruption in corruptions:
+        title = f"reference answers under {corruption.value}"
+        with corrupted_pixels(clean, questions.hashes, corruption, cache) as path:
+            pixels = map_array(path)
+            classes = len(questions.labels)
+            probabilities = predict(network.infer, pixels, classes, display, title)
+            check_finite(inputs.model, probabilities)
+            info = CorruptedInfo(
+                corruption=corruption,
+                method=METHOD,
+                model_sha256=questions.model_sha256,
+                preprocessing=questions.preprocessing,
+                fit=questions.fit,
+                labels=questions.labels,
+                hashes=questions.hashes,
+                pixels_sha256=hash_pixels(pixels),
+                backend=network.device.backend,
+                device=network.device.description,
+                float32=network.float32,
+                host=platform.node() or "unknown",
+                versions=versions,
+            )
+            yield corruption, CorruptedAnswers(info, probabilities)
