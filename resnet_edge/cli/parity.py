@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from resnet_edge import units
 from resnet_edge.cli.binding import only
-from resnet_edge.cli.console import Json, Terminal, print_json, print_rows
+from resnet_edge.cli.console import Json, Terminal, print_json, print_rows, print_table
 from resnet_edge.cli.verdict import AllowInconclusive, exit_with
 from resnet_edge.ondevice.measurements import worst_verdict
 from resnet_edge.options import Options
+from resnet_edge.robustness.record import CorruptionResult
 
 
 def parity(
@@ -31,13 +33,27 @@ def parity(
     else:
         rows = [(a.name, a) for a in result.artifacts]
         rows += [(f"{a.name} in {a.runtime}", a) for a in result.elsewhere]
-        judged = [(name, a.gate) for name, a in rows]
+        print_rows([(name, f"{a.gate.verdict.value}: {a.gate.reason}") for name, a in rows])
         if corrupted is not None:
-            judged += [
-                (f"{each.name} under {each.corruption.value}", each.gate)
-                for each in corrupted.artifacts
-            ]
-        print_rows([(name, f"{gate.verdict.value}: {gate.reason}") for name, gate in judged])
+            print_corrupted(corrupted)
     verdicts = [a.gate.verdict for a in result.artifacts]
     verdicts += [each.gate.verdict for each in corrupted.failed] if corrupted else []
     exit_with(worst_verdict(verdicts), allow_inconclusive)
+
+
+def print_corrupted(result: CorruptionResult) -> None:
+    """Print top-1 under each corruption, with the points to the reference's, and what failed."""
+    headings = ("artifact", *(each.corruption.value for each in result.references))
+    rows = [("reference", *(units.percent(each.top1) for each in result.references))]
+    for name in dict.fromkeys(each.name for each in result.artifacts):
+        cells = (
+            f"{units.percent(each.top1)} "
+            f"({units.points(each.top1 - result.reference_under(each.corruption).top1)}) "
+            f"{each.gate.verdict.value}"
+            for each in result.of(name)
+        )
+        rows.append((name, *cells))
+    print_table(headings, rows)
+    print_rows(
+        [(f"{e.name} under {e.corruption.value}", f"fail: {e.gate.reason}") for e in result.failed]
+    )

@@ -50,9 +50,9 @@ def find_answer(content: ReportContent) -> Answer:
 
 
 def _is_proven(row: ArtifactRow) -> bool:
-    """Return True if the answers pass, and no limit of the latency speaks against it."""
+    """Return True if the answers pass, and neither latency nor corruption speaks against it."""
     held = row.latency_gate.verdict in (Verdict.PASS, Verdict.NOT_CHECKED)
-    return row.accuracy_gate.verdict is Verdict.PASS and held
+    return row.accuracy_gate.verdict is Verdict.PASS and held and not row.falls
 
 
 def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | None, str]:

@@ -27,6 +27,7 @@ from resnet_edge.ondevice.measurements import (
     combine_gates,
     worst_verdict,
 )
+from resnet_edge.robustness.record import CorruptedParity, CorruptedReference
 
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are true classes, columns are answers."""
@@ -117,6 +118,8 @@ class ArtifactRow:
     bench: ArtifactBench | None
     in_further_runtimes: tuple[ArtifactParity, ...] = ()
     """The same artifact's answers in further runtimes."""
+    corrupted: tuple[CorruptedParity, ...] = ()
+    """The same artifact's answers to corrupted test pictures, as far as they were asked."""
 
     def __post_init__(self) -> None:
         for step, result in (("parity", self.parity), ("bench", self.bench)):
@@ -173,8 +176,15 @@ class ArtifactRow:
 
     @property
     def verdict(self) -> Verdict:
-        """The worse of both gates; see ``combine_gates``."""
+        """The worse of both gates, see ``combine_gates``; a fail where it falls."""
+        if self.falls:
+            return Verdict.FAIL
         return combine_gates(self.accuracy_gate.verdict, self.latency_gate.verdict)
+
+    @property
+    def falls(self) -> tuple[CorruptedParity, ...]:
+        """The corruptions under which it fails; an undecided one does not count."""
+        return tuple(each for each in self.corrupted if each.gate.verdict is Verdict.FAIL)
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,8 @@ class ReportContent:
     """The devices' measurements, in the order of the devices' names."""
     failed: tuple[Failure, ...] = ()
     """The artifacts that could not be made."""
+    corrupted: tuple[CorruptedReference, ...] = ()
+    """The reference on corrupted test pictures, in the order of the corruptions."""
 
     def __post_init__(self) -> None:
         for row in self.artifacts:

@@ -34,6 +34,13 @@ from resnet_edge.reporting.reference_section import (
     ReferenceView,
     build_reference,
 )
+from resnet_edge.reporting.robustness_section import (
+    FIGURE_HEADINGS,
+    LEAD,
+    RULE,
+    RobustnessSection,
+    build_robustness,
+)
 from resnet_edge.reporting.tables import (
     BOUND,
     EVERY_ARTIFACT,
@@ -105,6 +112,11 @@ class Page:
     devices: DeviceTable | None
     full_precision: ReferenceView | None
     throughput_headings: tuple[str, ...]
+    robustness: RobustnessSection | None
+    robustness_lead: str
+    robustness_rule: str
+    robustness_headings: tuple[str, ...]
+    """Those of every comparison."""
     provenance: tuple[FactSheet, ...]
     glossary: tuple[tuple[str, str], ...]
 
@@ -162,6 +174,10 @@ def build_page(content: ReportContent) -> Page:
         devices=build_devices(content),
         full_precision=build_reference(content.reference),
         throughput_headings=THROUGHPUT_HEADINGS,
+        robustness=build_robustness(content),
+        robustness_lead=LEAD,
+        robustness_rule=RULE,
+        robustness_headings=FIGURE_HEADINGS,
         provenance=build_provenance(content),
         glossary=GLOSSARY,
     )

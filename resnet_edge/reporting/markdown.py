@@ -20,6 +20,12 @@ from resnet_edge.reporting.quantization_section import (
     build_quantization,
 )
 from resnet_edge.reporting.reference_section import THROUGHPUT_HEADINGS, build_reference
+from resnet_edge.reporting.robustness_section import (
+    FIGURE_HEADINGS,
+    LEAD,
+    RULE,
+    build_robustness,
+)
 from resnet_edge.reporting.tables import (
     BOUND,
     LATENCY_HEADINGS,
@@ -56,6 +62,7 @@ def render_markdown(content: ReportContent) -> str:
         *_reasons(content),
         "",
         *_latencies(content),
+        *_robustness(content),
         *_devices(content),
         *_reference(content),
         *_changed(content),
@@ -111,6 +118,26 @@ def _latencies(content: ReportContent) -> list[str]:
         *_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
         *_conditions(content),
+    ]
+
+
+def _robustness(content: ReportContent) -> list[str]:
+    section = build_robustness(content)
+    if section is None:
+        return []
+    rows = [("reference", *section.reference)]
+    rows += [(name, *(cell.words for cell in cells)) for name, cells in section.rows]
+    return [
+        "## Robustness",
+        "",
+        escape_markdown(f"{LEAD} {RULE}"),
+        "",
+        *(f"- {escape_markdown(f'{name}: {words}')}" for name, words in section.strengths),
+        "",
+        *_table(("artifact", *section.headings), rows, text_columns=1),
+        "",
+        *_table(FIGURE_HEADINGS, section.figures, text_columns=len(FIGURE_HEADINGS)),
+        "",
     ]
 
 

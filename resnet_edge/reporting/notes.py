@@ -10,6 +10,7 @@ from resnet_edge.ondevice.latency.float32_gain import (
     processor_words,
 )
 from resnet_edge.ondevice.latency.warnings import warning_sentences
+from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.quantization_section import made_differently
 
@@ -21,6 +22,7 @@ def derive_notes(content: ReportContent) -> tuple[str, ...]:
     return (
         *(f"{failure.name} could not be made: {failure.reason}" for failure in content.failed),
         *content.notes,
+        *_falls(content),
         *_unchecked(content),
         *_collapsed(content),
         *_skipped(content),
@@ -49,6 +51,24 @@ def _names(names: list[str], content: ReportContent) -> str:
 def _collapsed(content: ReportContent) -> list[str]:
     collapsed = [(row.name, row.parity.collapse) for row in content.artifacts if row.parity]
     return [f"{name} collapsed: {collapse}." for name, collapse in collapsed if collapse]
+
+
+def _falls(content: ReportContent) -> list[str]:
+    """Name the files that hold on clean pictures and fall under a corruption."""
+    top1 = {each.corruption: each.top1 for each in content.corrupted}
+    notes = []
+    for row in content.artifacts:
+        if row.falls and row.accuracy_gate.verdict is not Verdict.FAIL:
+            falls = [
+                f"{each.corruption.value} (top-1 {units.percent(each.top1)}, the reference's "
+                f"{units.percent(top1[each.corruption])})"
+                for each in row.falls
+            ]
+            notes.append(
+                f"{row.name} does not fail on the test pictures as they are, but it does under "
+                f"{units.listed(falls)}."
+            )
+    return notes
 
 
 def _skipped(content: ReportContent) -> list[str]:

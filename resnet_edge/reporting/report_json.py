@@ -12,10 +12,11 @@ artifacts that the test pictures neither prove nor refute: ``images`` there are,
 ``latency`` is the one to deploy in the preferred runtime: the lowest median, or one that is as fast
 with fewer threads. ``latencies`` holds all. ``elsewhere`` has the answers in further runtimes; the
 verdict does not depend on them. ``failed`` holds the artifacts that could not be made, each with
-the reason. ``quantization`` is null if nothing is known of it. ``devices``
-holds each device's measurements of the same files, on a sample of the test split; its
-``agreement_here`` is the share of these pictures to which the same file gives the same answer on
-this machine.
+the reason. ``corruptions`` has each corruption of the test pictures that was asked for, with the
+artifacts' answers under it; one that fails there fails as a whole. ``quantization`` is null if
+nothing is known of it. ``devices`` holds each device's measurements of the same files, on a sample
+of the test split; its ``agreement_here`` is the share of these pictures to which the same file
+gives the same answer on this machine.
 
 In a latency, ``p90_bound_ms`` is an upper bound of the 90th percentile with 99 % confidence
 (MLPerf's early stopping; null below 64 queries), ``drift`` the relative change of the median from
@@ -46,6 +47,7 @@ from resnet_edge.reporting.content import (
     ReportContent,
 )
 from resnet_edge.reporting.device_agreement import agreement_with
+from resnet_edge.robustness.record import CorruptedReference
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -80,6 +82,7 @@ def report_json(content: ReportContent) -> JsonObject:
         "failed": [_values(failure) for failure in content.failed],
         "machine": None if content.machine is None else _values(content.machine),
         "notes": list(content.notes),
+        "corruptions": [_corruption(reference, content) for reference in content.corrupted],
         "quantization": None if quantization is None else _quantization(quantization),
         "devices": [_device(device, content, reference_s) for device in content.devices],
     }
@@ -230,6 +233,24 @@ def _device(device: DeviceSection, content: ReportContent, reference_s: float | 
         "verdict": device.verdict.value,
         "artifacts": [_artifact(row, reference_s) for row in device.artifacts],
         "agreement_here": {row.name: agreement_with(device, row) for row in here},
+    }
+
+
+def _corruption(reference: CorruptedReference, content: ReportContent) -> JsonObject:
+    found = [e for r in content.artifacts for e in r.corrupted]
+    return {
+        "corruption": reference.corruption.value,
+        "strength": reference.corruption.words,
+        "reference_top1": _json(reference.top1),
+        "reference_collapse": reference.collapse,
+        "artifacts": [
+            {
+                **_values(each, ("name", "runtime", "images", "top1", "agreement", "sqnr_db")),
+                **_values(each.gate, ("verdict", "reason", "interval", "images_needed")),
+            }
+            for each in found
+            if each.corruption is reference.corruption
+        ],
     }
 
 

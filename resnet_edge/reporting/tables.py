@@ -212,9 +212,13 @@ def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
 
 
 def _accuracy_rows(row: ArtifactRow) -> tuple[ReasonRow, ...]:
-    """Return the reason in the preferred runtime, which decides, then those in the others."""
+    """Return the reason in the preferred runtime, which decides, then those in the others.
+
+    Of the corruptions those under which it fails are named, since they decide as well.
+    """
     others = ((f"accuracy in {other.runtime}", other.gate) for other in row.in_further_runtimes)
-    gates = (("accuracy", row.accuracy_gate), *others)
+    falls = ((f"accuracy under {each.corruption.value}", each.gate) for each in row.falls)
+    gates = (("accuracy", row.accuracy_gate), *others, *falls)
     return tuple(_reason_row(row.name, gate, result) for gate, result in gates)
 
 

@@ -22,6 +22,7 @@ from resnet_edge.ondevice.runtimes.installed import install_line, installed_runt
 from resnet_edge.options import Options
 from resnet_edge.recommendation import Candidate, LeftOut, Recommendation, choose
 from resnet_edge.steps.bench import complete_latency
+from resnet_edge.steps.corrupted_sections import Corrupted, read_corrupted
 from resnet_edge.steps.one_writer import sole_writer
 
 
@@ -56,7 +57,11 @@ def recommend(
             "`resnet-edge reference` and `resnet-edge parity`, then this again"
         )
     record = read_record(ParityResult, layout.parity, InferenceError)
-    proofs = {a.name: _prove(a, record, allow_inconclusive) for a in artifacts}
+    corrupted = read_corrupted(layout, artifacts, record)
+    proofs = {
+        a.name: _refuse_falling(a.name, corrupted) or _prove(a, record, allow_inconclusive)
+        for a in artifacts
+    }
     proven = [artifact for artifact in artifacts if proofs[artifact.name].held]
     bench = complete_latency(options, artifacts, proven, display).result
     benches = {a.name: _with_threads(a, options.bench.threads) for a in bench.artifacts}
@@ -83,6 +88,15 @@ class _Proof:
     held: dict[str, ArtifactParity]
     """The answers, by the runtime's name."""
     refused: tuple[LeftOut, ...]
+
+
+def _refuse_falling(name: str, corrupted: Corrupted) -> _Proof | None:
+    """Refuse an artifact that fails under a corruption; None where it does not."""
+    falls = [each for each in corrupted.of(name) if each.gate.verdict is Verdict.FAIL]
+    if not falls:
+        return None
+    reasons = [f"fail under {each.corruption.value}: {each.gate.reason}" for each in falls]
+    return _Proof({}, (LeftOut(name, "; ".join(reasons)),))
 
 
 def _prove(artifact: Artifact, record: ParityResult, inconclusive: bool) -> _Proof:

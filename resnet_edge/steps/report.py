@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_edge.data.manifest import Manifest, read_manifest
@@ -49,6 +49,7 @@ from resnet_edge.reporting.content import (
     ReportContent,
 )
 from resnet_edge.reporting.write import write_report
+from resnet_edge.steps.corrupted_sections import read_corrupted
 from resnet_edge.steps.device_sections import read_devices
 from resnet_edge.steps.evaluation import check_alike
 from resnet_edge.steps.one_writer import sole_writer
@@ -103,14 +104,19 @@ def collect(
     manifest = read_manifest(layout.dataset) if layout.dataset.exists() else None
     quantization, left_out = _read_quantization(layout, first.model_sha256)
     devices = read_devices(layout, artifacts, changes)
-    left_out += devices.left_out
+    corrupted = read_corrupted(layout, artifacts, parity, changes)
+    left_out += devices.left_out + corrupted.left_out
     for words in left_out:
         display.warn(words)
     return ReportContent(
         model=_model_section(artifacts[0], layout),
         data=_data_section(artifacts, manifest),
         reference=_reference_section(reference, parity),
-        artifacts=tuple(_row(artifact, parity, bench, changes) for artifact in artifacts),
+        artifacts=tuple(
+            replace(_row(artifact, parity, bench, changes), corrupted=corrupted.of(artifact.name))
+            for artifact in artifacts
+        ),
+        corrupted=corrupted.references,
         history=_history(training),
         machine=bench.machine if bench else None,
         notes=(*_notes(training), *_advice(manifest), *left_out),

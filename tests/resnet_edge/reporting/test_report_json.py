@@ -204,7 +204,7 @@ LATENCY_KEYS = (
 )
 ALL_KEYS = {
     "": "schema made_by verdict model data reference artifacts machine notes quantization devices "
-    "failed take undecided",
+    "failed take undecided corruptions",
     "model": "name sha256 labels image_size parameters multiply_adds multiply_adds_before weights "
     "rewrites classes",
     "data": "train validation calibration test source skipped split_reason",
