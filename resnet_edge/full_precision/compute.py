@@ -6,7 +6,6 @@ reference`` and, from the file that ``reference --pack`` writes, on any other ma
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from resnet_edge.full_precision.throughput import (
     ThroughputResult,
     measure_throughput,
 )
+from resnet_edge.ondevice.array_files import hash_pixels
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.spec import LatencySpec
@@ -45,9 +45,6 @@ Pixels = npt.NDArray[np.uint8]
 
 BATCHES = (32, 8, 1)
 """Numbers of pictures in a batch; the next one is tried where memory runs out."""
-
-HASHED = 64
-"""Number of pictures whose pixels are hashed at once."""
 
 
 @dataclass(frozen=True)
@@ -229,14 +226,6 @@ def _measure_speed(
 def backend_versions(backend: str) -> dict[str, str]:
     """Return the versions of Keras, its backend and NumPy."""
     return {name: version_of(name) for name in ("keras", backend, "numpy")}
-
-
-def hash_pixels(pixels: Pixels) -> str:
-    """Return the SHA-256 of all pixels in order, in hexadecimal."""
-    digest = hashlib.sha256()
-    for start in range(0, len(pixels), HASHED):
-        digest.update(np.ascontiguousarray(pixels[start : start + HASHED]).tobytes())
-    return digest.hexdigest()
 
 
 def predict(

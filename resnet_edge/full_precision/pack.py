@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from resnet_edge.errors import ReferenceFileError, UsageError
-from resnet_edge.full_precision.compute import Pixels, Questions, hash_pixels
-from resnet_edge.ondevice.array_files import map_array
+from resnet_edge.full_precision.compute import Pixels, Questions
+from resnet_edge.ondevice.array_files import hash_pixels, map_array
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.reading import read_json_member, refusing

@@ -5,12 +5,16 @@ A header may claim any shape; NumPy would allocate it before it finds that the f
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+HASHED = 64
+"""Number of pictures whose pixels are hashed at once."""
 
 _KINDS = "biuf"
 """Kinds of numbers: truth values, integers, floats."""
@@ -87,3 +91,11 @@ def check_header(stream: BinaryIO, size_bytes: int) -> None:
         raise ValueError(
             f"an array of {dtype} {shape}, which takes {claimed:,} bytes; it has {there:,}"
         )
+
+
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Return the SHA-256 of all pixels in order, in hexadecimal; the array may be mapped."""
+    digest = hashlib.sha256()
+    for start in range(0, len(pixels), HASHED):
+        digest.update(np.ascontiguousarray(pixels[start : start + HASHED]).tobytes())
+    return digest.hexdigest()

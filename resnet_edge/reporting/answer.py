@@ -95,7 +95,8 @@ def _fastest_words(taken: Choice, choice: Recommendation) -> str:
 
 
 def _undecided(content: ReportContent) -> Iterator[Undecided]:
-    rows = [row for row in content.artifacts if row.accuracy_gate.verdict is Verdict.INCONCLUSIVE]
+    undecided = [r for r in content.artifacts if r.accuracy_gate.verdict is Verdict.INCONCLUSIVE]
+    rows = [row for row in undecided if not row.falls]
     needs = {row.name: row.accuracy_gate.images_needed for row in rows}
     images = max((row.parity.images for row in rows if row.parity), default=0)
     if decided := {name: need for name, need in needs.items() if need is not None}:

@@ -65,8 +65,8 @@ def _falls(content: ReportContent) -> list[str]:
                 for each in row.falls
             ]
             notes.append(
-                f"{row.name} does not fail on the test pictures as they are, but it does under "
-                f"{units.listed(falls)}."
+                f"{row.name} does not fail on the test pictures as they are, but on corrupted "
+                f"ones: {units.listed(falls)}."
             )
     return notes
 

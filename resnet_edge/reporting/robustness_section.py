@@ -22,15 +22,16 @@ CLEAN = "clean"
 """The test pictures as they are."""
 
 LEAD = (
-    "Top-1 on the test pictures as they are, and on the same pictures corrupted in the size that "
-    "the network sees. Below it stands the difference to the reference on the same pictures, in "
-    "points."
+    "Top-1 on the test pictures as they are and on the same pictures corrupted, in the size that "
+    "the network sees. The second figure is the difference to the reference's top-1 on the same "
+    "pictures, in points."
 )
 
 RULE = (
-    "A file fails under a corruption where its top-1 is below the accuracy gate of integer files, "
-    "by more than chance explains in any of these comparisons (Bonferroni's correction). It then "
-    "fails as a whole. A comparison that these pictures do not decide fails nothing."
+    "A file fails under a corruption if its top-1 is proven to lie below the gate of integer "
+    "files. With so many comparisons one falls below by chance, so the intervals that prove it are "
+    "wider (Bonferroni's correction). A file that fails under a corruption fails as a whole. An "
+    "inconclusive comparison here fails nothing."
 )
 
 FIGURE_HEADINGS = ("artifact", "corruption", "agreement", "SQNR", "verdict", "reason")

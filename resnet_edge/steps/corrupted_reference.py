@@ -12,11 +12,10 @@ from resnet_edge.display import Display
 from resnet_edge.errors import ReferenceFileError
 from resnet_edge.full_precision.compute import (
     check_finite,
-    hash_pixels,
     open_network,
     predict,
 )
-from resnet_edge.ondevice.array_files import map_array
+from resnet_edge.ondevice.array_files import hash_pixels, map_array
 from resnet_edge.ondevice.reference_file import ReferenceInfo
 from resnet_edge.options import Options
 from resnet_edge.robustness.corrupting import METHOD

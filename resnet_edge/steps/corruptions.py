@@ -11,9 +11,8 @@ from pathlib import Path
 
 from resnet_edge.display import Display
 from resnet_edge.errors import InferenceError, ReferenceFileError, ResnetEdgeError
-from resnet_edge.full_precision.compute import hash_pixels
 from resnet_edge.layout import Layout
-from resnet_edge.ondevice.array_files import map_array
+from resnet_edge.ondevice.array_files import hash_pixels, map_array
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, recorded_hashes

@@ -10,9 +10,10 @@ import numpy as np
 from resnet_edge.data.decoded import decoded_path
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
-from resnet_edge.full_precision.compute import Questions, hash_pixels
+from resnet_edge.full_precision.compute import Questions
 from resnet_edge.full_precision.pack import write_pack
 from resnet_edge.model.model_file import ModelKind, model_kind
+from resnet_edge.ondevice.array_files import hash_pixels
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.parity.metrics import centred_logits

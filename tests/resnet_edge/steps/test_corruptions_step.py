@@ -217,8 +217,8 @@ def test_report_and_recommend_name_it(options: Options):
     assert (row.verdict, row.accuracy_gate.verdict) == (Verdict.FAIL, Verdict.PASS)
     assert content.verdict is Verdict.FAIL
     note = (
-        "fp32.onnx does not fail on the test pictures as they are, but it does under dark (top-1 "
-        "0 %, the reference's 100 %)."
+        "fp32.onnx does not fail on the test pictures as they are, but on corrupted ones: dark "
+        "(top-1 0 %, the reference's 100 %)."
     )
     html = unescape((options.out / "report.html").read_text())
     markdown = (options.out / "report.md").read_text()
