@@ -31,6 +31,7 @@ from resnet_edge.options import (
     QuantizationOptions,
     Tolerance,
 )
+from resnet_edge.robustness.corruptions import RobustnessOptions
 from resnet_edge.training.training_settings import TrainingSettings
 
 STEPS = ("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle")
@@ -56,6 +57,7 @@ FLAGS = {
     "run": {
         *("--out", "--formats", "--rewrites", *DATA, *MODEL, *TRAINING, *CALIBRATION),
         *(*QUANTIZATION, *GATES, *LIMITS, *SPEC, "--threads", "--allow-inconclusive"),
+        "--corruptions",
     },
     "finetune": {"--out", *DATA, *MODEL, *TRAINING, *CALIBRATION},
     "export": {
@@ -64,9 +66,9 @@ FLAGS = {
     },
     "reference": {
         *("--out", "--test", "--fit", "--image-size", "--skip-unreadable", "--preprocessing"),
-        *("--labels", *SPEC, "--batches", "--pack", "--from"),
+        *("--labels", *SPEC, "--batches", "--corruptions", "--pack", "--from"),
     },
-    "parity": {"--out", "--formats", *GATES, "--allow-inconclusive"},
+    "parity": {"--out", "--formats", "--corruptions", *GATES, "--allow-inconclusive"},
     "bench": {
         *("--out", "--formats", *SPEC, "--threads", *LIMITS, "--profile", "--mlperf", "--host"),
         *("--python", "--install", "--allow-inconclusive"),
@@ -85,6 +87,7 @@ FLAGS = {
 RECORDS = (
     *(Options, DataOptions, ModelOptions, TrainingSettings, CalibrationOptions, Gates),
     *(QuantizationOptions, BenchOptions, LatencySpec, BundleOptions, Tolerance),
+    RobustnessOptions,
 )
 DECLARED = [each for record in RECORDS for each in declared_options(record)]
 RANGED = [
@@ -198,7 +201,7 @@ def test_a_value_out_of_range_is_wrong_usage_that_names_the_option(cli, command)
 SAMPLES = {
     **{"formats": "fp32.onnx", "split": "0.5,0.2,0.3", "keep_float": "a,b", "threads": "2,3"},
     **{"batches": "1,4", "max_bytes": "5MB", "weights": "imagenet", "preprocessing": "tf"},
-    **{"quantization": "fast", "image_size": 96, "seed": 7},
+    **{"quantization": "fast", "image_size": 96, "seed": 7, "corruptions": "dark,jpeg"},
 }
 
 
