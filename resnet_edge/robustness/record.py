@@ -24,7 +24,11 @@ class CorruptedReference:
 
 @dataclass(frozen=True)
 class CorruptedParity:
-    """One artifact against the reference on the test split under one corruption."""
+    """One artifact against the reference on the test split under one corruption.
+
+    Raises:
+        ValueError: The answers are not of so many pictures.
+    """
 
     corruption: Corruption
     name: str
@@ -40,6 +44,9 @@ class CorruptedParity:
     """The reason why the answers are no answers (NaN), else None."""
     answers: PictureAnswers
     gate: GateResult
+
+    def __post_init__(self) -> None:
+        self.answers.check_count(self.images)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def make_corpus(folder: Path, build: Path, photos: Path, saved_model: Path | Non
     for ending, (kind, mode) in PICTURES.items():
         (folder / f"picture.{ending}").write_bytes(_picture(kind, mode))
     np.save(folder / "pixels.npy", np.zeros((32, 32, 3), np.uint8))
+    _write_corruptions(folder)
     _write_weights(folder / "weights.h5")
     _write_checkpoint(folder / "checkpoint.zip")
 
@@ -90,6 +91,35 @@ def _write_checkpoint(path: Path) -> None:
     arrays = [np.ones((3, 4), np.float32), np.zeros(4, np.float32)]
     progress = TrainingProgress("key", "head", 1, 1, 0.5, epochs)
     save_checkpoint(path, Checkpoint(progress, arrays, arrays, arrays))
+
+
+def _write_corruptions(folder: Path) -> None:
+    """Answers to two pictures in the dark, and one file's comparison with them."""
+    from resnet_edge.ondevice.json_records import write_record
+    from resnet_edge.ondevice.measurements import GateResult, Interval, PictureAnswers, Verdict
+    from resnet_edge.robustness.corruptions import Corruption
+    from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, CorruptionResult
+    from resnet_edge.robustness.reference_answers import (
+        CorruptedAnswers,
+        CorruptedInfo,
+        write_answers,
+    )
+
+    sha256, dark = "ab" * 32, Corruption.DARK
+    info = CorruptedInfo(
+        *(dark, 1, sha256, "none", "crop", ("cat", "dog"), (sha256, sha256), sha256),
+        *("tensorflow 2.21.0", "CPU", "exact", "desk", {"keras": "3.15"}),
+    )
+    answers = CorruptedAnswers(info, np.full((2, 2), 0.5, np.float32))
+    write_answers(folder / "reference-dark.npz", answers)
+    parity = CorruptedParity(
+        *(dark, "fp32.onnx", sha256, "onnxruntime 1", sha256, 2, 0.5, 1.0, 30.0, None),
+        PictureAnswers(sha256, "80", "80", "c0"),
+        GateResult(Verdict.INCONCLUSIVE, "few", Interval(-0.5, 0.5, 0.9), 300),
+    )
+    reference = CorruptedReference(dark, sha256, 0.5, None)
+    result = CorruptionResult(sha256, (reference,), (parity,), {"int8_accuracy": 0.99})
+    write_record(folder / "corruptions.json", result)
 
 
 def _write_weights(path: Path) -> None:

@@ -85,6 +85,21 @@ def _reference(path: Path, _: Path) -> None:
     read_reference(path)
 
 
+def _corrupted_answers(path: Path, _: Path) -> None:
+    from resnet_edge.robustness.corruptions import Corruption
+    from resnet_edge.robustness.reference_answers import read_answers
+
+    read_answers(path, Corruption.DARK)
+
+
+def _corruptions(path: Path, _: Path) -> None:
+    from resnet_edge.errors import InferenceError
+    from resnet_edge.ondevice.json_records import read_record
+    from resnet_edge.robustness.record import CorruptionResult
+
+    read_record(CorruptionResult, path, InferenceError)
+
+
 def _quantized(path: Path, _: Path) -> None:
     from converters.quantization.calibrated_file import load_calibrated
 
@@ -226,6 +241,8 @@ TARGETS = (
     Target("dataset.json", ("dataset.json",), _manifest),
     Target("calibration.json", ("calibration.json",), _calibration),
     Target("reference.npz", ("reference.npz",), _reference),
+    Target("answers under a corruption", ("reference-dark.npz",), _corrupted_answers),
+    Target("corruptions.json", ("corruptions.json",), _corruptions),
     Target("stored quantization", ("cache-quantization.npz",), _quantized),
     Target(".keras, loaded", ("model.keras",), _keras),
     Target(".keras, its notes", ("model.keras",), _keras_notes),

@@ -56,6 +56,23 @@ class PictureAnswers:
             if len(bits) % 2 or not set(bits) <= set("0123456789abcdef"):
                 raise ValueError(f"{name}: got {bits[:16]!r}; expected whole bytes in hexadecimal")
 
+    def check_count(self, images: int) -> None:
+        """Refuse records that are not of so many pictures.
+
+        Raises:
+            ValueError: There are more or fewer bits, or the bits that fill the last byte are not 0.
+        """
+        wanted = 2 * -(-images // 8)
+        for name in ("right", "reference_right", "agrees"):
+            bits = getattr(self, name)
+            if len(bits) != wanted:
+                raise ValueError(
+                    f"answers: {name}: {len(bits)} hexadecimal digits; expected {wanted} for "
+                    f"{images} pictures"
+                )
+            if int(bits or "0", 16) % (1 << (4 * wanted - images)):
+                raise ValueError(f"answers: {name}: marks more than {images} pictures")
+
 
 @dataclass(frozen=True)
 class ArtifactParity:
@@ -91,16 +108,8 @@ class ArtifactParity:
         return self.runtime.rpartition(" ")[0] or self.runtime
 
     def __post_init__(self) -> None:
-        if self.answers is None:
-            return
-        wanted = 2 * -(-self.images // 8)
-        for name in ("right", "reference_right", "agrees"):
-            found = len(getattr(self.answers, name))
-            if found != wanted:
-                raise ValueError(
-                    f"answers: {name}: {found} hexadecimal digits; expected {wanted} for "
-                    f"{self.images} pictures"
-                )
+        if self.answers is not None:
+            self.answers.check_count(self.images)
 
 
 @dataclass(frozen=True)

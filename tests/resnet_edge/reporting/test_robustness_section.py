@@ -29,7 +29,7 @@ REASON = "below the limit"
 
 
 def answered(name: str, corruption: Corruption, top1: float, verdict: Verdict) -> CorruptedParity:
-    answers = PictureAnswers("03" * 32, "", "", "")
+    answers = PictureAnswers("03" * 32, *["000000"] * 3)
     gate = GateResult(verdict, REASON)
     return CorruptedParity(
         *(corruption, name, "04" * 32, "LiteRT 2.3.0", "05" * 32, 20, top1, 0.875, 24.5, None),

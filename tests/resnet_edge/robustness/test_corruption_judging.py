@@ -151,6 +151,11 @@ def test_a_record_says_what_it_was_compared_with():
         replace(result, references=())
     with pytest.raises(ValueError, match="got 2 references"):
         replace(result, references=result.references * 2)
+    with pytest.raises(ValueError, match=r"right: 10 hexadecimal digits; expected 12 for 41 pic"):
+        replace(result.artifacts[0], images=41)
+    filled = replace(result.artifacts[0].answers, right="ff" * 5)
+    with pytest.raises(ValueError, match=r"^answers: right: marks more than 38 pictures$"):
+        replace(result.artifacts[0], answers=filled, images=38)
 
 
 # -- How often an honest file is accused
