@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
 from resnet_edge import units
@@ -19,11 +20,13 @@ def parity(
         only("out", "formats", "gates.fp32_agreement", "gates.fp32_max_logit"),
         only("gates.fp16_agreement", "gates.int8_accuracy", "gates.confidence"),
         only("robustness"),
+        only("gates.max_ece_increase", "gates.max_class_loss"),
     ],
     allow_inconclusive: AllowInconclusive = False,
     as_json: Json = False,
 ) -> None:
     """Hold every artifact against the reference, in its real runtime: OUT/results/parity.json."""
+    from resnet_edge.ondevice.parity.findings import find_harm
     from resnet_edge.steps import parity as step
 
     compared = step.parity(options, Terminal(quiet=as_json))
@@ -33,10 +36,13 @@ def parity(
     else:
         rows = [(a.name, a) for a in result.artifacts]
         rows += [(f"{a.name} in {a.runtime}", a) for a in result.elsewhere]
-        print_rows([(name, f"{a.gate.verdict.value}: {a.gate.reason}") for name, a in rows])
+        gates = [(name, a.answers_gate) for name, a in rows]
+        print_rows([(name, f"{gate.verdict.value}: {gate.reason}") for name, gate in gates])
+        for sentence in itertools.chain.from_iterable(map(find_harm, result.artifacts)):
+            print(f"Finding: {sentence}")
         if corrupted is not None:
             print_corrupted(corrupted)
-    verdicts = [a.gate.verdict for a in result.artifacts]
+    verdicts = [a.answers_gate.verdict for a in result.artifacts]
     verdicts += [each.gate.verdict for each in corrupted.failed] if corrupted else []
     exit_with(worst_verdict(verdicts), allow_inconclusive)
 

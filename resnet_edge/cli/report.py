@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,16 @@ from resnet_edge.options import Options
 
 if TYPE_CHECKING:
     from resnet_edge.reporting.content import ReportContent
+
+JunitFile = Annotated[
+    Path | None,
+    Option(
+        "Also write the verdicts as JUnit XML: a test case for each artifact and gate.",
+        "Build",
+        metavar="FILE",
+        one_call=True,
+    ),
+]
 
 DeviceFile = Annotated[
     Path | None,
@@ -32,22 +43,30 @@ def report(
         Changes[Gates], Panel("Gates, to judge saved results again (nothing is run)")
     ],
     device: DeviceFile = None,
+    junit: JunitFile = None,
     allow_inconclusive: AllowInconclusive = False,
     as_json: Json = False,
 ) -> None:
     """Merge all results, also those of devices: OUT/report.html, report.md, report.json.
 
     Gates that are given judge the saved results again; limits of the latency take the place of
-    bench's.
+    bench's. In GitHub Actions a short report is appended to the summary of the step.
     """
     from resnet_edge.devices.device_results import keep_device_result
+    from resnet_edge.ondevice.files import write_bytes
+    from resnet_edge.reporting.junit import render_junit
     from resnet_edge.reporting.report_json import report_json
+    from resnet_edge.reporting.step_summary import VARIABLE, append_step_summary
     from resnet_edge.reporting.tables import headline
     from resnet_edge.steps import report as step
 
     if device is not None:
         keep_device_result(options.layout, device, Terminal(quiet=as_json))
     written = step.report(options, Terminal(quiet=as_json), changes)
+    if junit is not None:
+        write_bytes(junit, render_junit(written.content, allow_inconclusive=allow_inconclusive))
+    if summary := os.environ.get(VARIABLE):
+        append_step_summary(Path(summary), written.content)
     if as_json:
         print_json(report_json(written.content))
     else:
@@ -64,10 +83,13 @@ def print_summary(content: ReportContent) -> None:
     from rich.table import Table
 
     from resnet_edge.reporting.answer import find_answer
+    from resnet_edge.reporting.findings import find_findings
     from resnet_edge.reporting.tables import SUMMARY_HEADINGS, summary_rows
 
     for sentence in find_answer(content).sentences:
         print(sentence)
+    for sentence in find_findings(content):
+        print(f"Finding: {sentence}")
     table = Table(header_style="bold")
     for index, title in enumerate(SUMMARY_HEADINGS):
         last = index == len(SUMMARY_HEADINGS) - 1

@@ -181,9 +181,9 @@ def _is_control(pair: Pair, both: tuple[ArtifactBench, ArtifactBench]) -> bool:
 
 
 def _verdicts(pair: Pair, before: ArtifactParity, after: ArtifactParity) -> Iterator[VerdictChange]:
-    """Yield the accuracy gate if its verdict changed and it was checked in both."""
+    """Yield the answers' gates if their verdict changed and they were checked in both."""
     ours, theirs = pair.a.parity, pair.b.parity
-    old, new = before.gate.verdict, after.gate.verdict
+    old, new = before.answers_gate.verdict, after.answers_gate.verdict
     if ours is None or theirs is None or ours.gates != theirs.gates or old is new:
         return
     if Verdict.NOT_CHECKED not in (old, new):

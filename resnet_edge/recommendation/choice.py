@@ -109,7 +109,7 @@ def _choice(candidate: Candidate, others: Sequence[Candidate]) -> Choice:
         bytes=candidate.bytes,
         agreement=parity.agreement,
         sqnr_db=parity.sqnr_db,
-        verdict=parity.gate.verdict,
+        verdict=parity.answers_gate.verdict,
         beaten_by=tuple(other.name for other in others if beats(other, candidate)),
     )
 

@@ -135,7 +135,9 @@ def _smallest(chosen: Chosen) -> Iterator[str]:
 def _warnings(candidates: Sequence[Candidate]) -> Iterator[str]:
     chosen = [(candidate.name, candidate.latency) for candidate in candidates]
     yield from warning_sentences(chosen)
-    open_gates = [c.name for c in candidates if c.parity.gate.verdict is Verdict.INCONCLUSIVE]
+    open_gates = [
+        c.name for c in candidates if c.parity.answers_gate.verdict is Verdict.INCONCLUSIVE
+    ]
     if open_gates:
         verb = "is" if len(open_gates) == 1 else "are"
         yield (

@@ -52,7 +52,7 @@ def find_answer(content: ReportContent) -> Answer:
 def _is_proven(row: ArtifactRow) -> bool:
     """Return True if the answers pass, and neither latency nor corruption speaks against it."""
     held = row.latency_gate.verdict in (Verdict.PASS, Verdict.NOT_CHECKED)
-    return row.accuracy_gate.verdict is Verdict.PASS and held and not row.falls
+    return row.answers_gate.verdict is Verdict.PASS and held and not row.falls
 
 
 def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | None, str]:
@@ -95,9 +95,9 @@ def _fastest_words(taken: Choice, choice: Recommendation) -> str:
 
 
 def _undecided(content: ReportContent) -> Iterator[Undecided]:
-    undecided = [r for r in content.artifacts if r.accuracy_gate.verdict is Verdict.INCONCLUSIVE]
+    undecided = [r for r in content.artifacts if r.answers_gate.verdict is Verdict.INCONCLUSIVE]
     rows = [row for row in undecided if not row.falls]
-    needs = {row.name: row.accuracy_gate.images_needed for row in rows}
+    needs = {row.name: row.answers_gate.images_needed for row in rows}
     images = max((row.parity.images for row in rows if row.parity), default=0)
     if decided := {name: need for name, need in needs.items() if need is not None}:
         yield Undecided(tuple(decided), images, max(decided.values()))

@@ -19,12 +19,14 @@ from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     ArtifactParity,
+    FurtherGate,
     GateResult,
     Latency,
     Machine,
     Throughput,
     Verdict,
     combine_gates,
+    combine_results,
     worst_verdict,
 )
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference
@@ -168,6 +170,22 @@ class ArtifactRow:
         return gate
 
     @property
+    def further_gates(self) -> tuple[FurtherGate, ...]:
+        """The gates of calibration and classes, where a limit was given."""
+        return self.parity.further_gates if self.parity is not None else ()
+
+    @property
+    def answers_gate(self) -> GateResult:
+        """All gates of the answers as one; see ``combine_results``."""
+        return combine_results(self.accuracy_gate, self.further_gates)
+
+    @property
+    def gates(self) -> tuple[tuple[str, GateResult], ...]:
+        """Every gate with its name."""
+        further = ((each.name, each.result) for each in self.further_gates)
+        return (("accuracy", self.accuracy_gate), *further, ("latency", self.latency_gate))
+
+    @property
     def latency_gate(self) -> GateResult:
         """The latency gate."""
         if self.bench is None:
@@ -176,10 +194,10 @@ class ArtifactRow:
 
     @property
     def verdict(self) -> Verdict:
-        """The worse of both gates, see ``combine_gates``; a fail where it falls."""
+        """The worst of all gates, see ``combine_gates``; a fail where it falls."""
         if self.falls:
             return Verdict.FAIL
-        return combine_gates(self.accuracy_gate.verdict, self.latency_gate.verdict)
+        return combine_gates(self.answers_gate.verdict, self.latency_gate.verdict)
 
     @property
     def falls(self) -> tuple[CorruptedParity, ...]:

@@ -109,7 +109,7 @@ def _cell_in_runtime(row: ArtifactRow | None, runtime: str) -> DeviceCell:
         return DeviceCell("", "", "")
     timed = row.bench.in_runtime(runtime) if row.bench else ()
     best = best_latency(timed) if timed else None
-    return DeviceCell(parity.gate.verdict.value, _answers(parity), _timed(best))
+    return DeviceCell(parity.answers_gate.verdict.value, _answers(parity), _timed(best))
 
 
 def _answers(parity: ArtifactParity | None) -> str:
@@ -171,7 +171,7 @@ def _reasons(device: DeviceSection, name: str) -> list[DeviceReason]:
     reasons = [
         DeviceReason(name, row.name, f"{gate} {result.verdict.value}", _without_verdict(result))
         for row in device.artifacts
-        for gate, result in (("accuracy", row.accuracy_gate), ("latency", row.latency_gate))
+        for gate, result in row.gates
         if result.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
     ]
     reasons += [DeviceReason(name, gone.name, "failed", gone.reason) for gone in device.failed]

@@ -17,10 +17,19 @@ from resnet_edge.reporting.class_table import ClassTable, build_class_table
 from resnet_edge.reporting.confusion_matrices import ConfusionSection, build_confusion
 from resnet_edge.reporting.content import ArtifactRow, EpochPoint, ReportContent
 from resnet_edge.reporting.device_table import DeviceTable, build_devices
+from resnet_edge.reporting.findings import find_findings
 from resnet_edge.reporting.layer_noise_plot import plot_shares
 from resnet_edge.reporting.measuring_conditions import ConditionTable, build_conditions
 from resnet_edge.reporting.notes import derive_notes
 from resnet_edge.reporting.provenance import FactSheet, build_provenance
+from resnet_edge.reporting.quality_section import (
+    CLASS_HEADINGS,
+    CONFUSION_HEADINGS,
+    FLIP_HEADINGS,
+    QualityDetails,
+    QualitySection,
+    build_quality,
+)
 from resnet_edge.reporting.quantization_section import (
     ALONE,
     LAYER_HEADINGS,
@@ -34,6 +43,7 @@ from resnet_edge.reporting.reference_section import (
     ReferenceView,
     build_reference,
 )
+from resnet_edge.reporting.reliability_plot import plot_reliability
 from resnet_edge.reporting.robustness_section import (
     FIGURE_HEADINGS,
     LEAD,
@@ -76,6 +86,7 @@ class Page:
     verdict: str
     answer: tuple[str, ...]
     """The file to take, and what is not proven."""
+    findings: tuple[str, ...]
     headline: str
     introduction: str
     notes: tuple[str, ...]
@@ -99,6 +110,12 @@ class Page:
     confusion: ConfusionSection | None
     classes: ClassTable | None
     changed: tuple[ChangedSection, ...]
+    quality: QualitySection | None
+    reliability: tuple[tuple[QualityDetails, Markup], ...]
+    """The details of ``quality``, each with its reliability diagram."""
+    flip_headings: tuple[str, ...]
+    class_headings: tuple[str, ...]
+    confusion_headings: tuple[str, ...]
     compared: bool
     """True if any artifact's answers were compared with the reference's."""
     quantization: QuantizationSection | None
@@ -138,11 +155,13 @@ def build_page(content: ReportContent) -> Page:
     """Return all that the template shows of a report."""
     summary = summary_rows(content)
     has_reference = content.reference is not None
+    quality = build_quality(content)
     return Page(
         title=content.model.name,
         made_by=content.made_by,
         verdict=content.verdict.value,
         answer=find_answer(content).sentences,
+        findings=find_findings(content),
         headline=headline(content),
         introduction=INTRODUCTION,
         notes=derive_notes(content),
@@ -164,6 +183,11 @@ def build_page(content: ReportContent) -> Page:
         confusion=build_confusion(content),
         classes=build_class_table(content),
         changed=build_changed(content),
+        quality=quality,
+        reliability=_reliability(quality),
+        flip_headings=FLIP_HEADINGS,
+        class_headings=CLASS_HEADINGS,
+        confusion_headings=CONFUSION_HEADINGS,
         compared=any(row.parity is not None for row in content.artifacts),
         quantization=build_quantization(content),
         shares=_markup(plot_shares(content.quantization.layers if content.quantization else ())),
@@ -180,6 +204,13 @@ def build_page(content: ReportContent) -> Page:
         robustness_headings=FIGURE_HEADINGS,
         provenance=build_provenance(content),
         glossary=GLOSSARY,
+    )
+
+
+def _reliability(quality: QualitySection | None) -> tuple[tuple[QualityDetails, Markup], ...]:
+    return tuple(
+        (details, Markup(plot_reliability(details.artifact, details.calibration)))
+        for details in (quality.details if quality else ())
     )
 
 

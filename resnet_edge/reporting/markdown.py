@@ -9,9 +9,16 @@ from resnet_edge import units
 from resnet_edge.reporting.answer import find_answer
 from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.device_table import build_devices
+from resnet_edge.reporting.findings import find_findings
 from resnet_edge.reporting.measuring_conditions import build_conditions
 from resnet_edge.reporting.notes import derive_notes
 from resnet_edge.reporting.provenance import Fact, build_provenance
+from resnet_edge.reporting.quality_section import (
+    CLASS_HEADINGS,
+    CONFUSION_HEADINGS,
+    FLIP_HEADINGS,
+    build_quality,
+)
 from resnet_edge.reporting.quantization_section import (
     ALONE,
     LAYER_HEADINGS,
@@ -45,6 +52,7 @@ def render_markdown(content: ReportContent) -> str:
         "",
         *(f"- {escape_markdown(sentence)}" for sentence in find_answer(content).sentences),
         "",
+        *_findings(content),
         escape_markdown(headline(content)),
         "",
         INTRODUCTION,
@@ -55,7 +63,9 @@ def render_markdown(content: ReportContent) -> str:
         "",
         *(f"- **{term}**: {meaning}" for term, meaning in SUMMARY_TERMS),
         "",
-        *_table(SUMMARY_HEADINGS, (row.cells for row in summary_rows(content)), text_columns=1),
+        *markdown_table(
+            SUMMARY_HEADINGS, (row.cells for row in summary_rows(content)), text_columns=1
+        ),
         "",
         "## Reasons for the verdicts",
         "",
@@ -65,6 +75,7 @@ def render_markdown(content: ReportContent) -> str:
         *_robustness(content),
         *_devices(content),
         *_reference(content),
+        *_quality(content),
         *_changed(content),
         *_quantization(content),
         "## Provenance",
@@ -86,7 +97,7 @@ def escape_markdown(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _table(
+def markdown_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int
 ) -> list[str]:
     """Return a table whose first columns are text and whose others are numbers."""
@@ -115,7 +126,7 @@ def _latencies(content: ReportContent) -> list[str]:
         "",
         f"One picture at a time, times in milliseconds. {BOUND}",
         "",
-        *_table(LATENCY_HEADINGS, cells, text_columns=1),
+        *markdown_table(LATENCY_HEADINGS, cells, text_columns=1),
         "",
         *_conditions(content),
     ]
@@ -134,9 +145,9 @@ def _robustness(content: ReportContent) -> list[str]:
         "",
         *(f"- {escape_markdown(f'{name}: {words}')}" for name, words in section.strengths),
         "",
-        *_table(("artifact", *section.headings), rows, text_columns=1),
+        *markdown_table(("artifact", *section.headings), rows, text_columns=1),
         "",
-        *_table(FIGURE_HEADINGS, section.figures, text_columns=len(FIGURE_HEADINGS)),
+        *markdown_table(FIGURE_HEADINGS, section.figures, text_columns=len(FIGURE_HEADINGS)),
         "",
     ]
 
@@ -158,7 +169,7 @@ def _devices(content: ReportContent) -> list[str]:
     rows = ((name, *(cell.words for cell in cells)) for name, cells in table.rows)
     lines += [
         "",
-        *_table(list(map(escape_markdown, headings)), rows, text_columns=len(headings)),
+        *markdown_table(list(map(escape_markdown, headings)), rows, text_columns=len(headings)),
         "",
     ]
     for why in table.reasons:
@@ -174,7 +185,11 @@ def _conditions(content: ReportContent) -> list[str]:
     lines = ["### Conditions while measuring", ""]
     if table.note:
         lines += [escape_markdown(table.note), ""]
-    return [*lines, *_table(table.headings, table.rows, text_columns=len(table.headings)), ""]
+    return [
+        *lines,
+        *markdown_table(table.headings, table.rows, text_columns=len(table.headings)),
+        "",
+    ]
 
 
 def _reference(content: ReportContent) -> list[str]:
@@ -183,7 +198,7 @@ def _reference(content: ReportContent) -> list[str]:
         return []
     lines = ["## Reference", "", *map(_fact, section.facts), ""]
     if section.throughput:
-        lines += [*_table(THROUGHPUT_HEADINGS, section.throughput, text_columns=0), ""]
+        lines += [*markdown_table(THROUGHPUT_HEADINGS, section.throughput, text_columns=0), ""]
     return [*lines, section.stopped, ""] if section.stopped else lines
 
 
@@ -195,6 +210,37 @@ def _changed(content: ReportContent) -> list[str]:
             words = f"{row.name}: {changed} of {units.count(row.parity.images)} changed"
             lines.append(f"- {escape_markdown(words)}")
     return ["## Changed answers", "", *lines, ""] if lines else []
+
+
+def _findings(content: ReportContent) -> list[str]:
+    found = find_findings(content)
+    return [*(f"- **Finding:** {escape_markdown(words)}" for words in found), ""] if found else []
+
+
+def _quality(content: ReportContent) -> list[str]:
+    section = build_quality(content)
+    if section is None:
+        return []
+    lines = ["## Behind top-1", "", escape_markdown(section.lead), ""]
+    if section.unknown:
+        names = ", ".join(section.unknown)
+        words = f"Not known of {names}: an earlier version recorded the answers; run"
+        lines += [f"{escape_markdown(words)} `resnet-edge parity` again.", ""]
+    if section.rows:
+        cells = [[cell.words for cell in row.cells] for row in section.rows]
+        lines += [*markdown_table(section.headings, cells, text_columns=1), ""]
+        lines += [escape_markdown(section.noise), ""]
+    for details in section.details:
+        tables = (
+            ("flips by margin", FLIP_HEADINGS, details.flips, 1),
+            ("classes with flips", CLASS_HEADINGS, details.classes, 1),
+            ("new confusions", CONFUSION_HEADINGS, details.confusions, 2),
+        )
+        for title, headings, rows, texts in tables:
+            if rows and details.flipped:
+                lines += [f"### {escape_markdown(f'{details.artifact}: {title}')}", ""]
+                lines += [*markdown_table(headings, rows, text_columns=texts), ""]
+    return lines
 
 
 def _quantization(content: ReportContent) -> list[str]:
@@ -210,10 +256,10 @@ def _quantization(content: ReportContent) -> list[str]:
     ]
     if section.noisiest:
         noisiest = (row.cells for row in section.noisiest)
-        lines += [*_table(LAYER_HEADINGS, noisiest, text_columns=TEXT_COLUMNS), ""]
+        lines += [*markdown_table(LAYER_HEADINGS, noisiest, text_columns=TEXT_COLUMNS), ""]
     if section.trials:
         trials = (row.cells for row in section.trials)
-        table = _table(TRIAL_HEADINGS, trials, text_columns=TEXT_COLUMNS)
+        table = markdown_table(TRIAL_HEADINGS, trials, text_columns=TEXT_COLUMNS)
         lines += ["### Layers kept in float", "", *table, ""]
     return lines
 

@@ -5,6 +5,13 @@ null, and so is NaN, which shows in the verdict (``fail``) and its reason. An SQ
 (the artifact's answers equal the reference's bit for bit) is ``"sqnr_db": null`` beside
 ``"sqnr_exact": true``. Shares are in [0, 1], ``_ms`` are milliseconds, sizes bytes.
 
+``findings`` are sentences: harm that top-1 does not show, and that is not chance. ``changes`` has
+an artifact's changes from the reference with 95 % intervals: top-1, top-5 (null with five classes
+or fewer), calibration with the points of the reliability diagram, flips by the reference's margin,
+classes (their intervals hold together), and the confusions that are new. It is null where the
+record of ``parity`` does not hold them. ``verdict`` names the gates of calibration and classes only
+where a limit was given.
+
 ``take`` is the artifact to take on this machine, null where none is proven. ``undecided`` has the
 artifacts that the test pictures neither prove nor refute: ``images`` there are, about
 ``images_needed`` more decide all of them; it is null where no number does.
@@ -66,6 +73,8 @@ _TIMES = ("p50_s", "p90_s", "p90_bound_s", "p97_s", "p99_s", "mean_s", "first_s"
 
 def report_json(content: ReportContent) -> JsonObject:
     """Return the content of ``report.json`` in JSON's types, without NaN and infinity."""
+    from resnet_edge.reporting.findings import find_findings  # loads NumPy
+
     reference = content.reference
     reference_s = reference.latency.p50_s if reference and reference.latency else None
     quantization, answer = content.quantization, find_answer(content)
@@ -74,6 +83,7 @@ def report_json(content: ReportContent) -> JsonObject:
         "made_by": content.made_by,
         "verdict": content.verdict.value,
         "take": answer.take,
+        "findings": list(find_findings(content)),
         "undecided": [_values(undecided) for undecided in answer.undecided],
         "model": _model(content.model),
         "data": _values(content.data),
@@ -166,6 +176,7 @@ def _artifact(row: ArtifactRow, reference_s: float | None) -> JsonObject:
         "images": parity.images if parity else 0,
         **_values(parity, _FIGURES),
         "changed": len(parity.changed) if parity else None,
+        "changes": _changes(parity),
         "collapse": parity.collapse if parity else None,
         "latency": None if latency is None else _latency(latency, reference_s),
         "latencies": [_latency(measured, reference_s) for measured in latencies],
@@ -175,23 +186,34 @@ def _artifact(row: ArtifactRow, reference_s: float | None) -> JsonObject:
     }
 
 
+def _changes(parity: ArtifactParity | None) -> JsonObject | None:
+    from resnet_edge.reporting.answer_changes import answer_changes  # loads NumPy
+
+    found = answer_changes(parity) if parity is not None else None
+    return None if found is None else _values(found)
+
+
 def _in_further_runtime(parity: ArtifactParity) -> JsonObject:
     return {
         **_values(parity, ("runtime", "top1", "agreement", "sqnr_db")),
-        **_values(parity.gate, ("verdict", "reason")),
+        **_values(parity.answers_gate, ("verdict", "reason")),
     }
 
 
 def _verdict(row: ArtifactRow) -> JsonObject:
     accuracy, latency = row.accuracy_gate, row.latency_gate
+    needed = row.answers_gate.images_needed
     return {
         "overall": row.verdict.value,
         "accuracy": accuracy.verdict.value,
         "latency": latency.verdict.value,
-        **_values(accuracy, ("interval", "images_needed")),
+        **{gate.name: gate.result.verdict.value for gate in row.further_gates},
+        **_values(accuracy, ("interval",)),
+        "images_needed": needed,
         **_values(latency, ("queries_needed",)),
         "accuracy_reason": accuracy.reason,
         "latency_reason": latency.reason,
+        **{f"{gate.name}_reason": gate.result.reason for gate in row.further_gates},
     }
 
 

@@ -216,9 +216,12 @@ def _accuracy_rows(row: ArtifactRow) -> tuple[ReasonRow, ...]:
 
     Of the corruptions those under which it fails are named, since they decide as well.
     """
-    others = ((f"accuracy in {other.runtime}", other.gate) for other in row.in_further_runtimes)
+    further = ((each.name, each.result) for each in row.further_gates)
+    others = (
+        (f"accuracy in {other.runtime}", other.answers_gate) for other in row.in_further_runtimes
+    )
     falls = ((f"accuracy under {each.corruption.value}", each.gate) for each in row.falls)
-    gates = (("accuracy", row.accuracy_gate), *others, *falls)
+    gates = (("accuracy", row.accuracy_gate), *further, *others, *falls)
     return tuple(_reason_row(row.name, gate, result) for gate, result in gates)
 
 
@@ -259,7 +262,7 @@ _NOT_TIMED = "cannot be judged without a latency"
 def _trouble(row: ArtifactRow) -> str:
     if row.verdict is not Verdict.INCONCLUSIVE:
         return {Verdict.FAIL: "failed", Verdict.NOT_CHECKED: "not checked"}.get(row.verdict, "")
-    pictures = row.accuracy_gate.verdict is Verdict.INCONCLUSIVE
+    pictures = row.answers_gate.verdict is Verdict.INCONCLUSIVE
     if pictures:
         return _FEW_PICTURES
     return _NOT_TIMED if row.bench and not row.bench.latencies else _FEW_QUERIES

@@ -53,6 +53,21 @@ GLOSSARY = (
         "accuracy alone.",
     ),
     (
+        "confidence",
+        "The probability that the network itself gives to its answer.",
+    ),
+    (
+        "ECE",
+        "Expected calibration error: how far confidence and accuracy are apart, averaged over bins "
+        "of pictures with similar confidence. At 0 %, answers with 80 % confidence are right in 80 "
+        "of 100 pictures.",
+    ),
+    (
+        "simultaneous interval",
+        "The intervals of all classes hold together with the stated confidence (Bonferroni), so "
+        "that among many classes none is accused by chance.",
+    ),
+    (
         "inconclusive accuracy",
         "The interval reaches over the gate: these test pictures prove neither pass nor fail. More "
         "test pictures settle it.",

@@ -19,7 +19,12 @@ from resnet_edge.ondevice.formats.sidecar import (
 )
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult
-from resnet_edge.ondevice.parity.judging import accuracy_gates, judge_again
+from resnet_edge.ondevice.parity.judging import (
+    accuracy_gates,
+    is_complete,
+    judge_again,
+    missing_words,
+)
 from resnet_edge.ondevice.parity.metrics import topk_hits
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
 from resnet_edge.ondevice.runtimes.installed import all_installed
@@ -91,7 +96,8 @@ def _compare_clean(
     }
     if is_current(options.out, "parity", inputs):
         found = read_record(ParityResult, layout.parity, InferenceError)
-        if (judged := judge_again(found, options.gates)) is not None:
+        judged = judge_again(found, options.gates)
+        if judged is not None and is_complete(judged):
             display.say(f"{layout.parity} is up to date")
             if judged != found:
                 _write(options, judged, inputs)
@@ -167,8 +173,9 @@ def judge_saved(options: Options, display: Display | None = None) -> Compared:
     judged = judge_again(found, options.gates)
     if judged is None:
         raise InferenceError(
-            f"{layout.parity}: an earlier version wrote it, without the answers picture by "
-            "picture, and there are no artifacts to ask again; put them back or export them"
+            f"{layout.parity}: an earlier version wrote it, without "
+            f"{missing_words(found, options.gates)}, and there are no artifacts to ask again; put "
+            "them back or export them"
         )
     if options.robustness.chosen:
         raise InferenceError(

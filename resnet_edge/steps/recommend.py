@@ -137,7 +137,7 @@ def _refusal(artifact: Artifact, parity: ArtifactParity | None, inconclusive: bo
             f"the file that was compared with the reference had sha256 {parity.sha256[:16]}…, this "
             f"one has {artifact.sidecar.sha256[:16]}…; run `resnet-edge parity` again"
         )
-    gate = parity.gate
+    gate = parity.answers_gate
     match gate.verdict:
         case Verdict.FAIL:
             return f"fail: {gate.reason}"

@@ -51,7 +51,7 @@ class DeviceResult:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdict of every gate; an artifact that failed to answer counts as ``fail``."""
-        gates = [artifact.gate.verdict for artifact in self.parity.artifacts]
+        gates = [artifact.answers_gate.verdict for artifact in self.parity.artifacts]
         gates += [artifact.gate.verdict for artifact in self.bench.artifacts]
         return (*gates, *(Verdict.FAIL for _ in self.failed))
 

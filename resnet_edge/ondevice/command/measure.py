@@ -208,7 +208,8 @@ class _Session:
             found.probabilities,
             self._options.gates,
         )
-        self._say(f"{name}: {parity.gate.verdict.value}: {parity.gate.reason}")
+        gate = parity.answers_gate
+        self._say(f"{name}: {gate.verdict.value}: {gate.reason}")
         return parity
 
     def time(self, artifact: Artifact) -> BenchResult:

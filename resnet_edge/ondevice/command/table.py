@@ -20,7 +20,7 @@ def result_lines(result: DeviceResult) -> list[str]:
         bench = benches.get(parity.name)
         cells = _answers(parity)
         if bench:
-            verdict = combine_gates(parity.gate.verdict, bench.gate.verdict)
+            verdict = combine_gates(parity.answers_gate.verdict, bench.gate.verdict)
             cells = (verdict.value, *cells[1:])
         rows.append((parity.name, *cells, _latency(bench.preferred if bench else ())))
     for parity in result.parity.elsewhere:
@@ -43,9 +43,9 @@ def result_lines(result: DeviceResult) -> list[str]:
 
 def _answers(parity: ArtifactParity) -> tuple[str, str, str, str]:
     if not parity.images:
-        return parity.gate.verdict.value, "-", "-", "-"
+        return parity.answers_gate.verdict.value, "-", "-", "-"
     decibels = "exact" if parity.sqnr_db == math.inf else f"{parity.sqnr_db:.1f} dB"
-    verdict = parity.gate.verdict.value
+    verdict = parity.answers_gate.verdict.value
     return verdict, f"{parity.top1:.2%}", f"{parity.agreement:.2%}", decibels
 
 

@@ -19,8 +19,12 @@ from resnet_edge.ondevice.measurements.parity import (
     ArtifactParity,
     ChangedPicture,
     ClassResult,
+    GrownConfusion,
     ParityResult,
+)
+from resnet_edge.ondevice.measurements.picture_digits import (
     PictureAnswers,
+    PictureProbabilities,
 )
 from resnet_edge.ondevice.measurements.profile import (
     ArtifactProfile,
@@ -30,11 +34,13 @@ from resnet_edge.ondevice.measurements.profile import (
 )
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
 from resnet_edge.ondevice.measurements.verdict import (
+    FurtherGate,
     GateResult,
     Interval,
     Verdict,
     any_refused,
     combine_gates,
+    combine_results,
     worst_verdict,
 )
 
@@ -47,7 +53,9 @@ __all__ = [
     "BenchResult",
     "ChangedPicture",
     "ClassResult",
+    "FurtherGate",
     "GateResult",
+    "GrownConfusion",
     "Interval",
     "Latency",
     "Machine",
@@ -55,12 +63,14 @@ __all__ = [
     "OperatorTime",
     "ParityResult",
     "PictureAnswers",
+    "PictureProbabilities",
     "ProfileResult",
     "Provider",
     "Throughput",
     "Verdict",
     "any_refused",
     "combine_gates",
+    "combine_results",
     "preferred_latencies",
     "worst_verdict",
 ]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from resnet_edge.ondevice.measurements.picture_digits import (
+    PictureAnswers,
+    PictureProbabilities,
+)
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
-from resnet_edge.ondevice.measurements.verdict import GateResult
+from resnet_edge.ondevice.measurements.verdict import FurtherGate, GateResult, combine_results
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,31 @@ class ClassResult:
     top1: float
     reference_top1: float
     agreement: float
+    gained: int | None = None
+    """Pictures that only the artifact has right; None in records of earlier versions."""
+    lost: int | None = None
+    """Pictures that only the reference has right; None in records of earlier versions."""
+
+    def __post_init__(self) -> None:
+        gained, lost = self.gained or 0, self.lost or 0
+        if min(gained, lost) < 0 or gained + lost > self.images:
+            raise ValueError(
+                f"class {self.label}: {self.gained} gained and {self.lost} lost; expected counts "
+                f"that add up to at most its {self.images} pictures"
+            )
+
+
+@dataclass(frozen=True)
+class GrownConfusion:
+    """A wrong answer that the artifact gives to more pictures of a class than the reference."""
+
+    label: str
+    """The true class."""
+    answer: str
+    before: int
+    """Pictures of the class to which the reference gives this answer."""
+    after: int
+    """The same of the artifact."""
 
 
 @dataclass(frozen=True)
@@ -30,48 +59,6 @@ class ChangedPicture:
     artifact_answer: str
     reference_probability: float
     artifact_probability: float
-
-
-@dataclass(frozen=True)
-class PictureAnswers:
-    """The right answers, picture by picture: verdicts and paired comparisons need nothing else.
-
-    The pictures are in the order of their hashes and labels, so that the records of two builds can
-    be laid side by side. The other three have a bit per picture, in hexadecimal, the first picture
-    first, and zeros up to the next whole byte.
-    """
-
-    pictures_sha256: str
-    """A hash over the pictures' hashes and labels: equal if two records have the same pictures."""
-    right: str
-    """Pictures that the artifact has right."""
-    reference_right: str
-    """Pictures that the reference has right."""
-    agrees: str
-    """Pictures to which both give the same answer."""
-
-    def __post_init__(self) -> None:
-        for name in ("right", "reference_right", "agrees"):
-            bits = getattr(self, name)
-            if len(bits) % 2 or not set(bits) <= set("0123456789abcdef"):
-                raise ValueError(f"{name}: got {bits[:16]!r}; expected whole bytes in hexadecimal")
-
-    def check_count(self, images: int) -> None:
-        """Refuse records that are not of so many pictures.
-
-        Raises:
-            ValueError: There are more or fewer bits, or the bits that fill the last byte are not 0.
-        """
-        wanted = 2 * -(-images // 8)
-        for name in ("right", "reference_right", "agrees"):
-            bits = getattr(self, name)
-            if len(bits) != wanted:
-                raise ValueError(
-                    f"answers: {name}: {len(bits)} hexadecimal digits; expected {wanted} for "
-                    f"{images} pictures"
-                )
-            if int(bits or "0", 16) % (1 << (4 * wanted - images)):
-                raise ValueError(f"answers: {name}: marks more than {images} pictures")
 
 
 @dataclass(frozen=True)
@@ -101,6 +88,18 @@ class ArtifactParity:
     gate: GateResult
     answers: PictureAnswers | None = None
     """None where no answers were compared, and in records of earlier versions."""
+    probabilities: PictureProbabilities | None = None
+    """None where an answer is no probability, and in records of earlier versions."""
+    grown: tuple[GrownConfusion, ...] | None = None
+    """The confusions that grew most; None where no answers were compared, and in records of
+    earlier versions."""
+    further_gates: tuple[FurtherGate, ...] = ()
+    """The gates beside that of the accuracy; only those that a limit was given for."""
+
+    @property
+    def answers_gate(self) -> GateResult:
+        """All gates of the answers as one; see ``combine_results``."""
+        return combine_results(self.gate, self.further_gates)
 
     @property
     def runtime_name(self) -> str:
@@ -110,6 +109,8 @@ class ArtifactParity:
     def __post_init__(self) -> None:
         if self.answers is not None:
             self.answers.check_count(self.images)
+        if self.probabilities is not None:
+            self.probabilities.check_count(self.images)
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,10 @@ def _check_confusion(artifact: ArtifactParity, labels: int) -> None:
             f"expected {labels} rows and columns, one per label"
         )
     counts = [count for row in rows for count in row]
-    if sum(counts) != artifact.images or min(counts) < 0:
+    answers = sum(counts)  # one that is NaN is none, and a collapse
+    fits = answers <= artifact.images if artifact.collapse else answers == artifact.images
+    if not fits or min(counts) < 0:
         raise ValueError(
-            f"{artifact.name}: its confusion matrix counts {sum(counts)} pictures; "
+            f"{artifact.name}: its confusion matrix counts {answers} pictures; "
             f"expected {artifact.images}, none of them below 0"
         )

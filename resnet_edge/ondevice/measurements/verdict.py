@@ -65,3 +65,32 @@ class GateResult:
     """The number of further pictures that an inconclusive verdict needs; None where not known."""
     queries_needed: int | None = None
     """The number of queries in all that an inconclusive latency needs; None where not known."""
+
+
+@dataclass(frozen=True)
+class FurtherGate:
+    """A gate beside that of the accuracy, which judges only where a limit was given."""
+
+    name: str
+    result: GateResult
+
+
+def combine_results(accuracy: GateResult, further: Iterable[FurtherGate]) -> GateResult:
+    """Return all gates of an artifact's answers as one.
+
+    Returns:
+        The worst verdict with the reasons of all that have it, and as many further pictures as the
+        most demanding of them needs. The interval is the accuracy's.
+    """
+    given = [("accuracy", accuracy), *((gate.name, gate.result) for gate in further)]
+    if len(given) == 1:
+        return accuracy
+    verdict = worst_verdict(result.verdict for _, result in given)
+    worst = [(name, result) for name, result in given if result.verdict is verdict]
+    needs = [result.images_needed for _, result in worst if result.images_needed is not None]
+    return GateResult(
+        verdict,
+        "; ".join(f"{name}: {result.reason}" for name, result in worst),
+        accuracy.interval,
+        max(needs) if len(needs) == len(worst) else None,
+    )

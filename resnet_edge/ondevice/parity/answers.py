@@ -1,4 +1,4 @@
-"""An artifact's answers as a bit per picture, and counts of these bits."""
+"""An artifact's answers and probabilities, picture by picture, as digits of a record."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from resnet_edge.ondevice.measurements import PictureAnswers
-from resnet_edge.ondevice.parity.metrics import Booleans
+from resnet_edge.ondevice.measurements import PictureAnswers, PictureProbabilities
+from resnet_edge.ondevice.parity.metrics import (
+    Booleans,
+    Floats,
+    Integers,
+    finite_rows,
+    topk_hits,
+)
+
+_STEPS = 65535
+"""A share is kept in 16 bits."""
 
 
 def record_answers(
@@ -30,15 +40,70 @@ def record_answers(
     Returns:
         The bits in an order that does not depend on the order of the arguments.
     """
-    pictures = [f"{hashes[row]} {labels[row]}" for row in range(len(hashes))]
-    order = sorted(range(len(pictures)), key=pictures.__getitem__)
-    listed = "\n".join(pictures[row] for row in order)
+    order = _order(hashes, labels)
+    listed = "\n".join(f"{hashes[row]} {labels[row]}" for row in order)
     return PictureAnswers(
         pictures_sha256=hashlib.sha256(listed.encode()).hexdigest(),
         right=_pack(right, order),
         reference_right=_pack(reference_right, order),
         agrees=_pack(agrees, order),
     )
+
+
+def record_probabilities(
+    hashes: Sequence[str],
+    labels: Sequence[str],
+    classes: Integers,
+    artifact: Floats,
+    reference: Floats,
+) -> PictureProbabilities | None:
+    """Pack the probabilities that calibration, flips and top-5 come from.
+
+    Args:
+        hashes: SHA-256 of the n pictures' files.
+        labels: Names of their true classes.
+        classes: Their numbers, (n,).
+        artifact: Its answers, (n, classes).
+        reference: The reference's.
+
+    Returns:
+        In the order of ``record_answers``; None where an answer is not finite or no probability.
+    """
+    largest = artifact.max(axis=1)
+    if not (finite_rows(artifact).all() and (largest >= 0).all() and (largest <= 1.001).all()):
+        return None
+    order = _order(hashes, labels)
+    two = np.sort(reference, axis=1)[:, -2:]
+    margin = two[:, -1] - two[:, 0] if reference.shape[1] > 1 else two[:, -1]
+    return PictureProbabilities(
+        confidence=_pack_shares(largest, order),
+        reference_confidence=_pack_shares(two[:, -1], order),
+        reference_margin=_pack_shares(margin, order),
+        top5=_pack(topk_hits(artifact, classes, 5), order),
+        reference_top5=_pack(topk_hits(reference, classes, 5), order),
+    )
+
+
+def _order(hashes: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Return the order that a record keeps pictures in."""
+    pictures = [f"{hashes[row]} {labels[row]}" for row in range(len(hashes))]
+    return sorted(range(len(pictures)), key=pictures.__getitem__)
+
+
+def _pack_shares(values: Floats, order: Sequence[int]) -> str:
+    steps = np.rint(np.clip(values[list(order)], 0, 1) * float(_STEPS))
+    digits: str = steps.astype(">u2").tobytes().hex()
+    return digits
+
+
+def unpack_shares(digits: str) -> npt.NDArray[np.float64]:
+    """Return the shares, in [0, 1], that ``PictureProbabilities`` keeps as digits."""
+    return np.frombuffer(bytes.fromhex(digits), ">u2") / float(_STEPS)
+
+
+def unpack_bits(bits: str, count: int) -> Booleans:
+    """Return the marks of ``count`` pictures that a record keeps as digits."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8))[:count].astype(np.bool_)
 
 
 def _pack(which: Booleans, order: Sequence[int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from resnet_edge.ondevice.measurements import (
     GateResult,
 )
 from resnet_edge.ondevice.parity import metrics
-from resnet_edge.ondevice.parity.answers import record_answers
+from resnet_edge.ondevice.parity.answers import record_answers, record_probabilities
+from resnet_edge.ondevice.parity.further_gates import judge_further
 from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, not_checked
 from resnet_edge.ondevice.parity.judging import weigh
+from resnet_edge.ondevice.parity.new_confusions import grown_confusions
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def _failed(
 ) -> ArtifactParity:
     evidence = Evidence(images, 0, 0, 0, 0, math.nan, math.nan, collapse)
     gate = judge_accuracy(kind.precision, evidence, gates)
-    return _without_figures(kind, sha256, runtime, images, collapse, gate)
+    failed = _without_figures(kind, sha256, runtime, images, collapse, gate)
+    return replace(failed, further_gates=judge_further(failed, gates))
 
 
 def _without_figures(
@@ -181,8 +184,11 @@ def _compare(
     reference_hits = metrics.topk_hits(evaluation.reference, evaluation.labels, 1)
     labels = [evaluation.label_names[label] for label in evaluation.labels.tolist()]
     answers = record_answers(evaluation.hashes, labels, hits, reference_hits, agree)
+    probabilities_kept = record_probabilities(
+        evaluation.hashes, labels, evaluation.labels, probabilities, evaluation.reference
+    )
     evidence = weigh(answers, len(hits), logits.max_abs, logits.logit_range, collapse)
-    return ArtifactParity(
+    compared = ArtifactParity(
         name=kind.name,
         sha256=sha256,
         runtime=runtime,
@@ -204,7 +210,12 @@ def _compare(
         collapse=collapse,
         gate=judge_accuracy(kind.precision, evidence, gates),
         answers=answers,
+        probabilities=probabilities_kept,
+        grown=grown_confusions(
+            evaluation.reference, probabilities, evaluation.labels, evaluation.label_names
+        ),
     )
+    return replace(compared, further_gates=judge_further(compared, gates))
 
 
 def _class_results(
@@ -217,10 +228,20 @@ def _class_results(
     for label, name in enumerate(evaluation.label_names):
         own = evaluation.labels == label
         count = int(own.sum())
-        shares = (
+        top1, reference_top1, agreement = (
             float(which[own].mean()) if count else math.nan for which in (hits, reference, agree)
         )
-        results.append(ClassResult(name, count, *shares))
+        results.append(
+            ClassResult(
+                label=name,
+                images=count,
+                top1=top1,
+                reference_top1=reference_top1,
+                agreement=agreement,
+                gained=int((own & hits & ~reference).sum()),
+                lost=int((own & reference & ~hits).sum()),
+            )
+        )
     return tuple(results)
 
 

@@ -51,12 +51,28 @@ class Gates:
     """The default is MLPerf Inference's rule for its 99 % targets."""
     confidence: float = option(
         0.90,
-        "Two-sided confidence of the interval that judges --int8-accuracy.",
+        "Two-sided confidence of the intervals that judge --int8-accuracy, --max-ece-increase and "
+        "--max-class-loss.",
         _PANEL,
         within=Range("a share between 0 and 1, both excluded", 0, 1, open_low=True, open_high=True),
     )
-    """Of the interval that judges ``int8_accuracy``. 0.90 is 95 % per side, the usual one-sided
-    level of a non-inferiority test."""
+    """Of the intervals that judge ``int8_accuracy`` and the two below. 0.90 is 95 % per side, the
+    usual one-sided level of a non-inferiority test."""
+    max_ece_increase: float | None = option(
+        None,
+        "Largest increase of the calibration error (ECE) over the reference's, a share: 0.02 is 2 "
+        "points.",
+        _PANEL,
+        within=SHARE,
+    )
+    """None asks nothing."""
+    max_class_loss: float | None = option(
+        None,
+        "Largest loss of top-1 in any class, a share of its pictures: 0.05 is five points.",
+        _PANEL,
+        within=SHARE,
+    )
+    """None asks nothing."""
     max_p90_ms: float | None = option(
         None, "Largest 90th percentile of the latency, ms.", _PANEL, within=POSITIVE
     )

@@ -17,6 +17,7 @@ from resnet_edge.ondevice.measurements import (
 )
 from resnet_edge.ondevice.option import Changes
 from resnet_edge.ondevice.parity.answers import count_ones, count_only
+from resnet_edge.ondevice.parity.further_gates import judge_further, lacks
 from resnet_edge.ondevice.parity.gates import (
     LATENCY_GATES,
     Evidence,
@@ -30,8 +31,17 @@ AS_JUDGED = Changes(Gates(), frozenset())
 
 
 def accuracy_gates(gates: Gates) -> dict[str, float]:
-    """Return the gates of accuracy as ``ParityResult.gates`` keeps them."""
-    return {name: value for name, value in asdict(gates).items() if name not in LATENCY_GATES}
+    """Return the gates of accuracy as ``ParityResult.gates`` keeps them: those that are on."""
+    given = {name: value for name, value in asdict(gates).items() if value is not None}
+    return {name: value for name, value in given.items() if name not in LATENCY_GATES}
+
+
+def is_complete(result: ParityResult) -> bool:
+    """Return True if the record holds all that this version records of the answers."""
+    return all(
+        parity.grown is not None or parity.answers is None
+        for parity in (*result.artifacts, *result.elsewhere)
+    )
 
 
 def weigh(
@@ -71,7 +81,7 @@ def judge_again(result: ParityResult, gates: Gates) -> ParityResult | None:
 
     Returns:
         The same evidence with other verdicts; what was not checked stays so. None where the record
-        does not hold the answers: an earlier version wrote it.
+        does not hold what a gate needs: an earlier version wrote it. ``missing_words`` names it.
     """
     artifacts = _judge_all_again(result.artifacts, gates)
     elsewhere = _judge_all_again(result.elsewhere, gates)
@@ -93,7 +103,24 @@ def _judge_all_again(
     return tuple(judged)
 
 
+def missing_words(result: ParityResult, gates: Gates) -> str:
+    """Return what a gate needs and an artifact's record has not; empty if it has everything."""
+    found = (_missing(parity, gates) for parity in (*result.artifacts, *result.elsewhere))
+    return next(filter(None, found), "")
+
+
+def _missing(parity: ArtifactParity, gates: Gates) -> str:
+    # Without answers there is nothing to judge where nothing was checked, or the answers collapsed.
+    unchecked = parity.images == 0 and parity.gate.verdict is Verdict.NOT_CHECKED
+    if parity.answers is None and not unchecked and parity.collapse is None:
+        return "the answers picture by picture"
+    return lacks(parity, gates)
+
+
 def _judge_again(parity: ArtifactParity, gates: Gates) -> ArtifactParity | None:
+    if _missing(parity, gates):
+        return None
+    parity = replace(parity, further_gates=judge_further(parity, gates))
     if parity.answers is not None:
         evidence = weigh(
             parity.answers,
@@ -104,9 +131,7 @@ def _judge_again(parity: ArtifactParity, gates: Gates) -> ArtifactParity | None:
         )
         precision = artifact_kind(parity.name).precision
         return replace(parity, gate=judge_accuracy(precision, evidence, gates))
-    # Without answers there is nothing to judge: nothing was checked, or the answers collapsed.
-    unchecked = parity.images == 0 and parity.gate.verdict is Verdict.NOT_CHECKED
-    return parity if unchecked or parity.collapse is not None else None
+    return parity
 
 
 def judge_parity_by(result: ParityResult, changes: Changes[Gates], where: str) -> ParityResult:
@@ -123,10 +148,11 @@ def judge_parity_by(result: ParityResult, changes: Changes[Gates], where: str) -
     if changes.names <= LATENCY_GATES:
         return result
     before = from_json(Gates, result.gates, f"{where}: gates", InferenceError)
-    judged = judge_again(result, changes.of(before))
+    gates = changes.of(before)
+    judged = judge_again(result, gates)
     if judged is None:
         raise InferenceError(
-            f"{where}: an earlier version wrote it, without the answers picture by picture, so "
+            f"{where}: an earlier version wrote it, without {missing_words(result, gates)}, so "
             "other gates cannot judge it; run `resnet-edge parity` again"
         )
     return judged

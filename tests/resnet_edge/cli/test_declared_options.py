@@ -37,7 +37,7 @@ from resnet_edge.training.training_settings import TrainingSettings
 STEPS = ("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle")
 GATES = (
     *("--fp32-agreement", "--fp32-max-logit", "--fp16-agreement", "--int8-accuracy"),
-    "--confidence",
+    *("--confidence", "--max-ece-increase", "--max-class-loss"),
 )
 LIMITS = ("--max-p90-ms", "--max-latency-ratio")
 SPEC = ("--min-seconds", "--min-queries")
@@ -73,7 +73,9 @@ FLAGS = {
         *("--out", "--formats", *SPEC, "--threads", *LIMITS, "--profile", "--mlperf", "--host"),
         *("--python", "--install", "--allow-inconclusive"),
     },
-    "report": {"--out", "--formats", "--device", *GATES, *LIMITS, "--allow-inconclusive"},
+    "report": {
+        *("--out", "--formats", "--device", "--junit", *GATES, *LIMITS, "--allow-inconclusive"),
+    },
     "bundle": {"--out", "--formats", "--images", "--max-bytes", *GATES, *LIMITS},
     "recommend": {
         *("--out", "--formats", "--threads", "--max-p90-ms", "--allow-inconclusive", *SPEC),

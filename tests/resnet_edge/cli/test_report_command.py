@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -10,7 +11,7 @@ from resnet_edge.errors import InferenceError
 from resnet_edge.exporting.failures import Failure, keep_failures
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.json_records import read_record, write_record
-from resnet_edge.ondevice.measurements import ArtifactParity, ParityResult
+from resnet_edge.ondevice.measurements import ArtifactParity, ClassResult, ParityResult
 from resnet_edge.steps.report import report
 from resnet_edge.steps.run import RunResult
 
@@ -80,3 +81,45 @@ def test_what_could_not_be_made_follows_the_table(cli, undecided_build):
         f"report: {undecided_build.out / 'report.html'}",
     ]
     assert ran.code == 1
+
+
+def test_a_pipeline_gets_junit_and_a_summary(cli, undecided_build, tmp_path, monkeypatch):
+    summary, junit = tmp_path / "summary.md", tmp_path / "reports" / "junit.xml"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    ran = cli("report", "--out", undecided_build.out, "--junit", junit)
+    assert ran.code == 1, ran.err
+    root = ElementTree.fromstring(junit.read_bytes())
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("10", "2", "5")
+    assert summary.read_text().startswith("## hand: fail\n")
+    assert "- int8\\_full.tflite, accuracy fail: fail by hand" in summary.read_text()
+    ran = cli("report", "--out", undecided_build.out, "--junit", junit, "--allow-inconclusive")
+    root = ElementTree.fromstring(junit.read_bytes())
+    assert (root.get("failures"), root.get("skipped")) == ("1", "6")
+    assert summary.read_text().count("## hand: fail\n") == 2
+    assert sorted(path.name for path in junit.parent.iterdir()) == ["junit.xml"]
+
+
+def test_outside_of_github_there_is_no_summary(cli, undecided_build, tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    before = sorted(tmp_path.iterdir())
+    assert cli("report", "--out", undecided_build.out).code == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_findings_stand_between_the_answer_and_the_table(cli, undecided_build):
+    result = read_record(ParityResult, undecided_build.parity, InferenceError)
+    hurt = ClassResult("cat", 500, 0.8, 0.9, 0.9, gained=0, lost=50)
+    artifacts = (replace(result.artifacts[0], classes=(hurt,)), *result.artifacts[1:])
+    write_record(undecided_build.parity, replace(result, artifacts=artifacts))
+    lines = cli("report", "--out", undecided_build.out).out.splitlines()
+    assert lines[:2] == ANSWER
+    assert lines[2].startswith(
+        "Finding: fp32.tflite lost accuracy in class cat: 50 lost and 0 gain"
+    )
+    assert lines[3].startswith("┏")
+
+
+def test_further_gates_need_what_the_record_lacks(cli, undecided_build):
+    ran = cli("report", "--out", undecided_build.out, "--max-ece-increase", "0.02")
+    assert ran.code == 1
+    assert "earlier version wrote it, without the answers picture by picture" in ran.err

@@ -204,7 +204,7 @@ LATENCY_KEYS = (
 )
 ALL_KEYS = {
     "": "schema made_by verdict model data reference artifacts machine notes quantization devices "
-    "failed take undecided corruptions",
+    "failed take undecided corruptions findings",
     "model": "name sha256 labels image_size parameters multiply_adds multiply_adds_before weights "
     "rewrites classes",
     "data": "train validation calibration test source skipped split_reason",
@@ -212,7 +212,7 @@ ALL_KEYS = {
     "throughput_stopped host versions",
     "artifact": "name format precision quantization bytes sha256 runtime images top1 top5 "
     "agreement sqnr_db sqnr_exact max_abs_logit mean_abs_logit logit_range cosine kl changed "
-    "collapse latency latencies elsewhere verdict findings",
+    "collapse changes latency latencies elsewhere verdict findings",
     "verdict": "overall accuracy latency interval images_needed queries_needed accuracy_reason "
     "latency_reason",
     "elsewhere": "runtime top1 agreement sqnr_db sqnr_exact verdict reason",

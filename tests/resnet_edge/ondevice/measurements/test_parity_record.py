@@ -11,6 +11,7 @@ import pytest
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult
+from resnet_edge.ondevice.measurements.picture_digits import SHARES, TOP5_BITS
 
 LABELS = ("cat", "dog")
 MATRIX = ((600, 1), (2, 397))
@@ -59,4 +60,27 @@ def test_a_matrix_that_does_not_fit(
     with pytest.raises(InferenceError) as raised:
         read_record(ParityResult, path, InferenceError)
     assert str(raised.value).startswith(f"{path}: ")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"confidence": "ffff"}, "probabilities: confidence: 4 hexadecimal digits; expected 4000"),
+        ({"top5": "ff"}, "probabilities: top5: 2 hexadecimal digits; expected 250 for 1000 pict"),
+        ({"confidence": "xy"}, "confidence: got 'xy'; expected whole bytes in hexadecimal"),
+        ({"reference_top5": "f"}, "reference_top5: got 'f'; expected whole bytes in hexadecimal"),
+    ],
+)
+def test_probabilities_that_do_not_fit(
+    changes: dict[str, str], message: str, result: ParityResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "parity.json"
+    write_record(path, result)
+    record = json.loads(path.read_text())
+    whole = {**dict.fromkeys(SHARES, "00" * 2000), **dict.fromkeys(TOP5_BITS, "00" * 125)}
+    record["artifacts"][0]["probabilities"] = {**whole, **changes}
+    path.write_text(json.dumps(record))
+    with pytest.raises(InferenceError) as raised:
+        read_record(ParityResult, path, InferenceError)
     assert message in str(raised.value)

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_edge.ondevice.parity.answers import count_ones, count_only, record_answers
+from resnet_edge.ondevice.parity.answers import (
+    count_ones,
+    count_only,
+    record_answers,
+    record_probabilities,
+    unpack_bits,
+    unpack_shares,
+)
 
 
 def bits(*values: int) -> np.ndarray:
@@ -55,3 +62,31 @@ def test_what_is_no_bits_is_refused(field, value):
         ValueError, match=f"{field}: got '{value}'; expected whole bytes in hexadec"
     ):
         PictureAnswers(**{**good, field: value})
+
+
+def test_probabilities_by_hand():
+    artifact = np.array([[0.75, 0.25], [0.0, 1.0]])
+    reference = np.array([[0.5, 0.5], [0.125, 0.875]])
+    classes = np.array([1, 1])
+    kept = record_probabilities(["b", "a"], ["cat"] * 2, classes, artifact, reference)
+    # In the order a, b: 1 and 0.75 in steps of 1 / 65535, the latter 49151.25.
+    assert kept.confidence == "ffffbfff"
+    assert unpack_shares(kept.reference_confidence) == pytest.approx([0.875, 0.5], abs=1e-5)
+    assert unpack_shares(kept.reference_margin) == pytest.approx([0.75, 0], abs=1e-5)
+    assert (kept.top5, kept.reference_top5) == ("c0", "c0")
+    assert unpack_bits(kept.top5, 2).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.5, 7.0])
+def test_what_is_no_probability_is_not_kept(bad):
+    artifact = np.array([[bad, bad]])
+    good = np.array([[0.5, 0.5]])
+    assert record_probabilities(["a"], ["cat"], np.array([0]), artifact, good) is None
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_bits_come_back(marks):
+    packed = record_answers(
+        [f"{row:03}" for row in range(len(marks))], ["cat"] * len(marks), *[bits(*marks)] * 3
+    )
+    assert unpack_bits(packed.right, len(marks)).tolist() == marks

@@ -1,0 +1,102 @@
+"""JUnit XML: one test case per artifact and gate, with the outcome that a pipeline acts on."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+
+from resnet_edge.exporting.failures import Failure
+from resnet_edge.ondevice.command.device_result import Unmeasured
+from resnet_edge.ondevice.measurements import FurtherGate, GateResult, Verdict
+from resnet_edge.reporting.content import DeviceSection, ReportContent
+from resnet_edge.reporting.junit import render_junit
+
+
+@pytest.fixture
+def judged(content: ReportContent, row) -> ReportContent:
+    """One file passes, one fails a further gate, one is inconclusive."""
+    calibration = FurtherGate("calibration", GateResult(Verdict.FAIL, "ECE <9> & more"))
+    unclear = GateResult(Verdict.INCONCLUSIVE, "inconclusive: too few", images_needed=9)
+    rows = (
+        row("fp32.tflite"),
+        row("int8.tflite", further_gates=(calibration,)),
+        row("int8.onnx", gate=unclear),
+    )
+    return replace(content, artifacts=rows)
+
+
+def cases(content: ReportContent, **options: bool) -> dict[tuple[str, str], ET.Element]:
+    root = ET.fromstring(render_junit(content, **options))
+    return {(c.get("classname"), c.get("name")): c for c in root.iter("testcase")}
+
+
+def outcome(case: ET.Element) -> str:
+    return case[0].tag
+
+
+def test_a_case_for_each_artifact_and_gate(judged: ReportContent):
+    found = cases(judged)
+    assert {key: outcome(case) for key, case in found.items()} == {
+        ("fp32.tflite", "accuracy"): "system-out",
+        ("fp32.tflite", "latency"): "skipped",
+        ("int8.tflite", "accuracy"): "system-out",
+        ("int8.tflite", "calibration"): "failure",
+        ("int8.tflite", "latency"): "skipped",
+        ("int8.onnx", "accuracy"): "failure",
+        ("int8.onnx", "latency"): "skipped",
+    }
+    failure = found["int8.tflite", "calibration"][0]
+    assert failure.attrib == {"message": "fail: ECE <9> & more", "type": "fail"}
+    assert failure.text == "fail: ECE <9> & more"
+    undecided = found["int8.onnx", "accuracy"][0]
+    assert undecided.attrib == {"message": "inconclusive: too few", "type": "inconclusive"}
+
+
+def test_inconclusive_is_skipped_where_that_is_allowed(judged: ReportContent):
+    found = cases(judged, allow_inconclusive=True)
+    assert outcome(found["int8.onnx", "accuracy"]) == "skipped"
+    assert outcome(found["int8.tflite", "calibration"]) == "failure"
+
+
+def test_counts(judged: ReportContent):
+    root = ET.fromstring(render_junit(replace(judged, failed=(Failure("fp16.onnx", "no op"),))))
+    (suite,) = root
+    expected = {"tests": "8", "failures": "2", "errors": "1", "skipped": "3"}
+    assert {name: root.get(name) for name in expected} == expected
+    assert {name: suite.get(name) for name in expected} == expected
+    assert (root.get("name"), suite.get("name")) == ("resnet-edge", "pets")
+    error = suite.find("testcase/error")
+    assert error is not None
+    assert error.get("message") == "could not be made or run: no op"
+
+
+def test_a_device_is_a_suite_and_decides_nothing_inconclusive(judged: ReportContent):
+    device = DeviceSection(
+        judged.machine,
+        emulated=False,
+        bundle_sha256="ab",
+        images=20,
+        reference_top1=0.9,
+        artifacts=judged.artifacts[1:],
+        failed=(Unmeasured("fp32.tflite", "killed"),),
+    )
+    root = ET.fromstring(render_junit(replace(judged, devices=(device,))))
+    here, there = root
+    assert there.get("name") == "pets on desk"
+    expected = {"tests": "6", "failures": "1", "errors": "1", "skipped": "3"}
+    assert {name: there.get(name) for name in expected} == expected
+    assert int(root.get("tests")) == int(here.get("tests")) + 6
+
+
+def test_text_that_xml_cannot_hold(judged: ReportContent):
+    reason = "a bell \x07, a surrogate \udcff, a < and \U0001f600"
+    strange = replace(judged, failed=(Failure("fp16.onnx", reason),))
+    error = ET.fromstring(render_junit(strange)).find(".//error")
+    assert error.get("message").endswith("a bell \ufffd, a surrogate \ufffd, a < and \U0001f600")
+
+
+def test_the_same_content_gives_the_same_bytes(judged: ReportContent):
+    assert render_junit(judged) == render_junit(judged)
+    assert render_junit(judged).startswith(b"<?xml version='1.0' encoding='utf-8'?>\n<testsuites")
