@@ -40,9 +40,9 @@ def lacks(parity: ArtifactParity, gates: Gates) -> str:
     if parity.collapse is not None or not parity.images:
         return ""
     if gates.max_ece_increase is not None and parity.probabilities is None:
-        return "the probabilities picture by picture, which --max-ece-increase needs"
+        return "the probabilities picture by picture"
     if gates.max_class_loss is not None and class_changes(parity.classes, 0.5) is None:
-        return "the answers that each class lost, which --max-class-loss needs"
+        return "the pictures that each class lost"
     return ""
 
 

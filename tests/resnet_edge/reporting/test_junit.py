@@ -9,9 +9,11 @@ import pytest
 
 from resnet_edge.exporting.failures import Failure
 from resnet_edge.ondevice.command.device_result import Unmeasured
-from resnet_edge.ondevice.measurements import FurtherGate, GateResult, Verdict
+from resnet_edge.ondevice.measurements import FurtherGate, GateResult, PictureAnswers, Verdict
 from resnet_edge.reporting.content import DeviceSection, ReportContent
 from resnet_edge.reporting.junit import render_junit
+from resnet_edge.robustness.corruptions import Corruption
+from resnet_edge.robustness.record import CorruptedParity
 
 
 @pytest.fixture
@@ -88,6 +90,35 @@ def test_a_device_is_a_suite_and_decides_nothing_inconclusive(judged: ReportCont
     expected = {"tests": "6", "failures": "1", "errors": "1", "skipped": "3"}
     assert {name: there.get(name) for name in expected} == expected
     assert int(root.get("tests")) == int(here.get("tests")) + 6
+
+
+def test_a_corruption_is_a_case_and_fails_only_where_the_file_falls(judged: ReportContent):
+    def under(corruption: Corruption, verdict: Verdict) -> CorruptedParity:
+        return CorruptedParity(
+            *(
+                corruption,
+                "int8.onnx",
+                "04" * 32,
+                "LiteRT 2.3.0",
+                "05" * 32,
+                0,
+                0.5,
+                0.9,
+                24.5,
+                None,
+            ),
+            PictureAnswers("03" * 32, "", "", ""),
+            GateResult(verdict, "by hand"),
+        )
+
+    verdicts = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+    corruptions = tuple(map(under, Corruption, verdicts))
+    row = replace(judged.artifacts[0], corrupted=corruptions)
+    found = cases(replace(judged, artifacts=(row,)))
+    under_corruption = [key for key in found if key[1].startswith("accuracy under ")]
+    outcomes = [outcome(found[key]) for key in under_corruption]
+    assert under_corruption[0] == ("fp32.tflite", "accuracy under dark")
+    assert outcomes == ["failure", "skipped", "system-out"]
 
 
 def test_text_that_xml_cannot_hold(judged: ReportContent):

@@ -169,8 +169,8 @@ def test_records_of_an_earlier_version(planted):
     assert not is_complete(old)
     assert judge_again(old, Gates(int8_accuracy=0.5)) is not None
     for changes, what in (
-        (changed_gates(max_ece_increase=0.1), "the probabilities picture by picture, which --max-"),
-        (changed_gates(max_class_loss=0.1), "the answers that each class lost, which --max-class-"),
+        (changed_gates(max_ece_increase=0.1), "the probabilities picture by picture, "),
+        (changed_gates(max_class_loss=0.1), "the pictures that each class lost, "),
     ):
         with pytest.raises(InferenceError) as caught:
             judge_parity_by(old, changes, "parity.json")
