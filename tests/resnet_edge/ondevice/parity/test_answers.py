@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.ondevice.parity.answers import (
@@ -30,6 +30,7 @@ def test_bits_by_hand():
     assert count_only(answers.right, answers.reference_right) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40), st.randoms())
 def test_the_order_of_the_pictures_does_not_matter(marks, random):
     rows = list(range(len(marks)))
@@ -84,6 +85,7 @@ def test_what_is_no_probability_is_not_kept(bad):
     assert record_probabilities(["a"], ["cat"], np.array([0]), artifact, good) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=40))
 def test_bits_come_back(marks):
     packed = record_answers(
