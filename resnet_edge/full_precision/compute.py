@@ -80,6 +80,8 @@ class Measuring:
 class OpenNetwork:
     """A network that is ready to answer, on a device that computes in full float32."""
 
+    path: Path
+    """The model's file."""
     infer: Infer
     size: tuple[int, int]
     """Height and width of the pictures."""
@@ -89,44 +91,29 @@ class OpenNetwork:
     load_s: float
 
 
-def check_finite(model: Path, probabilities: np.ndarray) -> None:
-    """Refuse answers that are no numbers.
-
-    Raises:
-        ModelError: The model answers NaN or infinity.
-    """
-    if not np.isfinite(probabilities).all():
-        raise ModelError(
-            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
-            "training diverged; train it again"
-        )
-
-
 def answer_questions(
-    model: Path,
+    network: OpenNetwork,
     questions: Questions,
     load_pixels: Callable[[tuple[int, int]], Pixels],
     measuring: Measuring,
     display: Display,
 ) -> Reference:
-    """Prove that the device computes in float32, answer every picture, measure the speed.
+    """Answer every picture and measure the speed.
 
     Args:
-        model: A ``.keras`` classifier.
+        network: The full-precision model.
         questions: The test pictures.
         load_pixels: Returns uint8 ``(n, height, width, 3)`` for a height and a width.
         measuring: Duration of the measurements, and batch sizes.
         display: Shows the progress.
 
     Raises:
-        InferenceError: The device rounds float32 products.
-        ModelError: The model cannot be loaded, is no classifier of pictures, or answers NaN.
+        ModelError: The model answers NaN.
     """
-    network = open_network(model, questions, display)
     height, width = network.size
     pixels = load_pixels(network.size)
     probabilities = predict(network.infer, pixels, len(questions.labels), display)
-    check_finite(model, probabilities)
+    check_finite(network.path, probabilities)
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
     speed = _measure_speed(network, sample, measuring, display)
     device = network.device
@@ -180,7 +167,8 @@ def open_network(model: Path, questions: Questions, display: Display) -> OpenNet
     serving = _load(model, questions)
     load_s = time.perf_counter() - started
     height, width = (int(side) for side in serving.input_shape[1:3])
-    return OpenNetwork(compile_answers(serving), (height, width), device, proof.words, load_s)
+    infer = compile_answers(serving)
+    return OpenNetwork(model, infer, (height, width), device, proof.words, load_s)
 
 
 def _load(model: Path, questions: Questions) -> keras.Model:
@@ -258,6 +246,19 @@ def predict(
                 raise
             display.warn(f"memory ran out with {size} pictures at once; trying fewer")
     raise AssertionError("the last size returns or raises")
+
+
+def check_finite(model: Path, probabilities: np.ndarray) -> None:
+    """Refuse answers that are no numbers.
+
+    Raises:
+        ModelError: There is NaN or infinity among them.
+    """
+    if not np.isfinite(probabilities).all():
+        raise ModelError(
+            f"{model}: answers NaN or infinite probabilities; its weights are damaged or "
+            "training diverged; train it again"
+        )
 
 
 def _predict(infer: Infer, pixels: Pixels, classes: int, size: int, advance: Advance) -> np.ndarray:

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, pack: Path) -> Reference:
     from resnet_edge.full_precision.backend import keras_backend, set_environment
-    from resnet_edge.full_precision.compute import Measuring, answer_questions
+    from resnet_edge.full_precision.compute import Measuring, answer_questions, open_network
     from resnet_edge.full_precision.pack import open_pack
     from resnet_edge.ondevice.latency.counts import parse_batches
     from resnet_edge.ondevice.reference_file import write_reference
@@ -102,12 +102,13 @@ def _run(options: argparse.Namespace, pack: Path) -> Reference:
     set_environment()
     with tempfile.TemporaryDirectory() as folder:
         opened = open_pack(pack, Path(folder))
+        display = _Lines()
         reference = answer_questions(
-            opened.model,
+            open_network(opened.model, opened.questions, display),
             opened.questions,
             lambda _: opened.pixels,
             Measuring(spec, batches),
-            _Lines(),
+            display,
         )
         write_reference(options.out, reference)
     return reference

@@ -6,15 +6,11 @@ A part of the step ``reference``, with ``--corruptions``.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from resnet_edge.display import Display
 from resnet_edge.errors import ReferenceFileError
-from resnet_edge.full_precision.compute import (
-    check_finite,
-    open_network,
-    predict,
-)
+from resnet_edge.full_precision.compute import OpenNetwork, check_finite, predict
 from resnet_edge.ondevice.array_files import hash_pixels, map_array
 from resnet_edge.ondevice.reference_file import ReferenceInfo
 from resnet_edge.options import Options
@@ -36,6 +32,7 @@ def answer_corrupted(
     inputs: ReferenceInputs,
     reference: ReferenceInfo,
     versions: dict[str, str],
+    network: Callable[[], OpenNetwork],
     display: Display,
 ) -> bool:
     """Answer the test split under each corruption that has no current answers yet.
@@ -45,6 +42,7 @@ def answer_corrupted(
         inputs: The model and its test pictures.
         reference: The reference that the answers stand beside.
         versions: Packages that answers depend on, here and now.
+        network: Opens the model.
         display: Shows the progress.
 
     Returns:
@@ -63,7 +61,7 @@ def answer_corrupted(
         for corruption in chosen if inputs.test else ():
             display.say(f"{layout.reference_under(corruption.value)} is up to date")
         return False
-    for corruption, answers in _answers(options, inputs, missing, versions, display):
+    for corruption, answers in _answers(options, inputs, missing, versions, network(), display):
         write_answers(layout.reference_under(corruption.value), answers)
     return True
 
@@ -84,18 +82,18 @@ def _answers(
     inputs: ReferenceInputs,
     corruptions: list[Corruption],
     versions: dict[str, str],
+    network: OpenNetwork,
     display: Display,
 ) -> Iterator[tuple[Corruption, CorruptedAnswers]]:
     questions, cache = inputs.questions, options.layout.cache
     clean = inputs.decode(cache, display)
-    network = open_network(inputs.model, questions, display)
     for corruption in corruptions:
         title = f"reference answers under {corruption.value}"
         with corrupted_pixels(clean, questions.hashes, corruption, cache) as path:
             pixels = map_array(path)
             classes = len(questions.labels)
             probabilities = predict(network.infer, pixels, classes, display, title)
-            check_finite(inputs.model, probabilities)
+            check_finite(network.path, probabilities)
             info = CorruptedInfo(
                 corruption=corruption,
                 method=METHOD,

@@ -5,12 +5,20 @@ Runs on any Keras backend; TensorFlow is imported only where it is the backend.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError
 from resnet_edge.full_precision.backend import keras_backend
-from resnet_edge.full_precision.compute import Measuring, Questions, answer_questions
+from resnet_edge.full_precision.compute import (
+    Measuring,
+    OpenNetwork,
+    Questions,
+    answer_questions,
+    open_network,
+)
 from resnet_edge.ondevice.reference_file import (
     Reference,
     ReferenceInfo,
@@ -51,12 +59,22 @@ def reference(
     """
     display = display or Silent()
     inputs = reference_inputs(options, model, display)
-    done = _answer_clean(options, inputs, display)
-    further = answer_corrupted(options, inputs, done.reference.info, _versions(), display)
+
+    @functools.cache
+    def network() -> OpenNetwork:  # opened only where there is something to answer
+        return open_network(inputs.model, inputs.questions, display)
+
+    done = _answer_clean(options, inputs, network, display)
+    further = answer_corrupted(options, inputs, done.reference.info, _versions(), network, display)
     return Referenced(done.reference, done.rebuilt or further)
 
 
-def _answer_clean(options: Options, inputs: ReferenceInputs, display: Display) -> Referenced:
+def _answer_clean(
+    options: Options,
+    inputs: ReferenceInputs,
+    network: Callable[[], OpenNetwork],
+    display: Display,
+) -> Referenced:
     found = _find_reference(options)
     if found is not None and _is_current(options, inputs.questions, found):
         origin = f" (answered by {found.info.host})" if found.info.adopted else ""
@@ -68,7 +86,7 @@ def _answer_clean(options: Options, inputs: ReferenceInputs, display: Display) -
             "other pictures; it is made again on this machine"
         )
     reference = answer_questions(
-        inputs.model,
+        network(),
         inputs.questions,
         lambda _: inputs.decode(options.layout.cache, display),
         Measuring(options.bench.spec, options.bench.batches),

@@ -217,9 +217,7 @@ def test_unforeseen_errors_and_ctrl_c(pack, capsys, monkeypatch, tmp_path):
     from resnet_edge.full_precision import compute as full_precision
 
     def fail(error: BaseException) -> int:
-        monkeypatch.setattr(
-            full_precision, "answer_questions", lambda *_: (_ for _ in ()).throw(error)
-        )
+        monkeypatch.setattr(full_precision, "open_network", lambda *_: (_ for _ in ()).throw(error))
         return reference_runner.main(["--out", str(tmp_path / "r.npz")], pack)
 
     assert fail(RuntimeError("CUDA error: device lost")) == 1

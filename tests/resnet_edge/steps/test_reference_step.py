@@ -72,9 +72,7 @@ def test_a_damaged_one_is_made_again(options: Options, damage):
 def test_another_spec_preprocessing_or_backend_is_another_reference(options: Options, monkeypatch):
     from resnet_edge.steps import reference as step
 
-    monkeypatch.setattr(
-        step, "answer_questions", lambda *_: (_ for _ in ()).throw(ZeroDivisionError)
-    )
+    monkeypatch.setattr(step, "open_network", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
     assert not reference(options).rebuilt
     spec = replace(options.bench.spec, min_queries=10**6)
     with pytest.raises(ZeroDivisionError):
