@@ -114,7 +114,7 @@ def correct_biases(
         observe = None
     logits = run(
         network,
-        round_parameters(network, scheme),
+        round_parameters(network, scheme, activation_bits),
         tf.constant(np.asarray(pictures, np.float32)),
         observe,
         weigh,

@@ -90,19 +90,35 @@ def quantize_int8(
     except ModelConversionError as problem:
         model = quantize_on_own_ranges(float32, pictures, target)
         return QuantizedOnnx(model, str(problem))
-    kept = calibrated.scheme.float_operations | float_operations(network, calibrated.scheme)
+    scheme = for_onnxruntime(calibrated, pictures)
+    model = _model_of(integer_graph(network, scheme, target))
+    multiply_in_integers(model)
+    return QuantizedOnnx(model)
+
+
+def for_onnxruntime(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Scheme:
+    """Return the scheme of ``int8.onnx``, with biases that fit its rounding.
+
+    Args:
+        calibrated: The calibrated network.
+        pictures: Its calibration pictures.
+    """
+    kept = float_operations(calibrated.network, calibrated.scheme)
+    kept |= calibrated.scheme.float_operations
     # onnxruntime would convert stored integers to float in every inference
     scheme = replace(calibrated.scheme, float_operations=kept, weight_only=frozenset())
-    scheme = calibrated.corrected(pictures, scheme)
-    rounded = rounded_tensors(network, kept)
+    return calibrated.corrected(pictures, scheme)
+
+
+def integer_graph(network: TfliteNetwork, scheme: Scheme, target: Target) -> OnnxBuilder:
+    """Return the graph with its integers, whose names the builder knows."""
+    rounded = rounded_tensors(network, scheme.float_operations)
     roundings = {
         tensor: Rounding.of(scheme.ranges[tensor], signed=target is Target.ARM)
         for tensor in rounded
     }
     network = with_whole_offset(network, rounded)
-    model = write_graph(network, Kernels(scheme.parameters, scheme), roundings)
-    multiply_in_integers(model)
-    return QuantizedOnnx(model)
+    return _graph_of(network, Kernels(scheme.parameters, scheme), roundings)
 
 
 def float_operations(network: TfliteNetwork, scheme: Scheme) -> frozenset[int]:
@@ -178,6 +194,12 @@ def write_graph(
     Raises:
         ModelConversionError: An operator is not known here.
     """
+    return _model_of(_graph_of(network, kernels, roundings))
+
+
+def _graph_of(
+    network: TfliteNetwork, kernels: Kernels, roundings: Mapping[int, Rounding]
+) -> OnnxBuilder:
     graph = OnnxBuilder(network, roundings)
     graph.write(network.image, INPUT_NAME)
     for operation in network.operations:
@@ -196,6 +218,11 @@ def write_graph(
             )
         emit(graph, operation)
     graph.rename(graph.read(network.answer), OUTPUT_NAME)
+    return graph
+
+
+def _model_of(graph: OnnxBuilder) -> onnx.ModelProto:
+    network = graph.network
     picture, classes = network.shapes[network.image], network.shapes[network.answer]
     return helper.make_model(
         helper.make_graph(

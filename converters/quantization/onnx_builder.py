@@ -73,6 +73,11 @@ class OnnxBuilder:
         """The constants that nodes read."""
         return list(self._constants.values())
 
+    @property
+    def integer_names(self) -> Mapping[tuple[int, Layout], str]:
+        """Names of the integers of rounded tensors, by tensor and layout."""
+        return self._integers
+
     def constant(self, values: np.ndarray, name: str) -> str:
         """Return the name of a constant. Equal constants are stored once."""
         values = np.asarray(values, order="C")  # a scalar stays one: integer kernels ask for it

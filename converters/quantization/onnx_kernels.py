@@ -59,6 +59,8 @@ class Kernels:
             ),
         }
         name = graph.node("Conv", inputs, graph.name(operation), attributes)
+        if not self._is_integer(operation):
+            name = _kept_float(graph, operation, name)
         finish(graph, operation, name, Layout.FIRST)
 
     def dense(self, graph: OnnxBuilder, operation: Operation) -> None:
@@ -116,7 +118,8 @@ class Kernels:
             "pads": (*start, *end),
             "output_padding": tuple(max(0, -size) for size in surplus),
         }
-        finish(graph, operation, graph.node("ConvTranspose", inputs, name, attributes), _FIRST)
+        name = graph.node("ConvTranspose", inputs, name, attributes)
+        finish(graph, operation, _kept_float(graph, operation, name), _FIRST)
 
     def _parameters_of(self, operation: Operation) -> Parameters:
         if operation.index not in self.parameters:
@@ -216,6 +219,18 @@ _BOUNDS = {
     "RELU_N1_TO_1": (-1.0, 1.0),
     "TANH": (-np.inf, np.inf),
 }
+
+
+def _kept_float(graph: OnnxBuilder, operation: Operation, name: str) -> str:
+    """Put a leaky ReLU of slope 1, which changes no value, between a float kernel and a rounding.
+
+    Without it, onnxruntime makes integers of float weights between rounded tensors, with one step
+    for all channels and no regard to what saturates (``WeightBiasQuantization``). The activation is
+    fused into the kernel, so it takes no time.
+    """
+    if operation.output not in graph.roundings:
+        return name
+    return graph.node("LeakyRelu", [name], f"{name}_float", {"alpha": 1.0})
 
 
 def _widened(

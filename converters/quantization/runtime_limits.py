@@ -37,7 +37,7 @@ LARGEST_MULTIPLIER = 256.0
 """Bound of the step of a product of input and weight, in steps of the output. Beyond it XNNPACK
 refuses the file (``xnn_create_convolution2d_nhwc_qs8_qc8w``)."""
 
-_JOINING = frozenset({"CONCATENATION", "MAXIMUM", "PACK", "PADV2", "SELECT", "SELECT_V2"})
+JOINING = frozenset({"CONCATENATION", "MAXIMUM", "PACK", "PADV2", "SELECT", "SELECT_V2"})
 """Operators whose inputs have the step of their output."""
 
 _ROOM = 1.25
@@ -89,7 +89,7 @@ def possible_ranges(
 def _joined(network: TfliteNetwork, tensor: int) -> Iterator[int]:
     """Yield the tensors whose range the quantizer gives to this one, because they hold it."""
     for reader in network.readers.get(tensor, ()):
-        if reader.kind in _JOINING:
+        if reader.kind in JOINING:
             yield reader.output
             yield from _joined(network, reader.output)
         elif reader.kind in SAME_RANGE:

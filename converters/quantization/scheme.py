@@ -53,15 +53,19 @@ def rounded_tensors(network: TfliteNetwork, float_operations: Collection[int]) -
     )
 
 
-FIXED_RANGES = {"LOGISTIC": Range(0.0, 255 / 256), "TANH": Range(-1.0, 127 / 128)}
+FIXED_RANGES = {
+    "LOGISTIC": Range(0.0, 255 / 256),
+    "SOFTMAX": Range(0.0, 255 / 256),
+    "TANH": Range(-1.0, 127 / 128),
+}
 """Output ranges of operators whose integer kernels have one fixed step."""
 
 
 def share_ranges(network: TfliteNetwork, ranges: Mapping[int, Range]) -> dict[int, Range]:
     """Return the ranges with those that runtimes demand.
 
-    Input and output of an operator that moves values or averages them share one range. Sigmoid and
-    tanh have a fixed range (LiteRT 8-bit spec). So have pixels minus a number.
+    Input and output of an operator that moves values or averages them share one range. Sigmoid,
+    softmax and tanh have a fixed range (LiteRT 8-bit spec). So have pixels minus a number.
     """
     shared = dict(ranges)
     offset = pixel_offset(network)

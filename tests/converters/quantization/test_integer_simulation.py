@@ -110,6 +110,24 @@ def test_corrected_biases_restore_the_means_of_channels(single) -> None:
     np.testing.assert_array_equal(after.kernel, wrong.kernel)
 
 
+def test_biases_are_whole_numbers_of_the_steps_of_sums(single) -> None:
+    """By hand: pixels have the step 1 in 8 bits, and 255 / 32767 in 16."""
+    network, (operation,) = single.network, single.network.weighted
+    p = network.parameters[operation.index]
+    scheme = one_layer_scheme(single, Range(-254.0, 256.0))
+    scheme = replace(
+        scheme, parameters={operation.index: Parameters(p.kernel, np.full(4, 0.7, np.float32))}
+    )
+    steps = weight_scales(p.kernel, operation.kind).numpy()
+    for bits, step in ((8, 1.0), (16, 255 / 32767)):
+        bias = round_parameters(network, scheme, bits)[operation.index].bias.numpy()
+        np.testing.assert_allclose(bias, np.rint(0.7 / (steps * step)) * steps * step, rtol=1e-6)
+        assert np.abs(bias - 0.7).max() > 0
+    everything = replace(scheme, float_operations=scheme.float_operations | {operation.index})
+    bias = round_parameters(network, everything)[operation.index].bias.numpy()
+    np.testing.assert_array_equal(bias, np.float32(0.7))
+
+
 def test_what_is_corrected_is_what_is_simulated(each) -> None:
     method = QuantizationSettings(Level.FAST, grid=WeightGrid.PAIR_SAFE)
     found = calibrate(each.float32, each.pictures, method, each.layers)
