@@ -23,18 +23,20 @@ from onnx import helper
 
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 from converters.onnx import conversion as to_onnx
+from converters.quantization.answer_metrics import centred_log_probabilities, sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import for_litert
 from converters.quantization.integer_simulation import (
     round_parameters,
     rounding,
+    simulate,
     with_rounded_constants,
 )
 from converters.quantization.onnx import for_onnxruntime, integer_graph, quantize_int8
 from converters.quantization.onnx_builder import Layout
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import Target
-from converters.quantization.tensorflow_execution import compute, run
+from converters.quantization.tensorflow_execution import centred_logits, compute, run
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite import quantize_static
 from converters.quantization.tflite_network import Operation, TfliteNetwork
@@ -177,6 +179,20 @@ def compare_onnx(
     scheme = for_onnxruntime(calibrated, pictures)
     found = onnx_integers(model, calibrated.network, scheme, pictures[:count])
     return compare(calibrated.network, scheme, found, pictures[:count])
+
+
+def whole_network_db(
+    float32: bytes, calibrated: CalibratedNetwork, pictures: np.ndarray, count: int
+) -> float:
+    """Return the SQNR of the simulated centred logits, against those of ``int8.tflite``, in dB.
+
+    Here differences add up from layer to layer.
+    """
+    network, scheme = calibrated.network, for_litert(calibrated, pictures)
+    data, shown = quantize_static(float32, network, scheme, integer_only=False), pictures[:count]
+    (answers,) = _ask_litert(data, shown, Runtime.XNNPACK).values()
+    simulated = centred_logits(network, simulate(network, scheme, shown)).numpy()
+    return sqnr_db(centred_log_probabilities(answers.reshape(simulated.shape)), simulated)
 
 
 def compare(

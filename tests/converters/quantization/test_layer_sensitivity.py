@@ -86,18 +86,25 @@ def ranges_of(network: TfliteNetwork, scheme: Scheme) -> dict[str, Range]:
     }
 
 
+def step_of(span: Range) -> float:
+    return (max(0.0, span.high) - min(0.0, span.low)) / 255
+
+
 def rounded(x: np.ndarray, span: Range) -> np.ndarray:
     """To 256 levels, zero being one of them."""
-    low, high = min(0.0, span.low), max(0.0, span.high)
-    step = (high - low) / 255
+    low, step = min(0.0, span.low), step_of(span)
     zero = np.rint(-low / step)
     return (np.clip(np.rint(x / step) + zero, 0, 255) - zero) * step
 
 
-def rounded_kernel(kernel: np.ndarray) -> np.ndarray:
-    """To -127 to 127, with a step for every output channel."""
+def rounded_weights(
+    kernel: np.ndarray, bias: np.ndarray, step: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """To -127 to 127, with a step for every output channel; the bias in the steps of the sums."""
     steps = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0) / 127
-    return np.rint(kernel / steps) * steps
+    if step is not None:
+        bias = np.rint(bias / (steps * step)) * steps * step
+    return np.rint(kernel / steps) * steps, bias
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -110,11 +117,14 @@ def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
 def forward(
     block: Block, spans: dict[str, Range], rounding: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Every layer's output in float64; those in ``rounding`` round kernel and output."""
+    """Every layer's output in float64; those in ``rounding`` round weights and output."""
+
+    read = {"stem": 1.0, "hard": step_of(spans["stem"]), "branch": step_of(spans["hard"])}
 
     def kernel_of(name: str) -> tuple[np.ndarray, np.ndarray]:
         kernel, bias = (np.float64(w) for w in block.model.get_layer(name).get_weights())
-        return (rounded_kernel(kernel) if name in rounding else kernel), bias
+        is_rounded = name in rounding
+        return rounded_weights(kernel, bias, read.get(name)) if is_rounded else (kernel, bias)
 
     def written(name: str, x: np.ndarray) -> np.ndarray:
         return rounded(x, spans[name]) if name in rounding else x
