@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from resnet_edge.ondevice.command.device_result import DeviceResult
 from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import ArtifactParity, Latency, Verdict, combine_gates
+from resnet_edge.ondevice.parity.findings import find_harm
 
 HEADINGS = ("artifact", "verdict", "top-1", "agreement", "SQNR", "p50 / p90 ms (threads)")
 
 
 def result_lines(result: DeviceResult) -> list[str]:
-    """Return the table's lines, then what is missing with its reason."""
+    """Return the table's lines, then findings, then what is missing with its reason."""
     benches = {bench.name: bench for bench in result.bench.artifacts}
     rows = [HEADINGS]
     for parity in result.parity.artifacts:
@@ -34,6 +35,7 @@ def result_lines(result: DeviceResult) -> list[str]:
         for bench in result.bench.artifacts
         if bench.gate.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
     ]
+    lines += [f"finding: {words}" for p in result.parity.artifacts for words in find_harm(p)]
     lines += [f"{gone.name}: failed: {gone.reason}" for gone in result.failed]
     lines += [f"{gone.name}: left out: {gone.reason}" for gone in result.left_out]
     if result.emulated:

@@ -14,6 +14,7 @@ from resnet_edge.ondevice.parity.metrics import (
     Floats,
     Integers,
     finite_rows,
+    largest_two,
     topk_hits,
 )
 
@@ -73,12 +74,11 @@ def record_probabilities(
     if not (finite_rows(artifact).all() and (largest >= 0).all() and (largest <= 1.001).all()):
         return None
     order = _order(hashes, labels)
-    two = np.sort(reference, axis=1)[:, -2:]
-    margin = two[:, -1] - two[:, 0] if reference.shape[1] > 1 else two[:, -1]
+    second, first = largest_two(reference)
     return PictureProbabilities(
         confidence=_pack_shares(largest, order),
-        reference_confidence=_pack_shares(two[:, -1], order),
-        reference_margin=_pack_shares(margin, order),
+        reference_confidence=_pack_shares(first, order),
+        reference_margin=_pack_shares(first - second, order),
         top5=_pack(topk_hits(artifact, classes, 5), order),
         reference_top5=_pack(topk_hits(reference, classes, 5), order),
     )

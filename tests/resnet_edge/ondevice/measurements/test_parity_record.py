@@ -10,7 +10,7 @@ import pytest
 
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.json_records import read_record, write_record
-from resnet_edge.ondevice.measurements import ParityResult
+from resnet_edge.ondevice.measurements import ClassResult, ParityResult
 from resnet_edge.ondevice.measurements.picture_digits import SHARES, TOP5_BITS
 
 LABELS = ("cat", "dog")
@@ -61,6 +61,24 @@ def test_a_matrix_that_does_not_fit(
         read_record(ParityResult, path, InferenceError)
     assert str(raised.value).startswith(f"{path}: ")
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(-1, 0), (0, -1), (6, 5)])
+def test_counts_of_a_class_that_do_not_fit(
+    gained: int, lost: int, result: ParityResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "parity.json"
+    cat = ClassResult("cat", 10, 0.9, 0.9, 0.9, gained=1, lost=1)
+    write_record(path, replace(result, artifacts=(replace(result.artifacts[0], classes=(cat,)),)))
+    record = json.loads(path.read_text())
+    record["artifacts"][0]["classes"][0].update(gained=gained, lost=lost)
+    path.write_text(json.dumps(record))
+    with pytest.raises(InferenceError) as raised:
+        read_record(ParityResult, path, InferenceError)
+    assert str(raised.value).endswith(
+        f"class cat: {gained} gained and {lost} lost; expected counts that add up to at most its "
+        "10 pictures"
+    )
 
 
 @pytest.mark.parametrize(

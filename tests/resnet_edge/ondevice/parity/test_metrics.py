@@ -234,3 +234,13 @@ def test_too_few_pictures_are_not_called_chance_level():
     assert metrics.find_collapse(_one_hot(answers, 2), labels, ("a", "b")) is None
     perfect = np.array([0, 1])
     assert metrics.find_collapse(_one_hot(perfect, 2), perfect, ("a", "b")) is None
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_the_largest_two(classes, monkeypatch):
+    monkeypatch.setattr(metrics, "_ROWS", 3)
+    probabilities = np.random.default_rng(0).random((8, classes))
+    second, first = metrics.largest_two(probabilities)
+    ordered = np.sort(np.hstack([np.zeros((8, 1)), probabilities]), axis=1)
+    assert np.array_equal(second, ordered[:, -2])
+    assert np.array_equal(first, ordered[:, -1])
