@@ -193,7 +193,7 @@ def _details(parity: ArtifactParity, found: AnswerChanges) -> QualityDetails:
     surest = max((row.low for row in found.flips if row.lost), default=None)
     summary = f"{_plain_flips(found.flips)} of {units.plural(parity.images, 'answer')} flipped"
     if surest is not None:
-        summary += f", the surest lost had a margin of {units.percent(surest, 0)} or more"
+        summary += f", the surest that was lost had a margin of {units.percent(surest, 0)} or more"
     return QualityDetails(
         artifact=parity.name,
         summary=summary,

@@ -64,7 +64,8 @@ def _lost_calibration(parity: ArtifactParity, name: str) -> Iterator[str]:
             f"({_interval(found.interval)}); {words}."
         )
     elif found.confidence_interval.low > MOST_SHIFT or found.confidence_interval.high < -MOST_SHIFT:
-        yield f"{name} is not as sure as the reference: {words}; limits on it mean something else."
+        sure = "surer" if shift > 0 else "less sure"
+        yield f"{name} is {sure} than the reference: {words}; a limit on it means something else."
 
 
 def class_words(each: ClassChange) -> str:

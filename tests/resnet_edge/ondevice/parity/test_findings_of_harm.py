@@ -50,8 +50,8 @@ def test_a_reference_that_is_not_sure_enough_hides_nothing():
     logits, labels = reference_logits(rng, PICTURES, sharpness=0.5)
     parity = compare(evaluation_of(logits, labels), 4.5 * logits, Gates())
     (finding,) = find_harm(parity)
-    assert finding.startswith("int8.tflite is not as sure as the reference: its confidence is ")
-    assert finding.endswith("; limits on it mean something else.")
+    assert finding.startswith("int8.tflite is surer than the reference: its confidence is ")
+    assert finding.endswith("; a limit on it means something else.")
 
 
 def test_a_file_that_hurts_one_class_is_caught():
