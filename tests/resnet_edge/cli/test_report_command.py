@@ -11,7 +11,15 @@ from resnet_edge.errors import InferenceError
 from resnet_edge.exporting.failures import Failure, keep_failures
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.json_records import read_record, write_record
-from resnet_edge.ondevice.measurements import ArtifactParity, ClassResult, ParityResult
+from resnet_edge.ondevice.measurements import (
+    ArtifactParity,
+    ClassResult,
+    FurtherGate,
+    GateResult,
+    ParityResult,
+    Verdict,
+)
+from resnet_edge.steps.parity import Compared
 from resnet_edge.steps.report import report
 from resnet_edge.steps.run import RunResult
 
@@ -123,3 +131,18 @@ def test_further_gates_need_what_the_record_lacks(cli, undecided_build):
     ran = cli("report", "--out", undecided_build.out, "--max-ece-increase", "0.02")
     assert ran.code == 1
     assert "earlier version wrote it, without the answers picture by picture" in ran.err
+
+
+def test_parity_prints_findings_after_the_verdicts(cli, undecided_build, monkeypatch):
+    result = read_record(ParityResult, undecided_build.parity, InferenceError)
+    hurt = ClassResult("cat", 500, 0.8, 0.9, 0.9, gained=0, lost=50)
+    limit = FurtherGate("classes", GateResult(Verdict.FAIL, "cat lost more than 5.00 points"))
+    first = replace(result.artifacts[0], classes=(hurt,), further_gates=(limit,))
+    compared = Compared(replace(result, artifacts=(first,)), rebuilt=False)
+    monkeypatch.setattr("resnet_edge.steps.parity.parity", lambda options, _: compared)
+    ran = cli("parity", "--out", undecided_build.out, "--max-class-loss", "0.05")
+    assert ran.code == 1
+    verdict, finding = ran.out.splitlines()
+    assert verdict.split(maxsplit=1)[0] == "fp32.tflite"
+    assert verdict.rstrip().endswith(" fail: classes: cat lost more than 5.00 points")
+    assert finding.startswith("Finding: fp32.tflite lost accuracy in class cat: 50 lost and 0 gain")
