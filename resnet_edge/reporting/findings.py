@@ -17,12 +17,12 @@ def find_findings(content: ReportContent) -> tuple[str, ...]:
 
 def _here(content: ReportContent) -> Iterator[str]:
     for row in content.artifacts:
-        if row.parity is not None and row.parity.collapse is None:
+        if row.parity is not None:
             yield from find_harm(row.parity)
 
 
 def _on_devices(content: ReportContent) -> Iterator[str]:
     for device, name in zip(content.devices, device_names(content), strict=True):
         for row in device.artifacts:
-            if row.parity is not None and row.parity.collapse is None:
+            if row.parity is not None:
                 yield from find_harm(row.parity, f"{row.name} on {name}")

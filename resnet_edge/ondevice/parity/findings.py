@@ -29,12 +29,15 @@ _NAMED = 3
 
 
 def find_harm(parity: ArtifactParity, where: str = "") -> tuple[str, ...]:
-    """Return a sentence for each finding; none where the record does not hold the figures.
+    """Return a sentence for each finding; none where the record does not hold the figures, or the
+    answers collapsed: the verdict says that.
 
     Args:
         parity: The record.
         where: Stands for the artifact's name, for instance with its runtime.
     """
+    if parity.collapse is not None:
+        return ()
     name = where or parity.name
     return (*_lost_classes(parity, name), *_lost_calibration(parity, name))
 

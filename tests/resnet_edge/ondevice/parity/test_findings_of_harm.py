@@ -81,6 +81,16 @@ def test_more_classes_than_can_be_named_are_counted():
     assert "int8.tflite lost accuracy in 2 more classes." in found
 
 
+def test_a_collapse_is_for_the_verdict_to_say():
+    rng = np.random.default_rng(0)
+    logits, labels = reference_logits(rng, 800)
+    nothing = np.zeros_like(logits)
+    nothing[:, 0] = 9
+    parity = compare(evaluation_of(logits, labels), nothing, GATES)
+    assert parity.collapse.startswith("one class for everything")
+    assert (find_harm(parity), parity.answers_gate.verdict) == ((), Verdict.FAIL)
+
+
 def test_records_of_an_earlier_version_accuse_nobody():
     rng = np.random.default_rng(0)
     logits, labels = reference_logits(rng, 80)
