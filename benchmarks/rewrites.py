@@ -30,12 +30,14 @@ LOST = ("space-to-depth stem", "depthwise subsampling", "strided slices")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--size", type=int, default=224, help="height and width of a picture")
+    parser.add_argument("--only", metavar="REWRITE", help="measure this one alone")
     parser.add_argument("--folder", type=Path, help="keep the files there, or use those there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         if not (folder / "made").exists():
-            make_files(folder)
+            make_files(folder, options.size, options.only)
         print("| rewrite | part of the product |", " | ".join(COLUMNS), "|")
         print("|---|---|", "---|" * len(COLUMNS), sep="")
         for name in sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "ours"):
@@ -48,10 +50,16 @@ def main() -> int:
     return 0
 
 
-def make_files(folder: Path) -> None:
+def make_files(folder: Path, size: int, only: str | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, HERE / "rewrites_files.py", folder]
+    command = [
+        sys.executable,
+        HERE / "rewrites_files.py",
+        folder,
+        str(size),
+        *([only] if only else []),
+    ]
     subprocess.run(command, check=True, env=environment)
     (folder / "made").touch()
 

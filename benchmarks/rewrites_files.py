@@ -1,6 +1,6 @@
 """The files that `benchmarks/rewrites.py` compares: one ResNet50, with and without each rewrite.
 
-    python rewrites_files.py FOLDER
+    python rewrites_files.py FOLDER SIZE [REWRITE]
 
 Also with rewrites that were tried and are not part of the product, because they lost.
 """
@@ -29,15 +29,20 @@ from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
 from converters.rewrites.all_rewrites import REWRITES, fold_into, optimize
 from converters.rewrites.fold_preprocessing import NAME as FOLD_PREPROCESSING
+from converters.rewrites.hoist_strides import NAME as HOIST_STRIDES
+from converters.rewrites.join_projection_shortcuts import NAME as JOIN_SHORTCUTS
 from converters.rewrites.keras_graph import Change, KerasGraph, rewrite_graphs
+from converters.rewrites.merge_padding import NAME as MERGE_PADDING
 from converters.serving import serving_model
 from converters.tflite import conversion as to_tflite
 from resnet_edge.ondevice.cores import available_cores
 
 Shape = tuple[int, int, int, int]
 
-SIZE, PICTURES = 224, 64
+PICTURES = 64
 WRITTEN_OUT = "offset written out"
+KEPT = (MERGE_PADDING, HOIST_STRIDES, JOIN_SHORTCUTS, FOLD_PREPROCESSING, WRITTEN_OUT)
+"""Rewrites that each serving graph but one has."""
 LOST = {
     "space-to-depth stem": lambda model: _replaced(model, _space_to_depth),
     "depthwise subsampling": lambda model: _replaced(model, _depthwise),
@@ -48,16 +53,17 @@ LOST = {
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    model = random_resnet50(SIZE)
-    pictures = np.stack(list(blobs(PICTURES, SIZE)))
-    names = [name for name, _ in REWRITES if name in ("merge_padding", "hoist_strides")]
-    names += [FOLD_PREPROCESSING, WRITTEN_OUT]
+    size, only = int(sys.argv[2]), sys.argv[3:]
+    model = random_resnet50(size)
+    pictures = np.stack(list(blobs(PICTURES, size)))
     _write(folder / "ours", _rewritten(model), pictures)
-    _write(folder / MERGE_POOL_PADDING, _rewritten(model), pictures, merge_pools=False)
-    for name in names:
-        _write(folder / name, _rewritten(model, without=name), pictures)
-    for name, candidate in LOST.items():
-        _write(folder / name, _rewritten(model, candidate=candidate), pictures)
+    for name in only or (*KEPT, MERGE_POOL_PADDING, *LOST):
+        if name == MERGE_POOL_PADDING:
+            _write(folder / name, _rewritten(model), pictures, merge_pools=False)
+        elif name in LOST:
+            _write(folder / name, _rewritten(model, candidate=LOST[name]), pictures)
+        else:
+            _write(folder / name, _rewritten(model, without=name), pictures)
 
 
 def _rewritten(

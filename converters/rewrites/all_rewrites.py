@@ -15,6 +15,7 @@ from converters.rewrites import (
     fold_batch_norm,
     fold_preprocessing,
     hoist_strides,
+    join_projection_shortcuts,
     merge_padding,
     recognize_gelu,
     scale_channels,
@@ -30,9 +31,10 @@ REWRITES: tuple[tuple[str, Rewrite], ...] = (
     (scale_channels.NAME, scale_channels.scale_channels),
     (merge_padding.NAME, merge_padding.merge_padding),
     (hoist_strides.NAME, hoist_strides.hoist_strides),
+    (join_projection_shortcuts.NAME, join_projection_shortcuts.join_projection_shortcuts),
 )
-"""The order matters: a dropout may stand before a batch normalization, and ``hoist_strides`` adds
-paddings of its own."""
+"""The order matters: a dropout may stand before a batch normalization, ``hoist_strides`` adds
+paddings of its own, and takes the stride from most of the convolutions that are joined."""
 
 NECESSARY = REWRITES[1:4]
 """GELU has an operator in every format. The rewrites of batch normalization give all formats the

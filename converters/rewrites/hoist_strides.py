@@ -26,10 +26,11 @@ from converters.rewrites.keras_graph import (
     Change,
     KerasGraph,
     Rewritten,
+    new_name,
     reconfigured,
     rewrite_graphs,
 )
-from converters.rewrites.subsampling import Role, role_of
+from converters.rewrites.subsampling import Role, role_of, subsample
 
 NAME = "hoist_strides"
 
@@ -161,7 +162,7 @@ class _Edit:
         padding = call.layer.padding
         if any(windows.strided(factor).before != windows.before for windows, factor in pairs):
             padding = "valid"
-            name = self._new_name(f"{call.name}_pad")
+            name = new_name(f"{call.name}_pad", self.names)
             dtype = call.layer.dtype_policy
             self.between[call, id(call.inputs[0])] = layers.ZeroPadding2D(
                 zeros, name=name, dtype=dtype
@@ -189,11 +190,9 @@ class _Edit:
             if step == _ALL:
                 continue
             if (id(tensor), step) not in self.pools:
-                name = self._new_name(f"{call.name}_subsample")
+                name = new_name(f"{call.name}_subsample", self.names)
                 dtype = getattr(call.layer, "dtype_policy", None) or tensor.dtype
-                self.pools[id(tensor), step] = layers.MaxPooling2D(
-                    1, strides=step, data_format="channels_last", name=name, dtype=dtype
-                )
+                self.pools[id(tensor), step] = subsample(step, name, dtype)
             self.between[call, id(tensor)] = self.pools[id(tensor), step]
 
     def change(self) -> Change:
@@ -204,14 +203,6 @@ class _Edit:
             if call.name in self.replaced
         }
         return Change(self.count, self.replaced, weights, frozenset(self.skipped), self.between)
-
-    def _new_name(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self.names:
-            number += 1
-            name = f"{wanted}_{number}"
-        self.names.add(name)
-        return name
 
 
 def _times(one: Step, other: Step) -> Step:

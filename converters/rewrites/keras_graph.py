@@ -89,6 +89,8 @@ class Change:
     """Calls that are left out: their output becomes their input."""
     between: Mapping[tuple[Call, int], layers.Layer] = field(default_factory=dict)
     """New layers between a tensor, by its ``id``, and a call that reads it."""
+    instead: Mapping[Call, Sequence[layers.Layer]] = field(default_factory=dict)
+    """New layers for a call: the first reads the list of its inputs, each other the one before."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,16 @@ def reconfigured(layer: layers.Layer, **config: object) -> layers.Layer:
     return type(layer).from_config({**layer.get_config(), **config})
 
 
+def new_name(wanted: str, taken: set[str]) -> str:
+    """Return a layer's name that is not taken yet, and take it."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
+
+
 def _calls(model: keras.Model) -> Iterator[Call]:
     # The model's own nodes: a layer's inbound nodes include calls from other models.
     for depth in sorted(model._nodes_by_depth, reverse=True):
@@ -171,6 +183,11 @@ def _rebuild(
         if call in change.skipped:
             tensors[id(call.outputs[0])] = read[id(call.inputs[0])]
             continue
+        if call in change.instead:
+            tensors[id(call.outputs[0])] = _in_a_row(
+                change.instead[call], [read[id(tensor)] for tensor in call.inputs]
+            )
+            continue
         args, kwargs = call.node.arguments.fill_in(read)  # type: ignore[attr-defined]
         layer = replaced.get(call.name, call.layer)
         if type(layer) is not type(call.layer):  # its call may take no mask
@@ -180,6 +197,13 @@ def _rebuild(
         tensors |= dict(zip(map(id, call.outputs), flat, strict=True))
     outputs = keras.tree.map_structure(lambda x: tensors[id(x)], old._outputs_struct)
     return keras.Model(inputs, outputs, name=old.name)
+
+
+def _in_a_row(added: Sequence[layers.Layer], inputs: list[KerasTensor]) -> KerasTensor:
+    found = added[0](inputs)
+    for layer in added[1:]:
+        found = layer(found)
+    return found
 
 
 def _fresh_input(tensor: KerasTensor) -> KerasTensor:

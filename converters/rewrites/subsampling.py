@@ -67,6 +67,11 @@ def role_of(graph: KerasGraph, call: Call) -> Role:
     return Role.COMMUTES if single or _is_merge(call) else Role.STOPS
 
 
+def subsample(step: tuple[int, int], name: str, dtype: object) -> layers.Layer:
+    """Return a layer that keeps every ``step``-th row and column."""
+    return layers.MaxPooling2D(1, strides=step, data_format="channels_last", name=name, dtype=dtype)
+
+
 def _role_of_convolution(layer: layers.Layer) -> Role:
     if layer.data_format != "channels_last" or layer.activation not in _FUNCTIONS:
         return Role.STOPS
@@ -87,6 +92,11 @@ def _is_single(layer: keras.Operation) -> bool:
     if type(layer) is layers.PReLU:
         return {1, 2} <= set(layer.shared_axes or ())
     return _is_function(layer, _ONE_INPUT_OPS)
+
+
+def is_sum(call: Call) -> bool:
+    """True if the call adds tensors of one shape, by ``Add`` or by ``+``."""
+    return _is_merge(call) and type(call.layer).__name__ == "Add"
 
 
 def _is_merge(call: Call) -> bool:
