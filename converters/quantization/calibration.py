@@ -153,19 +153,25 @@ def check_pictures(pictures: np.ndarray, method: QuantizationSettings) -> None:
         )
 
 
+_JOINED_HINT = "; a shortcut's projection is part of its block's last convolution"
+"""Of networks that may have been rewritten by ``join_projection_shortcuts``."""
+
+
 def operations_of(network: TfliteNetwork, patterns: Collection[str]) -> frozenset[int]:
     """Return the operators of the layers whose names match the globs, by index.
 
     Raises:
         RequestError: A glob matches no layer.
     """
+    joins = any(operation.kind == "CONCATENATION" for operation in network.operations)
     found = set()
     for pattern in patterns:
         fitting = [op.index for op in network.operations if fnmatch.fnmatch(op.layer, pattern)]
         if not fitting:
             names = ", ".join(dict.fromkeys(op.layer for op in network.weighted))
             raise RequestError(
-                f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: {names}"
+                f"--keep-float: no layer fits {pattern!r}; expected globs of Keras names: "
+                f"{names}{_JOINED_HINT if joins else ''}"
             )
         found.update(fitting)
     return frozenset(found)

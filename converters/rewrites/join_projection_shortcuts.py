@@ -128,4 +128,4 @@ def _joined_weights(found: _Sum) -> list[np.ndarray]:
     both = [term.layer for term in found.terms]
     kernel = np.concatenate([np.asarray(layer.kernel) for layer in both], axis=2)
     biases = [np.asarray(layer.bias, np.float64) for layer in both if layer.use_bias]
-    return [kernel, sum(biases).astype(np.float32)] if biases else [kernel]
+    return [kernel, np.sum(biases, axis=0).astype(np.float32)] if biases else [kernel]
