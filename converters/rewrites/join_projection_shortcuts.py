@@ -102,6 +102,8 @@ def _sum_of(graph: KerasGraph, call: Call) -> _Sum | None:
         return None
     if not (_is_linear(graph, one) and _is_linear(graph, other)):
         return None
+    if one.inputs[0] is other.inputs[0]:  # nothing to read side by side
+        return None
     if one.layer.dtype_policy != other.layer.dtype_policy:
         return None
     places = {id(t): place for place, made in enumerate(graph.calls) for t in made.outputs}

@@ -41,7 +41,7 @@ def projecting_layers(x: keras.KerasTensor) -> keras.KerasTensor:
         y = layers.Conv2D(filters, 1, name=f"{block}_last")(y)
         shortcut = layers.Conv2D(filters, 1, strides=stride, name=f"{block}_shortcut")(x)
         x = layers.ReLU()(layers.Add()([shortcut, y]))
-    return layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return layers.Dense(4, activation="softmax", name="head")(layers.GlobalAveragePooling2D()(x))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_projection_answers_to_the_name_of_its_block_s_last_convolution(join
     message = str(caught.value)
     assert message.startswith("--keep-float: no layer fits 'b_shortcut'; expected globs of Keras ")
     assert message.endswith(
-        "b_last, dense; a shortcut's projection is part of its block's last convolution"
+        "b_last, head; a shortcut's projection is part of its block's last convolution"
     )
 
 

@@ -202,6 +202,10 @@ def _doubled(x: Tensor) -> Tensor:
     return layers.ReLU()(layers.Add()([y, y]))
 
 
+def _of_one_tensor(x: Tensor) -> Tensor:
+    return layers.ReLU()(layers.Add()([layers.Conv2D(4, 1)(x), layers.Conv2D(4, 1)(x)]))
+
+
 def _three(x: Tensor) -> Tensor:
     return layers.ReLU()(layers.Add()([layers.Conv2D(4, 1)(x) for _ in range(3)]))
 
@@ -233,7 +237,16 @@ def _one_dimension(x: Tensor) -> Tensor:
         _two(layers.Conv2D(6, 1), layers.Conv2D(6, 1, groups=3)),
         _two(layers.Conv2D(4, 1, dtype="float64")),
         _two(layers.Conv2D(4, 1), sum_of=layers.Subtract),
-        *(_read_elsewhere, _called_twice, _doubled, _three, _an_output, _broadcast, _mobile),
+        *(
+            _read_elsewhere,
+            _called_twice,
+            _doubled,
+            _of_one_tensor,
+            _three,
+            _an_output,
+            _broadcast,
+            _mobile,
+        ),
         _one_dimension,
     ],
 )
