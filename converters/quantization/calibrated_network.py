@@ -21,8 +21,8 @@ Progress = Callable[[str, int, int, str], None]
 class EqualizationFigures:
     """Figures of the choice at level ``equalized`` or ``distilled``, for sidecar and report."""
 
-    strength: float
-    """Strength of the equalisation, in [0, 1]."""
+    strength: float | None
+    """Strength of the equalisation, in [0, 1]; None for scales with the least noise."""
     held_out_sqnr_db: float
     """SQNR of the simulated centred logits of the held-out calibration pictures."""
     held_out: int
@@ -32,6 +32,11 @@ class EqualizationFigures:
     """``extremes`` or ``least error``, ``with margins`` where they have some."""
     corrects: bool = True
     """True if biases are corrected."""
+
+
+def equalisation_words(strength: float | None) -> str:
+    """Return the way to channel scales in words."""
+    return "least noise" if strength is None else f"strength {strength:g}"
 
 
 @dataclass(frozen=True)

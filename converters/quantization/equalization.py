@@ -118,7 +118,6 @@ class Equalized:
 
     parameters: Mapping[int, Parameters]
     statistics: Statistics
-    groups: tuple[Group, ...]
     output_scales: Mapping[int, np.ndarray]
     """Divisor of every output channel of an operator with a kernel, by its index. Operators outside
     all groups are missing."""
@@ -171,27 +170,19 @@ def find_channels(network: TfliteNetwork) -> ChannelGroups:
 
 
 def equalize(
-    network: TfliteNetwork,
-    statistics: Statistics,
-    strength: float,
-    channels: ChannelGroups | None = None,
+    network: TfliteNetwork, statistics: Statistics, scales: Mapping[int, np.ndarray]
 ) -> Equalized:
-    """Scale every channel towards the range of its tensors.
-
-    The scale of a channel is the largest share of a range that it uses in any tensor of its group,
-    to the power of ``strength``. A channel that is zero on all pictures keeps the scale 1.
+    """Divide every channel by its scale where it is written, and take it back where it is read.
 
     Args:
         network: The graph with its weights.
         statistics: Extremes of every tensor.
-        strength: From 0 (no change) to 1 (best for activations, worst for kernels).
-        channels: The result of ``find_channels``, if the caller has it.
+        scales: Divisor of every channel, by index of the tensor: alike where channels are one
+            group, as ``strength_scales`` and ``converters.quantization.least_noise`` give them.
 
     Returns:
         New weights and extremes; the float function is that of ``network`` up to rounding.
     """
-    channels = find_channels(network) if channels is None else channels
-    scales = _scales(channels, statistics, strength)
     scaled = {
         tensor: extremes.scaled(1 / scales[tensor]) if tensor in scales else extremes
         for tensor, extremes in statistics.items()
@@ -208,22 +199,49 @@ def equalize(
             factor = _along_inputs(kernel, operation.kind, scales[operation.inputs[0]])
             kernel = kernel * factor.astype(np.float32)
         parameters[index] = Parameters(kernel, bias)
-    return Equalized(parameters, scaled, channels.groups, output_scales)
+    return Equalized(parameters, scaled, output_scales)
 
 
-def _scales(
-    groups: ChannelGroups, statistics: Statistics, strength: float
+def strength_scales(
+    channels: ChannelGroups, statistics: Statistics, strength: float
 ) -> dict[int, np.ndarray]:
-    """Return the divisor of every channel, by index of the tensor, without those of none."""
-    share = np.zeros(len(groups.fixed))
-    for tensor, ids in groups.members.items():
+    """Return scales by the range that a channel uses.
+
+    The scale of a channel is the largest share of a range that it uses in any tensor of its group,
+    to the power of ``strength``. A channel that is zero on all pictures keeps the scale 1.
+
+    Args:
+        channels: The channels that must be scaled alike.
+        statistics: Extremes of every tensor.
+        strength: From 0 (no change) to 1 (best for activations, worst for kernels).
+    """
+    share = range_shares(channels, statistics)
+    power = np.where(channels.free, max(strength, FREE_STRENGTH if strength else 0.0), strength)
+    scale: np.ndarray = np.where(share > 0, np.maximum(share, SMALLEST_RATIO), 1.0) ** power
+    return scales_by_tensor(channels, scale)
+
+
+def range_shares(channels: ChannelGroups, statistics: Statistics) -> np.ndarray:
+    """Return the largest share of a tensor's range that each group of channels uses, in [0, 1]."""
+    share = np.zeros(len(channels.fixed))
+    for tensor, ids in channels.members.items():
         if tensor in statistics:
             np.maximum.at(share, ids, _shares(statistics[tensor]))
-    power = np.where(groups.free, max(strength, FREE_STRENGTH if strength else 0.0), strength)
-    scale = np.where(share > 0, np.maximum(share, SMALLEST_RATIO), 1.0) ** power
-    scale[groups.fixed] = 1.0
+    return share
+
+
+def scales_by_tensor(channels: ChannelGroups, scale: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the scales of groups by index of the tensor, without tensors that have none.
+
+    Args:
+        channels: The groups.
+        scale: Divisor of every group, by its number. Those of fixed groups do not count.
+    """
+    scale = np.where(channels.fixed, 1.0, scale)
     return {
-        tensor: scale[ids] for tensor, ids in groups.members.items() if not groups.fixed[ids].all()
+        tensor: scale[ids]
+        for tensor, ids in channels.members.items()
+        if not channels.fixed[ids].all()
     }
 
 

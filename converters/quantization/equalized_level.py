@@ -30,9 +30,10 @@ from converters.quantization.calibrated_network import (
     EqualizationFigures,
     FloatFallback,
     Progress,
+    equalisation_words,
 )
 from converters.quantization.calibration_sample import Sample, draw_quarters, sample_pictures
-from converters.quantization.equalization import equalize, find_channels
+from converters.quantization.equalization import equalize, find_channels, strength_scales
 from converters.quantization.float_fallback import (
     CLEAR_DB,
     find_fallback,
@@ -41,6 +42,7 @@ from converters.quantization.float_fallback import (
 )
 from converters.quantization.head_rounding import head_features, is_too_coarse
 from converters.quantization.integer_simulation import simulate
+from converters.quantization.least_noise import Gains, least_noise_scales, measure_gains
 from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
 from converters.quantization.sampled_ranges import chosen_ranges, least_error_ranges
@@ -57,8 +59,8 @@ from converters.quantization.tensorflow_execution import (
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
 STRENGTHS = (0.75, 0.5, 0.25)
-"""Strengths in the order tried, until one is worse than the one before. 0 and 1 were never the best
-on the networks measured."""
+"""Strengths in the order tried, until one is worse than the best before. 0 and 1 were never the
+best on the networks measured."""
 
 VECTOR_MARGIN = 1.2
 """Ranges of tensors with one position are this multiple of their extremes. A picture gives few
@@ -93,7 +95,8 @@ def calibrate_equalized(
     head = network.dense_head
     features = None if head is None else head_features(network, head, pictures)
     halves = (first, second)
-    trial = _Trial(network, float_operations, grid, sample, float_outputs, halves, features)
+    gains = measure_gains(network, sample.fitted)
+    trial = _Trial(network, float_operations, grid, sample, float_outputs, halves, gains, features)
     fit = merge_statistics(first, quarters[2])
     chosen = trial.choose(fit, progress)
     candidate, figures = chosen.candidate, chosen.figures
@@ -148,8 +151,9 @@ def _measure_quarters(
 class Candidate:
     """A way to choose channel scales, ranges and biases."""
 
-    strength: float
-    """Strength of the equalisation; with 0 ranges are those of level ``fast``."""
+    strength: float | None
+    """Strength of the equalisation; with 0 ranges are those of level ``fast``. None for scales with
+    the least noise."""
     least_error: bool = False
     """True for ranges with the least squared error, False for the extremes."""
     corrects: bool = True
@@ -159,7 +163,7 @@ class Candidate:
 
     def __str__(self) -> str:
         biases = "" if self.corrects else ", biases as they are"
-        return f"strength {self.strength}, {self.ranges}{biases}"
+        return f"{equalisation_words(self.strength)}, {self.ranges}{biases}"
 
     @property
     def ranges(self) -> str:
@@ -206,6 +210,8 @@ class _Trial:
     float_outputs: FloatOutputs
     halves: tuple[Statistics, Statistics]
     """Extremes of two halves of the pictures."""
+    gains: Gains | None
+    """None where derivatives are not known."""
     head_features: np.ndarray | None
     """None where there is no dense head."""
 
@@ -220,7 +226,7 @@ class _Trial:
         pictures.
         """
         best: Measured | None = None
-        total = len(STRENGTHS) + 4
+        total = len(STRENGTHS) + 5
 
         def attempt(done: int, candidate: Candidate) -> bool:
             nonlocal best
@@ -232,7 +238,9 @@ class _Trial:
             progress("choosing", done, total, words if best is None else f"{words}, {best.words}")
             return is_better
 
-        for done, strength in enumerate(STRENGTHS, start=1):
+        if self.gains is not None:
+            attempt(1, Candidate(None))
+        for done, strength in enumerate(STRENGTHS, start=2):
             if not attempt(done, Candidate(strength)) and best is not None:
                 break
         strength = STRENGTHS[0] if best is None else best.candidate.strength
@@ -252,9 +260,9 @@ class _Trial:
     def prepare(self, statistics: Statistics, candidate: Candidate) -> Prepared:
         """Return the scheme before bias correction, and the float values to correct biases to."""
         network = self.network
-        equalized = equalize(network, statistics, candidate.strength, self.channels)
+        equalized = equalize(network, statistics, self._scales(statistics, candidate.strength))
         ranges = extremes = extreme_ranges(network, equalized.statistics)
-        if candidate.strength:  # all but what level fast does
+        if candidate.strength != 0:  # all but what level fast does
             weights = {
                 index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
                 for index, p in equalized.parameters.items()
@@ -272,6 +280,13 @@ class _Trial:
         )
         float_outputs = self.float_outputs.scaled(equalized.output_scales)
         return Prepared(scheme, float_outputs, wide_ranges(network, extremes))
+
+    def _scales(self, statistics: Statistics, strength: float | None) -> dict[int, np.ndarray]:
+        if strength is not None:
+            return strength_scales(self.channels, statistics, strength)
+        if self.gains is None:
+            raise ValueError("no derivatives are known, so no scales with the least noise")
+        return least_noise_scales(self.channels, statistics, self.gains, self.float_operations)
 
     def _has_float_head(self, scaled: Mapping[int, Parameters]) -> bool:
         head = self.network.dense_head

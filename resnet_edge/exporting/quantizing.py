@@ -11,7 +11,12 @@ import keras
 import numpy as np
 
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
-from converters.quantization.calibrated_network import CalibratedNetwork, FloatFallback, Progress
+from converters.quantization.calibrated_network import (
+    CalibratedNetwork,
+    FloatFallback,
+    Progress,
+    equalisation_words,
+)
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from converters.quantization.float_fallback import MORE_BYTES
@@ -212,7 +217,9 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
     )
     found = {}
     if figures is not None:
-        found["equalisation"] = f"strength {figures.strength:g}, {figures.groups} groups of tensors"
+        found["equalisation"] = (
+            f"{equalisation_words(figures.strength)}, {figures.groups} groups of tensors"
+        )
         found["simulated SQNR"] = (
             f"{figures.held_out_sqnr_db:.1f} dB on {figures.held_out} held-out calibration pictures"
         )

@@ -17,8 +17,10 @@ from converters.quantization.activation_extremes import (
 from converters.quantization.equalization import (
     FREE_STRENGTH,
     SMALLEST_RATIO,
+    Equalized,
     equalize,
     find_channels,
+    strength_scales,
 )
 from converters.quantization.tensorflow_execution import Weights, batches, constant_weights, run
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
@@ -85,7 +87,7 @@ def test_a_scale_never_moves_a_value_into_relu6s_bound(networks) -> None:
     """A channel that reaches 6 keeps its scale; one that uses a part is scaled by that at most."""
     made = networks["mobile"]
     found = measure_activations(made.network, constant_weights(made.network), made.pictures)
-    result = equalize(made.network, found, 1.0)
+    result = by_strength(made.network, found, 1.0)
     for operation in made.network.operations:
         if operation.activation == "RELU6":
             assert result.statistics[operation.output].high.max() <= 6.0001
@@ -131,7 +133,7 @@ def test_a_group_that_depthwise_kernels_read_is_scaled_further(small) -> None:
         op.output: Extremes(np.zeros(network.shapes[op.output][-1]), np.array([4.0, 1.0]))
         for op in network.weighted[:2]
     }
-    result = equalize(network, found, 0.5)
+    result = by_strength(network, found, 0.5)
     one = result.statistics[network.weighted[0].output].high
     np.testing.assert_allclose(one, [4, 4**FREE_STRENGTH])
 
@@ -156,10 +158,14 @@ def test_depthwise_convolutions_pass_a_scale_on_and_groups_do_not(small) -> None
     check_exact(made, 1.0)
 
 
+def by_strength(network: TfliteNetwork, found: Statistics, strength: float) -> Equalized:
+    return equalize(network, found, strength_scales(find_channels(network), found, strength))
+
+
 def check_exact(made, strength: float) -> None:
     network, pictures = made.network, made.pictures[::4]
     found = measure_activations(network, constant_weights(network), pictures)
-    result = equalize(network, found, strength)
+    result = by_strength(network, found, strength)
     before = logits_of(network, dict(network.parameters), pictures)
     after = logits_of(network, dict(result.parameters), pictures)
     assert np.abs(after - before).max() <= 1e-5 * np.abs(before).max()
@@ -176,7 +182,7 @@ def test_the_function_stays_for_every_network(each) -> None:
 
 
 def test_a_strength_of_zero_changes_nothing(residual, statistics) -> None:
-    result = equalize(residual.network, statistics["residual"], 0.0)
+    result = by_strength(residual.network, statistics["residual"], 0.0)
     for index, p in residual.network.parameters.items():
         np.testing.assert_array_equal(result.parameters[index].kernel, p.kernel)
         np.testing.assert_array_equal(result.parameters[index].bias, p.bias)
@@ -184,7 +190,7 @@ def test_a_strength_of_zero_changes_nothing(residual, statistics) -> None:
 
 def test_extremes_are_those_of_the_new_weights(residual, statistics) -> None:
     network = residual.network
-    result = equalize(network, statistics["residual"], 0.75)
+    result = by_strength(network, statistics["residual"], 0.75)
     weights = {index: Weights(p.kernel, p.bias) for index, p in result.parameters.items()}
     again = measure_activations(network, weights, residual.pictures)
     for tensor, extremes in result.statistics.items():
@@ -196,10 +202,10 @@ def test_extremes_are_those_of_the_new_weights(residual, statistics) -> None:
 def test_full_strength_fills_every_channel(residual, statistics) -> None:
     """Each live channel of a group of one tensor reaches the end of the range."""
     network = residual.network
-    result = equalize(network, statistics["residual"], 1.0)
+    result = by_strength(network, statistics["residual"], 1.0)
     (group,) = [
         group
-        for group in result.groups
+        for group in find_channels(network).groups
         if {network.operations[index].layer for index in group.writers} == {"a_reduce"}
     ]
     (tensor,) = group.tensors
@@ -223,7 +229,7 @@ def test_by_hand(small) -> None:
         op.output: Extremes(np.zeros(network.shapes[op.output][-1]), np.array([4.0, 1.0]))
         for op in (one, two)
     }
-    result = equalize(network, found, 1.0)
+    result = by_strength(network, found, 1.0)
     before, after = network.parameters, result.parameters
     np.testing.assert_allclose(
         after[one.index].kernel, before[one.index].kernel * [1, 4], rtol=1e-6
@@ -233,7 +239,7 @@ def test_by_hand(small) -> None:
     outputs = after[two.index].kernel / (before[two.index].kernel * inputs)
     np.testing.assert_allclose(outputs, np.broadcast_to(outputs[0, 0, 0], outputs.shape), rtol=1e-5)
     np.testing.assert_array_equal(result.statistics[one.output].high, [4, 4])
-    half = equalize(network, found, 0.5)
+    half = by_strength(network, found, 0.5)
     np.testing.assert_allclose(half.statistics[one.output].high, [4, 2])
 
 
@@ -251,7 +257,7 @@ def test_dead_channels_keep_their_scale(residual, statistics) -> None:
         {i: Weights(p.kernel, p.bias) for i, p in dead.parameters.items()},
         residual.pictures,
     )
-    result = equalize(dead, found, 1.0)
+    result = by_strength(dead, found, 1.0)
     for parameters in result.parameters.values():
         assert np.isfinite(parameters.kernel).all()
         assert np.isfinite(parameters.bias).all()
@@ -275,6 +281,6 @@ def test_a_network_of_zeros(residual) -> None:
         for tensor, shape in enumerate(network.shapes)
         if tensor in network.writers
     }
-    result = equalize(network, zeros, 1.0)
+    result = by_strength(network, zeros, 1.0)
     for index, p in network.parameters.items():
         np.testing.assert_array_equal(result.parameters[index].kernel, p.kernel)

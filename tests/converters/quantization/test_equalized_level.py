@@ -75,7 +75,7 @@ def test_constant_pictures(each, classify, level: Level, value: int) -> None:
 
 def test_figures(residual) -> None:
     figures = quantized(residual, Level.EQUALIZED).figures
-    assert figures.strength in (*STRENGTHS, 0.0)
+    assert figures.strength in (None, *STRENGTHS, 0.0)
     assert figures.ranges.removesuffix(" with margins") in ("extremes", "least error")
     assert 20 < figures.held_out_sqnr_db < 150
     assert figures.held_out == 10
@@ -101,6 +101,7 @@ def test_the_best_candidate_is_taken(residual, monkeypatch: pytest.MonkeyPatch) 
     tried = scripted(monkeypatch, {Candidate(0.75): 20.0, Candidate(0.5): 19.0, least: 21.0})
     figures = quantized(residual, Level.EQUALIZED).figures
     assert tried == [
+        Candidate(None),
         Candidate(0.75),
         Candidate(0.5),  # worse than the one before: 0.25 is not tried
         least,

@@ -12,7 +12,7 @@ from converters.quantization.activation_extremes import measure_activations
 from converters.quantization.answer_metrics import sqnr_db
 from converters.quantization.bias_correction import correct_biases, measure_float_outputs
 from converters.quantization.calibration import calibrate
-from converters.quantization.equalization import equalize
+from converters.quantization.equalization import equalize, find_channels, strength_scales
 from converters.quantization.integer_simulation import (
     round_parameters,
     simulate,
@@ -195,7 +195,8 @@ def test_constants_of_integer_operators_are_rounded(residual) -> None:
 def test_the_aim_of_an_equalised_network_is_the_scaled_one(residual) -> None:
     network = residual.network
     statistics = measure_activations(network, constant_weights(network), residual.pictures)
-    equalized = equalize(network, statistics, 0.5)
+    scales = strength_scales(find_channels(network), statistics, 0.5)
+    equalized = equalize(network, statistics, scales)
     float_outputs = measure_float_outputs(network, residual.pictures)
     scaled = float_outputs.scaled(equalized.output_scales)
     data = write_parameters(residual.float32, equalized.parameters).data

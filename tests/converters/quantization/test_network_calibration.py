@@ -263,9 +263,11 @@ def test_progress_of_equalized(residual) -> None:
         progress=lambda *call: seen.append(call),
     )
     assert seen[:4] == [("calibrating", done, 40, "") for done in (10, 20, 30, 40)]
-    # The third strength is left out where the second is worse than the first.
-    assert [call[:3] for call in seen[4:]] == [("choosing", done, 7) for done in (1, 2, 4, 5, 6, 7)]
-    assert all(words.startswith("strength 0.") and "best " in words for *_, words in seen[4:])
+    assert seen[4][:3] == ("choosing", 1, 8)
+    assert seen[4][3].startswith("least noise, extremes: ")
+    assert [done for _, done, *_ in seen[-4:]] == [5, 6, 7, 8]
+    assert all("strength 0" in words or "least noise" in words for *_, words in seen[4:])
+    assert all("best " in words for *_, words in seen[4:])
 
 
 def test_litert_s_files_use_all_8_bits_of_a_weight(residual) -> None:
