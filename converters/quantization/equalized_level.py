@@ -217,6 +217,8 @@ class _Trial:
 
     def __post_init__(self) -> None:
         self.channels = find_channels(self.network)
+        self._least_noise: tuple[Statistics, dict[int, np.ndarray]] | None = None
+        """The last ones and what they are of: candidates share them."""
 
     def choose(self, fit: Statistics, progress: Progress) -> Measured:
         """Return the best candidate on the held-out pictures.
@@ -243,8 +245,8 @@ class _Trial:
         for done, strength in enumerate(STRENGTHS, start=2):
             if not attempt(done, Candidate(strength)) and best is not None:
                 break
-        strength = STRENGTHS[0] if best is None else best.candidate.strength
-        attempt(total - 3, Candidate(strength, least_error=True))
+        so_far = Candidate(STRENGTHS[0]) if best is None else best.candidate
+        attempt(total - 3, replace(so_far, least_error=True))
         attempt(total - 2, Candidate(0.0, corrects=False))
         if best is not None and best.candidate.corrects:
             attempt(total - 1, replace(best.candidate, corrects=False))
@@ -286,7 +288,12 @@ class _Trial:
             return strength_scales(self.channels, statistics, strength)
         if self.gains is None:
             raise ValueError("no derivatives are known, so no scales with the least noise")
-        return least_noise_scales(self.channels, statistics, self.gains, self.float_operations)
+        if self._least_noise is None or self._least_noise[0] is not statistics:
+            scales = least_noise_scales(
+                self.channels, statistics, self.gains, self.float_operations
+            )
+            self._least_noise = statistics, scales
+        return self._least_noise[1]
 
     def _has_float_head(self, scaled: Mapping[int, Parameters]) -> bool:
         head = self.network.dense_head

@@ -299,28 +299,37 @@ def _largest(values: Tensor, sharpness: Tensor) -> Tensor:
 def _descend(noise: _Noise, start: np.ndarray, is_free: np.ndarray) -> np.ndarray:
     """Return the logarithms of scales with little noise, by Adam on the noise in decibels."""
     logs = tf.Variable(start, dtype=tf.float32)
+    mean, square = (tf.Variable(tf.zeros_like(logs)) for _ in range(2))
     mask = tf.constant(is_free, tf.float32)
     first, last = SHARPNESS
 
-    def slope(part: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
-        def found(*sharpness: Tensor) -> tuple[Tensor, Tensor]:
-            with tf.GradientTape() as tape:
-                power = part(logs, *sharpness)
-            by_logs = tape.gradient(power, logs, unconnected_gradients="zero")
-            return power, tf.convert_to_tensor(by_logs) * mask
+    def slope(part: Callable[..., Tensor], *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        with tf.GradientTape() as tape:
+            power = part(logs, *arguments)
+        by_logs = tape.gradient(power, logs, unconnected_gradients="zero")
+        return power, tf.convert_to_tensor(by_logs)
 
-        return tf.function(found, autograph=False)
+    def of_kernels() -> tuple[Tensor, Tensor]:
+        return slope(noise.of_kernels)
 
-    of_activations, of_kernels = slope(noise.of_activations), slope(noise.of_kernels)
-    optimizer = tf.keras.optimizers.Adam(RATE)
+    def move(kernels: Tensor, by_kernels: Tensor, sharpness: Tensor, rate: Tensor) -> None:
+        """Move by Adam (Kingma and Ba 2015) with its usual decays."""
+        activations, by_activations = slope(noise.of_activations, sharpness)
+        found = (by_activations + by_kernels) / (activations + kernels + 1e-30) * mask
+        mean.assign(0.9 * mean + 0.1 * found)
+        square.assign(0.999 * square + 0.001 * tf.square(found))
+        logs.assign_sub(rate * mean / (tf.sqrt(square) + 1e-7))
+
+    look, move_once = (tf.function(each, autograph=False) for each in (of_kernels, move))
     for step in range(STEPS):
-        done = step / STEPS
         if step % KERNELS_EVERY == 0:
-            kernels, by_kernels = of_kernels()
-        activations, by_activations = of_activations(tf.constant(first * (last / first) ** done))
-        optimizer.learning_rate = RATE * 0.5 * (1 + math.cos(math.pi * done))
-        whole = activations + kernels + 1e-30
-        optimizer.apply_gradients([((by_activations + by_kernels) / whole, logs)])
+            kernels, by_kernels = look()
+        done = step / STEPS
+        rate = RATE * 0.5 * (1 + math.cos(math.pi * done))
+        rate *= math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))  # its bias correction
+        move_once(
+            kernels, by_kernels, tf.constant(first * (last / first) ** done), tf.constant(rate)
+        )
     found: np.ndarray = logs.numpy().astype(np.float64)
     return found
 
