@@ -93,14 +93,14 @@ def test_fp16_stores_every_weight_as_float16(tiny) -> None:
     data = tiny.tflite["fp16"]
     stored = [inputs[0].type for name, inputs, _ in operators(data) if name == "DEQUANTIZE"]
     assert set(stored) == {KINDS.FLOAT16}
-    assert len(stored) == 54  # biases stay float32: they are few, and nothing is lost
+    assert len(stored) == 50  # biases stay float32: they are few, and nothing is lost
     assert len(data) < 0.6 * len(tiny.tflite["fp32"])
 
 
 def test_dynamic_has_int8_weights_and_float_activations(tiny) -> None:
     data = tiny.tflite["dynamic"]
     convolutions = weights_of(data, "CONV_2D")
-    assert len(convolutions) == 53
+    assert len(convolutions) == 49
     for weight in convolutions:
         assert weight.type == KINDS.INT8
         assert len(weight.quantization.scale) == weight.shape[0]
@@ -125,7 +125,7 @@ def test_convolutions_have_int8_weights_by_channel_and_int32_biases(tiny) -> Non
                 _, weight, bias = inputs
                 assert (weight.type, bias.type) == (KINDS.INT8, KINDS.INT32)
                 assert len(weight.quantization.scale) == weight.shape[0]
-        assert seen["CONV_2D"] == 53
+        assert seen["CONV_2D"] == 49
         assert seen["FULLY_CONNECTED"] == (data is tiny.tflite["int8_full"])
 
 
