@@ -175,7 +175,7 @@ def test_a_wrong_operator_is_found_and_no_other(residual, residual_subject) -> N
     far = [d for d in found if d.largest > 1]
     assert [d.operation.index for d in far] == [index]
     assert far[0].apart(3) > 0.3 * far[0].distances.size  # the others were and stay zero
-    assert far[0].largest == 3
+    assert 3 <= far[0].largest <= 4  # and the step by which any value may be off
 
 
 def test_a_float_layer_stays_float_in_onnxruntime(residual, residual_subject) -> None:
