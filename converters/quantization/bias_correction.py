@@ -52,8 +52,18 @@ class FloatOutputs:
         return FloatOutputs(means, self.logits)
 
 
-def measure_float_outputs(network: TfliteNetwork, pictures: np.ndarray) -> FloatOutputs:
-    """Run the float network on pictures, uint8 ``(count, height, width, 3)``."""
+def measure_float_outputs(
+    network: TfliteNetwork,
+    pictures: np.ndarray,
+    parameters: Mapping[int, Parameters] | None = None,
+) -> FloatOutputs:
+    """Run the float network on pictures.
+
+    Args:
+        network: The graph.
+        pictures: uint8 ``(count, height, width, 3)``.
+        parameters: Its weights in other channel scales; None for its own.
+    """
     means: dict[int, list[np.ndarray]] = {}
 
     def weigh(operation: Operation, sums: Tensor) -> Tensor:
@@ -61,7 +71,7 @@ def measure_float_outputs(network: TfliteNetwork, pictures: np.ndarray) -> Float
         means.setdefault(operation.index, []).append(found.numpy())
         return sums
 
-    weights, logits = constant_weights(network), []
+    weights, logits = constant_weights(network, parameters), []
     for batch in batches(network, pictures):
         count = len(batch)
         logits.append(run(network, weights, batch, weigh=weigh).numpy())

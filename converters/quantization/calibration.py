@@ -21,6 +21,7 @@ from converters.quantization.equalized_level import calibrate_equalized
 from converters.quantization.fast_level import calibrate_fast
 from converters.quantization.float_layers import needs_float
 from converters.quantization.head_rounding import round_head
+from converters.quantization.layer_rounding import round_layers
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import (
     FEWEST_PICTURES,
@@ -73,7 +74,7 @@ def calibrate(
             from converters.quantization.distillation import distill
 
             start = calibrate_equalized(network, pictures, kept, method.grid, progress)
-            found = distill(start, pictures, progress)
+            found = distill(round_layers(start, pictures, progress), pictures, progress)
     return replace(found, notes=notes)
 
 

@@ -1,9 +1,7 @@
 """Rounding of the dense head so that its errors cancel on real features.
 
-The features before a head are correlated, and a head often weighs the small differences between
-them. Then the nearest integers are a poor choice: their errors add up. Here weights are rounded one
-after the other, and the weights that follow take back the error on calibration pictures (GPTQ,
-Frantar et al. 2022, arXiv:2210.17323). The file is the same, with other integers.
+A head often weighs the small differences between correlated features, so the nearest integers are
+a poor choice. ``converters.quantization.gptq`` rounds it, if that is better on pictures held out.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ import numpy as np
 
 from converters.quantization.answer_metrics import sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
-from converters.quantization.rounding import LEVELS, round_weights, weight_scales
+from converters.quantization.gptq import round_kernel
+from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensorflow_execution import Weights, batches, run
 from converters.quantization.tensorflow_operators import Tensor
@@ -43,10 +42,6 @@ FLOOR_DB = 35.0
 cancel on pictures like these at best. The integers before it leave 20 to 35 dB. Trained heads have
 48 to 65 dB; a fit to features that hardly vary has less."""
 
-DAMPING = 0.01
-"""Part of the mean square of the features that is added to every one, as in GPTQ: features of few
-pictures say little about directions in which they do not vary."""
-
 
 def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> CalibratedNetwork:
     """Return the network with a head of rounded weights, if its logits are better for it.
@@ -65,7 +60,8 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     stored = calibrated.float_parameters[head.index].kernel
     exact = stored.reshape(-1, stored.shape[-1])  # a convolution that has only one position
     learned = features[~held_out]
-    rounded = rounded_kernel(exact, learned - learned.mean(axis=0))  # a bias undoes the mean
+    learned -= learned.mean(axis=0)  # which a bias undoes
+    rounded = round_kernel(exact, DENSE, WeightGrid.FULL, learned.T @ learned)
     errors = [
         float(np.square(_centred(features[held_out] @ (kernel - exact))).sum())
         for kernel in (rounded, _nearest(exact))
@@ -103,35 +99,6 @@ def is_too_coarse(features: np.ndarray, kernel: np.ndarray, scaled: np.ndarray) 
     varying = features - features.mean(axis=0)  # a bias undoes the mean
     logits, rounded = (_centred(varying @ one) for one in (exact, _nearest(stored) * unscaled))
     return bool(np.square(logits).sum() > 0) and sqnr_db(logits, rounded) < FLOOR_DB
-
-
-def rounded_kernel(kernel: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Round a kernel to multiples of its steps, with a small error on these features.
-
-    Args:
-        kernel: float32 ``(inputs, outputs)``.
-        features: float32 ``(pictures, inputs)``.
-
-    Returns:
-        Multiples of the steps of ``weight_scales``, which stay its steps: the largest weight of
-        every output keeps the last level.
-    """
-    steps = weight_scales(kernel, DENSE, WeightGrid.FULL).numpy().astype(np.float64)
-    squares = features.T.astype(np.float64) @ features
-    damping = DAMPING * max(float(np.trace(squares)) / len(squares), 1e-12)
-    inverse = np.linalg.inv(squares + damping * np.eye(len(squares)))
-    spread = np.linalg.cholesky(inverse).T  # upper: how an error is shared out to later weights
-    largest = np.abs(kernel).argmax(axis=0)
-    left = kernel.astype(np.float64)
-    rounded = np.empty_like(left)
-    for row in range(len(left)):
-        integers = np.clip(np.rint(left[row] / steps), -LEVELS, LEVELS)
-        pinned = largest == row
-        integers[pinned] = np.rint(kernel[row] / steps)[pinned]
-        rounded[row] = integers * steps
-        error = (left[row] - rounded[row]) / spread[row, row]
-        left[row + 1 :] -= np.outer(spread[row, row + 1 :], error)
-    return rounded.astype(np.float32)
 
 
 def _nearest(kernel: np.ndarray) -> np.ndarray:

@@ -24,7 +24,12 @@ from converters.quantization.tensorflow_operators import (
     can_compute,
     compute_operator,
 )
-from converters.quantization.tflite_network import WITH_KERNEL, Operation, TfliteNetwork
+from converters.quantization.tflite_network import (
+    WITH_KERNEL,
+    Operation,
+    Parameters,
+    TfliteNetwork,
+)
 
 PIXELS_PER_BATCH = 64 * 64 * 50
 """Bound of a batch: 50 pictures of 64x64, 4 of 224x224. ResNet50 takes about 0.5 GB with it."""
@@ -38,6 +43,9 @@ class Weights:
     bias: Tensor
 
 
+Choose = Callable[[Operation, Tensor], Weights]
+"""A function from an operator with a kernel and what it reads to its weights."""
+
 Observe = Callable[[Operation, Tensor], Tensor]
 """A function from an operator and its output to the tensor that later operators read."""
 
@@ -48,6 +56,7 @@ def run(
     pictures: Tensor,
     observe: Observe | None = None,
     weigh: Observe | None = None,
+    choose: Choose | None = None,
 ) -> Tensor:
     """Compute the logits. ``observe`` sees and may replace every operator's output.
 
@@ -58,6 +67,7 @@ def run(
         observe: Gets every float output after its fused activation, one at a time. Its first axis
             is that of the pictures times that of the file. None changes nothing.
         weigh: Gets the output of every kernel before its fused activation.
+        choose: Gets what every kernel reads, and returns weights in the place of ``weights``.
 
     Returns:
         The tensor ``network.logits``, ``(batch, classes)``.
@@ -69,7 +79,9 @@ def run(
     last = {t: op.index for op in network.operations for t in op.inputs}
     for operation in network.operations:
         if operation.index in weights:
-            sums = weighted_sum(operation, values[operation.inputs[0]], weights[operation.index])
+            read = values[operation.inputs[0]]
+            used = weights[operation.index] if choose is None else choose(operation, read)
+            sums = weighted_sum(operation, read, used)
             found = (activate(operation, weigh(operation, sums) if weigh else sums),)
         else:
             found = compute(network, operation, values)
@@ -96,11 +108,13 @@ def centred_logits(network: TfliteNetwork, logits: Tensor) -> Tensor:
     return logits - tf.reduce_mean(logits, axis=-1, keepdims=True)
 
 
-def constant_weights(network: TfliteNetwork) -> dict[int, Weights]:
-    """Return the network's own kernels and biases, by index of the operator."""
+def constant_weights(
+    network: TfliteNetwork, parameters: Mapping[int, Parameters] | None = None
+) -> dict[int, Weights]:
+    """Return kernels and biases by index of the operator: the network's own, or these."""
     return {
         index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
-        for index, p in network.parameters.items()
+        for index, p in (network.parameters if parameters is None else parameters).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The head's weights are rounded so that their errors cancel on correlated features."""
+"""The head is rounded by its errors on features, if that is better, or stays in float."""
 
 from dataclasses import replace
 
@@ -9,20 +9,9 @@ from keras import layers
 from converters.quantization import head_rounding
 from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibration import calibrate
-from converters.quantization.head_rounding import (
-    head_features,
-    is_too_coarse,
-    round_head,
-    rounded_kernel,
-)
-from converters.quantization.rounding import round_weights, weight_scales
+from converters.quantization.head_rounding import head_features, is_too_coarse, round_head
 from converters.quantization.settings import QuantizationSettings, WeightGrid
 from converters.quantization.tflite_network import DENSE
-
-
-@pytest.fixture
-def kernel() -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 1, (16, 5)).astype(np.float32)
 
 
 @pytest.fixture
@@ -31,27 +20,6 @@ def features() -> np.ndarray:
     rng = np.random.default_rng(1)
     mixed = rng.normal(0, 1, (200, 4)) @ rng.normal(0, 1, (4, 16))
     return (mixed + rng.normal(0, 0.01, mixed.shape)).astype(np.float32)
-
-
-def test_errors_cancel_on_correlated_features(kernel: np.ndarray, features: np.ndarray) -> None:
-    rounded = rounded_kernel(kernel, features[:100])
-    nearest = round_weights(kernel, DENSE, weight_scales(kernel, DENSE)).numpy()
-    errors = [np.square(features[100:] @ (k - kernel)).sum() for k in (rounded, nearest)]
-    assert errors[0] < errors[1] / 3
-
-
-def test_a_rounded_kernel_is_stored_as_it_is(kernel: np.ndarray, features: np.ndarray) -> None:
-    rounded = rounded_kernel(kernel, features)
-    steps = weight_scales(kernel, DENSE).numpy()
-    np.testing.assert_allclose(weight_scales(rounded, DENSE), steps, rtol=1e-6)
-    np.testing.assert_allclose(rounded / steps, np.rint(rounded / steps), atol=1e-4)
-    assert np.abs(rounded - kernel).max() < 8 * steps.max()
-
-
-def test_without_features_every_weight_is_the_nearest(kernel: np.ndarray) -> None:
-    rounded = rounded_kernel(kernel, np.zeros((3, 16), np.float32))
-    nearest = round_weights(kernel, DENSE, weight_scales(kernel, DENSE))
-    np.testing.assert_allclose(rounded, nearest, atol=1e-6)
 
 
 def layers_with_head(x: object) -> object:
@@ -69,10 +37,10 @@ def test_a_head_is_rounded_only_if_its_logits_are_better(
     monkeypatch.setattr(head_rounding, "FEWEST_PICTURES", 40)
     (head,) = [op for op in before.network.weighted if op.kind == DENSE]
     better = before.float_parameters[head.index].kernel + np.float32(1e-5)
-    monkeypatch.setattr(head_rounding, "rounded_kernel", lambda kernel, _: better)
+    monkeypatch.setattr(head_rounding, "round_kernel", lambda *_: better)
     after = round_head(before, made.pictures)
     np.testing.assert_array_equal(after.scheme.parameters[head.index].kernel, better)
-    monkeypatch.setattr(head_rounding, "rounded_kernel", lambda kernel, _: kernel + 2 * kernel)
+    monkeypatch.setattr(head_rounding, "round_kernel", lambda kernel, *_: 3 * kernel)
     assert round_head(before, made.pictures) is before
 
 
