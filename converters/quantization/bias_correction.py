@@ -15,6 +15,8 @@ from converters.quantization.integer_simulation import (
 )
 from converters.quantization.scheme import Scheme
 from converters.quantization.tensorflow_execution import (
+    Observe,
+    Weights,
     batches,
     by_picture,
     channel_means,
@@ -64,17 +66,36 @@ def measure_float_outputs(
         pictures: uint8 ``(count, height, width, 3)``.
         parameters: Its weights in other channel scales; None for its own.
     """
+    return _outputs(network, constant_weights(network, parameters), None, pictures)
+
+
+def measure_rounded_outputs(
+    network: TfliteNetwork, scheme: Scheme, pictures: np.ndarray
+) -> FloatOutputs:
+    """Return the same values of a rounded network, for another rounding of its weights to keep."""
+    observe = rounding(network, scheme)
+    weights = round_parameters(network, scheme)
+    rounded = with_rounded_constants(network, scheme.float_operations)
+    return _outputs(rounded, weights, observe, pictures)
+
+
+def _outputs(
+    network: TfliteNetwork,
+    weights: Mapping[int, Weights],
+    observe: Observe | None,
+    pictures: np.ndarray,
+) -> FloatOutputs:
     means: dict[int, list[np.ndarray]] = {}
+    logits = []
 
     def weigh(operation: Operation, sums: Tensor) -> Tensor:
         found = tf.reduce_mean(by_picture(sums, count), 1)
         means.setdefault(operation.index, []).append(found.numpy())
         return sums
 
-    weights, logits = constant_weights(network, parameters), []
     for batch in batches(network, pictures):
         count = len(batch)
-        logits.append(run(network, weights, batch, weigh=weigh).numpy())
+        logits.append(run(network, weights, batch, observe, weigh).numpy())
     joined = {index: np.concatenate(parts) for index, parts in means.items()}
     return FloatOutputs(joined, np.concatenate(logits))
 

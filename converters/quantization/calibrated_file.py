@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from converters.quantization.bias_correction import FloatOutputs
 from converters.quantization.calibrated_network import (
     CalibratedNetwork,
     EqualizationFigures,
+    Examined,
     FloatFallback,
     HeldOutAnswers,
+    TrainingFigures,
 )
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import WeightGrid
@@ -36,9 +38,10 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         arrays[f"float_bias_{index}"] = exact.bias
         if not np.array_equal(exact.kernel, p.kernel):
             arrays[f"float_kernel_{index}"] = exact.kernel
-    if float_outputs is not None:
-        arrays["float_outputs_logits"] = float_outputs.logits
-        arrays |= {f"float_outputs_{index}": means for index, means in float_outputs.means.items()}
+    for name, outputs in (("float", float_outputs), ("trained", calibrated.trained_outputs)):
+        if outputs is not None:
+            arrays[f"{name}_outputs_logits"] = outputs.logits
+            arrays |= {f"{name}_outputs_{index}": m for index, m in outputs.means.items()}
     record = {
         "layers": [operation.layer for operation in calibrated.network.operations],
         "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
@@ -50,6 +53,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "figures": None if figures is None else asdict(figures),
         "notes": calibrated.notes,
         "fallback": None if calibrated.fallback is None else _fallback_record(calibrated.fallback),
+        "training": None if calibrated.training is None else asdict(calibrated.training),
         "wide_ranges": None
         if calibrated.wide_ranges is None
         else {str(t): [r.low, r.high] for t, r in calibrated.wide_ranges.items()},
@@ -79,18 +83,14 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
         record = json.loads(bytes(arrays["record"]))
         float32 = bytes(arrays["float32"])
         network = read_network(float32, set(record["layers"]))
-        parameters, float_parameters, means = {}, {}, {}
+        parameters, float_parameters = {}, {}
         for i in (operation.index for operation in network.weighted):
             kernel = arrays[f"kernel_{i}"]
             exact = arrays.get(f"float_kernel_{i}", kernel)
             parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
             float_parameters[i] = Parameters(exact, arrays[f"float_bias_{i}"])
-            if f"float_outputs_{i}" in arrays:
-                means[i] = arrays[f"float_outputs_{i}"]
-        float_outputs = (
-            FloatOutputs(means, arrays["float_outputs_logits"])
-            if "float_outputs_logits" in arrays
-            else None
+        float_outputs, trained_outputs = (
+            _outputs(arrays, name, parameters.keys()) for name in ("float", "trained")
         )
     ranges = _ranges(record["ranges"])
     wide = None if record["wide_ranges"] is None else _ranges(record["wide_ranges"])
@@ -101,7 +101,17 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
     stored, has_float_head = frozenset(record["weight_only"]), record["has_float_head"]
     scheme = Scheme(parameters, ranges, kept, grid, stored, has_float_head)
     return float32, CalibratedNetwork(
-        network, scheme, float_parameters, unstable, figures, float_outputs, wide, notes, fallback
+        network,
+        scheme,
+        float_parameters,
+        unstable,
+        figures,
+        float_outputs,
+        wide,
+        notes,
+        fallback,
+        None if record["training"] is None else _training(record["training"]),
+        trained_outputs,
     )
 
 
@@ -119,6 +129,20 @@ def _fallback(record: Mapping[str, Any]) -> FloatFallback:
             "mixed": HeldOutAnswers(**record["mixed"]),
         }
     )
+
+
+def _outputs(
+    arrays: Mapping[str, np.ndarray], name: str, operations: Iterable[int]
+) -> FloatOutputs | None:
+    if f"{name}_outputs_logits" not in arrays:
+        return None
+    found = {i: arrays[key] for i in operations if (key := f"{name}_outputs_{i}") in arrays}
+    return FloatOutputs(found, arrays[f"{name}_outputs_logits"])
+
+
+def _training(record: Mapping[str, Any]) -> TrainingFigures:
+    before, after = (Examined(**record[name]) for name in ("before", "after"))
+    return TrainingFigures(before, after, record["pictures"])
 
 
 def _ranges(record: Mapping[str, tuple[float, float]]) -> dict[int, Range]:

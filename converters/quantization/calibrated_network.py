@@ -71,6 +71,29 @@ class FloatFallback:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """Answers to pictures of known classes."""
+
+    cross_entropy: float
+    """Mean, in nats."""
+    top1: float
+    """Share of pictures, in [0, 1]."""
+
+    def is_better_than(self, other: Examined) -> bool:
+        """True if the cross-entropy is lower and no more pictures are wrong."""
+        return self.cross_entropy < other.cross_entropy and self.top1 >= other.top1
+
+
+@dataclass(frozen=True)
+class TrainingFigures:
+    """What training with labels gained on the validation pictures."""
+
+    before: Examined
+    after: Examined
+    pictures: int
+
+
+@dataclass(frozen=True)
 class CalibratedNetwork:
     """A network and how it is to be rounded."""
 
@@ -91,6 +114,11 @@ class CalibratedNetwork:
     """What differs from the settings because of the network's operators, in sentences."""
     fallback: FloatFallback | None = None
     """Layers of the scheme that are in float because 8 bits did not hold the answers."""
+    training: TrainingFigures | None = None
+    """None below level ``trained``."""
+    trained_outputs: FloatOutputs | None = None
+    """Values of the trained network as it is rounded in LiteRT, which other roundings of the same
+    weights should keep; None where nothing was trained with labels."""
 
     def without_fallback(self) -> Scheme:
         """Return the scheme with only those operators in float that other reasons keep there."""
@@ -109,7 +137,10 @@ class CalibratedNetwork:
         """
         if self.float_outputs is None:
             return scheme
+        kept = self.float_outputs
+        if self.trained_outputs is not None and activation_bits == 8:  # 16 bits keep float weights
+            kept = self.trained_outputs
         sample = sample_pictures(self.network, pictures).pictures
-        return correct_biases(
-            self.network, scheme, self.float_outputs, sample, activation_bits=activation_bits
-        )[0]
+        return correct_biases(self.network, scheme, kept, sample, activation_bits=activation_bits)[
+            0
+        ]

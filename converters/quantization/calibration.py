@@ -17,10 +17,12 @@ from converters.quantization.calibrated_network import (
     CalibratedNetwork,
     Progress,
 )
+from converters.quantization.distillation import distill
 from converters.quantization.equalized_level import calibrate_equalized
 from converters.quantization.fast_level import calibrate_fast
 from converters.quantization.float_layers import needs_float
 from converters.quantization.head_rounding import round_head
+from converters.quantization.labelled_training import Course, train
 from converters.quantization.layer_rounding import round_layers
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import (
@@ -43,6 +45,7 @@ def calibrate(
     method: QuantizationSettings,
     layers: Collection[str] = (),
     *,
+    course: Course | None = None,
     threads: int = 1,
     progress: Progress = _silent,
 ) -> CalibratedNetwork:
@@ -53,14 +56,21 @@ def calibrate(
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
         method: The level and its settings.
         layers: Names of the Keras model's layers, by which ``keep_float`` finds operators.
+        course: Pictures with labels, for level ``trained``.
         threads: Threads of the interpreter that level ``fast`` runs.
         progress: See ``Progress``.
 
     Raises:
-        RequestError: There are too few pictures, or a glob to keep in float matches no layer.
+        RequestError: There are too few pictures, a glob to keep in float matches no layer, or level
+            ``trained`` has no labels.
         ModelConversionError: Activations are not finite.
     """
     check_pictures(pictures, method)
+    if method.level is Level.TRAINED and course is None:
+        raise RequestError(
+            "level trained: no pictures with labels; expected some to learn from; give them or "
+            "choose level distilled, which needs no labels"
+        )
     network = read_network(float32, layers)
     kept = network.head | operations_of(network, method.keep_float) | needs_float(network)
     level, notes = _possible_level(network, method.level)
@@ -70,11 +80,11 @@ def calibrate(
         case Level.EQUALIZED:
             found = calibrate_equalized(network, pictures, kept, method.grid, progress)
             found = round_head(found, pictures)
-        case Level.DISTILLED:
-            from converters.quantization.distillation import distill
-
+        case Level.DISTILLED | Level.TRAINED:
             start = calibrate_equalized(network, pictures, kept, method.grid, progress)
             found = distill(round_layers(start, pictures, progress), pictures, progress)
+    if level is Level.TRAINED and course is not None:
+        found = train(found, course, progress)
     return replace(found, notes=notes)
 
 
@@ -85,7 +95,7 @@ def _possible_level(network: TfliteNetwork, level: Level) -> tuple[Level, tuple[
     if unknown := unknown_operations(network):
         reason = f"{', '.join(unknown)} cannot be simulated, so ranges are LiteRT's own"
         return Level.FAST, (f"level {Level.FAST} instead of {level}: {reason}",)
-    if level is Level.DISTILLED and (alone := runtime_operations(network)):
+    if level.learns and (alone := runtime_operations(network)):
         kinds = ", ".join(sorted({op.kind for op in alone}))
         reason = f"no gradient is known of {kinds}"
         return Level.EQUALIZED, (f"level {Level.EQUALIZED} instead of {level}: {reason}",)

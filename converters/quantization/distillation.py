@@ -1,10 +1,7 @@
-"""Level ``distilled``: weights, biases and ranges trained against the float model's logits.
+"""Level ``distilled``, after learned rounding: a student trained against the float model's logits.
 
-The student is the rounded network as the runtime computes it, the teacher is the float network. No
-labels are needed. Gradients pass straight through rounding (Jacob et al. 2018, arXiv:1712.05877),
-and ranges are learned as in LSQ (Esser et al. 2020, arXiv:1902.08153). Weights move in units of
-their own rounding step, so one learning rate fits every channel of every layer. The training
-decides how weights are rounded (as AdaRound does, Nagel et al. 2020, arXiv:2004.10568).
+The teacher is the float network, and no labels are needed. The training decides how weights are
+rounded (as AdaRound does, Nagel et al. 2020, arXiv:2004.10568), and learns biases and ranges.
 """
 
 from __future__ import annotations
@@ -19,13 +16,10 @@ import tensorflow as tf
 from converters.errors import ModelConversionError
 from converters.quantization.answer_metrics import mean_sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
-from converters.quantization.integer_simulation import simulate, with_rounded_constants
-from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
-from converters.quantization.scheme import Scheme, rounded_tensors
-from converters.quantization.tensor_range import Range
+from converters.quantization.integer_simulation import simulate
+from converters.quantization.scheme import Scheme
+from converters.quantization.student import Rates, Student
 from converters.quantization.tensorflow_execution import (
-    Observe,
-    Weights,
     batches,
     centred_logits,
     constant_weights,
@@ -33,21 +27,14 @@ from converters.quantization.tensorflow_execution import (
     run,
 )
 from converters.quantization.tensorflow_operators import Tensor
-from converters.quantization.tflite_network import SAME_VALUES, Operation, Parameters, TfliteNetwork
+from converters.quantization.tflite_network import TfliteNetwork
 
 STEPS = 200
 BATCH = 32
 """Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
 
-WEIGHT_RATE = 0.003
-"""Adam's rate for weights, in rounding steps. With a cosine decay to zero a weight moves at most a
-quarter of a step."""
-
-RANGE_RATE = 0.0005
-"""Adam's rate for ranges, relative to the range."""
-
-BIAS_RATE = 0.005
-"""Adam's rate for biases, in rounding steps of the layer's output."""
+RATES = Rates(weights=0.003, biases=0.005, ranges=0.0005)
+"""With a cosine decay to zero a weight moves at most a quarter of a step."""
 
 LEAD = 4.0
 """Weight of errors in the lead of the best class over the second. Such errors change answers."""
@@ -88,11 +75,12 @@ def distill(
     lessons = _Lessons(
         teacher, pictures, np.sort(order[held_out:] if held_out < len(order) else order)
     )
-    student = _Student(network, calibrated.scheme)
+    student = Student(network, calibrated.scheme, _loss, RATES)
     best, best_db = student.scheme(), exam.examine(network, student.scheme())
     first_db, words = best_db, f"at first {best_db:.1f} dB"
     for done, chosen in enumerate(_batches(lessons.count, _batch_size(network)), start=1):
-        student.learn(*lessons.give(chosen), _cosine(done - 1))
+        pictures_seen, logits = lessons.give(chosen)
+        student.learn(pictures_seen, (logits,), _cosine(done - 1))
         if done % CHECK_EVERY == 0 or done == STEPS:
             scheme = student.scheme()
             reached = exam.examine(network, scheme)
@@ -109,6 +97,17 @@ def distill(
     if figures is not None:
         figures = replace(figures, held_out_sqnr_db=best_db, held_out=held_out)
     return replace(calibrated, scheme=best, figures=figures)
+
+
+def _loss(answers: Tensor, logits: Tensor) -> Tensor:
+    """Return the noise by the signal, where errors in the lead of the best class count more."""
+    error = answers - logits
+    best = tf.math.top_k(logits, 2).indices
+    lead = tf.gather(error, best, batch_dims=1)
+    noise = tf.reduce_sum(tf.square(error)) + LEAD * tf.reduce_sum(
+        tf.square(lead[:, 0] - lead[:, 1])
+    )
+    return noise / tf.reduce_sum(tf.square(logits))
 
 
 class _Teacher:
@@ -197,127 +196,3 @@ def _batch_size(network: TfliteNetwork) -> int:
 
 def _cosine(step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / STEPS))
-
-
-class _Student:
-    """The rounded network, with its learned parts as variables."""
-
-    def __init__(self, network: TfliteNetwork, scheme: Scheme) -> None:
-        self._network = with_rounded_constants(network, scheme.float_operations)
-        self._start = scheme
-        self._steps: dict[int, Tensor] = {}
-        self._moves: dict[int, Tensor] = {}
-        self._shifts: dict[int, Tensor] = {}
-        self._units: dict[int, float] = {}
-        for operation in network.weighted:
-            p = scheme.parameters[operation.index]
-            grid = scheme.grid_of(network, operation) or scheme.grid
-            steps = weight_scales(p.kernel, operation.kind, grid)
-            shape = p.kernel.shape[2:] if operation.kind == "DEPTHWISE_CONV_2D" else (-1,)
-            self._steps[operation.index] = tf.reshape(steps, shape)
-            self._moves[operation.index] = tf.Variable(tf.zeros(p.kernel.shape))
-            self._shifts[operation.index] = tf.Variable(tf.zeros(p.bias.shape))
-            span = scheme.ranges[operation.output]
-            self._units[operation.index] = (span.high - span.low) / 255
-        # Pixels are represented exactly; the tensors that only move values follow their inputs.
-        learned = rounded_tensors(network, scheme.float_operations) & {
-            op.output for op in network.operations if op.kind not in SAME_VALUES
-        }
-        kernels_seen = _behind_first_kernel(network)
-        self._ranges = {
-            tensor: tf.Variable(tf.zeros(2))
-            for tensor in sorted(learned & kernels_seen)
-            if tensor in scheme.ranges
-        }
-        self._optimizers = tuple(
-            tf.keras.optimizers.Adam(rate, beta_2=0.99)
-            for rate in (WEIGHT_RATE, BIAS_RATE, RANGE_RATE)
-        )
-        self._rates = (WEIGHT_RATE, BIAS_RATE, RANGE_RATE)
-        self._gradients = tf.function(
-            self._compute_gradients, autograph=False, reduce_retracing=True
-        )
-
-    def learn(self, pictures: Tensor, logits: Tensor, share: float) -> None:
-        """Learn one step, with this share of the learning rates."""
-        gradients = self._gradients(pictures, logits)
-        for optimizer, rate, slopes, variables in zip(
-            self._optimizers, self._rates, gradients, self._variables(), strict=True
-        ):
-            optimizer.learning_rate = rate * share
-            optimizer.apply_gradients(zip(slopes, variables, strict=True))
-
-    def scheme(self) -> Scheme:
-        """Return the scheme learned so far."""
-        parameters = {
-            op.index: Parameters(self._kernel(op).numpy(), self._bias(op).numpy())
-            for op in self._network.weighted
-        }
-        ranges = dict(self._start.ranges)
-        for tensor in self._ranges:
-            low, high = (float(end) for end in self._ends(tensor))
-            ranges[tensor] = Range(low, high)
-        for operation in self._network.operations:
-            if operation.kind in SAME_VALUES and operation.moved in ranges:
-                ranges |= dict.fromkeys(operation.outputs, ranges[operation.moved])
-        return replace(self._start, parameters=parameters, ranges=ranges)
-
-    def _variables(self) -> tuple[list[Tensor], ...]:
-        parts = (self._moves, self._shifts, self._ranges)
-        return tuple(list(part.values()) for part in parts)
-
-    def _kernel(self, operation: Operation) -> Tensor:
-        index = operation.index
-        return self._start.parameters[index].kernel + self._moves[index] * self._steps[index]
-
-    def _bias(self, operation: Operation) -> Tensor:
-        index = operation.index
-        return self._start.parameters[index].bias + self._shifts[index] * self._units[index]
-
-    def _ends(self, tensor: int) -> tuple[Tensor, Tensor]:
-        """Return the ends of a range. They keep their sign, so zero stays inside."""
-        start, move = self._start.ranges[tensor], tf.exp(self._ranges[tensor])
-        return start.low * move[0], start.high * move[1]
-
-    def _compute_gradients(self, pictures: Tensor, logits: Tensor) -> tuple[list[Tensor], ...]:
-        with tf.GradientTape() as tape:
-            weights = {}
-            for operation in self._network.weighted:
-                kernel = self._kernel(operation)
-                grid = self._start.grid_of(self._network, operation)
-                if grid is not None:
-                    kernel = fake_quantize_kernel(kernel, operation.kind, grid)
-                weights[operation.index] = Weights(kernel, self._bias(operation))
-            answers = run(self._network, weights, pictures, self._rounding())
-            error = centred_logits(self._network, answers) - logits
-            best = tf.math.top_k(logits, 2).indices
-            lead = tf.gather(error, best, batch_dims=1)
-            noise = tf.reduce_sum(tf.square(error)) + LEAD * tf.reduce_sum(
-                tf.square(lead[:, 0] - lead[:, 1])
-            )
-            loss = noise / tf.reduce_sum(tf.square(logits))
-        return tuple(tape.gradient(loss, list(self._variables())))
-
-    def _rounding(self) -> Observe:
-        tensors = rounded_tensors(self._network, self._start.float_operations)
-
-        def observe(operation: Operation, output: Tensor) -> Tensor:
-            tensor = operation.output
-            if tensor in self._ranges:
-                return fake_quantize(output, *self._ends(tensor))
-            if tensor not in tensors or operation.kind in SAME_VALUES:
-                return output
-            span = self._start.ranges[tensor]
-            return fake_quantize(output, span.low, span.high)
-
-        return observe
-
-
-def _behind_first_kernel(network: TfliteNetwork) -> frozenset[int]:
-    """Return the tensors that depend on a kernel. Tensors before the first one are pixels."""
-    kernels = {operation.index for operation in network.weighted}
-    found: set[int] = set()
-    for operation in network.operations:
-        if operation.index in kernels or any(t in found for t in operation.inputs):
-            found.update(operation.outputs)
-    return frozenset(found)

@@ -19,7 +19,15 @@ class Level(StrEnum):
     EQUALIZED = "equalized"
     """Equalisation, ranges without values that a ReLU discards, corrected biases. Seconds more."""
     DISTILLED = "distilled"
-    """After that, ranges, weights and biases trained against the float model. Minutes more."""
+    """After that, learned rounding, and ranges, weights and biases trained against the float model.
+    Minutes more."""
+    TRAINED = "trained"
+    """After that, trained with labels. Up to half an hour more."""
+
+    @property
+    def learns(self) -> bool:
+        """True if weights are learned from pictures, so that more pictures are better."""
+        return self in (Level.DISTILLED, Level.TRAINED)
 
 
 class RangeMethod(StrEnum):

@@ -8,6 +8,7 @@ from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import calibrate
 from converters.quantization.distillation import distill
 from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
+from converters.quantization.student import Rates
 from converters.quantization.tflite import quantize_static
 
 STEPS = 4
@@ -45,8 +46,7 @@ def test_never_worse_on_held_out_pictures(residual) -> None:
 
 
 def test_a_student_that_gets_worse_is_not_kept(residual, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WEIGHT_RATE", "BIAS_RATE", "RANGE_RATE"):
-        monkeypatch.setattr(distillation, name, 30.0)
+    monkeypatch.setattr(distillation, "RATES", Rates(30.0, 30.0, 30.0))
     start = equalized(residual)
     found = distill(start, residual.pictures, silent)
     for index, p in start.scheme.parameters.items():

@@ -1,0 +1,177 @@
+"""Level ``trained``: the rounded network learns from labels and from the float model.
+
+Quantization-aware training (Jacob et al. 2018, arXiv:1712.05877) with a teacher (Hinton et al.
+2015, arXiv:1503.02531; for quantized students Polino et al. 2018, arXiv:1802.05668). The student is
+what the runtime computes, with batch normalization folded, and starts where level ``distilled``
+ends. So it needs a small learning rate and few epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from converters.quantization.bias_correction import measure_rounded_outputs
+from converters.quantization.calibrated_network import (
+    CalibratedNetwork,
+    Examined,
+    Progress,
+    TrainingFigures,
+)
+from converters.quantization.calibration_sample import sample_pictures
+from converters.quantization.integer_simulation import simulate
+from converters.quantization.scheme import Scheme
+from converters.quantization.student import Rates, Student
+from converters.quantization.tensorflow_execution import (
+    centred_logits,
+    constant_weights,
+    forget_pages,
+    run,
+)
+from converters.quantization.tensorflow_operators import Tensor
+from converters.quantization.tflite_network import TfliteNetwork
+
+EPOCHS = 5
+FEWEST_STEPS = 200
+MOST_STEPS = 1250
+"""Five epochs of 8,000 pictures in batches of 32: 25 minutes on two cores at 64x64."""
+
+BATCH = 32
+"""Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
+
+RATES = Rates(weights=0.01, biases=0.005, ranges=0.0005)
+
+SMOOTHING = 0.1
+"""Share of a label that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567)."""
+
+CHECKS = 10
+"""Examinations on the validation pictures. More of them would let chance choose."""
+
+Augment = Callable[[Tensor, int], Tensor]
+"""From float32 pictures and the number of the step to varied pictures of the same shape."""
+
+
+@dataclass(frozen=True)
+class LabelledPictures:
+    """Pictures with their classes."""
+
+    pictures: np.ndarray
+    """Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map."""
+    labels: np.ndarray
+    """int ``(count,)``."""
+
+    def __post_init__(self) -> None:
+        if len(self.pictures) != len(self.labels):
+            raise ValueError(f"{len(self.pictures)} pictures with {len(self.labels)} labels")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a network is trained with."""
+
+    lessons: LabelledPictures
+    """The training pictures."""
+    validation: LabelledPictures
+    """Pictures that choose the best student and teach nothing."""
+    augment: Augment
+    """Varies the training pictures."""
+
+    def __post_init__(self) -> None:
+        if not len(self.lessons.labels) or not len(self.validation.labels):
+            raise ValueError("a course without training or without validation pictures")
+
+
+def train(calibrated: CalibratedNetwork, course: Course, progress: Progress) -> CalibratedNetwork:
+    """Train a rounded network with labels.
+
+    Args:
+        calibrated: A network calibrated at level ``distilled``.
+        course: The pictures.
+        progress: See ``Progress``.
+
+    Returns:
+        The student with the lowest cross-entropy on the validation pictures of those that have no
+        more of them wrong than the start; the start itself where there is none.
+    """
+    network, lessons, validation = calibrated.network, course.lessons, course.validation
+    student = Student(network, calibrated.scheme, _loss, RATES)
+    teacher = _teacher_of(network)
+    best = calibrated.scheme
+    first = best_found = examine(network, best, validation)
+    size = max(4, min(BATCH, BATCH * 64 * 64 // math.prod(network.shapes[network.image][1:3])))
+    steps = max(FEWEST_STEPS, min(MOST_STEPS, EPOCHS * len(lessons.labels) // size))
+    words = _words(first, best_found)
+    for done, chosen in enumerate(_batches(len(lessons.labels), size, steps), start=1):
+        pictures = np.asarray(lessons.pictures[chosen], np.float32)
+        forget_pages(lessons.pictures)
+        seen = course.augment(tf.constant(pictures), done)
+        labels = tf.constant(lessons.labels[chosen], tf.int32)
+        share = 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))
+        student.learn(seen, (teacher(seen), labels), share)
+        if done == steps or done % max(1, steps // CHECKS) == 0:
+            scheme = student.scheme()
+            found = examine(network, scheme, validation)
+            if found.is_better_than(best_found):
+                best, best_found = scheme, found
+            words = _words(first, best_found)
+        progress("training", done, steps, words)
+    sample = sample_pictures(network, lessons.pictures).pictures
+    return replace(
+        calibrated,
+        scheme=best,
+        training=TrainingFigures(first, best_found, len(validation.labels)),
+        trained_outputs=measure_rounded_outputs(network, best, sample),
+    )
+
+
+def examine(network: TfliteNetwork, scheme: Scheme, known: LabelledPictures) -> Examined:
+    """Return how well a network, as it would be written, answers pictures of known classes."""
+    logits = simulate(network, scheme, known.pictures)
+    centred = centred_logits(network, logits).numpy().astype(np.float64)
+    top = centred.max(axis=1, keepdims=True)
+    normalizers = top[:, 0] + np.log(np.exp(centred - top).sum(axis=1))
+    rows = np.arange(len(known.labels))
+    right = centred.argmax(axis=1) == known.labels
+    losses = normalizers - centred[rows, known.labels]
+    return Examined(float(losses.mean()), float(right.mean()))
+
+
+def _loss(answers: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy with smoothed labels plus the divergence from the teacher."""
+    classes = answers.shape[-1]
+    targets = tf.one_hot(labels, classes) * (1 - SMOOTHING) + SMOOTHING / classes
+    by_labels = tf.nn.softmax_cross_entropy_with_logits(targets, answers)
+    by_teacher = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher), answers)
+    return tf.reduce_mean(by_labels + by_teacher)
+
+
+def _teacher_of(network: TfliteNetwork) -> Callable[[Tensor], Tensor]:
+    """Return the float network, which answers with centred logits."""
+    weights = constant_weights(network)
+    return tf.function(  # type: ignore[no-any-return]
+        lambda pictures: centred_logits(network, run(network, weights, pictures)),
+        autograph=False,
+        reduce_retracing=True,
+    )
+
+
+def _batches(count: int, size: int, steps: int) -> Iterator[np.ndarray]:
+    """Yield indices for every step: all pictures in a new order, again and again."""
+    rng = np.random.default_rng(4)
+    waiting = np.empty(0, np.int64)
+    for _ in range(steps):
+        while len(waiting) < size:
+            waiting = np.concatenate([waiting, rng.permutation(count)])
+        chosen, waiting = waiting[:size], waiting[size:]
+        yield np.sort(chosen)
+
+
+def _words(first: Examined, best: Examined) -> str:
+    return (
+        f"best {best.cross_entropy:.3f} nats, {best.top1:.1%} right; "
+        f"at first {first.cross_entropy:.3f} nats, {first.top1:.1%} right"
+    )

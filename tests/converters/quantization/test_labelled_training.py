@@ -1,0 +1,160 @@
+"""Training with labels: it learns, chooses by validation, is never worse, and files keep it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from converters.errors import RequestError
+from converters.quantization import distillation, labelled_training
+from converters.quantization.calibrated_file import load_calibrated, save_calibrated
+from converters.quantization.calibrated_network import CalibratedNetwork, Examined
+from converters.quantization.calibration import calibrate, for_int16_activations
+from converters.quantization.integer_simulation import simulate
+from converters.quantization.labelled_training import Course, LabelledPictures, examine, train
+from converters.quantization.onnx import for_onnxruntime
+from converters.quantization.settings import Level, QuantizationSettings
+from converters.quantization.student import Rates
+from converters.quantization.tflite import quantize_static
+
+STEPS = 12
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distillation, "STEPS", 2)
+    monkeypatch.setattr(labelled_training, "FEWEST_STEPS", STEPS)
+    monkeypatch.setattr(labelled_training, "MOST_STEPS", STEPS)
+    monkeypatch.setattr(labelled_training, "CHECKS", 3)
+    monkeypatch.setattr(labelled_training, "RATES", Rates(0.5, 0.1, 0.001))
+
+
+def silent(stage: str, done: int, total: int, words: str) -> None:
+    """Show no progress."""
+
+
+def plain(pictures: tf.Tensor, step: int) -> tf.Tensor:
+    return pictures
+
+
+def course_of(made, classes: int = 2) -> Course:
+    """Bright pictures are of class 1, dark ones of class 0."""
+    brightness = made.pictures.reshape(len(made.pictures), -1).mean(axis=1)
+    labels = (brightness > np.median(brightness)).astype(np.int64)
+    known = LabelledPictures(made.pictures, labels)
+    return Course(known, known, plain)
+
+
+def equalized(made) -> CalibratedNetwork:
+    return calibrate(made.float32, made.pictures, QuantizationSettings(), made.layers)
+
+
+def test_it_learns_the_labels_and_says_what_it_gained(residual) -> None:
+    course, seen = course_of(residual), []
+    start = equalized(residual)
+    found = train(start, course, lambda *call: seen.append(call))
+    assert [call[:3] for call in seen] == [("training", n, STEPS) for n in range(1, STEPS + 1)]
+    before, after = found.training.before, found.training.after
+    assert before == examine(residual.network, start.scheme, course.validation)
+    assert after == examine(residual.network, found.scheme, course.validation)
+    assert after.cross_entropy < before.cross_entropy
+    assert after.top1 >= before.top1
+    assert found.training.pictures == 40
+    assert f"best {after.cross_entropy:.3f} nats, {after.top1:.1%} right" in seen[-1][3]
+
+
+def test_cross_entropy_and_top1_by_hand(residual) -> None:
+    start = equalized(residual)
+    course = course_of(residual)
+    logits = simulate(residual.network, start.scheme, residual.pictures).astype(np.float64)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = course.validation.labels
+    found = examine(residual.network, start.scheme, course.validation)
+    own = probabilities[np.arange(40), labels]
+    assert found.cross_entropy == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    assert found.top1 == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
+
+
+def test_better_means_both() -> None:
+    start = Examined(0.5, 0.8)
+    assert Examined(0.4, 0.8).is_better_than(start)
+    assert not Examined(0.4, 0.79).is_better_than(start)
+    assert not Examined(0.5, 0.9).is_better_than(start)
+    assert not Examined(float("nan"), 0.9).is_better_than(start)
+
+
+def test_a_student_that_gets_worse_is_not_kept(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelled_training, "RATES", Rates(1e4, 1e4, 10.0))
+    start = equalized(residual)
+    found = train(start, course_of(residual), silent)
+    assert found.scheme is start.scheme
+    assert found.training.after == found.training.before
+
+
+def test_pictures_are_augmented_by_the_number_of_the_step(residual) -> None:
+    steps, shapes = [], set()
+
+    def augment(pictures: tf.Tensor, step: int) -> tf.Tensor:
+        steps.append(step)
+        shapes.add(tuple(pictures.shape[1:]))
+        return pictures
+
+    train(equalized(residual), replace(course_of(residual), augment=augment), silent)
+    assert steps == list(range(1, STEPS + 1))
+    assert shapes == {(16, 16, 3)}
+
+
+def test_the_same_inputs_give_the_same_weights(residual) -> None:
+    start = equalized(residual)
+    one, two = (train(start, course_of(residual), silent).scheme for _ in range(2))
+    for index, p in one.parameters.items():
+        np.testing.assert_array_equal(p.kernel, two.parameters[index].kernel)
+
+
+@pytest.mark.parametrize("name", ["mobile", "attention", "residual"])
+def test_files_answer_as_the_trained_network(networks, classify, name: str) -> None:
+    made = networks[name]
+    method = QuantizationSettings(Level.TRAINED)
+    found = calibrate(made.float32, made.pictures, method, made.layers, course=course_of(made))
+    data = quantize_static(made.float32, found.network, found.scheme, integer_only=False)
+    logits = simulate(found.network, found.scheme, made.pictures).astype(np.float64)
+    expected = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.03)
+
+
+def test_other_roundings_keep_the_trained_answers(residual) -> None:
+    """int8.onnx rounds fewer tensors: its biases keep the trained network, not the float one."""
+    network, start = residual.network, equalized(residual)
+    found = train(start, course_of(residual), silent)
+    trained = simulate(network, found.scheme, residual.pictures)
+    as_float = simulate(network, start.scheme, residual.pictures)
+    onnx = simulate(network, for_onnxruntime(found, residual.pictures), residual.pictures)
+    assert np.square(onnx - trained).sum() < 0.1 * np.square(as_float - trained).sum()
+    wide = for_int16_activations(found, residual.pictures)  # which keeps the float function
+    for index, p in wide.parameters.items():
+        np.testing.assert_array_equal(p.kernel, found.float_parameters[index].kernel)
+
+
+def test_a_trained_network_is_stored(residual, tmp_path) -> None:
+    found = train(equalized(residual), course_of(residual), silent)
+    save_calibrated(tmp_path / "kept.npz", residual.float32, found)
+    _, loaded = load_calibrated(tmp_path / "kept.npz")
+    assert loaded.training == found.training
+    for index, means in found.trained_outputs.means.items():
+        np.testing.assert_array_equal(loaded.trained_outputs.means[index], means)
+
+
+def test_without_labels_it_is_refused(residual) -> None:
+    method = QuantizationSettings(Level.TRAINED)
+    with pytest.raises(RequestError, match="level trained: no pictures with labels; expected"):
+        calibrate(residual.float32, residual.pictures, method, residual.layers)
+
+
+def test_labels_are_counted(residual) -> None:
+    with pytest.raises(ValueError, match="40 pictures with 39 labels"):
+        LabelledPictures(residual.pictures, np.zeros(39, np.int64))
+    none = LabelledPictures(residual.pictures[:0], np.zeros(0, np.int64))
+    with pytest.raises(ValueError, match="without training or without validation pictures"):
+        Course(none, none, plain)
