@@ -173,7 +173,7 @@ class QuantizationOptions:
     level: Level = option(
         Level.EQUALIZED,
         "Effort for answers of integer artifacts close to the model's: fast chooses ranges alone, "
-        "equalized takes seconds more, distilled minutes.",
+        "equalized takes seconds more, distilled minutes, trained up to an hour and labels.",
         _QUANTIZATION,
         flag="--quantization",
     )

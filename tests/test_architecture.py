@@ -57,7 +57,7 @@ ROOMS = {
     "robustness": {"errors", "units", "data", *ONDEVICE},
     "options": ONDEVICE
     | {"converters", "data", "errors", "layout", "robustness", "training", "units"},
-    "exporting": BELOW | {"converters", "data", "inspection", "model"},
+    "exporting": BELOW | {"converters", "data", "inspection", "model", "training"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},
     "diagnosis": ONDEVICE | {"errors", "units", "training"},  # the variable that training sets

@@ -56,7 +56,8 @@ def calibrate(
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
         method: The level and its settings.
         layers: Names of the Keras model's layers, by which ``keep_float`` finds operators.
-        course: Pictures with labels, for level ``trained``.
+        course: Pictures with labels that level ``trained`` needs, and level ``distilled`` learns
+            from too, without the labels. None leaves it the calibration pictures.
         threads: Threads of the interpreter that level ``fast`` runs.
         progress: See ``Progress``.
 
@@ -82,9 +83,10 @@ def calibrate(
             found = round_head(found, pictures)
         case Level.DISTILLED | Level.TRAINED:
             start = calibrate_equalized(network, pictures, kept, method.grid, progress)
-            found = distill(round_layers(start, pictures, progress), pictures, progress)
+            known = pictures if course is None else course.lessons.pictures
+            found = distill(round_layers(start, known, progress), known, progress)
     if level is Level.TRAINED and course is not None:
-        found = train(found, course, progress)
+        found = train(found, pictures, course, progress)
     return replace(found, notes=notes)
 
 

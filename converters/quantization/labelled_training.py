@@ -85,12 +85,15 @@ class Course:
             raise ValueError("a course without training or without validation pictures")
 
 
-def train(calibrated: CalibratedNetwork, course: Course, progress: Progress) -> CalibratedNetwork:
+def train(
+    calibrated: CalibratedNetwork, pictures: np.ndarray, course: Course, progress: Progress
+) -> CalibratedNetwork:
     """Train a rounded network with labels.
 
     Args:
         calibrated: A network calibrated at level ``distilled``.
-        course: The pictures.
+        pictures: Its calibration pictures, uint8 ``(count, height, width, 3)``.
+        course: The pictures with labels.
         progress: See ``Progress``.
 
     Returns:
@@ -106,9 +109,9 @@ def train(calibrated: CalibratedNetwork, course: Course, progress: Progress) -> 
     steps = max(FEWEST_STEPS, min(MOST_STEPS, EPOCHS * len(lessons.labels) // size))
     words = _words(first, best_found)
     for done, chosen in enumerate(_batches(len(lessons.labels), size, steps), start=1):
-        pictures = np.asarray(lessons.pictures[chosen], np.float32)
+        chosen_pictures = np.asarray(lessons.pictures[chosen], np.float32)
         forget_pages(lessons.pictures)
-        seen = course.augment(tf.constant(pictures), done)
+        seen = course.augment(tf.constant(chosen_pictures), done)
         labels = tf.constant(lessons.labels[chosen], tf.int32)
         share = 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))
         student.learn(seen, (teacher(seen), labels), share)
@@ -119,7 +122,7 @@ def train(calibrated: CalibratedNetwork, course: Course, progress: Progress) -> 
                 best, best_found = scheme, found
             words = _words(first, best_found)
         progress("training", done, steps, words)
-    sample = sample_pictures(network, lessons.pictures).pictures
+    sample = sample_pictures(network, pictures).pictures
     return replace(
         calibrated,
         scheme=best,

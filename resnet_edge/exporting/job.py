@@ -5,11 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.quantization.settings import Level, WeightGrid
+from converters.quantization.settings import WeightGrid
 from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.formats.kinds import ArtifactKind, Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
 from resnet_edge.options import QuantizationOptions
+
+
+@dataclass(frozen=True)
+class LessonInputs:
+    """Labelled pictures that ``--quantization distilled`` and ``trained`` learn from."""
+
+    sha256: str
+    """Over the hashes and classes of all pictures, and whether they are varied."""
+    pictures: Path
+    """Decoded training pictures, uint8 ``(n, height, width, 3)``, as ``.npy``."""
+    labels: tuple[int, ...]
+    validation: Path
+    """Decoded validation pictures."""
+    validation_labels: tuple[int, ...]
+    augment: bool
+    """True to vary the training pictures at random, as the float model's training did."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,8 @@ class IntegerInputs:
     """The file for the quantization that all integer artifacts take their weights from."""
     findings: Path
     """``results/quantization.json``."""
+    lessons: LessonInputs | None = None
+    """None where nothing is learned, or where the calibration pictures are all there are."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +90,12 @@ class ExportInputs:
         if not kind.calibrated:
             return told
         options = self.for_integers.options
+        if (lessons := self.for_integers.lessons) is not None:
+            told["lessons"] = f"{len(lessons.labels)} pictures, {lessons.sha256[:16]}"
         if kind.format is Format.ONNX:
             return {**told, "onnx-int8": str(options.onnx_target)}
-        learned = options.level is Level.DISTILLED  # in the grid of int8.onnx
-        grid = options.onnx_target.grid if learned else WeightGrid.FULL
+        # What is learned is learned in the grid of int8.onnx.
+        grid = options.onnx_target.grid if options.level.learns else WeightGrid.FULL
         return {**told, "int8-weights": str(grid)}
 
 

@@ -20,18 +20,21 @@ from converters.quantization.calibrated_network import (
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from converters.quantization.float_fallback import MORE_BYTES
+from converters.quantization.labelled_training import Course, LabelledPictures
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
+from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite import quantize_static
 from resnet_edge.errors import ArtifactError, ModelError, WorkerError
-from resnet_edge.exporting.job import ExportJob
+from resnet_edge.exporting.job import ExportJob, LessonInputs
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.options import QuantizationOptions
+from resnet_edge.training.augmentation import augmentation
 from resnet_edge.units import plural
 
 _NAMED = 3  # unstable layers that a message names
@@ -70,6 +73,7 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
         pictures,
         _settings(inputs.options),
         {layer.name for layer in serving._flatten_layers()},
+        course=None if inputs.lessons is None else _course(inputs.lessons),
         threads=job.inputs.threads,
         progress=show,
     )
@@ -95,6 +99,25 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
     quantized = Quantized(float32, calibrated, _findings(calibrated))
     _tell(quantized, reporter)
     return quantized
+
+
+def _course(lessons: LessonInputs) -> Course:
+    """Map the decoded pictures that the quantization learns from."""
+
+    def known(path: Path, labels: tuple[int, ...]) -> LabelledPictures:
+        pictures = np.load(path, mmap_mode="r", allow_pickle=False)
+        return LabelledPictures(pictures, np.array(labels, np.int64))
+
+    layers = augmentation(seed=0) if lessons.augment else None
+
+    def augment(pictures: Tensor, step: int) -> Tensor:
+        return pictures if layers is None else layers(pictures, training=True)
+
+    return Course(
+        known(lessons.pictures, lessons.labels),
+        known(lessons.validation, lessons.validation_labels),
+        augment,
+    )
 
 
 def _settings(options: QuantizationOptions) -> QuantizationSettings:
@@ -222,6 +245,14 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
         )
         found["simulated SQNR"] = (
             f"{figures.held_out_sqnr_db:.1f} dB on {figures.held_out} held-out calibration pictures"
+        )
+    if calibrated.training is not None:
+        before, after = calibrated.training.before, calibrated.training.after
+        found["training"] = (
+            f"top-1 {before.top1:.1%} before, {after.top1:.1%} after, cross-entropy "
+            f"{before.cross_entropy:.3f} and {after.cross_entropy:.3f} nats, simulated on "
+            f"{calibrated.training.pictures} validation pictures; int8 files only: int16x8.tflite "
+            "keeps the model's own weights"
         )
     if calibrated.unstable:
         found["unstable ranges"] = ", ".join(calibrated.unstable)

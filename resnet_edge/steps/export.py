@@ -12,6 +12,7 @@ from resnet_edge.exporting.failures import keep_failures, list_failures, one_err
 from resnet_edge.exporting.inputs import (
     calibration_pixels,
     decode_calibration,
+    decode_lessons,
     describe_inputs,
 )
 from resnet_edge.exporting.processes import convert
@@ -20,6 +21,7 @@ from resnet_edge.exporting.stale import stale_jobs
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.options import Options, StrPath
+from resnet_edge.steps.choose_lessons import choose_lessons
 from resnet_edge.steps.choose_pictures import check_calibration, find_calibration, one_class
 from resnet_edge.steps.known_model import describe_for_export
 from resnet_edge.steps.model_check import check_model, is_foreign
@@ -63,10 +65,11 @@ def export(
     display = display or Silent()
     source, formats = Path(model or options.layout.model), options.formats_to_make
     info = describe_for_export(options, source, display)
-    calibration = None
+    calibration = lessons = None
     if any(artifact_kind(name).calibrated for name in formats):
         calibration = find_calibration(options, info.labels, display)
-    inputs = describe_inputs(options, source, info, calibration)
+        lessons = choose_lessons(options, calibration)
+    inputs = describe_inputs(options, source, info, calibration, lessons)
     remove_parts(inputs.artifacts)
     jobs = stale_jobs(formats, inputs)
     if not jobs:
@@ -76,6 +79,8 @@ def export(
         if warning := one_class(calibration):
             display.warn(warning)
         decode_calibration(options, inputs, calibration, display)
+        if lessons is not None:
+            decode_lessons(options, inputs, lessons, display)
     if jobs and is_foreign(options, source):
         check_model(source, info, inputs.size, calibration_pixels(inputs), display)
     lost = convert(jobs, display) if jobs else {}

@@ -53,7 +53,7 @@ def equalized(made) -> CalibratedNetwork:
 def test_it_learns_the_labels_and_says_what_it_gained(residual) -> None:
     course, seen = course_of(residual), []
     start = equalized(residual)
-    found = train(start, course, lambda *call: seen.append(call))
+    found = train(start, residual.pictures, course, lambda *call: seen.append(call))
     assert [call[:3] for call in seen] == [("training", n, STEPS) for n in range(1, STEPS + 1)]
     before, after = found.training.before, found.training.after
     assert before == examine(residual.network, start.scheme, course.validation)
@@ -87,7 +87,7 @@ def test_better_means_both() -> None:
 def test_a_student_that_gets_worse_is_not_kept(residual, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_training, "RATES", Rates(1e4, 1e4, 10.0))
     start = equalized(residual)
-    found = train(start, course_of(residual), silent)
+    found = train(start, residual.pictures, course_of(residual), silent)
     assert found.scheme is start.scheme
     assert found.training.after == found.training.before
 
@@ -100,14 +100,17 @@ def test_pictures_are_augmented_by_the_number_of_the_step(residual) -> None:
         shapes.add(tuple(pictures.shape[1:]))
         return pictures
 
-    train(equalized(residual), replace(course_of(residual), augment=augment), silent)
+    course = replace(course_of(residual), augment=augment)
+    train(equalized(residual), residual.pictures, course, silent)
     assert steps == list(range(1, STEPS + 1))
     assert shapes == {(16, 16, 3)}
 
 
 def test_the_same_inputs_give_the_same_weights(residual) -> None:
     start = equalized(residual)
-    one, two = (train(start, course_of(residual), silent).scheme for _ in range(2))
+    one, two = (
+        train(start, residual.pictures, course_of(residual), silent).scheme for _ in range(2)
+    )
     for index, p in one.parameters.items():
         np.testing.assert_array_equal(p.kernel, two.parameters[index].kernel)
 
@@ -127,7 +130,7 @@ def test_files_answer_as_the_trained_network(networks, classify, name: str) -> N
 def test_other_roundings_keep_the_trained_answers(residual) -> None:
     """int8.onnx rounds fewer tensors: its biases keep the trained network, not the float one."""
     network, start = residual.network, equalized(residual)
-    found = train(start, course_of(residual), silent)
+    found = train(start, residual.pictures, course_of(residual), silent)
     trained = simulate(network, found.scheme, residual.pictures)
     as_float = simulate(network, start.scheme, residual.pictures)
     onnx = simulate(network, for_onnxruntime(found, residual.pictures), residual.pictures)
@@ -138,7 +141,7 @@ def test_other_roundings_keep_the_trained_answers(residual) -> None:
 
 
 def test_a_trained_network_is_stored(residual, tmp_path) -> None:
-    found = train(equalized(residual), course_of(residual), silent)
+    found = train(equalized(residual), residual.pictures, course_of(residual), silent)
     save_calibrated(tmp_path / "kept.npz", residual.float32, found)
     _, loaded = load_calibrated(tmp_path / "kept.npz")
     assert loaded.training == found.training

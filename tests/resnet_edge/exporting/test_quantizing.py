@@ -13,6 +13,7 @@ import pytest
 
 from converters.quantization.calibrated_network import FloatFallback, HeldOutAnswers
 from converters.quantization.settings import Level, RangeMethod, Target
+from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.exporting.quantizing import _fallback_words, _findings
@@ -67,6 +68,17 @@ def test_another_level_makes_integer_artifacts_anew(options: Options):
     assert sidecar.calibration.method == "fast; mse ranges"
     assert sidecar.findings == {}
     assert export(fast).rebuilt == ()
+
+
+def test_trained_learns_from_the_training_split(options: Options):
+    trained = with_quantization(options, "int8.tflite,int8.onnx", level=Level.TRAINED)
+    assert export(trained).rebuilt == ("int8.tflite", "int8.onnx")
+    assert findings(options, "int8.tflite")["training"].startswith("top-1 ")
+    split = read_manifest(options.layout.dataset).split
+    for name in trained.formats_to_make:
+        told = load_artifact(options.layout.artifacts / name).sidecar.options["lessons"]
+        assert told.startswith(f"{len(split.train)} pictures, ")
+    assert export(trained).rebuilt == ()
 
 
 def test_processors_with_the_same_weights_share_a_quantization(options: Options, recorder):
