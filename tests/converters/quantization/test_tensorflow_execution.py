@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras import KerasTensor, layers, ops
 from converters.errors import ModelConversionError
 from converters.quantization import tensorflow_execution, tensorflow_operators
 from converters.quantization.tensorflow_execution import (
+    Weights,
     batches,
     centred_logits,
     check_operations,
@@ -21,6 +23,7 @@ from converters.quantization.tensorflow_execution import (
     run,
     runtime_operations,
     unknown_operations,
+    weighted_sum,
 )
 from converters.quantization.tflite_network import TfliteNetwork
 
@@ -379,3 +382,27 @@ def mapped_bytes(path: Path) -> int:
     maps = Path("/proc/self/smaps").read_text()
     (_, _, own) = maps.partition(str(path))
     return int(own.partition("Rss:")[2].split()[0]) * 1024
+
+
+def test_the_gradient_of_a_strided_1x1_kernel_ends_no_process() -> None:
+    """oneDNN writes past its memory there. Values and gradients are those of the strided kernel."""
+    options = SimpleNamespace(
+        strideH=2, strideW=3, padding=1, dilationHFactor=1, dilationWFactor=1, keepNumDims=False
+    )
+    operation = SimpleNamespace(kind="CONV_2D", options=options)
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(9, 32, 31, 8)).astype(np.float32))
+    kernel = tf.constant(rng.normal(size=(1, 1, 8, 8)).astype(np.float32))
+    weights = Weights(kernel, tf.zeros(8))
+    for _ in range(6):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            sums = weighted_sum(operation, x, weights)
+            total = tf.reduce_sum(tf.square(sums))
+        by_x, by_kernel = tape.gradient(total, [x, kernel])
+    expected = x.numpy()[:, ::2, ::3] @ kernel.numpy()[0, 0]
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-4)
+    slopes = 2 * expected.reshape(-1, 8)
+    rows = x.numpy()[:, ::2, ::3].reshape(-1, 8)
+    np.testing.assert_allclose(by_kernel[0, 0], rows.T @ slopes, rtol=1e-3, atol=1e-2)
+    assert not by_x.numpy()[:, 1::2].any()
