@@ -50,7 +50,8 @@ def lessons_of(calibration: CalibrationSet, *, augment: bool) -> Lessons:
         raise UsageError(
             f"--quantization trained: {len(pictures)} calibration pictures, at most "
             f"{max(seen.values())} of a class; expected at least {HELD_OUT} of one, of which one "
-            "validates; pass a larger --calibration-count or folder, or --quantization distilled"
+            "validates; give `resnet-edge export` a larger folder or --calibration-count, or "
+            "--quantization distilled"
         )
     return Lessons(tuple(train), tuple(validation), augment)
 

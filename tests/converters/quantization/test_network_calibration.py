@@ -20,6 +20,7 @@ from converters.quantization.calibration import (
     operations_of,
 )
 from converters.quantization.float_layers import needs_float
+from converters.quantization.labelled_training import Course, LabelledPictures
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.settings import (
     FEWEST_PICTURES,
@@ -142,15 +143,19 @@ def elu_layers(x: keras.KerasTensor) -> keras.KerasTensor:
 @pytest.mark.parametrize("level", Level)
 def test_no_operator_refuses_a_level(small, classify, level: Level) -> None:
     made = small(elu_layers, (8, 8, 3))
-    found = calibrate(made.float32, made.pictures, QuantizationSettings(level), made.layers)
+    known = LabelledPictures(made.pictures, np.arange(len(made.pictures)) % 2)
+    course = Course(known, known, lambda pictures, _: pictures)
+    method = QuantizationSettings(level)
+    found = calibrate(made.float32, made.pictures, method, made.layers, course=course)
     data = quantize_static(made.float32, found.network, found.scheme, integer_only=False)
     expected = classify(made.float32, made.pictures)
     np.testing.assert_allclose(classify(data, made.pictures), expected, atol=0.05)
     kinds = {found.network.operations[i].kind for i in found.scheme.float_operations}
     assert "SIN" in kinds
     assert "ELU" not in kinds  # a table of 256 values
-    lower = ("level equalized instead of distilled: no gradient is known of SIN",)
-    assert found.notes == (lower if level is Level.DISTILLED else ())
+    lower = (f"level equalized instead of {level}: no gradient is known of SIN",)
+    assert found.notes == (lower if level.learns else ())
+    assert found.training is None
 
 
 def test_an_operator_that_cannot_be_simulated_means_level_fast(

@@ -168,6 +168,7 @@ def test_a_head_in_float_is_said():
         fallback=None,
         notes=(),
         scheme=SimpleNamespace(float_operations=frozenset({2}), has_float_head=True),
+        training=None,
     )
     assert _findings(calibrated) == {
         "float head": "the weights of predictions stay in float32, because 8 bits are too coarse "
