@@ -7,7 +7,6 @@ rounded (as AdaRound does, Nagel et al. 2020, arXiv:2004.10568), and learns bias
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,21 +17,16 @@ from converters.quantization.answer_metrics import mean_sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.scheme import Scheme
-from converters.quantization.student import Rates, Student
+from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import (
     batches,
     centred_logits,
-    constant_weights,
     forget_pages,
-    run,
 )
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import TfliteNetwork
 
 STEPS = 200
-BATCH = 32
-"""Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
-
 RATES = Rates(weights=0.003, biases=0.005, ranges=0.0005)
 """With a cosine decay to zero a weight moves at most a quarter of a step."""
 
@@ -78,9 +72,10 @@ def distill(
     student = Student(network, calibrated.scheme, _loss, RATES)
     best, best_db = student.scheme(), exam.examine(network, student.scheme())
     first_db, words = best_db, f"at first {best_db:.1f} dB"
-    for done, chosen in enumerate(_batches(lessons.count, _batch_size(network)), start=1):
+    order_of_steps = shuffled(lessons.count, batch_size(network), STEPS, seed=3)
+    for done, chosen in enumerate(order_of_steps, start=1):
         pictures_seen, logits = lessons.give(chosen)
-        student.learn(pictures_seen, (logits,), _cosine(done - 1))
+        student.learn(pictures_seen, (logits,), cosine(done - 1, STEPS))
         if done % CHECK_EVERY == 0 or done == STEPS:
             scheme = student.scheme()
             reached = exam.examine(network, scheme)
@@ -115,12 +110,7 @@ class _Teacher:
 
     def __init__(self, network: TfliteNetwork) -> None:
         self.network = network
-        weights = constant_weights(network)
-        self._answer = tf.function(
-            lambda x: centred_logits(network, run(network, weights, x)),
-            autograph=False,
-            reduce_retracing=True,
-        )
+        self._answer = teacher_of(network)
 
     def answer(self, pictures: Tensor) -> np.ndarray:
         """Centred logits, float32 ``(count, classes)``."""
@@ -176,23 +166,3 @@ class _Lessons:
             top, left = np.random.default_rng(number).integers(0, 2 * pad + 1, 2)
             one = wide[top : top + height, left : left + width]
         return one
-
-
-def _batches(count: int, size: int) -> Iterator[np.ndarray]:
-    """Yield indices for every step: all views in a new order, again and again."""
-    rng = np.random.default_rng(3)
-    waiting = np.empty(0, np.int64)
-    for _ in range(STEPS):
-        while len(waiting) < size:
-            waiting = np.concatenate([waiting, rng.permutation(count)])
-        chosen, waiting = waiting[:size], waiting[size:]
-        yield chosen
-
-
-def _batch_size(network: TfliteNetwork) -> int:
-    height, width = network.shapes[network.image][1:3]
-    return max(4, min(BATCH, BATCH * 64 * 64 // (height * width)))
-
-
-def _cosine(step: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * step / STEPS))

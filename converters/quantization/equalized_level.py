@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import tensorflow as tf
 
 from converters.errors import ModelConversionError
 from converters.quantization.activation_extremes import (
@@ -50,7 +49,6 @@ from converters.quantization.scheme import Scheme, share_ranges, wide_ranges
 from converters.quantization.settings import WeightGrid
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
-    Weights,
     centred_logits,
     check_operations,
     constant_weights,
@@ -265,10 +263,7 @@ class _Trial:
         equalized = equalize(network, statistics, self._scales(statistics, candidate.strength))
         ranges = extremes = extreme_ranges(network, equalized.statistics)
         if candidate.strength != 0:  # all but what level fast does
-            weights = {
-                index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
-                for index, p in equalized.parameters.items()
-            }
+            weights = constant_weights(network, equalized.parameters)
             found = least_error_ranges(network, weights, extremes, self.sample.fitted)
             ranges = chosen_ranges(network, extremes, found, candidate.least_error, VECTOR_MARGIN)
         if candidate.has_margins:

@@ -16,7 +16,7 @@ from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.gptq import round_kernel
 from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.settings import WeightGrid
-from converters.quantization.tensorflow_execution import Weights, batches, run
+from converters.quantization.tensorflow_execution import batches, constant_weights, run
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import (
     DENSE,
@@ -123,7 +123,7 @@ def _features(
 ) -> np.ndarray:
     """Return what the dense head reads in the float network, float32 ``(pictures, inputs)``."""
     found: list[np.ndarray] = []
-    weights = {index: Weights(p.kernel, p.bias) for index, p in parameters.items()}
+    weights = constant_weights(network, parameters)
     writer = network.writers[head.inputs[0]].index
 
     def observe(operation: Operation, output: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ ends. So it needs a small learning rate and few epochs.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,12 +24,10 @@ from converters.quantization.calibrated_network import (
 from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.scheme import Scheme
-from converters.quantization.student import Rates, Student
+from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import (
     centred_logits,
-    constant_weights,
     forget_pages,
-    run,
 )
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import TfliteNetwork
@@ -39,9 +36,6 @@ EPOCHS = 5
 FEWEST_STEPS = 200
 MOST_STEPS = 1250
 """Five epochs of 8,000 pictures in batches of 32: 25 minutes on two cores at 64x64."""
-
-BATCH = 32
-"""Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
 
 RATES = Rates(weights=0.01, biases=0.005, ranges=0.0005)
 
@@ -102,19 +96,19 @@ def train(
     """
     network, lessons, validation = calibrated.network, course.lessons, course.validation
     student = Student(network, calibrated.scheme, _loss, RATES)
-    teacher = _teacher_of(network)
+    teacher = teacher_of(network)
     best = calibrated.scheme
     first = best_found = examine(network, best, validation)
-    size = max(4, min(BATCH, BATCH * 64 * 64 // math.prod(network.shapes[network.image][1:3])))
+    size = batch_size(network)
     steps = max(FEWEST_STEPS, min(MOST_STEPS, EPOCHS * len(lessons.labels) // size))
     words = _words(first, best_found)
-    for done, chosen in enumerate(_batches(len(lessons.labels), size, steps), start=1):
+    order_of_steps = shuffled(len(lessons.labels), size, steps, seed=4)
+    for done, chosen in enumerate(map(np.sort, order_of_steps), start=1):
         chosen_pictures = np.asarray(lessons.pictures[chosen], np.float32)
         forget_pages(lessons.pictures)
         seen = course.augment(tf.constant(chosen_pictures), done)
         labels = tf.constant(lessons.labels[chosen], tf.int32)
-        share = 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))
-        student.learn(seen, (teacher(seen), labels), share)
+        student.learn(seen, (teacher(seen), labels), cosine(done - 1, steps))
         if done == steps or done % max(1, steps // CHECKS) == 0:
             scheme = student.scheme()
             found = examine(network, scheme, validation)
@@ -150,27 +144,6 @@ def _loss(answers: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     by_labels = tf.nn.softmax_cross_entropy_with_logits(targets, answers)
     by_teacher = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher), answers)
     return tf.reduce_mean(by_labels + by_teacher)
-
-
-def _teacher_of(network: TfliteNetwork) -> Callable[[Tensor], Tensor]:
-    """Return the float network, which answers with centred logits."""
-    weights = constant_weights(network)
-    return tf.function(  # type: ignore[no-any-return]
-        lambda pictures: centred_logits(network, run(network, weights, pictures)),
-        autograph=False,
-        reduce_retracing=True,
-    )
-
-
-def _batches(count: int, size: int, steps: int) -> Iterator[np.ndarray]:
-    """Yield indices for every step: all pictures in a new order, again and again."""
-    rng = np.random.default_rng(4)
-    waiting = np.empty(0, np.int64)
-    for _ in range(steps):
-        while len(waiting) < size:
-            waiting = np.concatenate([waiting, rng.permutation(count)])
-        chosen, waiting = waiting[:size], waiting[size:]
-        yield np.sort(chosen)
 
 
 def _words(first: Examined, best: Examined) -> str:

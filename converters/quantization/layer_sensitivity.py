@@ -36,6 +36,7 @@ from converters.quantization.tensorflow_execution import (
     channel_means,
     check_operations,
     compute,
+    constant_weights,
     weighted_sum,
 )
 from converters.quantization.tensorflow_operators import Tensor
@@ -141,10 +142,7 @@ class _Rounding:
     @classmethod
     def of(cls, network: TfliteNetwork, scheme: Scheme) -> _Rounding:
         tensors = rounded_tensors(network, scheme.float_operations)
-        exact = {
-            index: Weights(tf.constant(p.kernel), tf.constant(p.bias))
-            for index, p in scheme.parameters.items()
-        }
+        exact = constant_weights(network, scheme.parameters)
         return cls(
             network,
             tuple(_to_logits(network)),

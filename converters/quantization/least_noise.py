@@ -34,7 +34,7 @@ from converters.quantization.equalization import (
 from converters.quantization.rounding import LEVELS
 from converters.quantization.scheme import rounded_tensors
 from converters.quantization.tensorflow_execution import (
-    PIXELS_PER_BATCH,
+    Weights,
     batches,
     centred_logits,
     channel_means,
@@ -88,23 +88,21 @@ def measure_gains(network: TfliteNetwork, pictures: np.ndarray) -> Gains | None:
 
     Args:
         network: The float graph.
-        pictures: uint8 ``(count, height, width, 3)``. Four batches of them are used at most.
+        pictures: uint8 ``(count, height, width, 3)``, of which a few dozen are enough.
 
     Returns:
         The gains, or None if a derivative is not known, because only LiteRT computes an operator.
     """
     if runtime_operations(network):
         return None
-    height, width = network.shapes[network.image][1:3]
-    pictures = pictures[: max(8, 2 * PIXELS_PER_BATCH // (height * width))]
-    rng = np.random.default_rng(0)
+    weights, rng = constant_weights(network), np.random.default_rng(0)
     outputs: dict[int, np.ndarray] = {}
     sums: dict[int, np.ndarray] = {}
     means: dict[int, np.ndarray] = {}
     squares: dict[int, np.ndarray] = {}
     for batch in batches(network, pictures):
         share = len(batch) / len(pictures)
-        seen, weighed, slopes = _derivatives(network, batch, rng)
+        seen, weighed, slopes = _derivatives(network, weights, batch, rng)
         for tensor, values in seen.items():
             _add(means, tensor, share * channel_means(values).numpy())
             _add(squares, tensor, share * channel_means(tf.square(values)).numpy())
@@ -121,7 +119,10 @@ def measure_gains(network: TfliteNetwork, pictures: np.ndarray) -> Gains | None:
 
 
 def _derivatives(
-    network: TfliteNetwork, batch: Tensor, rng: np.random.Generator
+    network: TfliteNetwork,
+    weights: Mapping[int, Weights],
+    batch: Tensor,
+    rng: np.random.Generator,
 ) -> tuple[dict[int, Tensor], dict[int, Tensor], list[Tensor | None]]:
     """Return the tensors, the kernels' sums, and the derivatives by all of them in this order."""
     seen: dict[int, Tensor] = {}
@@ -138,7 +139,7 @@ def _derivatives(
             weighed[operation.index] = found
             return found
 
-        logits = run(network, constant_weights(network), batch, observe, weigh)
+        logits = run(network, weights, batch, observe, weigh)
         centred = centred_logits(network, logits)
         signs = tf.constant(rng.choice([-1.0, 1.0], centred.shape), tf.float32)
         combined = tf.reduce_sum(signs * centred)

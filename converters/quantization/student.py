@@ -7,9 +7,11 @@ move in units of their own rounding step, so one learning rate fits every channe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import tensorflow as tf
 
 from converters.quantization.integer_simulation import with_rounded_constants
@@ -20,10 +22,14 @@ from converters.quantization.tensorflow_execution import (
     Observe,
     Weights,
     centred_logits,
+    constant_weights,
     run,
 )
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import SAME_VALUES, Operation, Parameters, TfliteNetwork
+
+BATCH = 32
+"""Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
 
 Loss = Callable[..., Tensor]
 """From the student's centred logits, ``(batch, classes)``, and the targets to a scalar."""
@@ -162,3 +168,35 @@ def _behind_first_kernel(network: TfliteNetwork) -> frozenset[int]:
         if operation.index in kernels or any(t in found for t in operation.inputs):
             found.update(operation.outputs)
     return frozenset(found)
+
+
+def teacher_of(network: TfliteNetwork) -> Callable[[Tensor], Tensor]:
+    """Return the float network, which answers with centred logits, ``(batch, classes)``."""
+    weights = constant_weights(network)
+    return tf.function(  # type: ignore[no-any-return]
+        lambda pictures: centred_logits(network, run(network, weights, pictures)),
+        autograph=False,
+        reduce_retracing=True,
+    )
+
+
+def batch_size(network: TfliteNetwork) -> int:
+    """Return the number of pictures in a step."""
+    height, width = network.shapes[network.image][1:3]
+    return max(4, min(BATCH, BATCH * 64 * 64 // (height * width)))
+
+
+def shuffled(count: int, size: int, steps: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield indices for every step: all in a new order, again and again."""
+    rng = np.random.default_rng(seed)
+    waiting = np.empty(0, np.int64)
+    for _ in range(steps):
+        while len(waiting) < size:
+            waiting = np.concatenate([waiting, rng.permutation(count)])
+        chosen, waiting = waiting[:size], waiting[size:]
+        yield chosen
+
+
+def cosine(step: int, steps: int) -> float:
+    """Return the share of the learning rates at a step, from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * step / steps))
