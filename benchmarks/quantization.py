@@ -2,12 +2,14 @@
 
     make bench-peers                    # once: NNCF and OpenVINO, in an environment of their own
     python benchmarks/quantization.py --seeds 0,1,2 --json rows.json
+    python benchmarks/quantization.py --photos ../shared/data/flowers      # with a new head
+    python benchmarks/quantization.py --recipe mobilenetv2-0.35            # another network
 
-All tools start from the same float model with folded batch normalization. They calibrate on the
-same pictures, drawn anew from ``train/`` for every seed. The answers to all pictures of ``val/``
-are compared with those of the float Keras model. Each tool and seed has a process of its own. The
-time goes from the float file to the int8 file, with calibration and without imports, decoding and
-loading.
+All tools start from the same float model. They calibrate on the same training pictures, drawn anew
+for every seed. ``distilled`` learns from all training pictures, without labels; ``trained`` with
+them, and validation pictures choose. The answers to all test pictures are compared with those of
+the float Keras model. Each tool and seed has a process of its own. The time goes from the float
+file to the int8 file, with calibration and without imports, decoding and loading.
 
 The exit code is 0, or 1 if a tool failed (its row says why), or 2 if model or pictures are missing.
 """
@@ -30,15 +32,17 @@ from typing import Any
 
 import numpy as np
 from quantization_peers import PEERS
+from trained_networks import RECIPES
 
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.parity import metrics
+from resnet_edge.ondevice.parity.interval import accuracy_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 WORKER = Path(__file__).with_name("quantization_worker.py")
-OURS = ("fast", "equalized", "distilled")
+OURS = ("fast", "equalized", "distilled", "trained")
 TOOLS = (*PEERS, *OURS)
 PACKAGES = (
     "tensorflow",
@@ -56,6 +60,7 @@ HEADER = (
     "runtime",
     "size",
     "top-1",
+    "against float",
     "agreement",
     "with its .tflite",
     "SQNR",
@@ -78,6 +83,12 @@ class Row:
     bytes: int = 0
     top1: float = 0.0
     """Share of pictures whose label is strictly the best answer."""
+    gained: int = 0
+    """Pictures that are right where the float model is wrong."""
+    lost: int = 0
+    """Pictures that are wrong where the float model is right."""
+    pictures: int = 0
+    """Test pictures."""
     agreement: float = 0.0
     """Share of pictures with the float model's answer. A tie counts as another answer."""
     sqnr_db: float = 0.0
@@ -111,7 +122,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         job = {"tool": None, "out": str(folder), "labels": labels}
-        job |= {name: str(getattr(options, name)) for name in ("model", "data", "preprocessing")}
+        names = ("model", "preprocessing", "train", "test", "photos", "recipe")
+        job |= {name: str(getattr(options, name) or "") for name in names}
         if error := run_worker(Path(sys.executable), job, folder).get("error"):
             print(f"cannot make the float files: {error}", file=sys.stderr)
             return 2
@@ -119,14 +131,13 @@ def main() -> int:
         if not 0 < options.count <= available:
             print(f"--count {options.count}: expected 1 to {available}", file=sys.stderr)
             return 2
-        truth, reference = (np.load(folder / f"{n}.npy") for n in ("val-labels", "reference"))
+        truth, reference = (np.load(folder / f"{n}.npy") for n in ("test-labels", "reference"))
         bench = Bench(folder, truth, reference)
         versions = {name: metadata.version(name) for name in PACKAGES}
         rows = []
         for seed in options.seeds:
             for tool in options.only:
-                most = options.distilled_count if tool == "distilled" else options.count
-                draw_calibration(folder, seed, most)
+                draw_calibration(folder, seed, options.count)
                 print(f"seed {seed}: {tool}", file=sys.stderr, flush=True)
                 rows += measure(bench, tool, seed, versions)
         report(bench, rows, versions, options)
@@ -137,7 +148,19 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=SHARED / "weights" / "tiny16.keras")
     parser.add_argument(
-        "--data", type=Path, default=SHARED / "data" / "tiny16", help="holds train/ and val/"
+        "--train",
+        type=Path,
+        default=SHARED / "data" / "tiny16" / "train_full",
+        help="a folder per class",
+    )
+    parser.add_argument(
+        "--test", type=Path, default=SHARED / "data" / "tiny16" / "val", help="a folder per class"
+    )
+    parser.add_argument(
+        "--photos", type=Path, help="give the model a new head for these photos, and test on them"
+    )
+    parser.add_argument(
+        "--recipe", choices=tuple(RECIPES), help="train this network on --train instead of --model"
     )
     parser.add_argument(
         "--preprocessing", default="caffe", help="the normalization that the model expects"
@@ -148,18 +171,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=comma_list(int), default=[0, 1, 2], metavar="0,1,2")
     parser.add_argument("--count", type=int, default=200, help="calibration pictures")
     parser.add_argument(
-        "--distilled-count", type=int, help="those that distilled learns from; default: all"
-    )
-    parser.add_argument(
         "--only", type=comma_list(str), default=TOOLS, metavar="A,B", help=f"of {', '.join(TOOLS)}"
     )
     parser.add_argument("--json", type=Path, help="write all rows there")
     options = parser.parse_args()
     if unknown := [tool for tool in options.only if tool not in TOOLS]:
         parser.error(f"--only: {', '.join(unknown)}; expected some of {', '.join(TOOLS)}")
-    needed = (options.model, options.data / "train", options.data / "val")
+    pictures = (options.photos,) if options.photos else (options.train, options.test)
+    needed = pictures if options.recipe else (options.model, *pictures)
     if missing := [str(path) for path in needed if not path.exists()]:
-        parser.exit(2, f"{', '.join(missing)}: not found; pass --model FILE and --data FOLDER\n")
+        wanted = "--model FILE, --train and --test, or --photos"
+        parser.exit(2, f"{', '.join(missing)}: not found; pass {wanted}\n")
     return options
 
 
@@ -177,7 +199,7 @@ def find_labels(options: argparse.Namespace) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path else []
 
 
-def draw_calibration(folder: Path, seed: int, count: int | None) -> None:
+def draw_calibration(folder: Path, seed: int, count: int) -> None:
     """Draw the pictures that every tool calibrates on with this seed."""
     pictures = np.load(folder / "train.npy", mmap_mode="r")
     drawn = np.random.default_rng(seed).permutation(len(pictures))[:count]
@@ -208,7 +230,7 @@ def measure(bench: Bench, tool: str, seed: int, versions: dict[str, str]) -> lis
     peer = PEERS.get(tool)
     separate = peer is not None and peer.own_environment and PEERS_PYTHON.exists()
     with tempfile.TemporaryDirectory() as out:
-        job = {"tool": tool, "floats": str(bench.folder), "out": out}
+        job = {"tool": tool, "floats": str(bench.folder), "out": out, "seed": seed}
         job["calibration"] = str(bench.folder / "calibration.npy")
         result = run_worker(PEERS_PYTHON if separate else Path(sys.executable), job, Path(out))
         if error := result.get("error"):
@@ -240,8 +262,12 @@ def judge(bench: Bench, answers: np.ndarray) -> dict[str, Any]:
     # An 8-bit softmax has at most 256 values; its zeros are off by half a step, not by 60 nats.
     eight_bit = len(np.unique(answers)) <= 256
     floor = metrics.UINT8_FLOOR if eight_bit else metrics.FLOAT_FLOOR
+    right, before = (metrics.topk_hits(one, bench.labels, 1) for one in (answers, bench.reference))
     return {
-        "top1": float(metrics.topk_hits(answers, bench.labels, 1).mean()),
+        "top1": float(right.mean()),
+        "gained": int((right & ~before).sum()),
+        "lost": int((before & ~right).sum()),
+        "pictures": len(right),
         "agreement": float(metrics.agreements(bench.reference, answers).mean()),
         "sqnr_db": metrics.compare_logits(bench.reference, answers, floor).sqnr_db,
         "sqnr_8bit_db": metrics.compare_logits(
@@ -267,8 +293,13 @@ def report(
         f"\n{len(bench.labels)} test pictures, {options.count} calibration pictures, seeds", end=""
     )
     print(f" {', '.join(map(str, options.seeds))}: median (smallest–largest).")
-    print(f"distilled: {options.distilled_count or 'all'} pictures of train/, without labels.")
-    print(f"Float Keras model: top-1 {top1:.2%}.", end=" ")
+    learned = len(np.load(bench.folder / "train-labels.npy"))
+    validating = len(np.load(bench.folder / "validation-labels.npy"))
+    print(f"distilled and trained: {learned} training pictures, {validating} for validation.")
+    print(
+        f"Float Keras model: top-1 {top1:.2%}. Against it: points of the median seed, with", end=" "
+    )
+    print("the paired 90 % interval, smallest and largest of the seeds.")
     print(f"Time ratio: to {fastest or 'the fastest peer, of which there is none here'}.")
     print("Peak memory: of the whole process, packages and float model included.\n")
     print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
@@ -310,6 +341,7 @@ def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[li
                 same[0].runtime,
                 spread([row.bytes / 1e6 for row in same], "{:.1f}", " MB"),
                 spread([row.top1 * 100 for row in same], "{:.2f}", " %"),
+                against_float(same),
                 spread([row.agreement * 100 for row in same], "{:.2f}", " %"),
                 spread([row.twin * 100 for row in same if row.twin is not None], "{:.2f}", " %"),
                 spread([row.sqnr_db for row in same], "{:.1f}", " dB"),
@@ -324,6 +356,17 @@ def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[li
         line = [row.tool, f"failed with seed {row.seed}: {reason}"]
         lines.append(line + [""] * (len(HEADER) - len(line)))
     return lines
+
+
+def against_float(rows: list[Row]) -> str:
+    """Return the median difference in points, with its interval and those of the other seeds."""
+    by_difference = sorted(rows, key=lambda row: row.gained - row.lost)
+    row = by_difference[(len(rows) - 1) // 2]  # of an even number the lower one
+    interval = accuracy_interval(row.gained, row.lost, row.pictures)
+    others = [100 * (each.gained - each.lost) / each.pictures for each in by_difference]
+    middle = 100 * (row.gained - row.lost) / row.pictures
+    bounds = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+    return f"{middle:+.2f} [{bounds}] ({others[0]:+.2f}–{others[-1]:+.2f})"
 
 
 def spread(values: Sequence[float], form: str, unit: str) -> str:

@@ -29,7 +29,7 @@ RUNTIME_PACKAGES = {
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     try:
-        result = make_inputs(job) if job["tool"] is None else measure(job)
+        result = inputs_of(job) if job["tool"] is None else measure(job)
     except ModuleNotFoundError as problem:
         peer = PEERS.get(job["tool"])
         target = "bench-peers" if peer is not None and peer.own_environment else "install"
@@ -40,61 +40,27 @@ def main() -> None:
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 
-def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
-    """Make the inputs of all tools: float files, pictures, and the float model's answers."""
-    import keras
+def inputs_of(job: dict[str, Any]) -> dict[str, Any]:
+    from quantization_inputs import make_inputs
 
-    from converters.onnx import conversion as to_onnx
-    from converters.preprocessing import PREPROCESSINGS
-    from converters.rewrites.fold_batch_norm import fold_batch_norm
-    from converters.serving import serving_model
-    from converters.tflite import conversion as to_tflite
-
-    out = Path(job["out"])
-    model = keras.models.load_model(job["model"], compile=False)
-    preprocessing = PREPROCESSINGS[job["preprocessing"]]
-    serving = serving_model(fold_batch_norm(model).model, preprocessing)
-    size = serving.input_shape[1:3]
-    labels = tuple(job["labels"]) or None
-    for split in ("train", "val"):
-        pixels, truth = decode(Path(job["data"]) / split, size, labels, out)
-        np.save(out / f"{split}.npy", pixels)
-        np.save(out / f"{split}-labels.npy", truth)
-    answers = model.predict(preprocessing.apply(pixels.astype(np.float32)), verbose=0)
-    np.save(out / "reference.npy", np.asarray(answers, np.float32))
-    serving.save(out / "serving.keras")
-    (out / "fp32.tflite").write_bytes(to_tflite.convert_float32(serving))
-    (out / "fp32.onnx").write_bytes(to_onnx.serialize(to_onnx.convert_float32(serving)))
-    return {}
-
-
-def decode(
-    folder: Path, size: tuple[int, int], labels: tuple[str, ...] | None, cache: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return all pictures in the order of their names, and their labels."""
-    from resnet_edge.data.dataset import load_dataset
-    from resnet_edge.data.decoded import decode_pictures
-    from resnet_edge.ondevice.fit import Fit
-
-    dataset = load_dataset(folder, cache, labels=labels)
-    pictures = sorted(dataset.pictures, key=lambda picture: picture.name)
-    truth = np.array([picture.label for picture in pictures], np.int64)
-    return np.asarray(decode_pictures(pictures, size, Fit.CROP, cache)), truth
+    return make_inputs(job)
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Quantize once and take the time. Then answer all test pictures with the result."""
     out, floats = Path(job["out"]), Path(job["floats"])
     pictures = np.load(job["calibration"])
-    prepare = prepare_peer if job["tool"] in PEERS else prepare_ours
-    quantize = prepare(job["tool"], floats, pictures, out)
+    if job["tool"] in PEERS:
+        quantize = prepare_peer(job["tool"], floats, pictures, out)
+    else:
+        quantize = prepare_ours(job["tool"], floats, pictures, out, job["seed"])
     loaded_bytes = memory_bytes("VmRSS")
     started = time.perf_counter()
     files = quantize()
     quantize_s = time.perf_counter() - started
     # Before anything is answered: the runtime's memory is not the quantizer's.
     peak_bytes = memory_bytes("VmHWM")
-    test = np.load(floats / "val.npy")
+    test = np.load(floats / "test.npy")
     artifacts = [
         run_artifact(file.path, file.runtime, test) | {"quantize_s": file.quantize_s or quantize_s}
         for file in files
@@ -128,13 +94,14 @@ def prepare_peer(tool: str, floats: Path, pictures: np.ndarray, out: Path) -> Ca
     return lambda: [File(quantize(), peer.runtime)]
 
 
-def prepare_ours(level: str, floats: Path, pictures: np.ndarray, out: Path) -> Callable[[], Files]:
+def prepare_ours(
+    level: str, floats: Path, pictures: np.ndarray, out: Path, seed: int
+) -> Callable[[], Files]:
     from quantization_ours import quantize_ours
 
     def quantize() -> Files:
-        tflite, onnx = ((floats / name).read_bytes() for name in ("fp32.tflite", "fp32.onnx"))
         files = []
-        for name, made in quantize_ours(level, tflite, onnx, pictures).items():
+        for name, made in quantize_ours(level, floats, pictures, seed).items():
             (out / name).write_bytes(made.data)
             runtime = "onnxruntime" if name.endswith(".onnx") else "litert"
             files.append(File(out / name, runtime, made.quantize_s))

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import range_candidates
 from quantization import SHARED, comma_list, spread
-from quantization_worker import decode, in_litert
+from quantization_inputs import decode
+from quantization_worker import in_litert
 from trained_networks import RECIPES, train
 
 from resnet_edge.ondevice.parity import metrics

@@ -35,7 +35,7 @@ def main() -> None:
 def make_network(name: str, folder: Path, data: Path, trained: Path) -> None:
     """Train a network unless the folder has it, and answer the test pictures in Keras."""
     import keras
-    from quantization_worker import decode
+    from quantization_inputs import decode
     from trained_networks import train
     from zoo_networks import NETWORKS, RESNET50
 

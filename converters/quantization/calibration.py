@@ -7,7 +7,7 @@ files hold the same weights and round in the same ranges.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
@@ -82,12 +82,30 @@ def calibrate(
             found = calibrate_equalized(network, pictures, kept, method.grid, progress)
             found = round_head(found, pictures)
         case Level.DISTILLED | Level.TRAINED:
-            start = calibrate_equalized(network, pictures, kept, method.grid, progress)
-            known = pictures if course is None else course.lessons.pictures
-            found = distill(round_layers(start, known, progress), known, progress)
-    if level is Level.TRAINED and course is not None:
-        found = train(found, pictures, course, progress)
+
+            def learned() -> CalibratedNetwork:
+                start = calibrate_equalized(network, pictures, kept, method.grid, progress)
+                known = pictures if course is None else course.lessons.pictures
+                return distill(round_layers(start, known, progress), known, progress)
+
+            if level is Level.TRAINED and course is not None:
+                found = train(_kept(course, float32, learned), pictures, course, progress)
+            else:
+                found = learned()
     return replace(found, notes=notes)
+
+
+def _kept(
+    course: Course, float32: bytes, learned: Callable[[], CalibratedNetwork]
+) -> CalibratedNetwork:
+    """Return the start of a training, which is there already where it was cut off."""
+    if course.unfinished is None:
+        return learned()
+    start = course.unfinished.start()
+    if start is None:
+        start = learned()
+        course.unfinished.keep_start(float32, start)
+    return start
 
 
 def _possible_level(network: TfliteNetwork, level: Level) -> tuple[Level, tuple[str, ...]]:

@@ -8,6 +8,7 @@ ends. So it needs a small learning rate and few epochs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ from converters.quantization.tensorflow_execution import (
 )
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import TfliteNetwork
+from converters.quantization.unfinished_training import State, UnfinishedTraining
 
 EPOCHS = 5
 FEWEST_STEPS = 200
@@ -71,8 +73,10 @@ class Course:
     """The training pictures."""
     validation: LabelledPictures
     """Pictures that choose the best student and teach nothing."""
-    augment: Augment
-    """Varies the training pictures."""
+    augment: Augment | None = None
+    """Varies the training pictures; None leaves them as they are."""
+    unfinished: UnfinishedTraining | None = None
+    """The place where a training is kept at every examination, and from which it goes on."""
 
     def __post_init__(self) -> None:
         if not len(self.lessons.labels) or not len(self.validation.labels):
@@ -94,35 +98,74 @@ def train(
         The student with the lowest cross-entropy on the validation pictures of those that have no
         more of them wrong than the start; the start itself where there is none.
     """
-    network, lessons, validation = calibrated.network, course.lessons, course.validation
-    student = Student(network, calibrated.scheme, _loss, RATES)
-    teacher = teacher_of(network)
-    best = calibrated.scheme
-    first = best_found = examine(network, best, validation)
-    size = batch_size(network)
-    steps = max(FEWEST_STEPS, min(MOST_STEPS, EPOCHS * len(lessons.labels) // size))
-    words = _words(first, best_found)
-    order_of_steps = shuffled(len(lessons.labels), size, steps, seed=4)
-    for done, chosen in enumerate(map(np.sort, order_of_steps), start=1):
-        chosen_pictures = np.asarray(lessons.pictures[chosen], np.float32)
-        forget_pages(lessons.pictures)
-        seen = course.augment(tf.constant(chosen_pictures), done)
-        labels = tf.constant(lessons.labels[chosen], tf.int32)
-        student.learn(seen, (teacher(seen), labels), cosine(done - 1, steps))
-        if done == steps or done % max(1, steps // CHECKS) == 0:
-            scheme = student.scheme()
-            found = examine(network, scheme, validation)
-            if found.is_better_than(best_found):
-                best, best_found = scheme, found
-            words = _words(first, best_found)
-        progress("training", done, steps, words)
+    network, validation = calibrated.network, course.validation
+    state = _learn(calibrated, course, progress)
     sample = sample_pictures(network, pictures).pictures
     return replace(
         calibrated,
-        scheme=best,
-        training=TrainingFigures(first, best_found, len(validation.labels)),
-        trained_outputs=measure_rounded_outputs(network, best, sample),
+        scheme=state.best,
+        training=TrainingFigures(state.first, state.best_found, len(validation.labels)),
+        trained_outputs=measure_rounded_outputs(network, state.best, sample),
     )
+
+
+def _learn(calibrated: CalibratedNetwork, course: Course, progress: Progress) -> State:
+    """Return the training after its last step."""
+    network, lessons, validation = calibrated.network, course.lessons, course.validation
+    student = Student(network, calibrated.scheme, _loss, RATES)
+    teacher = teacher_of(network)
+    size = batch_size(network)
+    steps = max(FEWEST_STEPS, min(MOST_STEPS, EPOCHS * len(lessons.labels) // size))
+    state = _begin(calibrated, student, course)
+    words = _words(state)
+    if state.done:
+        words = f"resumed after step {state.done}; {words}"
+        progress("training", state.done, steps, words)
+    order_of_steps = enumerate(shuffled(len(lessons.labels), size, steps, seed=4), start=1)
+    for done, chosen in itertools.islice(order_of_steps, state.done, None):
+        pictures, labels = _lesson(lessons, np.sort(chosen))
+        if course.augment is not None:
+            pictures = course.augment(pictures, done)
+        student.learn(pictures, (teacher(pictures), labels), cosine(done - 1, steps))
+        if done == steps or done % max(1, steps // CHECKS) == 0:
+            state = _examined(state, student, network, validation, done)
+            words = _words(state)
+            if course.unfinished is not None:
+                course.unfinished.keep(state, student.state)
+        progress("training", done, steps, words)
+    return state
+
+
+def _begin(calibrated: CalibratedNetwork, student: Student, course: Course) -> State:
+    """Return the state that was kept, with which the student goes on, or that at the start."""
+    kept = None if course.unfinished is None else course.unfinished.state(calibrated.scheme)
+    if kept is not None:
+        state, learned = kept
+        student.resume(learned)
+        return state
+    found = examine(calibrated.network, calibrated.scheme, course.validation)
+    return State(0, calibrated.scheme, found, found)
+
+
+def _examined(
+    state: State,
+    student: Student,
+    network: TfliteNetwork,
+    validation: LabelledPictures,
+    done: int,
+) -> State:
+    """Return the state after some more steps, with the student as the best one if it is."""
+    scheme = student.scheme()
+    found = examine(network, scheme, validation)
+    if found.is_better_than(state.best_found):
+        state = replace(state, best=scheme, best_found=found)
+    return replace(state, done=done)
+
+
+def _lesson(lessons: LabelledPictures, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    pictures = np.asarray(lessons.pictures[chosen], np.float32)
+    forget_pages(lessons.pictures)
+    return tf.constant(pictures), tf.constant(lessons.labels[chosen], tf.int32)
 
 
 def examine(network: TfliteNetwork, scheme: Scheme, known: LabelledPictures) -> Examined:
@@ -146,7 +189,8 @@ def _loss(answers: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     return tf.reduce_mean(by_labels + by_teacher)
 
 
-def _words(first: Examined, best: Examined) -> str:
+def _words(state: State) -> str:
+    first, best = state.first, state.best_found
     return (
         f"best {best.cross_entropy:.3f} nats, {best.top1:.1%} right; "
         f"at first {first.cross_entropy:.3f} nats, {first.top1:.1%} right"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from converters.quantization.adam import Adam
 from converters.quantization.integer_simulation import with_rounded_constants
 from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
 from converters.quantization.scheme import Scheme, rounded_tensors
@@ -77,13 +78,14 @@ class Student:
             for tensor in sorted(learned & kernels_seen)
             if tensor in scheme.ranges
         }
-        self._loss, self._rates = loss, (rates.weights, rates.biases, rates.ranges)
-        self._optimizers = tuple(
-            tf.keras.optimizers.Adam(rate, beta_2=0.99) for rate in self._rates
+        self._loss = loss
+        parts = (self._moves, self._shifts, self._ranges)
+        each = (rates.weights, rates.biases, rates.ranges)
+        self._learned = tuple(
+            (rate, variables, Adam(variables))
+            for rate, variables in zip(each, map(list, map(dict.values, parts)), strict=True)
         )
-        self._gradients = tf.function(
-            self._compute_gradients, autograph=False, reduce_retracing=True
-        )
+        self._step = tf.function(self._learn, autograph=False, reduce_retracing=True)
 
     def learn(self, pictures: Tensor, targets: tuple[Tensor, ...], share: float) -> None:
         """Learn one step.
@@ -93,12 +95,21 @@ class Student:
             targets: What the loss compares the answers with.
             share: Share of the learning rates.
         """
-        gradients = self._gradients(pictures, *targets)
-        for optimizer, rate, slopes, variables in zip(
-            self._optimizers, self._rates, gradients, self._variables(), strict=True
-        ):
-            optimizer.learning_rate = rate * share
-            optimizer.apply_gradients(zip(slopes, variables, strict=True))
+        self._step(tf.constant(share, tf.float32), pictures, *targets)
+
+    @property
+    def state(self) -> tuple[np.ndarray, ...]:
+        """All that it has learned and remembers, from which another student can go on."""
+        return tuple(variable.numpy() for variable in self._state)
+
+    def resume(self, state: tuple[np.ndarray, ...]) -> None:
+        """Go on from the state of a student of the same network.
+
+        Raises:
+            ValueError: It is of another network.
+        """
+        for variable, value in zip(self._state, state, strict=True):
+            variable.assign(value)
 
     def scheme(self) -> Scheme:
         """Return the scheme learned so far."""
@@ -115,9 +126,13 @@ class Student:
                 ranges |= dict.fromkeys(operation.outputs, ranges[operation.moved])
         return replace(self._start, parameters=parameters, ranges=ranges)
 
-    def _variables(self) -> tuple[list[Tensor], ...]:
-        parts = (self._moves, self._shifts, self._ranges)
-        return tuple(list(part.values()) for part in parts)
+    @property
+    def _state(self) -> list[tf.Variable]:
+        return [
+            variable
+            for _, variables, optimizer in self._learned
+            for variable in (*variables, *optimizer.state)
+        ]
 
     def _kernel(self, operation: Operation) -> Tensor:
         index = operation.index
@@ -132,7 +147,7 @@ class Student:
         start, move = self._start.ranges[tensor], tf.exp(self._ranges[tensor])
         return start.low * move[0], start.high * move[1]
 
-    def _compute_gradients(self, pictures: Tensor, *targets: Tensor) -> tuple[list[Tensor], ...]:
+    def _learn(self, share: Tensor, pictures: Tensor, *targets: Tensor) -> None:
         with tf.GradientTape() as tape:
             weights = {}
             for operation in self._network.weighted:
@@ -143,7 +158,9 @@ class Student:
                 weights[operation.index] = Weights(kernel, self._bias(operation))
             answers = run(self._network, weights, pictures, self._rounding())
             loss = self._loss(centred_logits(self._network, answers), *targets)
-        return tuple(tape.gradient(loss, list(self._variables())))
+        slopes = tape.gradient(loss, [variables for _, variables, _ in self._learned])
+        for (rate, _, optimizer), own in zip(self._learned, slopes, strict=True):
+            optimizer.apply(own, rate * share)
 
     def _rounding(self) -> Observe:
         tensors = rounded_tensors(self._network, self._start.float_operations)

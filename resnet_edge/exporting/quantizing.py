@@ -25,16 +25,16 @@ from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings
 from converters.quantization.tensorflow_execution import unknown_operations
-from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite import quantize_static
+from converters.quantization.unfinished_training import UnfinishedTraining
 from resnet_edge.errors import ArtifactError, ModelError, WorkerError
-from resnet_edge.exporting.job import ExportJob, LessonInputs
+from resnet_edge.exporting.job import ExportJob, IntegerInputs, LessonInputs
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.options import QuantizationOptions
-from resnet_edge.training.augmentation import augmentation
+from resnet_edge.training.augmentation import variation
 from resnet_edge.units import plural
 
 _NAMED = 3  # unstable layers that a message names
@@ -73,12 +73,12 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
         pictures,
         _settings(inputs.options),
         {layer.name for layer in serving._flatten_layers()},
-        course=None if inputs.lessons is None else _course(inputs.lessons),
+        course=None if inputs.lessons is None else _course(inputs.lessons, _unfinished(inputs)),
         threads=job.inputs.threads,
         progress=show,
     )
     if not inputs.options.budget_minutes:  # nothing changes it any more
-        save_calibrated(inputs.quantized, float32, calibrated)
+        _save(inputs, float32, calibrated)
         reporter.ready()
     layers = _measure_layers(calibrated, pictures, show, reporter)
     result = QuantizationResult(
@@ -94,29 +94,35 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
     write_record(inputs.findings, result)
     if inputs.options.budget_minutes:
         calibrated = _search(job, float32, calibrated, result, reporter)
-        save_calibrated(inputs.quantized, float32, calibrated)
+        _save(inputs, float32, calibrated)
         reporter.ready()
     quantized = Quantized(float32, calibrated, _findings(calibrated))
     _tell(quantized, reporter)
     return quantized
 
 
-def _course(lessons: LessonInputs) -> Course:
+def _unfinished(inputs: IntegerInputs) -> UnfinishedTraining:
+    return UnfinishedTraining(inputs.quantized.with_suffix(".training"))
+
+
+def _save(inputs: IntegerInputs, float32: bytes, calibrated: CalibratedNetwork) -> None:
+    """Write the quantization down, after which nothing is left to go on with."""
+    save_calibrated(inputs.quantized, float32, calibrated)
+    _unfinished(inputs).remove()
+
+
+def _course(lessons: LessonInputs, unfinished: UnfinishedTraining) -> Course:
     """Map the decoded pictures that the quantization learns from."""
 
     def known(path: Path, labels: tuple[int, ...]) -> LabelledPictures:
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)
         return LabelledPictures(pictures, np.array(labels, np.int64))
 
-    layers = augmentation(seed=0) if lessons.augment else None
-
-    def augment(pictures: Tensor, step: int) -> Tensor:
-        return pictures if layers is None else layers(pictures, training=True)
-
     return Course(
         known(lessons.pictures, lessons.labels),
         known(lessons.validation, lessons.validation_labels),
-        augment,
+        variation(seed=0) if lessons.augment else None,
+        unfinished,
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
+import tensorflow as tf
 from keras import layers
 
 SHIFT = 0.1
@@ -33,3 +36,18 @@ def augmentation(seed: int) -> keras.Sequential:
         ],
         name="augmentation",
     )
+
+
+def variation(seed: int) -> Callable[[tf.Tensor, int], tf.Tensor]:
+    """Return the same variation as a function of pictures and the number of the step.
+
+    A step's pictures vary in the same way whatever steps came before, so training can be resumed.
+    """
+    vary = augmentation(seed)
+
+    def of_step(pictures: tf.Tensor, step: int) -> tf.Tensor:
+        for number, layer in enumerate(vary.layers):
+            layer.generator.state.assign([seed + number, step])
+        return vary(pictures, training=True)
+
+    return of_step

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from converters.errors import RequestError
+from converters.errors import IntermediateFileError, RequestError
 from converters.quantization import distillation, labelled_training
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibrated_network import CalibratedNetwork, Examined
@@ -17,6 +17,7 @@ from converters.quantization.onnx import for_onnxruntime
 from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.student import Rates
 from converters.quantization.tflite import quantize_static
+from converters.quantization.unfinished_training import UnfinishedTraining
 
 STEPS = 12
 
@@ -34,16 +35,12 @@ def silent(stage: str, done: int, total: int, words: str) -> None:
     """Show no progress."""
 
 
-def plain(pictures: tf.Tensor, step: int) -> tf.Tensor:
-    return pictures
-
-
 def course_of(made, classes: int = 2) -> Course:
     """Bright pictures are of class 1, dark ones of class 0."""
     brightness = made.pictures.reshape(len(made.pictures), -1).mean(axis=1)
     labels = (brightness > np.median(brightness)).astype(np.int64)
     known = LabelledPictures(made.pictures, labels)
-    return Course(known, known, plain)
+    return Course(known, known)
 
 
 def equalized(made) -> CalibratedNetwork:
@@ -115,6 +112,52 @@ def test_the_same_inputs_give_the_same_weights(residual) -> None:
         np.testing.assert_array_equal(p.kernel, two.parameters[index].kernel)
 
 
+class CutOffError(Exception):
+    """The machine is switched off."""
+
+
+@pytest.mark.parametrize("at", [3, 6, STEPS])
+def test_a_training_that_was_cut_off_goes_on(residual, tmp_path, at: int) -> None:
+    def cut(stage: str, done: int, total: int, words: str) -> None:
+        if (stage, done) == ("training", at):
+            raise CutOffError
+
+    def noisy(pictures: tf.Tensor, step: int) -> tf.Tensor:
+        return pictures + tf.random.stateless_normal(pictures.shape, (0, step))
+
+    course = replace(course_of(residual), augment=noisy)
+    method = QuantizationSettings(Level.TRAINED)
+    given = residual.float32, residual.pictures, method, residual.layers
+    whole = calibrate(*given, course=course)
+    kept = replace(course, unfinished=UnfinishedTraining(tmp_path / "kept"))
+    with pytest.raises(CutOffError):
+        calibrate(*given, course=kept, progress=cut)
+    seen = []
+    found = calibrate(*given, course=kept, progress=lambda *call: seen.append(call))
+    examined = at // 4 * 4  # 3 times in 12 steps
+    if examined:
+        assert seen[0][:3] == ("training", examined, STEPS)  # nothing before it is done again
+        assert seen[0][3].startswith(f"resumed after step {examined}; best ")
+    else:
+        assert {call[0] for call in seen} == {"training"}  # from the kept start
+    assert found.training == whole.training
+    assert found.scheme.ranges == whole.scheme.ranges
+    for index, p in whole.scheme.parameters.items():
+        np.testing.assert_array_equal(found.scheme.parameters[index].kernel, p.kernel)
+        np.testing.assert_array_equal(found.scheme.parameters[index].bias, p.bias)
+    kept.unfinished.remove()
+    assert not kept.unfinished.folder.exists()
+
+
+def test_a_damaged_state_is_named(residual, tmp_path) -> None:
+    unfinished = UnfinishedTraining(tmp_path / "kept")
+    unfinished.folder.mkdir()
+    (unfinished.folder / "state.npz").write_bytes(b"not a state")
+    course = replace(course_of(residual), unfinished=unfinished)
+    with pytest.raises(IntermediateFileError, match="cannot be read as an unfinished training"):
+        train(equalized(residual), residual.pictures, course, silent)
+
+
 @pytest.mark.parametrize("name", ["mobile", "attention", "residual"])
 def test_files_answer_as_the_trained_network(networks, classify, name: str) -> None:
     made = networks[name]
@@ -160,4 +203,4 @@ def test_labels_are_counted(residual) -> None:
         LabelledPictures(residual.pictures, np.zeros(39, np.int64))
     none = LabelledPictures(residual.pictures[:0], np.zeros(0, np.int64))
     with pytest.raises(ValueError, match="without training or without validation pictures"):
-        Course(none, none, plain)
+        Course(none, none)
