@@ -20,11 +20,10 @@ import argparse
 import dataclasses
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -32,11 +31,11 @@ from typing import Any
 
 import numpy as np
 from quantization_peers import PEERS
+from quantization_table import Row, print_table
 from trained_networks import RECIPES
 
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.parity import metrics
-from resnet_edge.ondevice.parity.interval import accuracy_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -54,57 +53,6 @@ PACKAGES = (
     "tf2onnx",
     "onnxruntime",
 )
-HEADER = (
-    "tool",
-    "artifact",
-    "runtime",
-    "size",
-    "top-1",
-    "against float",
-    "agreement",
-    "with its .tflite",
-    "SQNR",
-    "SQNR in 8-bit steps",
-    "quantize",
-    "time ratio",
-    "peak memory",
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One artifact of one tool and one seed; figures are 0 if the tool failed."""
-
-    tool: str
-    seed: int
-    error: str | None = None
-    artifact: str = ""
-    runtime: str = ""
-    bytes: int = 0
-    top1: float = 0.0
-    """Share of pictures whose label is strictly the best answer."""
-    gained: int = 0
-    """Pictures that are right where the float model is wrong."""
-    lost: int = 0
-    """Pictures that are wrong where the float model is right."""
-    pictures: int = 0
-    """Test pictures."""
-    agreement: float = 0.0
-    """Share of pictures with the float model's answer. A tie counts as another answer."""
-    sqnr_db: float = 0.0
-    """SQNR of the centred log-probabilities, floored at half a step of the artifact's output."""
-    sqnr_8bit_db: float = 0.0
-    """The same SQNR with the floor of an 8-bit softmax for every artifact."""
-    tied: int = 0
-    """Pictures with more than one best class."""
-    quantize_s: float = 0.0
-    """Seconds from float file to int8 file, or to both files of a tool that writes two."""
-    peak_bytes: int = 0
-    """Peak memory of the process until the file was written, without its child processes."""
-    loaded_bytes: int = 0
-    """Memory of the process just before it began to quantize."""
-    twin: float | None = None
-    """Agreement of ``int8.onnx`` with the ``int8.tflite`` of the same quantization."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +66,15 @@ class Bench:
 
 def main() -> int:
     options = parse()
-    labels = find_labels(options)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        job = {"tool": None, "out": str(folder), "labels": labels}
-        names = ("model", "preprocessing", "train", "test", "photos", "recipe")
-        job |= {name: str(getattr(options, name) or "") for name in names}
-        if error := run_worker(Path(sys.executable), job, folder).get("error"):
-            print(f"cannot make the float files: {error}", file=sys.stderr)
-            return 2
+        folder = options.inputs or Path(scratch)
+        if not (folder / "reference.npy").exists():  # the last one made
+            folder.mkdir(parents=True, exist_ok=True)
+            if error := run_worker(Path(sys.executable), inputs_job(options, folder), folder).get(
+                "error"
+            ):
+                print(f"cannot make the float files: {error}", file=sys.stderr)
+                return 2
         available = len(np.load(folder / "train-labels.npy"))
         if not 0 < options.count <= available:
             print(f"--count {options.count}: expected 1 to {available}", file=sys.stderr)
@@ -134,14 +82,23 @@ def main() -> int:
         truth, reference = (np.load(folder / f"{n}.npy") for n in ("test-labels", "reference"))
         bench = Bench(folder, truth, reference)
         versions = {name: metadata.version(name) for name in PACKAGES}
-        rows = []
+        rows: list[Row] = []
         for seed in options.seeds:
             for tool in options.only:
                 draw_calibration(folder, seed, options.count)
                 print(f"seed {seed}: {tool}", file=sys.stderr, flush=True)
                 rows += measure(bench, tool, seed, versions)
+                if options.json:
+                    write_rows(options, bench, rows, versions)
         report(bench, rows, versions, options)
     return 1 if any(row.error for row in rows) else 0
+
+
+def inputs_job(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return what the process that makes the inputs is told."""
+    names = ("model", "preprocessing", "train", "test", "photos", "recipe")
+    given = {name: str(getattr(options, name) or "") for name in names}
+    return {"tool": None, "out": str(folder), "labels": find_labels(options)} | given
 
 
 def parse() -> argparse.Namespace:
@@ -168,6 +125,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--labels", type=Path, help="class names in output order; default: labels.txt by the model"
     )
+    parser.add_argument(
+        "--inputs", type=Path, help="keep the inputs there, or take those that are there"
+    )
     parser.add_argument("--seeds", type=comma_list(int), default=[0, 1, 2], metavar="0,1,2")
     parser.add_argument("--count", type=int, default=200, help="calibration pictures")
     parser.add_argument(
@@ -179,7 +139,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--only: {', '.join(unknown)}; expected some of {', '.join(TOOLS)}")
     pictures = (options.photos,) if options.photos else (options.train, options.test)
     needed = pictures if options.recipe else (options.model, *pictures)
-    if missing := [str(path) for path in needed if not path.exists()]:
+    made = options.inputs and (options.inputs / "reference.npy").exists()
+    if not made and (missing := [str(path) for path in needed if not path.exists()]):
         wanted = "--model FILE, --train and --test, or --photos"
         parser.exit(2, f"{', '.join(missing)}: not found; pass {wanted}\n")
     return options
@@ -280,11 +241,9 @@ def judge(bench: Bench, answers: np.ndarray) -> dict[str, Any]:
 def report(
     bench: Bench, rows: list[Row], versions: dict[str, str], options: argparse.Namespace
 ) -> None:
-    """Print machine and table as Markdown, and write the rows to a file if asked."""
-    machine = dataclasses.asdict(describe_machine(versions))
-    del machine["host"]
+    """Print machine, pictures and table as Markdown."""
+    machine = machine_record(versions)
     top1 = float(metrics.topk_hits(bench.reference, bench.labels, 1).mean())
-    fastest = fastest_peer(rows)
     listed = ", ".join(f"{name} {version}" for name, version in machine["runtimes"].items())
     print(f"Machine: {machine['processor']}, {machine['cores']} cores", end=" ")
     print(f"({', '.join(machine['cpu_features'])}), {machine['system']}.")
@@ -300,81 +259,31 @@ def report(
         f"Float Keras model: top-1 {top1:.2%}. Against it: points of the median seed, with", end=" "
     )
     print("the paired 90 % interval, smallest and largest of the seeds.")
-    print(f"Time ratio: to {fastest or 'the fastest peer, of which there is none here'}.")
-    print("Peak memory: of the whole process, packages and float model included.\n")
-    print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
-    for tool in options.only:
-        for line in table_lines([row for row in rows if row.tool == tool], rows, fastest):
-            print(f"| {' | '.join(line)} |")
-    if options.json:
-        record = {"machine": machine, "reference_top1": top1, "count": options.count}
-        record["rows"] = [as_record(row) for row in rows]
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+    print("Peak memory: of the whole process, packages and float model included.", end=" ")
+    print_table(rows, options.only)
+
+
+def write_rows(
+    options: argparse.Namespace, bench: Bench, rows: list[Row], versions: dict[str, str]
+) -> None:
+    """Write all rows so far, so that a run that is cut off keeps them."""
+    record = {"machine": machine_record(versions), "count": options.count}
+    record["reference_top1"] = float(metrics.topk_hits(bench.reference, bench.labels, 1).mean())
+    record["rows"] = [as_record(row) for row in rows]
+    options.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def machine_record(versions: dict[str, str]) -> dict[str, Any]:
+    """Return what is known of the machine, without its name."""
+    machine = dataclasses.asdict(describe_machine(versions))
+    del machine["host"]
+    return machine
 
 
 def as_record(row: Row) -> dict[str, Any]:
     """Return a row's fields; of a failed row only those that say what failed."""
     fields = dataclasses.asdict(row)
     return {name: fields[name] for name in ("tool", "seed", "error")} if row.error else fields
-
-
-def fastest_peer(rows: list[Row]) -> str | None:
-    times = {
-        tool: [row.quantize_s for row in rows if row.tool == tool and not row.error]
-        for tool in PEERS
-    }
-    medians = {tool: statistics.median(values) for tool, values in times.items() if values}
-    return min(medians, key=lambda tool: medians[tool]) if medians else None
-
-
-def table_lines(own: list[Row], rows: list[Row], fastest: str | None) -> list[list[str]]:
-    """One line per artifact of a tool, and one per seed that failed."""
-    against = {row.seed: row.quantize_s for row in rows if row.tool == fastest and not row.error}
-    lines = []
-    for artifact in dict.fromkeys(row.artifact for row in own if not row.error):
-        same = [row for row in own if row.artifact == artifact and not row.error]
-        ratios = [row.quantize_s / against[row.seed] for row in same if row.seed in against]
-        lines.append(
-            [
-                same[0].tool,
-                artifact,
-                same[0].runtime,
-                spread([row.bytes / 1e6 for row in same], "{:.1f}", " MB"),
-                spread([row.top1 * 100 for row in same], "{:.2f}", " %"),
-                against_float(same),
-                spread([row.agreement * 100 for row in same], "{:.2f}", " %"),
-                spread([row.twin * 100 for row in same if row.twin is not None], "{:.2f}", " %"),
-                spread([row.sqnr_db for row in same], "{:.1f}", " dB"),
-                spread([row.sqnr_8bit_db for row in same], "{:.1f}", " dB"),
-                spread([row.quantize_s for row in same], "{:.1f}", " s"),
-                spread(ratios, "{:.2f}", ""),
-                spread([row.peak_bytes / 2**20 for row in same], "{:.0f}", " MiB"),
-            ]
-        )
-    for row in (row for row in own if row.error):
-        reason = str(row.error).replace("|", "/")  # it would end the cell
-        line = [row.tool, f"failed with seed {row.seed}: {reason}"]
-        lines.append(line + [""] * (len(HEADER) - len(line)))
-    return lines
-
-
-def against_float(rows: list[Row]) -> str:
-    """Return the median difference in points, with its interval and those of the other seeds."""
-    by_difference = sorted(rows, key=lambda row: row.gained - row.lost)
-    row = by_difference[(len(rows) - 1) // 2]  # of an even number the lower one
-    interval = accuracy_interval(row.gained, row.lost, row.pictures)
-    others = [100 * (each.gained - each.lost) / each.pictures for each in by_difference]
-    middle = 100 * (row.gained - row.lost) / row.pictures
-    bounds = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
-    return f"{middle:+.2f} [{bounds}] ({others[0]:+.2f}–{others[-1]:+.2f})"
-
-
-def spread(values: Sequence[float], form: str, unit: str) -> str:
-    """Return the median as text, with the smallest and the largest if they differ."""
-    if not values:
-        return "–"
-    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
-    return middle + unit if low == high else f"{middle}{unit} ({low}–{high})"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ class Network:
 
     model: Any
     preprocessing: str
-    splits: dict[str, Sequence[Any]]
+    splits: Mapping[str, Sequence[Any]]
     """Pictures of the product's data sets by the names of ``SPLITS``."""
 
 
@@ -92,7 +92,7 @@ def _of_folders(job: dict[str, Any], out: Path) -> Network:
     return _trained(job["recipe"], splits, out)
 
 
-def _trained(name: str, splits: dict[str, Sequence[Any]], out: Path) -> Network:
+def _trained(name: str, splits: Mapping[str, Sequence[Any]], out: Path) -> Network:
     """Train a small network on the training pictures."""
     from trained_networks import RECIPES, train
 

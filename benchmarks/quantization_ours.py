@@ -69,8 +69,8 @@ def quantize_ours(level: str, floats: Path, pictures: np.ndarray, seed: int) -> 
 
 def course_of(floats: Path, seed: int) -> Course:
     """Return what the levels that learn learn from, varied as the product varies it."""
-    known = (
+    lessons, validation = (
         LabelledPictures(np.load(floats / f"{split}.npy"), np.load(floats / f"{split}-labels.npy"))
         for split in ("train", "validation")
     )
-    return Course(*known, variation(seed))
+    return Course(lessons, validation, variation(seed))
