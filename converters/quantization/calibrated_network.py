@@ -79,10 +79,6 @@ class Examined:
     top1: float
     """Share of pictures, in [0, 1]."""
 
-    def is_better_than(self, other: Examined) -> bool:
-        """True if the cross-entropy is lower and no more pictures are wrong."""
-        return self.cross_entropy < other.cross_entropy and self.top1 >= other.top1
-
 
 @dataclass(frozen=True)
 class TrainingFigures:

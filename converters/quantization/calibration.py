@@ -82,28 +82,28 @@ def calibrate(
             found = calibrate_equalized(network, pictures, kept, method.grid, progress)
             found = round_head(found, pictures)
         case Level.DISTILLED | Level.TRAINED:
+            known = pictures if course is None else course.lessons.pictures
 
-            def learned() -> CalibratedNetwork:
+            def rounded() -> CalibratedNetwork:
                 start = calibrate_equalized(network, pictures, kept, method.grid, progress)
-                known = pictures if course is None else course.lessons.pictures
-                return distill(round_layers(start, known, progress), known, progress)
+                return round_layers(start, known, progress)
 
             if level is Level.TRAINED and course is not None:
-                found = train(_kept(course, float32, learned), pictures, course, progress)
+                found = train(_kept(course, float32, rounded), pictures, course, progress)
             else:
-                found = learned()
+                found = distill(rounded(), known, progress)
     return replace(found, notes=notes)
 
 
 def _kept(
-    course: Course, float32: bytes, learned: Callable[[], CalibratedNetwork]
+    course: Course, float32: bytes, rounded: Callable[[], CalibratedNetwork]
 ) -> CalibratedNetwork:
     """Return the start of a training, which is there already where it was cut off."""
     if course.unfinished is None:
-        return learned()
+        return rounded()
     start = course.unfinished.start()
     if start is None:
-        start = learned()
+        start = rounded()
         course.unfinished.keep_start(float32, start)
     return start
 

@@ -12,12 +12,18 @@ from converters.quantization.calibrated_file import load_calibrated, save_calibr
 from converters.quantization.calibrated_network import CalibratedNetwork, Examined
 from converters.quantization.calibration import calibrate, for_int16_activations
 from converters.quantization.integer_simulation import simulate
-from converters.quantization.labelled_training import Course, LabelledPictures, examine, train
+from converters.quantization.labelled_training import (
+    Course,
+    LabelledPictures,
+    Phase,
+    examine,
+    train,
+)
 from converters.quantization.onnx import for_onnxruntime
 from converters.quantization.settings import Level, QuantizationSettings
 from converters.quantization.student import Rates
 from converters.quantization.tflite import quantize_static
-from converters.quantization.unfinished_training import UnfinishedTraining
+from converters.quantization.unfinished_training import State, UnfinishedTraining
 
 STEPS = 12
 
@@ -28,7 +34,8 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelled_training, "FEWEST_STEPS", STEPS)
     monkeypatch.setattr(labelled_training, "MOST_STEPS", STEPS)
     monkeypatch.setattr(labelled_training, "CHECKS", 3)
-    monkeypatch.setattr(labelled_training, "RATES", Rates(0.5, 0.1, 0.001))
+    phases = (Phase(0.25, Rates(0.05, 0.01, 0.001)), Phase(0.75, Rates(0.5, 0.1, 0.001)))
+    monkeypatch.setattr(labelled_training, "PHASES", phases)
 
 
 def silent(stage: str, done: int, total: int, words: str) -> None:
@@ -73,16 +80,33 @@ def test_cross_entropy_and_top1_by_hand(residual) -> None:
     assert found.top1 == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
 
 
-def test_better_means_both() -> None:
-    start = Examined(0.5, 0.8)
-    assert Examined(0.4, 0.8).is_better_than(start)
-    assert not Examined(0.4, 0.79).is_better_than(start)
-    assert not Examined(0.5, 0.9).is_better_than(start)
-    assert not Examined(float("nan"), 0.9).is_better_than(start)
+@pytest.mark.parametrize(
+    ("found", "is_kept"),
+    [
+        (Examined(0.4, 0.8), True),
+        (Examined(0.4, 0.79), False),  # more wrong than at the start
+        (Examined(0.5, 0.9), False),
+        (Examined(float("nan"), 0.9), False),
+    ],
+)
+def test_better_means_both(monkeypatch, found: Examined, is_kept: bool) -> None:
+    monkeypatch.setattr(labelled_training, "examine", lambda *_: found)
+    start, other = object(), object()
+    state = State(0, start, Examined(0.6, 0.8), Examined(0.5, 0.85))
+    after = labelled_training._examined(state, other, None, None, 7)
+    assert after.best is (other if is_kept else start)
+    assert after.done == 7
+
+
+def test_each_phase_has_its_share_of_the_steps(monkeypatch) -> None:
+    one, two = Rates(1.0, 1.0, 1.0), Rates(2.0, 2.0, 2.0)
+    monkeypatch.setattr(labelled_training, "PHASES", (Phase(0.25, one), Phase(0.75, two)))
+    assert list(labelled_training._phases(12)) == [(0, 3, one), (3, 12, two)]
+    assert list(labelled_training._phases(1)) == [(0, 0, one), (0, 1, two)]
 
 
 def test_a_student_that_gets_worse_is_not_kept(residual, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_training, "RATES", Rates(1e4, 1e4, 10.0))
+    monkeypatch.setattr(labelled_training, "PHASES", (Phase(1.0, Rates(1e4, 1e4, 10.0)),))
     start = equalized(residual)
     found = train(start, residual.pictures, course_of(residual), silent)
     assert found.scheme is start.scheme
@@ -116,7 +140,7 @@ class CutOffError(Exception):
     """The machine is switched off."""
 
 
-@pytest.mark.parametrize("at", [3, 6, STEPS])
+@pytest.mark.parametrize("at", [2, 3, 6, STEPS])
 def test_a_training_that_was_cut_off_goes_on(residual, tmp_path, at: int) -> None:
     def cut(stage: str, done: int, total: int, words: str) -> None:
         if (stage, done) == ("training", at):
@@ -134,7 +158,7 @@ def test_a_training_that_was_cut_off_goes_on(residual, tmp_path, at: int) -> Non
         calibrate(*given, course=kept, progress=cut)
     seen = []
     found = calibrate(*given, course=kept, progress=lambda *call: seen.append(call))
-    examined = at // 4 * 4  # 3 times in 12 steps
+    examined = max(step for step in (0, 3, 4, 8, 12) if step <= at)
     if examined:
         assert seen[0][:3] == ("training", examined, STEPS)  # nothing before it is done again
         assert seen[0][3].startswith(f"resumed after step {examined}; best ")
