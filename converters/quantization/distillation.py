@@ -1,7 +1,8 @@
 """Level ``distilled``, after learned rounding: a student trained against the float model's logits.
 
-The teacher is the float network, and no labels are needed. The training decides how weights are
-rounded (as AdaRound does, Nagel et al. 2020, arXiv:2004.10568), and learns biases and ranges.
+The teacher is the float network, and no labels are needed. The training decides once more how
+weights are rounded (as AdaRound does, Nagel et al. 2020, arXiv:2004.10568), now by the logits and
+not by each layer's sums, and learns biases and ranges.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from converters.errors import ModelConversionError
 from converters.quantization.answer_metrics import mean_sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
 from converters.quantization.integer_simulation import simulate
+from converters.quantization.rounding import weight_scales
 from converters.quantization.scheme import Scheme
 from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import (
@@ -24,11 +26,16 @@ from converters.quantization.tensorflow_execution import (
     forget_pages,
 )
 from converters.quantization.tensorflow_operators import Tensor
-from converters.quantization.tflite_network import TfliteNetwork
+from converters.quantization.tflite_network import DEPTHWISE, Parameters, TfliteNetwork
 
 STEPS = 200
 RATES = Rates(weights=0.003, biases=0.005, ranges=0.0005)
-"""With a cosine decay to zero a weight moves at most a quarter of a step."""
+"""With a cosine decay to zero a weight moves at most a third of a step."""
+
+LOOSE = 0.45
+"""A weight begins this many steps beside its integer at most, on the side of its float value. One
+that lies close to the next integer can reach it; from the middle none could. On a trained ResNet50
+this gains 0.5 dB and not 0.1."""
 
 LEAD = 4.0
 """Weight of errors in the lead of the best class over the second. Such errors change answers."""
@@ -69,8 +76,8 @@ def distill(
     lessons = _Lessons(
         teacher, pictures, np.sort(order[held_out:] if held_out < len(order) else order)
     )
-    student = Student(network, calibrated.scheme, _loss, RATES)
-    best, best_db = student.scheme(), exam.examine(network, student.scheme())
+    student = Student(network, _loosened(calibrated), _loss, RATES)
+    best, best_db = calibrated.scheme, exam.examine(network, calibrated.scheme)
     first_db, words = best_db, f"at first {best_db:.1f} dB"
     order_of_steps = shuffled(lessons.count, batch_size(network), STEPS, seed=3)
     for done, chosen in enumerate(order_of_steps, start=1):
@@ -92,6 +99,24 @@ def distill(
     if figures is not None:
         figures = replace(figures, held_out_sqnr_db=best_db, held_out=held_out)
     return replace(calibrated, scheme=best, figures=figures)
+
+
+def _loosened(calibrated: CalibratedNetwork) -> Scheme:
+    """Return the scheme with each weight moved towards its float value, as far as it may be."""
+    network, scheme = calibrated.network, calibrated.scheme
+    parameters = dict(scheme.parameters)
+    for operation in network.weighted:
+        grid = scheme.grid_of(network, operation)
+        if grid is None:
+            continue
+        p, exact = parameters[operation.index], calibrated.float_parameters[operation.index].kernel
+        shape = p.kernel.shape[2:] if operation.kind == DEPTHWISE else (-1,)
+        steps = weight_scales(p.kernel, operation.kind, grid).numpy().reshape(shape)
+        moves = np.clip((exact - p.kernel) / steps, -LOOSE, LOOSE)
+        largest = np.abs(p.kernel) > 126 * steps  # it gives the step, which must not change
+        loose = p.kernel + np.where(largest, 0, moves) * steps
+        parameters[operation.index] = Parameters(loose.astype(np.float32), p.bias)
+    return replace(scheme, parameters=parameters)
 
 
 def _loss(answers: Tensor, logits: Tensor) -> Tensor:
