@@ -53,20 +53,14 @@ def report(
     bench's. In GitHub Actions a short report is appended to the summary of the step.
     """
     from resnet_edge.devices.device_results import keep_device_result
-    from resnet_edge.ondevice.files import write_bytes
-    from resnet_edge.reporting.junit import render_junit
     from resnet_edge.reporting.report_json import report_json
-    from resnet_edge.reporting.step_summary import VARIABLE, append_step_summary
     from resnet_edge.reporting.tables import headline
     from resnet_edge.steps import report as step
 
     if device is not None:
         keep_device_result(options.layout, device, Terminal(quiet=as_json))
     written = step.report(options, Terminal(quiet=as_json), changes)
-    if junit is not None:
-        write_bytes(junit, render_junit(written.content, allow_inconclusive=allow_inconclusive))
-    if summary := os.environ.get(VARIABLE):
-        append_step_summary(Path(summary), written.content)
+    tell_pipeline(written.content, junit, allow_inconclusive=allow_inconclusive)
     if as_json:
         print_json(report_json(written.content))
     else:
@@ -75,6 +69,18 @@ def report(
             print(headline(written.content))
         print(f"report: {written.html}")
     exit_with(written.content.verdict, allow_inconclusive)
+
+
+def tell_pipeline(content: ReportContent, junit: Path | None, *, allow_inconclusive: bool) -> None:
+    """Write what pipelines read: a JUnit file where one is asked for, GitHub's summary there."""
+    from resnet_edge.ondevice.files import write_bytes
+    from resnet_edge.reporting.junit import render_junit
+    from resnet_edge.reporting.step_summary import VARIABLE, append_step_summary
+
+    if junit is not None:
+        write_bytes(junit, render_junit(content, allow_inconclusive=allow_inconclusive))
+    if summary := os.environ.get(VARIABLE):
+        append_step_summary(Path(summary), content)
 
 
 def print_summary(content: ReportContent) -> None:

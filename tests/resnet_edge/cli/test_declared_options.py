@@ -57,7 +57,7 @@ FLAGS = {
     "run": {
         *("--out", "--formats", "--rewrites", *DATA, *MODEL, *TRAINING, *CALIBRATION),
         *(*QUANTIZATION, *GATES, *LIMITS, *SPEC, "--threads", "--allow-inconclusive"),
-        "--corruptions",
+        *("--corruptions", "--junit"),
     },
     "finetune": {"--out", *DATA, *MODEL, *TRAINING, *CALIBRATION},
     "export": {

@@ -60,12 +60,16 @@ def test_report_begins_with_the_file_to_take_and_the_pictures_that_decide(cli, u
     assert lines[-2:] == [HEADLINE, f"report: {undecided_build.out / 'report.html'}"]
 
 
-def test_run_begins_with_it_too(cli, undecided_build, monkeypatch):
+def test_run_begins_with_it_too(cli, undecided_build, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "resnet_edge.steps.run.run", lambda options, _: RunResult(report(options), ())
     )
-    ran = cli("run", "--out", undecided_build.out)
+    summary, junit = tmp_path / "summary.md", tmp_path / "junit.xml"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    ran = cli("run", "--out", undecided_build.out, "--junit", junit)
     assert ran.code == 1, ran.err
+    assert ElementTree.fromstring(junit.read_bytes()).get("tests") == "10"
+    assert summary.read_text().startswith("## hand: fail\n")
     lines = ran.out.splitlines()
     assert lines[:2] == ANSWER
     assert lines[2].startswith("┏")
