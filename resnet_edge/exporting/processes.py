@@ -38,6 +38,10 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "KERAS_BACKEND": "tensorflow",
     "TF_ENABLE_ONEDNN_OPTS": "1",  # off by default on some processors, and 3 times slower then
+    # Where there is a GPU: its memory is shared by the workers, and what is simulated needs all the
+    # bits of float32, which TF32 has not.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "NVIDIA_TF32_OVERRIDE": "0",
 }
 
 
