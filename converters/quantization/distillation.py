@@ -8,25 +8,21 @@ not by each layer's sums, and learns biases and ranges.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
 from converters.errors import ModelConversionError
-from converters.quantization.answer_metrics import mean_sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
-from converters.quantization.integer_simulation import simulate
+from converters.quantization.exam import Exam
 from converters.quantization.rounding import weight_scales
 from converters.quantization.scheme import Scheme
 from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
-from converters.quantization.tensorflow_execution import (
-    batches,
-    centred_logits,
-    forget_pages,
-)
+from converters.quantization.tensorflow_execution import forget_pages
 from converters.quantization.tensorflow_operators import Tensor
-from converters.quantization.tflite_network import DEPTHWISE, Parameters, TfliteNetwork
+from converters.quantization.tflite_network import DEPTHWISE, Parameters
 
 STEPS = 200
 RATES = Rates(weights=0.003, biases=0.005, ranges=0.0005)
@@ -71,13 +67,12 @@ def distill(
     network = calibrated.network
     order = np.random.default_rng(1).permutation(len(pictures))
     held_out = max(1, round(HELD_OUT * len(pictures)))
-    teacher = _Teacher(network)
-    exam = _Exam.of(teacher, pictures, np.sort(order[:held_out]))
-    lessons = _Lessons(
-        teacher, pictures, np.sort(order[held_out:] if held_out < len(order) else order)
-    )
+    exam = Exam.of(network, np.asarray(pictures[np.sort(order[:held_out])]))
+    forget_pages(pictures)
+    used = np.sort(order[held_out:] if held_out < len(order) else order)
+    lessons = _Lessons(teacher_of(network), pictures, used)
     student = Student(network, _loosened(calibrated), _loss, RATES)
-    best, best_db = calibrated.scheme, exam.examine(network, calibrated.scheme)
+    best, best_db = calibrated.scheme, exam.sqnr_db(calibrated.scheme)
     first_db, words = best_db, f"at first {best_db:.1f} dB"
     order_of_steps = shuffled(lessons.count, batch_size(network), STEPS, seed=3)
     for done, chosen in enumerate(order_of_steps, start=1):
@@ -85,7 +80,7 @@ def distill(
         student.learn(pictures_seen, (logits,), cosine(done - 1, STEPS))
         if done % CHECK_EVERY == 0 or done == STEPS:
             scheme = student.scheme()
-            reached = exam.examine(network, scheme)
+            reached = exam.sqnr_db(scheme)
             if reached > best_db:
                 best, best_db = scheme, reached
             words = f"now {reached:.1f} dB, best {best_db:.1f} dB, at first {first_db:.1f} dB"
@@ -130,43 +125,12 @@ def _loss(answers: Tensor, logits: Tensor) -> Tensor:
     return noise / tf.reduce_sum(tf.square(logits))
 
 
-class _Teacher:
-    """The float network."""
-
-    def __init__(self, network: TfliteNetwork) -> None:
-        self.network = network
-        self._answer = teacher_of(network)
-
-    def answer(self, pictures: Tensor) -> np.ndarray:
-        """Centred logits, float32 ``(count, classes)``."""
-        logits: np.ndarray = self._answer(pictures).numpy()
-        return logits
-
-
-@dataclass(frozen=True)
-class _Exam:
-    """Held-out pictures with the teacher's answers."""
-
-    pictures: np.ndarray
-    logits: np.ndarray
-
-    @classmethod
-    def of(cls, teacher: _Teacher, pictures: np.ndarray, chosen: np.ndarray) -> _Exam:
-        held = np.asarray(pictures[chosen])
-        forget_pages(pictures)
-        answers = [teacher.answer(batch) for batch in batches(teacher.network, held)]
-        return cls(held, np.concatenate(answers))
-
-    def examine(self, network: TfliteNetwork, scheme: Scheme) -> float:
-        """Return the mean SQNR of the network exactly as it would be written, in decibels."""
-        logits = simulate(network, scheme, self.pictures)
-        return mean_sqnr_db(self.logits, centred_logits(network, logits).numpy())
-
-
 class _Lessons:
     """Views of pictures to learn from. The teacher answers a view when it is first used."""
 
-    def __init__(self, teacher: _Teacher, pictures: np.ndarray, chosen: np.ndarray) -> None:
+    def __init__(
+        self, teacher: Callable[[Tensor], Tensor], pictures: np.ndarray, chosen: np.ndarray
+    ) -> None:
         self._teacher, self._pictures, self._chosen = teacher, pictures, chosen
         self._answers: dict[int, np.ndarray] = {}
         self.count = VIEWS * len(chosen)
@@ -176,7 +140,7 @@ class _Lessons:
         x = tf.constant(np.stack([self._view(int(view)) for view in views]), tf.float32)
         forget_pages(self._pictures)
         if any(view not in self._answers for view in views):
-            self._answers |= zip(views, self._teacher.answer(x), strict=True)
+            self._answers |= zip(views, self._teacher(x).numpy(), strict=True)
         return x, tf.constant(np.stack([self._answers[view] for view in views]))
 
     def _view(self, number: int) -> np.ndarray:

@@ -13,21 +13,19 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from converters.quantization.answer_metrics import mean_sqnr_db
 from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
+from converters.quantization.exam import Exam
 from converters.quantization.gptq import round_kernel
 from converters.quantization.integer_simulation import (
     round_parameters,
     rounding,
-    simulate,
     with_rounded_constants,
 )
 from converters.quantization.scheme import Scheme
 from converters.quantization.tensorflow_execution import (
     Weights,
     by_picture,
-    centred_logits,
     channel_means,
     forget_pages,
     run,
@@ -80,22 +78,14 @@ def round_layers(
     used = np.asarray(pictures[np.sort(order[held_out:] if held_out < len(order) else order)])
     forget_pages(pictures)
     learned = _learn(calibrated, used, progress)
-    expected = measure_float_outputs(network, held).logits
-    before, after = (
-        _mean_sqnr_db(network, expected, simulate(network, scheme, held))
-        for scheme in (calibrated.scheme, learned)
-    )
+    exam = Exam.of(network, held)
+    before, after = (exam.sqnr_db(scheme) for scheme in (calibrated.scheme, learned))
     if not after > before:
         return calibrated
     figures = calibrated.figures
     if figures is not None:
         figures = replace(figures, held_out_sqnr_db=after, held_out=held_out)
     return replace(calibrated, scheme=learned, figures=figures)
-
-
-def _mean_sqnr_db(network: TfliteNetwork, expected: np.ndarray, actual: np.ndarray) -> float:
-    one, other = (centred_logits(network, logits).numpy() for logits in (expected, actual))
-    return mean_sqnr_db(one, other)
 
 
 def _learn(calibrated: CalibratedNetwork, pictures: np.ndarray, progress: Progress) -> Scheme:
