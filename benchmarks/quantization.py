@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from quantization_inputs import LAST, has_inputs
 from quantization_peers import PEERS
 from quantization_table import Row, print_table
 from trained_networks import RECIPES
@@ -63,29 +64,37 @@ class Bench:
     labels: np.ndarray
     reference: np.ndarray
 
+    @classmethod
+    def of(cls, folder: Path) -> Bench:
+        """Read the inputs that were made there."""
+        return cls(folder, *(np.load(folder / name) for name in ("test-labels.npy", LAST)))
+
+    @property
+    def reference_top1(self) -> float:
+        """Accuracy of the float model, in [0, 1]."""
+        return float(metrics.topk_hits(self.reference, self.labels, 1).mean())
+
 
 def main() -> int:
     options = parse()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.inputs or Path(scratch)
-        if not (folder / "reference.npy").exists():  # the last one made
+        if not has_inputs(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if error := run_worker(Path(sys.executable), inputs_job(options, folder), folder).get(
-                "error"
-            ):
+            made = run_worker(Path(sys.executable), inputs_job(options, folder), folder)
+            if error := made.get("error"):
                 print(f"cannot make the float files: {error}", file=sys.stderr)
                 return 2
         available = len(np.load(folder / "train-labels.npy"))
         if not 0 < options.count <= available:
             print(f"--count {options.count}: expected 1 to {available}", file=sys.stderr)
             return 2
-        truth, reference = (np.load(folder / f"{n}.npy") for n in ("test-labels", "reference"))
-        bench = Bench(folder, truth, reference)
+        bench = Bench.of(folder)
         versions = {name: metadata.version(name) for name in PACKAGES}
         rows: list[Row] = []
         for seed in options.seeds:
             for tool in options.only:
-                draw_calibration(folder, seed, options.count)
+                np.save(folder / "calibration.npy", draw_calibration(folder, seed, options.count))
                 print(f"seed {seed}: {tool}", file=sys.stderr, flush=True)
                 rows += measure(bench, tool, seed, versions)
                 if options.json:
@@ -139,7 +148,7 @@ def parse() -> argparse.Namespace:
         parser.error(f"--only: {', '.join(unknown)}; expected some of {', '.join(TOOLS)}")
     pictures = (options.photos,) if options.photos else (options.train, options.test)
     needed = pictures if options.recipe else (options.model, *pictures)
-    made = options.inputs and (options.inputs / "reference.npy").exists()
+    made = options.inputs and has_inputs(options.inputs)
     if not made and (missing := [str(path) for path in needed if not path.exists()]):
         wanted = "--model FILE, --train and --test, or --photos"
         parser.exit(2, f"{', '.join(missing)}: not found; pass {wanted}\n")
@@ -160,11 +169,11 @@ def find_labels(options: argparse.Namespace) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path else []
 
 
-def draw_calibration(folder: Path, seed: int, count: int) -> None:
+def draw_calibration(folder: Path, seed: int, count: int) -> np.ndarray:
     """Draw the pictures that every tool calibrates on with this seed."""
     pictures = np.load(folder / "train.npy", mmap_mode="r")
     drawn = np.random.default_rng(seed).permutation(len(pictures))[:count]
-    np.save(folder / "calibration.npy", pictures[drawn])
+    return np.asarray(pictures[drawn])
 
 
 def run_worker(python: Path, job: dict[str, Any], scratch: Path) -> dict[str, Any]:
@@ -243,7 +252,6 @@ def report(
 ) -> None:
     """Print machine, pictures and table as Markdown."""
     machine = machine_record(versions)
-    top1 = float(metrics.topk_hits(bench.reference, bench.labels, 1).mean())
     listed = ", ".join(f"{name} {version}" for name, version in machine["runtimes"].items())
     print(f"Machine: {machine['processor']}, {machine['cores']} cores", end=" ")
     print(f"({', '.join(machine['cpu_features'])}), {machine['system']}.")
@@ -255,9 +263,8 @@ def report(
     learned = len(np.load(bench.folder / "train-labels.npy"))
     validating = len(np.load(bench.folder / "validation-labels.npy"))
     print(f"distilled and trained: {learned} training pictures, {validating} for validation.")
-    print(
-        f"Float Keras model: top-1 {top1:.2%}. Against it: points of the median seed, with", end=" "
-    )
+    print(f"Float Keras model: top-1 {bench.reference_top1:.2%}.", end=" ")
+    print("Against it: points of the median seed, with", end=" ")
     print("the paired 90 % interval, smallest and largest of the seeds.")
     print("Peak memory: of the whole process, packages and float model included.", end=" ")
     print_table(rows, options.only)
@@ -268,7 +275,7 @@ def write_rows(
 ) -> None:
     """Write all rows so far, so that a run that is cut off keeps them."""
     record = {"machine": machine_record(versions), "count": options.count}
-    record["reference_top1"] = float(metrics.topk_hits(bench.reference, bench.labels, 1).mean())
+    record["reference_top1"] = bench.reference_top1
     record["rows"] = [as_record(row) for row in rows]
     options.json.write_text(json.dumps(record, indent=2) + "\n")
 

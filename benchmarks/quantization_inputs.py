@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+LAST = "reference.npy"
+"""The file that is made after all others: the float model's answers."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,17 @@ def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
     _decode(network, serving.input_shape[1:3], out)
     test = np.load(out / "test.npy").astype(np.float32)
     answers = network.model.predict(preprocessing.apply(test), verbose=0)
-    np.save(out / "reference.npy", np.asarray(answers, np.float32))
     serving.save(out / "serving.keras")
     _write_floats(serving, out)
-    (out / "ours").mkdir()
+    (out / "ours").mkdir(exist_ok=True)
     _write_floats(serving_model(optimize(network.model).model, preprocessing), out / "ours")
+    np.save(out / LAST, np.asarray(answers, np.float32))
     return {}
+
+
+def has_inputs(folder: Path) -> bool:
+    """True if all inputs were made there."""
+    return (folder / LAST).exists()
 
 
 def _write_floats(serving: Any, out: Path) -> None:  # noqa: ANN401
@@ -63,12 +70,9 @@ def _write_floats(serving: Any, out: Path) -> None:  # noqa: ANN401
 
 
 def _decode(network: Network, size: tuple[int, int], out: Path) -> None:
-    from resnet_edge.data.decoded import decode_pictures
-    from resnet_edge.ondevice.fit import Fit
-
     for name, pictures in network.splits.items():
-        np.save(out / f"{name}.npy", decode_pictures(tuple(pictures), size, Fit.CROP, out))
-        labels = np.array([picture.label for picture in pictures], np.int64)
+        pixels, labels = _pixels_and_labels(pictures, size, out)
+        np.save(out / f"{name}.npy", pixels)
         np.save(out / f"{name}-labels.npy", labels)
 
 
@@ -96,12 +100,8 @@ def _trained(name: str, splits: Mapping[str, Sequence[Any]], out: Path) -> Netwo
     """Train a small network on the training pictures."""
     from trained_networks import RECIPES, train
 
-    from resnet_edge.data.decoded import decode_pictures
-    from resnet_edge.ondevice.fit import Fit
-
-    recipe, lessons = RECIPES[name], tuple(splits["train"])
-    pictures = np.asarray(decode_pictures(lessons, (64, 64), Fit.CROP, out))
-    labels = np.array([picture.label for picture in lessons], np.int64)
+    recipe = RECIPES[name]
+    pictures, labels = _pixels_and_labels(splits["train"], (64, 64), out)
     return Network(train(recipe, pictures, labels), recipe.preprocessing, splits)
 
 
@@ -127,10 +127,17 @@ def decode(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return all pictures of a folder in the order of their names, and their labels."""
     from resnet_edge.data.dataset import load_dataset
-    from resnet_edge.data.decoded import decode_pictures
-    from resnet_edge.ondevice.fit import Fit
 
     dataset = load_dataset(folder, cache, labels=labels)
     pictures = sorted(dataset.pictures, key=lambda picture: picture.name)
-    truth = np.array([picture.label for picture in pictures], np.int64)
-    return np.asarray(decode_pictures(pictures, size, Fit.CROP, cache)), truth
+    return _pixels_and_labels(pictures, size, cache)
+
+
+def _pixels_and_labels(
+    pictures: Sequence[Any], size: tuple[int, int], cache: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    from resnet_edge.data.decoded import decode_pictures
+    from resnet_edge.ondevice.fit import Fit
+
+    labels = np.array([picture.label for picture in pictures], np.int64)
+    return np.asarray(decode_pictures(tuple(pictures), size, Fit.CROP, cache)), labels

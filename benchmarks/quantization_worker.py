@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from quantization_inputs import make_inputs
 from quantization_peers import PEERS, as_floats
 
 RUNTIME_PACKAGES = {
@@ -29,7 +30,7 @@ RUNTIME_PACKAGES = {
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     try:
-        result = inputs_of(job) if job["tool"] is None else measure(job)
+        result = make_inputs(job) if job["tool"] is None else measure(job)
     except ModuleNotFoundError as problem:
         peer = PEERS.get(job["tool"])
         target = "bench-peers" if peer is not None and peer.own_environment else "install"
@@ -38,12 +39,6 @@ def main() -> None:
         first_line = str(problem).strip().partition("\n")[0]
         result = {"error": f"{type(problem).__name__}: {first_line}"}
     Path(sys.argv[2]).write_text(json.dumps(result))
-
-
-def inputs_of(job: dict[str, Any]) -> dict[str, Any]:
-    from quantization_inputs import make_inputs
-
-    return make_inputs(job)
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:

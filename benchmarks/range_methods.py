@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import range_candidates
-from quantization import SHARED, comma_list, spread
+from quantization import SHARED, comma_list
 from quantization_inputs import decode
+from quantization_table import spread
 from quantization_worker import in_litert
 from trained_networks import RECIPES, train
 

@@ -44,7 +44,7 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
             arrays |= {f"{name}_outputs_{index}": m for index, m in outputs.means.items()}
     record = {
         "layers": [operation.layer for operation in calibrated.network.operations],
-        "ranges": {str(t): [r.low, r.high] for t, r in scheme.ranges.items()},
+        "ranges": ranges_record(scheme.ranges),
         "float_operations": sorted(scheme.float_operations),
         "grid": scheme.grid,
         "weight_only": sorted(scheme.weight_only),
@@ -56,12 +56,22 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
         "training": None if calibrated.training is None else asdict(calibrated.training),
         "wide_ranges": None
         if calibrated.wide_ranges is None
-        else {str(t): [r.low, r.high] for t, r in calibrated.wide_ranges.items()},
+        else ranges_record(calibrated.wide_ranges),
     }
-    arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    write_arrays(path, arrays, record)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], record: Mapping[str, Any]) -> None:
+    """Write arrays to an ``.npz`` file, completely or not at all, with a record in JSON."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    told = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    np.savez(buffer, allow_pickle=False, **arrays, record=told)
     write_atomically(path, buffer.getbuffer())
+
+
+def ranges_record(ranges: Mapping[int, Range]) -> dict[str, list[float]]:
+    """Return ranges as JSON takes them."""
+    return {str(tensor): [span.low, span.high] for tensor, span in ranges.items()}
 
 
 def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
@@ -92,8 +102,8 @@ def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
         float_outputs, trained_outputs = (
             _outputs(arrays, name, parameters.keys()) for name in ("float", "trained")
         )
-    ranges = _ranges(record["ranges"])
-    wide = None if record["wide_ranges"] is None else _ranges(record["wide_ranges"])
+    ranges = ranges_of(record["ranges"])
+    wide = None if record["wide_ranges"] is None else ranges_of(record["wide_ranges"])
     kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])
     figures = None if record["figures"] is None else EqualizationFigures(**record["figures"])
     unstable, notes = tuple(record["unstable"]), tuple(record["notes"])
@@ -145,5 +155,6 @@ def _training(record: Mapping[str, Any]) -> TrainingFigures:
     return TrainingFigures(before, after, record["pictures"])
 
 
-def _ranges(record: Mapping[str, tuple[float, float]]) -> dict[int, Range]:
+def ranges_of(record: Mapping[str, tuple[float, float]]) -> dict[int, Range]:
+    """Return the ranges of a record."""
     return {int(tensor): Range(*ends) for tensor, ends in record.items()}

@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from converters.errors import ModelConversionError
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
-from converters.quantization.exam import Exam
-from converters.quantization.rounding import weight_scales
+from converters.quantization.exam import Exam, hold_out, passed
+from converters.quantization.rounding import kernel_steps
 from converters.quantization.scheme import Scheme
 from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import forget_pages
 from converters.quantization.tensorflow_operators import Tensor
-from converters.quantization.tflite_network import DEPTHWISE, Parameters
+from converters.quantization.tflite_network import Parameters
 
 STEPS = 200
 RATES = Rates(weights=0.003, biases=0.005, ranges=0.0005)
@@ -38,9 +38,6 @@ LEAD = 4.0
 
 CHECK_EVERY = 50
 """Steps between examinations. More of them would let chance choose."""
-
-HELD_OUT = 0.15
-"""Part of the pictures that the student is examined on and does not learn from."""
 
 VIEWS = 6
 """Views of every picture: the picture, mirrored, and both shifted by up to a tenth."""
@@ -65,12 +62,11 @@ def distill(
         The calibrated network with other weights, biases and ranges.
     """
     network = calibrated.network
-    order = np.random.default_rng(1).permutation(len(pictures))
-    held_out = max(1, round(HELD_OUT * len(pictures)))
-    exam = Exam.of(network, np.asarray(pictures[np.sort(order[:held_out])]))
+    held_out, used = hold_out(np.random.default_rng(1).permutation(len(pictures)))
+    teacher = teacher_of(network)
+    exam = Exam.of(network, teacher, np.asarray(pictures[held_out]))
     forget_pages(pictures)
-    used = np.sort(order[held_out:] if held_out < len(order) else order)
-    lessons = _Lessons(teacher_of(network), pictures, used)
+    lessons = _Lessons(teacher, pictures, used)
     student = Student(network, _loosened(calibrated), _loss, RATES)
     best, best_db = calibrated.scheme, exam.sqnr_db(calibrated.scheme)
     first_db, words = best_db, f"at first {best_db:.1f} dB"
@@ -90,10 +86,7 @@ def distill(
             "quantization: no simulated answer is finite; the model's weights or the "
             "--preprocessing do not fit; check the float artifacts first"
         )
-    figures = calibrated.figures
-    if figures is not None:
-        figures = replace(figures, held_out_sqnr_db=best_db, held_out=held_out)
-    return replace(calibrated, scheme=best, figures=figures)
+    return passed(calibrated, best, best_db, exam)
 
 
 def _loosened(calibrated: CalibratedNetwork) -> Scheme:
@@ -105,8 +98,7 @@ def _loosened(calibrated: CalibratedNetwork) -> Scheme:
         if grid is None:
             continue
         p, exact = parameters[operation.index], calibrated.float_parameters[operation.index].kernel
-        shape = p.kernel.shape[2:] if operation.kind == DEPTHWISE else (-1,)
-        steps = weight_scales(p.kernel, operation.kind, grid).numpy().reshape(shape)
+        steps = kernel_steps(p.kernel, operation.kind, grid).numpy()
         moves = np.clip((exact - p.kernel) / steps, -LOOSE, LOOSE)
         largest = np.abs(p.kernel) > 126 * steps  # it gives the step, which must not change
         loose = p.kernel + np.where(largest, 0, moves) * steps

@@ -160,7 +160,7 @@ def _phases(steps: int) -> Iterator[tuple[int, int, Rates]]:
     first, share = 0, 0.0
     for phase in PHASES:
         share += phase.share
-        last = max(first, round(share * steps))
+        last = round(share * steps)
         yield first, last, phase.rates
         first = last
 

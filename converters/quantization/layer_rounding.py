@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
-from converters.quantization.exam import Exam
+from converters.quantization.exam import Exam, hold_out, passed
 from converters.quantization.gptq import round_kernel
 from converters.quantization.integer_simulation import (
     round_parameters,
@@ -23,6 +23,7 @@ from converters.quantization.integer_simulation import (
     with_rounded_constants,
 )
 from converters.quantization.scheme import Scheme
+from converters.quantization.student import teacher_of
 from converters.quantization.tensorflow_execution import (
     Weights,
     by_picture,
@@ -42,9 +43,6 @@ from converters.quantization.tflite_network import (
 PIXELS = 64 * 64 * 640
 """Bound of the pictures that are learned from: 640 of 64x64, 52 of 224x224. With them the process
 of a ResNet50 peaks at 4.1 GB."""
-
-HELD_OUT = 0.15
-"""Part of the pictures that decides whether the rounding is used."""
 
 ROWS = 16_000
 """Bound of the inputs of one layer that are learned from, evenly drawn from all positions: a kernel
@@ -73,19 +71,14 @@ def round_layers(
     height, width = network.shapes[network.image][1:3]
     most = max(32, PIXELS // (height * width))
     order = np.random.default_rng(2).permutation(len(pictures))[:most]
-    held_out = max(1, round(HELD_OUT * len(order)))
-    held = np.asarray(pictures[np.sort(order[:held_out])])
-    used = np.asarray(pictures[np.sort(order[held_out:] if held_out < len(order) else order)])
+    held, used = (np.asarray(pictures[chosen]) for chosen in hold_out(order))
     forget_pages(pictures)
     learned = _learn(calibrated, used, progress)
-    exam = Exam.of(network, held)
+    exam = Exam.of(network, teacher_of(network), held)
     before, after = (exam.sqnr_db(scheme) for scheme in (calibrated.scheme, learned))
     if not after > before:
         return calibrated
-    figures = calibrated.figures
-    if figures is not None:
-        figures = replace(figures, held_out_sqnr_db=after, held_out=held_out)
-    return replace(calibrated, scheme=learned, figures=figures)
+    return passed(calibrated, learned, after, exam)
 
 
 def _learn(calibrated: CalibratedNetwork, pictures: np.ndarray, progress: Progress) -> Scheme:

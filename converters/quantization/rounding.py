@@ -39,6 +39,12 @@ def weight_scales(kernel: Tensor, kind: str, grid: WeightGrid = WeightGrid.FULL)
     return tf.where(largest > 0, tf.maximum(largest / LEVELS, _SMALLEST_STEP), 1.0)
 
 
+def kernel_steps(kernel: Tensor, kind: str, grid: WeightGrid) -> Tensor:
+    """Return the steps in a shape that multiplies the kernel."""
+    steps = weight_scales(kernel, kind, grid)
+    return tf.reshape(steps, kernel.shape[2:] if kind == DEPTHWISE else (-1,))
+
+
 def round_weights(kernel: Tensor, kind: str, scales: Tensor) -> Tensor:
     """Return the nearest multiples of the steps, as floats."""
     return tf.reshape(tf.round(_columns(kernel, kind) / scales) * scales, kernel.shape)

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from converters.quantization.adam import Adam
 from converters.quantization.integer_simulation import with_rounded_constants
-from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, weight_scales
+from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, kernel_steps
 from converters.quantization.scheme import Scheme, rounded_tensors
 from converters.quantization.tensor_range import Range
 from converters.quantization.tensorflow_execution import (
@@ -61,9 +61,7 @@ class Student:
         for operation in network.weighted:
             p = scheme.parameters[operation.index]
             grid = scheme.grid_of(network, operation) or scheme.grid
-            steps = weight_scales(p.kernel, operation.kind, grid)
-            shape = p.kernel.shape[2:] if operation.kind == "DEPTHWISE_CONV_2D" else (-1,)
-            self._steps[operation.index] = tf.reshape(steps, shape)
+            self._steps[operation.index] = kernel_steps(p.kernel, operation.kind, grid)
             self._moves[operation.index] = tf.Variable(tf.zeros(p.kernel.shape))
             self._shifts[operation.index] = tf.Variable(tf.zeros(p.bias.shape))
             span = scheme.ranges[operation.output]

@@ -6,7 +6,6 @@ at its start, which takes minutes as well, and the state at the last examination
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -14,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.atomic_file import write_atomically
 from converters.errors import IntermediateFileError
-from converters.quantization.calibrated_file import load_calibrated, save_calibrated
+from converters.quantization.calibrated_file import (
+    load_calibrated,
+    ranges_of,
+    ranges_record,
+    save_calibrated,
+    write_arrays,
+)
 from converters.quantization.calibrated_network import CalibratedNetwork, Examined
 from converters.quantization.scheme import Scheme
-from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import Parameters
 
 
@@ -45,7 +48,6 @@ class UnfinishedTraining:
 
     def keep_start(self, float32: bytes, start: CalibratedNetwork) -> None:
         """Write down the network before the first step."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         save_calibrated(self._start, float32, start)
 
     def start(self) -> CalibratedNetwork | None:
@@ -65,15 +67,11 @@ class UnfinishedTraining:
         record = {
             "done": state.done,
             "variables": len(learned),
-            "ranges": {str(t): [r.low, r.high] for t, r in state.best.ranges.items()},
+            "ranges": ranges_record(state.best.ranges),
             "first": asdict(state.first),
             "best_found": asdict(state.best_found),
         }
-        arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._state, buffer.getbuffer())
+        write_arrays(self._state, arrays, record)
 
     def state(self, start: Scheme) -> tuple[State, tuple[np.ndarray, ...]] | None:
         """Return the last state and the student's own; None where there is none.
@@ -114,7 +112,6 @@ class UnfinishedTraining:
                 for index in start.parameters
             }
             learned = tuple(arrays[f"learned_{number}"] for number in range(record["variables"]))
-        ranges = {int(tensor): Range(*ends) for tensor, ends in record["ranges"].items()}
         first, best_found = (Examined(**record[name]) for name in ("first", "best_found"))
-        best = replace(start, parameters=parameters, ranges=ranges)
+        best = replace(start, parameters=parameters, ranges=ranges_of(record["ranges"]))
         return State(record["done"], best, first, best_found), learned

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from resnet_edge.cli.binding import only
 from resnet_edge.cli.console import Json, Terminal, print_json
-from resnet_edge.cli.report import JunitFile, tell_pipeline
+from resnet_edge.cli.report import JunitFile, print_summary, tell_pipeline
 from resnet_edge.cli.verdict import AllowInconclusive, exit_with
 from resnet_edge.options import Options
 
@@ -27,7 +27,6 @@ def run(
     Steps whose inputs have not changed are not run again; an interrupted run continues. In GitHub
     Actions a short report is appended to the summary of the step.
     """
-    from resnet_edge.cli.report import print_summary
     from resnet_edge.reporting.report_json import report_json
     from resnet_edge.steps import run as step
 

@@ -82,13 +82,9 @@ def _affine_transforms(
     angle = 2 * np.pi * rng.uniform(-ROTATION, ROTATION, count)
     wide, high = rng.uniform(1 - ZOOM, 1 + ZOOM, (2, count))
     right, down = rng.uniform(-SHIFT, SHIFT, (2, count)) * [[width], [height]]
-    rows = (
-        (np.cos(angle) * wide, -np.sin(angle) * high),
-        (np.sin(angle) * wide, np.cos(angle) * high),
-    )
-    middle = (width - 1) / 2, (height - 1) / 2
-    found = np.zeros((count, 8), np.float32)
-    for number, ((by_x, by_y), shift) in enumerate(zip(rows, (right, down), strict=True)):
-        stays = middle[number] - by_x * middle[0] - by_y * middle[1]
-        found[:, 3 * number : 3 * number + 3] = np.stack([by_x, by_y, stays + shift], axis=1)
-    return found
+    x, y = (width - 1) / 2, (height - 1) / 2  # the middle, which turning and stretching leave
+    a, b = np.cos(angle) * wide, -np.sin(angle) * high
+    c, d = np.sin(angle) * wide, np.cos(angle) * high
+    none = np.zeros(count)
+    columns = (a, b, x - a * x - b * y + right, c, d, y - c * x - d * y + down, none, none)
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -7,6 +7,7 @@ from converters.quantization import distillation
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import calibrate
 from converters.quantization.distillation import distill
+from converters.quantization.exam import HELD_OUT
 from converters.quantization.layer_rounding import round_layers
 from converters.quantization.rounding import fake_quantize_kernel, weight_scales
 from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
@@ -43,7 +44,7 @@ def test_never_worse_on_held_out_pictures(residual) -> None:
     assert [call[:3] for call in seen] == [("distilling", done, 4) for done in (1, 2, 3, 4)]
     assert [words.startswith("now") for *_, words in seen] == [False, True, True, True]
     assert found.figures.held_out_sqnr_db >= begun_with(seen[-1][3]) - 0.05
-    assert found.figures.held_out == round(distillation.HELD_OUT * 40)
+    assert found.figures.held_out == round(HELD_OUT * 40)
     assert found.figures.strength == start.figures.strength
 
 
