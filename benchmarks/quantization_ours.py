@@ -68,9 +68,14 @@ def quantize_ours(level: str, floats: Path, pictures: np.ndarray, seed: int) -> 
 
 
 def course_of(floats: Path, seed: int) -> Course:
-    """Return what the levels that learn learn from, varied as the product varies it."""
+    """Return what the levels that learn learn from, varied as the product varies it.
+
+    The seed also orders the pictures, since the levels draw some by their order.
+    """
     lessons, validation = (
         LabelledPictures(np.load(floats / f"{split}.npy"), np.load(floats / f"{split}-labels.npy"))
         for split in ("train", "validation")
     )
+    order = np.random.default_rng(seed).permutation(len(lessons.labels))
+    lessons = LabelledPictures(lessons.pictures[order], lessons.labels[order])
     return Course(lessons, validation, variation(seed))

@@ -105,9 +105,8 @@ def correct_biases(
     scheme: Scheme,
     float_outputs: FloatOutputs,
     pictures: np.ndarray,
-    held_out: int = 0,
     activation_bits: int = 8,
-) -> tuple[Scheme, np.ndarray]:
+) -> Scheme:
     """Correct the mean error of every output channel by its bias, layer after layer.
 
     Rounding and clipping shift means, and shifts grow from layer to layer. Each layer with a kernel
@@ -118,22 +117,22 @@ def correct_biases(
     Args:
         network: The graph.
         scheme: Weights, ranges and float operators.
-        float_outputs: Of the float network for the same pictures, in the scheme's channel scales.
+        float_outputs: Of the float network for the same pictures, in the scheme's channel scales;
+            more pictures may follow.
         pictures: uint8 ``(count, height, width, 3)``. All are in memory at once: keep to a few
             times ``converters.quantization.tensorflow_execution.PIXELS_PER_BATCH``.
-        held_out: Number of pictures at the end that are computed but not fitted.
         activation_bits: 8, or 16, where activations and constants of sums and products are not
             rounded: 16 bits lose too little to matter.
 
     Returns:
-        The scheme with other biases, and the rounded network's logits for ``pictures``.
+        The scheme with other biases.
     """
     parameters = dict(scheme.parameters)
-    fitted = len(pictures) - held_out
+    count = len(pictures)
 
     def weigh(operation: Operation, sums: Tensor) -> Tensor:
-        expected = float_outputs.means[operation.index][:fitted].mean(axis=0)
-        shift = tf.constant(expected) - channel_means(by_picture(sums, len(pictures))[:fitted])
+        expected = float_outputs.means[operation.index][:count].mean(axis=0)
+        shift = tf.constant(expected) - channel_means(by_picture(sums, count))
         p = parameters[operation.index]
         parameters[operation.index] = Parameters(p.kernel, p.bias + shift.numpy())
         return sums + shift
@@ -143,11 +142,11 @@ def correct_biases(
         network = with_rounded_constants(network, scheme.float_operations)
     else:
         observe = None
-    logits = run(
+    run(
         network,
         round_parameters(network, scheme, activation_bits),
         tf.constant(np.asarray(pictures, np.float32)),
         observe,
         weigh,
     )
-    return replace(scheme, parameters=parameters), logits.numpy()
+    return replace(scheme, parameters=parameters)

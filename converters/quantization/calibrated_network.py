@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converters.quantization.bias_correction import FloatOutputs, correct_biases
+from converters.quantization.bias_correction import (
+    FloatOutputs,
+    correct_biases,
+    measure_float_outputs,
+)
 from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.scheme import Scheme
 from converters.quantization.tensor_range import Range
@@ -123,6 +127,14 @@ class CalibratedNetwork:
         kept = self.scheme.float_operations - self.fallback.operations
         return replace(self.scheme, float_operations=kept, weight_only=frozenset())
 
+    def measured_on(self, pictures: np.ndarray) -> CalibratedNetwork:
+        """Return the network with the float values of these calibration pictures."""
+        if self.float_outputs is None:
+            return self
+        sample = sample_pictures(self.network, pictures).pictures
+        outputs = measure_float_outputs(self.network, sample, self.float_parameters)
+        return replace(self, float_outputs=outputs)
+
     def corrected(self, pictures: np.ndarray, scheme: Scheme, activation_bits: int = 8) -> Scheme:
         """Return another scheme for the same weights, with biases that fit its rounding.
 
@@ -137,6 +149,4 @@ class CalibratedNetwork:
         if self.trained_outputs is not None and activation_bits == 8:  # 16 bits keep float weights
             kept = self.trained_outputs
         sample = sample_pictures(self.network, pictures).pictures
-        return correct_biases(self.network, scheme, kept, sample, activation_bits=activation_bits)[
-            0
-        ]
+        return correct_biases(self.network, scheme, kept, sample, activation_bits=activation_bits)

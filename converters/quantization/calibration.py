@@ -34,6 +34,9 @@ from converters.quantization.settings import (
 from converters.quantization.tensorflow_execution import runtime_operations, unknown_operations
 from converters.quantization.tflite_network import TfliteNetwork, read_network
 
+START_PICTURES = 640
+"""Pictures that the levels that learn take ranges and scales from, if there are so many."""
+
 
 def _silent(stage: str, done: int, total: int, words: str) -> None:
     """Show no progress."""
@@ -85,14 +88,23 @@ def calibrate(
             known = pictures if course is None else course.lessons.pictures
 
             def rounded() -> CalibratedNetwork:
-                start = calibrate_equalized(network, pictures, kept, method.grid, progress)
-                return round_layers(start, known, progress)
+                more = _more_pictures(pictures, known)
+                start = calibrate_equalized(network, more, kept, method.grid, progress)
+                return round_layers(start.measured_on(pictures), known, progress)
 
             if level is Level.TRAINED and course is not None:
                 found = train(_kept(course, float32, rounded), pictures, course, progress)
             else:
                 found = distill(rounded(), known, progress)
     return replace(found, notes=notes)
+
+
+def _more_pictures(pictures: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the pictures that ranges and scales come from, where there is time for more."""
+    if len(known) <= len(pictures):
+        return pictures
+    order = np.random.default_rng(4).permutation(len(known))
+    return np.asarray(known[np.sort(order[: max(len(pictures), START_PICTURES)])])
 
 
 def _kept(

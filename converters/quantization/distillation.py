@@ -24,9 +24,9 @@ from converters.quantization.tensorflow_execution import forget_pages
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import Parameters
 
-STEPS = 200
-RATES = Rates(weights=0.003, biases=0.005, ranges=0.0005)
-"""With a cosine decay to zero a weight moves at most a third of a step."""
+STEPS = 600
+RATES = Rates(weights=0.0015, biases=0.01, ranges=0.001)
+"""With a cosine decay to zero a weight moves at most half a step, and a range by a third."""
 
 LOOSE = 0.45
 """A weight begins this many steps beside its integer at most, on the side of its float value. One
@@ -36,7 +36,7 @@ this gains 0.5 dB and not 0.1."""
 LEAD = 4.0
 """Weight of errors in the lead of the best class over the second. Such errors change answers."""
 
-CHECK_EVERY = 50
+CHECK_EVERY = 100
 """Steps between examinations. More of them would let chance choose."""
 
 VIEWS = 6

@@ -18,7 +18,6 @@ from converters.quantization.activation_extremes import (
     measure_activations,
     merge_statistics,
 )
-from converters.quantization.answer_metrics import EXACT_DB, mean_sqnr_db, sqnr_db
 from converters.quantization.bias_correction import (
     FloatOutputs,
     correct_biases,
@@ -33,6 +32,7 @@ from converters.quantization.calibrated_network import (
 )
 from converters.quantization.calibration_sample import Sample, draw_quarters, sample_pictures
 from converters.quantization.equalization import equalize, find_channels, strength_scales
+from converters.quantization.exam import Exam
 from converters.quantization.float_fallback import (
     CLEAR_DB,
     find_fallback,
@@ -40,7 +40,6 @@ from converters.quantization.float_fallback import (
     with_float,
 )
 from converters.quantization.head_rounding import head_features, is_too_coarse
-from converters.quantization.integer_simulation import simulate
 from converters.quantization.least_noise import Gains, least_noise_scales, measure_gains
 from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
@@ -90,23 +89,27 @@ def calibrate_equalized(
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
     float_outputs = measure_float_outputs(network, sample.pictures)
+    logits = measure_float_outputs(network, sample.held_out).logits
+    exam = Exam(network, sample.held_out, centred_logits(network, logits).numpy())
     head = network.dense_head
     features = None if head is None else head_features(network, head, pictures)
     halves = (first, second)
     gains = measure_gains(network, sample.fitted)
-    trial = _Trial(network, float_operations, grid, sample, float_outputs, halves, gains, features)
+    trial = _Trial(
+        network, float_operations, grid, sample, exam, float_outputs, halves, gains, features
+    )
     fit = merge_statistics(first, quarters[2])
     chosen = trial.choose(fit, progress)
     candidate, figures = chosen.candidate, chosen.figures
     fallback = None
-    if not chosen.mean_sqnr_db >= CLEAR_DB:
+    if not chosen.sqnr_db >= CLEAR_DB:
         fallback = trial.fall_back(fit, candidate, pictures, progress)
     prepared = trial.prepare(merge_statistics(first, second), candidate)
     scheme = prepared.scheme
     if fallback is not None:
         scheme = with_float(scheme, fallback.operations, fallback.has_float_weights)
     if candidate.corrects:
-        scheme = correct_biases(network, scheme, prepared.float_outputs, sample.pictures)[0]
+        scheme = correct_biases(network, scheme, prepared.float_outputs, sample.pictures)
     return CalibratedNetwork(
         network,
         scheme,
@@ -187,7 +190,6 @@ class Measured:
 
     candidate: Candidate
     sqnr_db: float
-    mean_sqnr_db: float
     """Mean of the pictures' own SQNR."""
     figures: EqualizationFigures
 
@@ -205,6 +207,7 @@ class _Trial:
     float_operations: frozenset[int]
     grid: WeightGrid
     sample: Sample
+    exam: Exam
     float_outputs: FloatOutputs
     halves: tuple[Statistics, Statistics]
     """Extremes of two halves of the pictures."""
@@ -309,35 +312,25 @@ class _Trial:
         def correct(scheme: Scheme) -> Scheme:
             if not candidate.corrects:
                 return scheme
-            return correct_biases(self.network, scheme, prepared.float_outputs, self.sample.fitted)[
-                0
-            ]
+            return correct_biases(self.network, scheme, prepared.float_outputs, self.sample.fitted)
 
         return find_fallback(self.network, prepared.scheme, correct, found, progress)
 
     def _measure(self, fit: Statistics, candidate: Candidate) -> Measured:
         """Return the figures of a candidate on the held-out pictures."""
-        prepared, held_out = self.prepare(fit, candidate), self.sample.held_out
+        prepared = self.prepare(fit, candidate)
+        scheme = prepared.scheme
         if candidate.corrects:
-            _, rounded = correct_biases(
-                self.network,
-                prepared.scheme,
-                prepared.float_outputs,
-                self.sample.pictures,
-                held_out,
+            scheme = correct_biases(
+                self.network, scheme, prepared.float_outputs, self.sample.fitted
             )
-        else:
-            held = self.sample.pictures[-held_out:]
-            rounded = simulate(self.network, prepared.scheme, held)
-        expected = centred_logits(self.network, self.float_outputs.logits[-held_out:]).numpy()
-        actual = centred_logits(self.network, rounded[-held_out:]).numpy()
-        measured = sqnr_db(expected, actual)
+        measured = self.exam.sqnr_db(scheme)
         figures = EqualizationFigures(
             candidate.strength,
-            min(measured, EXACT_DB),
-            held_out,
+            measured,
+            len(self.exam.pictures),
             len(self.channels.groups),
             candidate.ranges,
             candidate.corrects,
         )
-        return Measured(candidate, measured, mean_sqnr_db(expected, actual), figures)
+        return Measured(candidate, measured, figures)

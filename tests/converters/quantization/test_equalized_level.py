@@ -224,24 +224,29 @@ def test_pictures_of_one_kind_in_each_half_are_unstable(residual) -> None:
     assert "a_reduce" in found.unstable or "b_reduce" in found.unstable
 
 
-def test_sampled_pictures_end_with_held_out_ones(residual) -> None:
-    """Drawn by lot; the held-out ones are not among the others."""
+def test_no_held_out_picture_is_fitted(residual) -> None:
+    """Drawn by lot: a quarter judges, and joins the others for the last biases."""
     pictures = np.arange(40, dtype=np.uint8).reshape(-1, 1, 1, 1) * np.ones(
         (1, 16, 16, 3), np.uint8
     )
     sample = sample_pictures(residual.network, pictures)
-    levels = list(sample.pictures[:, 0, 0, 0])
-    assert sample.held_out == 10
-    assert sorted(levels) == list(range(40))
-    assert levels != sorted(levels)
+    fitted, held_out, all_of_them = (
+        list(found[:, 0, 0, 0]) for found in (sample.fitted, sample.held_out, sample.pictures)
+    )
+    assert (len(fitted), len(held_out)) == (30, 10)
+    assert sorted(fitted + held_out) == sorted(all_of_them) == list(range(40))
+    assert fitted != sorted(fitted)
     again = sample_pictures(residual.network, pictures)
     np.testing.assert_array_equal(again.pictures, sample.pictures)
+    np.testing.assert_array_equal(again.held_out, sample.held_out)
 
 
 def test_samples_are_bounded(residual, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pictures judge than biases are corrected with."""
     monkeypatch.setattr(calibration_sample, "PIXELS_PER_BATCH", 6 * 16 * 16)
-    sample = sample_pictures(residual.network, residual.pictures)
-    assert (len(sample.pictures), sample.held_out) == (12, 4)
+    pictures = np.resize(residual.pictures, (120, 16, 16, 3))
+    sample = sample_pictures(residual.network, pictures)
+    assert (len(sample.pictures), len(sample.fitted), len(sample.held_out)) == (12, 8, 24)
 
 
 def test_broken_weights_are_named(small) -> None:
