@@ -17,14 +17,14 @@ import tensorflow as tf
 from converters.errors import ModelConversionError
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
 from converters.quantization.exam import Exam, hold_out, passed
+from converters.quantization.learning_steps import DISTILLING_STEPS, batch_size
 from converters.quantization.rounding import kernel_steps
 from converters.quantization.scheme import Scheme
-from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
+from converters.quantization.student import Rates, Student, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import forget_pages
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import Parameters
 
-STEPS = 600
 RATES = Rates(weights=0.0015, biases=0.01, ranges=0.001)
 """With a cosine decay to zero a weight moves at most half a step, and a range by a third."""
 
@@ -70,17 +70,17 @@ def distill(
     student = Student(network, _loosened(calibrated), _loss, RATES)
     best, best_db = calibrated.scheme, exam.sqnr_db(calibrated.scheme)
     first_db, words = best_db, f"at first {best_db:.1f} dB"
-    order_of_steps = shuffled(lessons.count, batch_size(network), STEPS, seed=3)
-    for done, chosen in enumerate(order_of_steps, start=1):
+    steps, size = DISTILLING_STEPS, batch_size(*pictures.shape[1:3])
+    for done, chosen in enumerate(shuffled(lessons.count, size, steps, seed=3), start=1):
         pictures_seen, logits = lessons.give(chosen)
-        student.learn(pictures_seen, (logits,), cosine(done - 1, STEPS))
-        if done % CHECK_EVERY == 0 or done == STEPS:
+        student.learn(pictures_seen, (logits,), cosine(done - 1, steps))
+        if done % CHECK_EVERY == 0 or done == steps:
             scheme = student.scheme()
             reached = exam.sqnr_db(scheme)
             if reached > best_db:
                 best, best_db = scheme, reached
             words = f"now {reached:.1f} dB, best {best_db:.1f} dB, at first {first_db:.1f} dB"
-        progress("distilling", done, STEPS, words)
+        progress("distilling", done, steps, words)
     if math.isnan(best_db):
         raise ModelConversionError(
             "quantization: no simulated answer is finite; the model's weights or the "

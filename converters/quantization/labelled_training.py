@@ -23,8 +23,9 @@ from converters.quantization.calibrated_network import (
 )
 from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.integer_simulation import simulate
+from converters.quantization.learning_steps import batch_size, training_steps
 from converters.quantization.scheme import Scheme
-from converters.quantization.student import Rates, Student, batch_size, cosine, shuffled, teacher_of
+from converters.quantization.student import Rates, Student, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import (
     centred_logits,
     forget_pages,
@@ -32,11 +33,6 @@ from converters.quantization.tensorflow_execution import (
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import TfliteNetwork
 from converters.quantization.unfinished_training import State, UnfinishedTraining
-
-EPOCHS = 3
-FEWEST_STEPS = 300
-MOST_STEPS = 1250
-"""20 minutes on two cores at 64x64, in batches of 32."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +122,8 @@ def train(
 def _learn(calibrated: CalibratedNetwork, course: Course, progress: Progress) -> State:
     """Return the training after its last step."""
     network, lessons, start = calibrated.network, course.lessons, calibrated.scheme
-    teacher, size = teacher_of(network), batch_size(network)
-    steps = max(FEWEST_STEPS, min(MOST_STEPS, EPOCHS * len(lessons.labels) // size))
+    teacher, size = teacher_of(network), batch_size(*lessons.pictures.shape[1:3])
+    steps = training_steps(len(lessons.labels), size)
     state, learned = _begin(network, start, course)
     words = _words(state)
     if state.done:

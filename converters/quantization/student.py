@@ -29,9 +29,6 @@ from converters.quantization.tensorflow_execution import (
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import SAME_VALUES, Operation, Parameters, TfliteNetwork
 
-BATCH = 32
-"""Pictures in a step at 64x64. Larger pictures make smaller batches, to bound the memory."""
-
 Loss = Callable[..., Tensor]
 """From the student's centred logits, ``(batch, classes)``, and the targets to a scalar."""
 
@@ -193,12 +190,6 @@ def teacher_of(network: TfliteNetwork) -> Callable[[Tensor], Tensor]:
         autograph=False,
         reduce_retracing=True,
     )
-
-
-def batch_size(network: TfliteNetwork) -> int:
-    """Return the number of pictures in a step."""
-    height, width = network.shapes[network.image][1:3]
-    return max(4, min(BATCH, BATCH * 64 * 64 // (height * width)))
 
 
 def shuffled(count: int, size: int, steps: int, seed: int) -> Iterator[np.ndarray]:

@@ -6,8 +6,16 @@ pictures, count with times of the benchmark machine (``docs/benchmarks.md``).
 
 from __future__ import annotations
 
+from converters.quantization.learning_steps import (
+    DISTILLING_STEPS,
+    FEWEST_STEPS,
+    batch_size,
+    training_steps,
+)
+from converters.quantization.settings import Level
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import ResnetEdgeError
+from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record
 from resnet_edge.ondevice.latency.bench import default_threads
 from resnet_edge.options import CALIBRATION_COUNT, Options
@@ -25,6 +33,10 @@ PASSES = 3
 """Cost of a training step in forward passes: one forward, and one backward as long as two."""
 EXPORT_PASSES = 10
 """Forward passes of a calibration picture while the quantized files are made and checked."""
+LEARNING_START_S = 70.0
+"""What comes before the steps of a quantization that learns, for ResNet50."""
+LEARNING_STEP_S = 0.5
+"""One of them. Larger pictures make smaller batches, so their size does not matter."""
 
 
 def estimate_steps(options: Options) -> dict[str, float]:
@@ -38,13 +50,27 @@ def estimate_steps(options: Options) -> dict[str, float]:
     seconds, threads = options.bench.spec.min_seconds, options.bench.threads or default_threads()
     calibrated = options.calibration.calibration_count or CALIBRATION_COUNT
     return {
-        "export": START_S + FILE_S * files + calibrated * EXPORT_PASSES * pass_s,
+        "export": START_S
+        + FILE_S * files
+        + calibrated * EXPORT_PASSES * pass_s
+        + _learning_s(options),
         "reference": START_S + tested * pass_s + 4 * seconds,
         "parity": (RUNTIME_START_S + tested * pass_s) * files,
         "bench": (RUNTIME_START_S + seconds) * files * len(threads),
         "report": WRITING_S,
         "bundle": WRITING_S,
     }
+
+
+def _learning_s(options: Options) -> float:
+    """Seconds that the quantization learns, 0 where it does not."""
+    level = options.quantization.level
+    if not level.learns or not any(artifact_kind(n).calibrated for n in options.formats_to_make):
+        return 0.0
+    steps = DISTILLING_STEPS
+    if level is Level.TRAINED:
+        steps = _training_steps(options)
+    return LEARNING_START_S + LEARNING_STEP_S * steps
 
 
 def _picture_s(options: Options) -> float:
@@ -63,3 +89,11 @@ def _test_pictures(options: Options) -> int:
         return len(read_manifest(options.layout.dataset).split.test)
     except ResnetEdgeError:  # not split yet
         return 0
+
+
+def _training_steps(options: Options) -> int:
+    try:
+        manifest = read_manifest(options.layout.dataset)
+    except ResnetEdgeError:  # not split yet
+        return FEWEST_STEPS
+    return training_steps(len(manifest.split.train), batch_size(*manifest.size))

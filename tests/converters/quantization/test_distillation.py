@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from converters.quantization import distillation
+from converters.quantization import calibration, distillation
+from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import calibrate
+from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.distillation import distill
 from converters.quantization.exam import HELD_OUT
+from converters.quantization.labelled_training import Course, LabelledPictures
 from converters.quantization.layer_rounding import round_layers
 from converters.quantization.rounding import fake_quantize_kernel, weight_scales
 from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
@@ -19,7 +22,7 @@ STEPS = 4
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "STEPS", STEPS)
+    monkeypatch.setattr(distillation, "DISTILLING_STEPS", STEPS)
     monkeypatch.setattr(distillation, "CHECK_EVERY", 2)
 
 
@@ -140,3 +143,33 @@ def test_pictures_of_a_single_class(residual, classify, kind: str) -> None:
     data = quantize_static(residual.float32, found.network, found.scheme, integer_only=False)
     expected = classify(residual.float32, picture)
     np.testing.assert_allclose(classify(data, picture), expected, atol=0.06)
+
+
+def test_ranges_of_more_pictures_where_there_are_some(
+    residual, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those given are dark: their ranges alone would be narrow. Biases still fit those given."""
+    dark = (residual.pictures[:12] // 8).astype(np.uint8)
+    known = LabelledPictures(residual.pictures, np.zeros(len(residual.pictures), int))
+    seen = []
+    measure = calibration.calibrate_equalized
+
+    def seen_by(network, pictures, *others):
+        seen.append(pictures)
+        return measure(network, pictures, *others)
+
+    monkeypatch.setattr(calibration, "calibrate_equalized", seen_by)
+    monkeypatch.setattr(calibration, "START_PICTURES", 20)
+    method = QuantizationSettings(Level.DISTILLED, few_pictures=True)
+    course = Course(known, known)
+    found = calibrate(residual.float32, dark, method, residual.layers, course=course)
+    alone = calibrate(residual.float32, dark, method, residual.layers)
+    assert len(seen[0]) == min(20, len(residual.pictures))
+    np.testing.assert_array_equal(seen[1], dark)
+    operation = residual.network.weighted[0].output
+    widths = [one.scheme.ranges[operation].high for one in (found, alone)]
+    assert widths[0] > 1.1 * widths[1]
+    sample = sample_pictures(residual.network, dark).pictures
+    expected = measure_float_outputs(residual.network, sample, found.float_parameters)
+    if found.float_outputs is not None:
+        np.testing.assert_array_equal(found.float_outputs.logits, expected.logits)

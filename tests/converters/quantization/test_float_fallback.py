@@ -232,7 +232,7 @@ def test_the_noise_of_the_head_puts_no_layer_into_float(
 
 
 def test_distilled_starts_with_it(loud, small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "STEPS", 2)
+    monkeypatch.setattr(distillation, "DISTILLING_STEPS", 2)
     method = QuantizationSettings(Level.DISTILLED)
     found = calibrate(loud.float32, loud.pictures, method, loud.layers)
     assert found.fallback.operations <= found.scheme.float_operations

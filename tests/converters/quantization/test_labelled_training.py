@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from converters.errors import IntermediateFileError, RequestError
-from converters.quantization import distillation, labelled_training
+from converters.quantization import distillation, labelled_training, learning_steps
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibrated_network import CalibratedNetwork, Examined
 from converters.quantization.calibration import calibrate, for_int16_activations
@@ -30,9 +30,9 @@ STEPS = 12
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "STEPS", 2)
-    monkeypatch.setattr(labelled_training, "FEWEST_STEPS", STEPS)
-    monkeypatch.setattr(labelled_training, "MOST_STEPS", STEPS)
+    monkeypatch.setattr(distillation, "DISTILLING_STEPS", 2)
+    monkeypatch.setattr(learning_steps, "FEWEST_STEPS", STEPS)
+    monkeypatch.setattr(learning_steps, "MOST_STEPS", STEPS)
     monkeypatch.setattr(labelled_training, "CHECKS", 3)
     phases = (Phase(0.25, Rates(0.05, 0.01, 0.001)), Phase(0.75, Rates(0.5, 0.1, 0.001)))
     monkeypatch.setattr(labelled_training, "PHASES", phases)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from converters.quantization.settings import Level
 from resnet_edge.ondevice.latency.spec import LatencySpec
-from resnet_edge.options import BenchOptions, Options
+from resnet_edge.options import BenchOptions, Options, QuantizationOptions
 from resnet_edge.steps.run import plan_steps
 from resnet_edge.steps.step_estimates import estimate_steps
 
@@ -36,3 +39,14 @@ def test_no_bundle_is_planned_without_files_for_devices(options: Options):
     assert [step.name for step in steps][-1] == "report"
     one = plan_steps(replace(options, formats=("saved_model",)), bundled=False)
     assert one[1].words == "1 file"
+
+
+def test_learning_takes_longer(options: Options):
+    """distilled: 70 s before 600 steps of 0.5 s; trained: before the fewest, for few pictures."""
+    plain = estimate_steps(options)["export"]
+    for level, seconds in ((Level.DISTILLED, 70 + 600 * 0.5), (Level.TRAINED, 70 + 300 * 0.5)):
+        learning = replace(options, quantization=QuantizationOptions(level=level))
+        assert estimate_steps(learning)["export"] == pytest.approx(plain + seconds)
+        floats = replace(learning, formats=("fp32.tflite",))
+        without = replace(options, formats=("fp32.tflite",))
+        assert estimate_steps(floats) == estimate_steps(without)
