@@ -4,10 +4,9 @@
     python benchmarks/quantization_cost.py --sizes 64 --counts 100,5000 --levels fast,equalized
 
 A ResNet50 of 1000 classes with random weights on pictures of random blobs: what is measured
-depends on shapes, not on values. ``fast-mse`` is ``fast`` with ranges from histograms. Every
-measurement has a process of its own. Time goes from the float file to ``int8.tflite``. Memory is
-the peak of the whole process, and what calibration added to it: the peak minus what was there when
-it began.
+depends on shapes, not on values. Every measurement has a process of its own. Time goes from the
+float file to ``int8.tflite``. Memory is the peak of the whole process, and what calibration added
+to it: the peak minus what was there when it began.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from quantization import comma_list
 from quantization_worker import memory_bytes
 from random_inputs import blobs, random_resnet50
 
-LEVELS = ("fast", "fast-mse", "equalized", "distilled")
+LEVELS = ("fast", "equalized", "distilled")
 
 
 def main() -> int:
@@ -77,14 +76,11 @@ def measure(level: str, folder: Path, count: int) -> dict[str, Any]:
         make_inputs(folder, count)
         return {}
     from converters.quantization.calibration import calibrate
-    from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
+    from converters.quantization.settings import Level, QuantizationSettings, Target
     from converters.quantization.tflite import quantize_static
     from resnet_edge.ondevice.cores import available_cores
 
-    name, _, ranges = level.partition("-")
-    method = QuantizationSettings(
-        Level(name), RangeMethod(ranges or "min-max"), grid=Target.AUTO.grid
-    )
+    method = QuantizationSettings(Level(level), grid=Target.AUTO.grid)
     float32 = (folder / "fp32.tflite").read_bytes()
     pictures = np.load(folder / "pictures.npy", mmap_mode="r")[:count]
     begun_bytes, begun = memory_bytes("VmRSS"), time.perf_counter()

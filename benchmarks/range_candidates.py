@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from converters.quantization.sampled_ranges import least_error
 from converters.quantization.tensor_range import Range
 
 BINS = 2048  # TensorRT's number (Migacz, "8-bit inference with TensorRT", GTC 2017)
@@ -84,6 +85,11 @@ def entropy(seen: Seen) -> Range:
     return Range(min(0.0, best.low), max(0.0, best.high))
 
 
+def mse(seen: Seen) -> Range:
+    """Return the range with the smallest mean squared error of the 8-bit values."""
+    return least_error(seen.counts, seen.whole) if seen.counts.any() else seen.whole
+
+
 def moving_average(seen: Seen) -> Range:
     """Return the exponential moving average of the extremes (Jacob et al. 2018)."""
     low, high = min(0.0, float(seen.lows[0])), max(0.0, float(seen.highs[0]))
@@ -94,6 +100,7 @@ def moving_average(seen: Seen) -> Range:
 
 
 CANDIDATES: dict[str, Callable[[Seen], Range]] = {
+    "mse": mse,
     "percentile": percentile,
     "entropy": entropy,
     "moving-average": moving_average,

@@ -1,4 +1,4 @@
-"""Ways to choose activation ranges: those of level `fast`, three others, and level `equalized`.
+"""Ways to choose activation ranges: that of level `fast`, four others, and level `equalized`.
 
     python benchmarks/range_methods.py
     python benchmarks/range_methods.py --networks plain-cnn --counts 200 --json rows.json
@@ -134,15 +134,17 @@ def measure(options: argparse.Namespace, network: str) -> Iterator[Row]:
 def calibrate_all(float32: bytes, pictures: np.ndarray) -> Iterator[tuple[str, CalibratedNetwork]]:
     """Yield the product's calibrations, and `fast` with the ranges of every candidate."""
     from converters.quantization.calibration import calibrate
-    from converters.quantization.settings import Level, QuantizationSettings, RangeMethod, Target
+    from converters.quantization.settings import Level, QuantizationSettings, Target
     from converters.quantization.tensorflow_execution import unknown_operations
     from resnet_edge.ondevice.cores import available_cores
 
-    threads = available_cores()
-    for ranges in RangeMethod:
-        settings = QuantizationSettings(Level.FAST, ranges, grid=Target.AUTO.grid)
-        fast = calibrate(float32, pictures, settings, threads=threads)
-        yield str(ranges), fast
+    fast = calibrate(
+        float32,
+        pictures,
+        QuantizationSettings(Level.FAST, grid=Target.AUTO.grid),
+        threads=available_cores(),
+    )
+    yield MIN_MAX, fast
     yield from with_other_ranges(float32, fast, pictures)
     if not unknown_operations(fast.network):
         settings = QuantizationSettings(Level.EQUALIZED, grid=Target.AUTO.grid)

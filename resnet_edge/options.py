@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.settings import FEWEST_PICTURES, Level, RangeMethod, Target
+from converters.quantization.settings import FEWEST_PICTURES, Level, Target
 from resnet_edge import units
 from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
@@ -167,7 +167,7 @@ class QuantizationOptions:
     """The way from the float model and the calibration pictures to integer artifacts.
 
     Raises:
-        UsageError: A value is out of its range, or two contradict each other.
+        UsageError: A value is out of its range.
     """
 
     level: Level = option(
@@ -176,12 +176,6 @@ class QuantizationOptions:
         "equalized takes seconds more, distilled minutes, trained up to an hour and labels.",
         _QUANTIZATION,
         flag="--quantization",
-    )
-    range_method: RangeMethod = option(
-        RangeMethod.MIN_MAX,
-        "Ranges of --quantization fast. mse, with the smallest squared error, is best for networks "
-        "with swish or GELU.",
-        _QUANTIZATION,
     )
     keep_float: tuple[str, ...] = option(
         (),
@@ -212,18 +206,11 @@ class QuantizationOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
-            raise UsageError(
-                f"--range-method {self.range_method}: --quantization {self.level} chooses ranges "
-                "by the answers; pass --quantization fast with it"
-            )
 
     @property
     def method(self) -> str:
         """The options in words, for sidecars."""
         words = [str(self.level)]
-        if self.level is Level.FAST:
-            words.append(f"{self.range_method} ranges")
         if self.keep_float:
             words.append(f"in float: {', '.join(self.keep_float)}")
         if self.budget_minutes:

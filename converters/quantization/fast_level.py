@@ -35,7 +35,6 @@ def calibrate_fast(
     halves = measure_ranges(
         float32,
         pictures,
-        method=method.range_method,
         parts=2,
         threads=threads,
         progress=advance,

@@ -1,8 +1,7 @@
 """Ranges of every tensor of a float32 TFLite file on calibration pictures.
 
 They are measured in LiteRT, so any operator will do. A range is the minimum and maximum over all
-pictures (Jacob et al. 2018, arXiv:1712.05877), or the one with the smallest squared error. Memory
-does not grow with the number of pictures.
+pictures (Jacob et al. 2018, arXiv:1712.05877). Memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,6 @@ from ai_edge_litert.interpreter import Interpreter
 
 from converters.atomic_file import write_atomically
 from converters.errors import IntermediateFileError, RequestError
-from converters.quantization.histogram import Histogram, HistogramRecord
-from converters.quantization.mse_range import mse
-from converters.quantization.settings import RangeMethod
 from converters.quantization.tensor_range import Range, not_finite
 from converters.quantization.tensorflow_execution import forget_pages
 
@@ -29,40 +25,32 @@ from converters.quantization.tensorflow_execution import forget_pages
 class MeasuredRanges:
     """Extremes of every tensor on some pictures. The memory does not grow with their number."""
 
-    method: RangeMethod
     image: str
     """Name of the input."""
     extremes: Mapping[str, Range]
     """Smallest and largest value of every tensor, by its name."""
-    histograms: Mapping[str, Histogram]
-    """Histogram of every tensor, by its name; empty with ``min-max``."""
 
     def merge(self, other: MeasuredRanges) -> MeasuredRanges:
         """Add the ranges measured on other pictures, perhaps on another machine.
 
         Raises:
-            IntermediateFileError: The other is of another model or of another method.
+            IntermediateFileError: The other is of another model.
         """
-        if (self.method, self.extremes.keys()) != (other.method, other.extremes.keys()):
+        if self.extremes.keys() != other.extremes.keys():
             raise IntermediateFileError(
-                f"calibration: ranges of {len(self.extremes)} tensors by {self.method} and of "
-                f"{len(other.extremes)} by {other.method} cannot be merged; expected those of one "
-                "model, by one method; measure them anew"
+                f"calibration: ranges of {len(self.extremes)} tensors and of "
+                f"{len(other.extremes)} cannot be merged; expected those of one model; measure "
+                "them anew"
             )
-        return MeasuredRanges(
-            self.method,
-            self.image,
-            {name: span.union(other.extremes[name]) for name, span in self.extremes.items()},
-            {name: one.merge(other.histograms[name]) for name, one in self.histograms.items()},
-        )
+        both = {name: span.union(other.extremes[name]) for name, span in self.extremes.items()}
+        return MeasuredRanges(self.image, both)
 
     def ranges(self) -> dict[str, Range]:
         """Return the range of every tensor, by its name.
 
         That of the input is [0, 255] for any pictures, so that a uint8 pixel is exact.
         """
-        chosen = {name: mse(histogram) for name, histogram in self.histograms.items()}
-        return {**self.extremes, **chosen, self.image: Range(0.0, 255.0)}
+        return {**self.extremes, self.image: Range(0.0, 255.0)}
 
 
 def measure_ranges(
@@ -70,7 +58,6 @@ def measure_ranges(
     pictures: np.ndarray,
     *,
     threads: int,
-    method: RangeMethod = RangeMethod.MIN_MAX,
     parts: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[MeasuredRanges, ...]:
@@ -80,7 +67,6 @@ def measure_ranges(
         float32: The file, one float32 input of batch 1.
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
         threads: Threads of the interpreter.
-        method: The way from values to a range. It does not depend on the order of the pictures.
         parts: Number of parts that the pictures are dealt out to in turn.
         progress: Called with the number of pictures done and the number of all pictures.
 
@@ -98,7 +84,7 @@ def measure_ranges(
     interpreter = _debug_interpreter(float32, threads)
     image = interpreter.get_input_details()[0]
     activations = _activations(interpreter)
-    found = [_Part(method) for _ in range(min(parts, len(pictures)))]
+    found: list[dict[str, Range]] = [{} for _ in range(min(parts, len(pictures)))]
     for done, picture in enumerate(pictures, start=1):
         interpreter.set_tensor(image["index"], picture[np.newaxis].astype(np.float32))
         if done % _FORGET_EVERY == 0:
@@ -106,41 +92,21 @@ def measure_ranges(
         interpreter.invoke()
         part = found[(done - 1) % len(found)]
         for name, index in activations:
-            part.add(name, interpreter.get_tensor(index))
+            seen = _range_of(name, interpreter.get_tensor(index))
+            part[name] = part[name].union(seen) if name in part else seen
         if progress is not None:
             progress(done, len(pictures))
-    return tuple(
-        MeasuredRanges(method, image["name"], one.extremes, one.histograms) for one in found
-    )
+    return tuple(MeasuredRanges(image["name"], extremes) for extremes in found)
 
 
 _FORGET_EVERY = 64  # pictures; 10 MB of them at 224x224
 
 
-@dataclass
-class _Part:
-    """The ranges of one part, while they are measured."""
-
-    method: RangeMethod
-    extremes: dict[str, Range] = field(default_factory=dict)
-    histograms: dict[str, Histogram] = field(default_factory=dict)
-
-    def add(self, name: str, values: np.ndarray) -> None:
-        """Add one tensor of one picture."""
-        seen, before = _range_of(name, values), self.extremes.get(name)
-        self.extremes[name] = before.union(seen) if before else seen
-        if self.method is RangeMethod.MSE:
-            one, sofar = Histogram.of(values), self.histograms.get(name)
-            self.histograms[name] = sofar.merge(one) if sofar else one
-
-
 def save_measured(path: Path, measured: MeasuredRanges) -> None:
     """Write measured ranges as JSON, for another machine to merge."""
     record = {
-        "method": measured.method,
         "image": measured.image,
         "extremes": {name: [span.low, span.high] for name, span in measured.extremes.items()},
-        "histograms": {name: asdict(h.to_record()) for name, h in measured.histograms.items()},
     }
     write_atomically(path, json.dumps(record).encode())
 
@@ -154,13 +120,8 @@ def load_measured(path: Path) -> MeasuredRanges:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return MeasuredRanges(
-            RangeMethod(record["method"]),
             str(record["image"]),
             {name: Range(*map(float, ends)) for name, ends in record["extremes"].items()},
-            {
-                name: Histogram.from_record(HistogramRecord(**one))
-                for name, one in record["histograms"].items()
-            },
         )
     except Exception as problem:  # a damaged file leads json and the records to any
         raise IntermediateFileError(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from converters.errors import RequestError
-
 FEWEST_PICTURES = 32
 """The extremes of fewer pictures say little about other pictures."""
 
@@ -28,16 +26,6 @@ class Level(StrEnum):
     def learns(self) -> bool:
         """True if weights are learned from pictures, so that more pictures are better."""
         return self in (Level.DISTILLED, Level.TRAINED)
-
-
-class RangeMethod(StrEnum):
-    """The way from a tensor's values to its range, at level ``fast``."""
-
-    MIN_MAX = "min-max"
-    """The smallest and the largest value."""
-    MSE = "mse"
-    """The range with the smallest mean squared error. The best where channels cannot be equalized,
-    as with swish or GELU; three to four times as slow."""
 
 
 class WeightGrid(StrEnum):
@@ -90,18 +78,9 @@ class QuantizationSettings:
     """Settings of the quantization."""
 
     level: Level = Level.EQUALIZED
-    range_method: RangeMethod = RangeMethod.MIN_MAX
-    """The way to ranges at level ``fast``. The other levels choose ranges of their own."""
     keep_float: tuple[str, ...] = ()
     """Keras layers that compute in float, as globs: ``conv5_*``."""
     grid: WeightGrid = WeightGrid.FULL
     """Integers for the weights of all files."""
     few_pictures: bool = False
     """True to accept fewer than ``FEWEST_PICTURES`` pictures."""
-
-    def __post_init__(self) -> None:
-        if self.level is not Level.FAST and self.range_method is not RangeMethod.MIN_MAX:
-            raise RequestError(
-                f"range method {self.range_method} with level {self.level}: only level fast takes "
-                "one; the others choose ranges by the answers"
-            )

@@ -130,7 +130,6 @@ def _settings(options: QuantizationOptions) -> QuantizationSettings:
     """Return the part of the options that the engine takes."""
     return QuantizationSettings(
         level=options.level,
-        range_method=options.range_method,
         keep_float=options.keep_float,
         grid=options.onnx_target.grid,
         few_pictures=options.few_pictures,

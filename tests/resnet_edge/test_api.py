@@ -114,13 +114,13 @@ def test_enums_of_the_options_may_be_words_and_paths_text(tmp_path):
         out=str(tmp_path / "out"),
         formats=["fp32.onnx"],
         data=resnet_edge.DataOptions(str(tmp_path / "photos"), fit="pad"),
-        quantization=resnet_edge.QuantizationOptions(level="fast", range_method="mse"),
+        quantization=resnet_edge.QuantizationOptions(level="fast"),
         bench=resnet_edge.BenchOptions(threads=[1, 2]),
     )
     assert options.layout.model == tmp_path / "out" / "model.keras"
     assert options.data.data == tmp_path / "photos"
     assert options.data.fit is resnet_edge.Fit.PAD
-    assert options.quantization.method == "fast; mse ranges"
+    assert options.quantization.method == "fast"
     assert (options.formats, options.bench.threads) == (("fp32.onnx",), (1, 2))
     with pytest.raises(UsageError, match=r"^--fit: got round; expected one of crop, stretch, pad$"):
         resnet_edge.DataOptions(fit="round")

@@ -12,7 +12,6 @@ from keras import layers
 from converters.errors import IntermediateFileError, ModelConversionError, RequestError
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.measured_ranges import load_measured, measure_ranges, save_measured
-from converters.quantization.settings import RangeMethod
 from converters.quantization.tensor_range import Range
 from converters.serving import serving_model
 from converters.tflite import conversion as to_tflite
@@ -58,12 +57,11 @@ def test_the_order_of_pictures_does_not_matter(tiny) -> None:
     assert backwards == tiny.ranges
 
 
-@pytest.mark.parametrize("method", [RangeMethod.MIN_MAX, RangeMethod.MSE])
-def test_parts_merge_to_the_whole(tiny, tmp_path: Path, method: RangeMethod) -> None:
+def test_parts_merge_to_the_whole(tiny, tmp_path: Path) -> None:
     """Also when they come from two machines, by way of files."""
     some = tiny.pictures[:4]
-    (whole,) = measure_ranges(tiny.tflite_float32, some, threads=1, method=method)
-    first, second = measure_ranges(tiny.tflite_float32, some, threads=1, method=method, parts=2)
+    (whole,) = measure_ranges(tiny.tflite_float32, some, threads=1)
+    first, second = measure_ranges(tiny.tflite_float32, some, threads=1, parts=2)
     save_measured(tmp_path / "first.json", first)
     merged = second.merge(load_measured(tmp_path / "first.json"))
     assert merged.extremes == whole.extremes
@@ -74,20 +72,16 @@ def test_parts_merge_to_the_whole(tiny, tmp_path: Path, method: RangeMethod) -> 
 def test_what_cannot_be_merged(float32: bytes, tiny) -> None:
     two = pictures(51, 204)
     (one,) = measure_ranges(float32, two, threads=1)
-    (by_mse,) = measure_ranges(float32, two, threads=1, method=RangeMethod.MSE)
     (other,) = measure_ranges(tiny.tflite_float32, tiny.pictures[:1], threads=1)
     with pytest.raises(IntermediateFileError) as caught:
         one.merge(other)
     assert str(caught.value) == (
-        f"calibration: ranges of {len(one.extremes)} tensors by min-max and of "
-        f"{len(other.extremes)} by min-max cannot be merged; expected those of one model, by one "
-        "method; measure them anew"
+        f"calibration: ranges of {len(one.extremes)} tensors and of {len(other.extremes)} cannot "
+        "be merged; expected those of one model; measure them anew"
     )
-    with pytest.raises(IntermediateFileError, match=r"by min-max and of .* by mse cannot"):
-        one.merge(by_mse)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"method": "min-max", "image": "x"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"image": "x"}'])
 def test_damaged_measurements_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "measured.json"
     path.write_text(text)
@@ -142,35 +136,7 @@ def test_not_finite_activations_name_the_tensor(value: float) -> None:
     )
 
 
-def test_mse_ranges_stay_within_the_extremes_and_hold_zero(tiny) -> None:
-    found = ranges_of(tiny.tflite_float32, tiny.pictures[:4], threads=1, method=RangeMethod.MSE)
-    widest = ranges_of(tiny.tflite_float32, tiny.pictures[:4], threads=1)
-    assert found.keys() == widest.keys()
-    (image,) = [name for name in found if found[name] == Range(0.0, 255.0)]
-    for name in found.keys() - {image}:
-        slack = 1e-6 * (widest[name].high - widest[name].low)
-        assert min(0.0, widest[name].low) - slack <= found[name].low <= 0
-        assert 0 <= found[name].high <= max(0.0, widest[name].high) + slack
-        assert found[name].low < found[name].high
-
-
-def test_mse_ranges_do_not_depend_on_the_order(tiny) -> None:
-    forwards, backwards = (
-        ranges_of(tiny.tflite_float32, part, threads=1, method=RangeMethod.MSE)
-        for part in (tiny.pictures[:3], tiny.pictures[2::-1])
-    )
-    assert forwards == backwards
-
-
-@pytest.mark.parametrize("method", list(RangeMethod))
-def test_constant_activations_get_a_range_with_zero_and_extent(
-    float32: bytes, method: RangeMethod
-) -> None:
+def test_constant_activations_keep_their_extremes(float32: bytes) -> None:
     """The lowest ReLU output of dark pictures is zero, everywhere."""
-    found = dict(ranges_of(float32, pictures(0, 0), threads=1, method=method))
-    relu = named(found, "double")
-    assert relu.low == 0.0
-    if method is RangeMethod.MIN_MAX:
-        assert relu.high == 0.0
-    else:
-        assert 0.5 < relu.high <= 1.0  # any will do
+    relu = named(dict(ranges_of(float32, pictures(0, 0), threads=1)), "double")
+    assert (relu.low, relu.high) == (0.0, 0.0)

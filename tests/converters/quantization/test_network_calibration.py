@@ -26,7 +26,6 @@ from converters.quantization.settings import (
     FEWEST_PICTURES,
     Level,
     QuantizationSettings,
-    RangeMethod,
     Target,
     WeightGrid,
 )
@@ -44,16 +43,6 @@ def found(residual):
         )
         for level in LEVELS
     }
-
-
-def test_only_fast_takes_a_range_method() -> None:
-    assert QuantizationSettings(Level.FAST, RangeMethod.MSE).range_method is RangeMethod.MSE
-    with pytest.raises(RequestError) as caught:
-        QuantizationSettings(Level.EQUALIZED, RangeMethod.MSE)
-    assert str(caught.value) == (
-        "range method mse with level equalized: only level fast takes one; the others choose "
-        "ranges by the answers"
-    )
 
 
 def test_no_pictures(residual) -> None:
@@ -118,20 +107,6 @@ def test_everything_in_float_is_the_float_network(residual, classify) -> None:
     data = quantize_static(residual.float32, kept.network, kept.scheme, integer_only=False)
     expected = classify(residual.float32, residual.pictures[:5])
     np.testing.assert_allclose(classify(data, residual.pictures[:5]), expected, atol=0.01)
-
-
-@pytest.mark.parametrize("method", list(RangeMethod))
-def test_range_methods(residual, classify, method: RangeMethod) -> None:
-    quantization = calibrate(
-        residual.float32,
-        residual.pictures,
-        QuantizationSettings(Level.FAST, method),
-        residual.layers,
-    )
-    network, scheme = quantization.network, quantization.scheme
-    data = quantize_static(residual.float32, network, scheme, integer_only=False)
-    expected = classify(residual.float32, residual.pictures)
-    np.testing.assert_allclose(classify(data, residual.pictures), expected, atol=0.1)
 
 
 def elu_layers(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -49,7 +49,7 @@ TRAINING = (
     *("--class-weights", "--seed"),
 )
 QUANTIZATION = (
-    *("--quantization", "--range-method", "--keep-float", "--quantization-budget", "--onnx-int8"),
+    *("--quantization", "--keep-float", "--quantization-budget", "--onnx-int8"),
     "--few-pictures",
 )
 MODEL = ("--weights", "--preprocessing")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converters.quantization.calibrated_network import FloatFallback, HeldOutAnswers
-from converters.quantization.settings import Level, RangeMethod, Target
+from converters.quantization.settings import Level, Target
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.exporting.quantization_result import QuantizationResult
@@ -60,12 +60,12 @@ def test_the_default_says_what_it_found(edge_build: Path):
 
 def test_another_level_makes_integer_artifacts_anew(options: Options):
     before = hash_path(options.layout.artifacts / "int8.tflite")
-    fast = with_quantization(options, "int8.tflite", level=Level.FAST, range_method=RangeMethod.MSE)
+    fast = with_quantization(options, "int8.tflite", level=Level.FAST)
     assert export(fast).rebuilt == ("int8.tflite",)
     sidecar = load_artifact(options.layout.artifacts / "int8.tflite").sidecar
     assert sidecar.sha256 != before
     assert sidecar.calibration is not None
-    assert sidecar.calibration.method == "fast; mse ranges"
+    assert sidecar.calibration.method == "fast"
     assert sidecar.findings == {}
     assert export(fast).rebuilt == ()
 
@@ -181,9 +181,3 @@ def test_wrong_usage():
         QuantizationOptions(budget_minutes=-1)
     with pytest.raises(UsageError, match=r"budget: got nan; expected a finite number, 0 or above$"):
         QuantizationOptions(budget_minutes=float("nan"))
-    with pytest.raises(UsageError) as caught:
-        QuantizationOptions(range_method=RangeMethod.MSE)
-    assert str(caught.value) == (
-        "--range-method mse: --quantization equalized chooses ranges by the answers; pass "
-        "--quantization fast with it"
-    )
