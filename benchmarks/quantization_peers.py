@@ -66,14 +66,23 @@ def _tf_converter(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
 
 
 def _litert_quantizer(floats: Path, pictures: np.ndarray, out: Path) -> Quantize:
-    """litert-quantizer's static recipe and its own calibration, on all cores."""
+    """litert-quantizer's static recipe and its own calibration, on all cores.
+
+    It calibrates by signature, which `fp32.tflite` has none of, so it gets a plain conversion.
+    """
+    import keras
+    import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
     from litert_quantizer import recipe
     from litert_quantizer.quantizer import Quantizer
 
     from resnet_edge.ondevice.cores import available_cores
 
-    source = str(floats / "fp32.tflite")
+    serving = keras.models.load_model(floats / "serving.keras", compile=False)
+    serving.export(out / "saved", format="tf_saved_model", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(out / "saved"))
+    source = str(out / "plain.tflite")
+    Path(source).write_bytes(converter.convert())
     ((key, signature),) = Interpreter(source).get_signature_list().items()
 
     def quantize() -> Path:

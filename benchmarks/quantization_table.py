@@ -1,10 +1,16 @@
-"""The table of `benchmarks/quantization.py`."""
+"""The table of `benchmarks/quantization.py`.
+
+python benchmarks/quantization_table.py rows.json more-rows.json    # one table of several runs
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from quantization_peers import PEERS
 
@@ -130,3 +136,17 @@ def spread(values: Sequence[float], form: str, unit: str) -> str:
         return "–"
     low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
     return middle + unit if low == high else f"{middle}{unit} ({low}–{high})"
+
+
+def main() -> int:
+    if not sys.argv[1:]:
+        print("expected files of benchmarks/quantization.py --json", file=sys.stderr)
+        return 2
+    found = [json.loads(Path(name).read_text())["rows"] for name in sys.argv[1:]]
+    rows = [Row(**row) for part in found for row in part]
+    print_table(rows, list(dict.fromkeys(row.tool for row in rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
