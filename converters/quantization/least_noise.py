@@ -34,6 +34,7 @@ from converters.quantization.equalization import (
 from converters.quantization.rounding import LEVELS
 from converters.quantization.scheme import rounded_tensors
 from converters.quantization.tensorflow_execution import (
+    PIXELS_PER_BATCH,
     Weights,
     batches,
     centred_logits,
@@ -49,6 +50,9 @@ from converters.quantization.tflite_network import (
     Operation,
     TfliteNetwork,
 )
+
+PIXELS = PIXELS_PER_BATCH // 4
+"""Bound of a batch whose tensors and derivatives are all in memory."""
 
 STEPS = 200
 RATE = 0.05
@@ -100,7 +104,7 @@ def measure_gains(network: TfliteNetwork, pictures: np.ndarray) -> Gains | None:
     sums: dict[int, np.ndarray] = {}
     means: dict[int, np.ndarray] = {}
     squares: dict[int, np.ndarray] = {}
-    for batch in batches(network, pictures):
+    for batch in batches(network, pictures, pixels=PIXELS):
         share = len(batch) / len(pictures)
         seen, weighed, slopes = _derivatives(network, weights, batch, rng)
         for tensor, values in seen.items():

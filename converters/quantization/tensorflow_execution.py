@@ -119,7 +119,10 @@ def constant_weights(
 
 
 def batches(
-    network: TfliteNetwork, pictures: np.ndarray, order: np.ndarray | None = None
+    network: TfliteNetwork,
+    pictures: np.ndarray,
+    order: np.ndarray | None = None,
+    pixels: int = PIXELS_PER_BATCH,
 ) -> Iterator[Tensor]:
     """Yield the pictures as float32 tensors of bounded size.
 
@@ -128,9 +131,10 @@ def batches(
         pictures: uint8 ``(count, height, width, 3)``, may be a memory map, whose pages are
             released.
         order: Indices of the wanted pictures. None takes all in their order.
+        pixels: Bound of a batch.
     """
     height, width = network.shapes[network.image][1:3]
-    size = max(1, PIXELS_PER_BATCH // (height * width))
+    size = max(1, pixels // (height * width))
     order = np.arange(len(pictures)) if order is None else order
     for start in range(0, len(order), size):
         batch = np.asarray(pictures[order[start : start + size]], np.float32)
