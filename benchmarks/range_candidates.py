@@ -1,4 +1,4 @@
-"""Ways to choose a tensor's range that other tools have and that were tried and lost.
+"""Ways to choose a tensor's range that level `fast` does not take.
 
 Measured by `benchmarks/range_methods.py`. Each takes one tensor's values on the calibration
 pictures: a histogram, and the extremes of one picture after the other.

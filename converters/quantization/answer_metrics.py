@@ -10,8 +10,8 @@ SMALLEST_PROBABILITY = 1e-30
 """A smaller probability counts as this one where its logarithm is taken: float32 reaches 1e-38."""
 
 
-EXACT_DB = 150.0
-"""Stands for the infinite SQNR of an exact answer, which would hide all others in a mean."""
+WORST_DB, BEST_DB = -20.0, 60.0
+"""Bounds of a picture's SQNR in a mean: an exact answer or one without a signal hides no other."""
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -45,9 +45,12 @@ def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
 
 
 def mean_sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Return the mean of the pictures' own SQNR, so that one unusual picture does not decide."""
-    pairs = zip(expected, actual, strict=True)
-    return float(np.mean([min(sqnr_db(one, other), EXACT_DB) for one, other in pairs]))
+    """Return the mean of the pictures' own SQNR, so that one unusual picture does not decide.
+
+    Each counts as at least ``WORST_DB`` and at most ``BEST_DB``. NaN stays NaN.
+    """
+    found = [sqnr_db(one, other) for one, other in zip(expected, actual, strict=True)]
+    return float(np.clip(found, WORST_DB, BEST_DB).mean())
 
 
 def agreement(expected: np.ndarray, actual: np.ndarray) -> float:

@@ -28,7 +28,7 @@ class EqualizationFigures:
     strength: float | None
     """Strength of the equalisation, in [0, 1]; None for scales with the least noise."""
     held_out_sqnr_db: float
-    """SQNR of the simulated centred logits of the held-out calibration pictures."""
+    """SQNR of the simulated centred logits of held-out pictures, mean of the pictures' own."""
     held_out: int
     """Number of held-out pictures."""
     groups: int
@@ -45,7 +45,7 @@ def equalisation_words(strength: float | None) -> str:
 
 @dataclass(frozen=True)
 class HeldOutAnswers:
-    """Simulated answers for held-out calibration pictures, beside the float network's."""
+    """Simulated answers for held-out pictures, beside the float network's."""
 
     sqnr_db: float
     """SQNR of the centred logits, mean of the pictures' own."""

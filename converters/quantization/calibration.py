@@ -31,7 +31,11 @@ from converters.quantization.settings import (
     QuantizationSettings,
     WeightGrid,
 )
-from converters.quantization.tensorflow_execution import runtime_operations, unknown_operations
+from converters.quantization.tensorflow_execution import (
+    forget_pages,
+    runtime_operations,
+    unknown_operations,
+)
 from converters.quantization.tflite_network import TfliteNetwork, read_network
 
 START_PICTURES = 640
@@ -56,7 +60,8 @@ def calibrate(
 
     Args:
         float32: The float32 TFLite file.
-        pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
+        pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map. Levels that
+            learn take up to ``START_PICTURES`` of the course as well for ranges and scales.
         method: The level and its settings.
         layers: Names of the Keras model's layers, by which ``keep_float`` finds operators.
         course: Pictures with labels that level ``trained`` needs, and level ``distilled`` learns
@@ -100,11 +105,20 @@ def calibrate(
 
 
 def _more_pictures(pictures: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the pictures that ranges and scales come from, where there is time for more."""
-    if len(known) <= len(pictures):
+    """Return the pictures for ranges and scales: those given, and known ones if these are few."""
+    if len(known) <= len(pictures) or len(pictures) >= START_PICTURES:
         return pictures
-    order = np.random.default_rng(4).permutation(len(known))
-    return np.asarray(known[np.sort(order[: max(len(pictures), START_PICTURES)])])
+    found = list(np.asarray(pictures))
+    seen = {picture.tobytes() for picture in found}
+    for index in np.random.default_rng(4).permutation(len(known)):
+        picture = np.array(known[index])
+        if picture.tobytes() not in seen:  # one that is fitted must not judge
+            found.append(picture)
+        if len(found) == START_PICTURES:
+            break
+    forget_pages(pictures)
+    forget_pages(known)
+    return np.stack(found)
 
 
 def _kept(

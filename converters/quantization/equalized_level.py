@@ -253,7 +253,7 @@ class _Trial:
             attempt(total - 1, replace(best.candidate, corrects=False))
         if best is not None:
             attempt(total, replace(best.candidate, has_margins=True))
-        if best is None:  # NaN never becomes the best; an exact answer is infinite
+        if best is None:  # NaN never becomes the best
             raise ModelConversionError(
                 "quantization: no simulated answer is finite; the model's weights or the "
                 "--preprocessing do not fit; check the float artifacts first"

@@ -42,9 +42,10 @@ MORE_BYTES = 3
 """Bytes that a weight takes more in float32 than in 8 bits."""
 
 CLEAR_DB = 25.0
-"""Answers of a higher SQNR on a few held-out pictures are not checked on more of them."""
+"""Answers of a higher mean SQNR need no look at the agreement."""
 
 MOST_PICTURES = 64
+"""Bounds the time: every layer is measured on them, and so is every attempt."""
 FEWEST_OF_LARGE = 16
 """Fewest pictures, if they are large."""
 

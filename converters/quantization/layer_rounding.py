@@ -42,7 +42,7 @@ from converters.quantization.tflite_network import (
 
 PIXELS = 64 * 64 * 640
 """Bound of the pictures that are learned from: 640 of 64x64, 52 of 224x224. With them the process
-of a ResNet50 peaks at 4.1 GB."""
+of a ResNet50 peaks at 4.6 GB."""
 
 ROWS = 16_000
 """Bound of the inputs of one layer that are learned from, evenly drawn from all positions: a kernel

@@ -119,6 +119,8 @@ def load_measured(path: Path) -> MeasuredRanges:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        if record.keys() != {"image", "extremes"}:
+            raise ValueError(f"the keys are {', '.join(record)}; expected image and extremes")
         return MeasuredRanges(
             str(record["image"]),
             {name: Range(*map(float, ends)) for name, ends in record["extremes"].items()},

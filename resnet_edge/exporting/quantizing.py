@@ -249,7 +249,7 @@ def _findings(calibrated: CalibratedNetwork) -> dict[str, str]:
             f"{equalisation_words(figures.strength)}, {figures.groups} groups of tensors"
         )
         found["simulated SQNR"] = (
-            f"{figures.held_out_sqnr_db:.1f} dB on {figures.held_out} held-out calibration pictures"
+            f"{figures.held_out_sqnr_db:.1f} dB, mean of {figures.held_out} held-out pictures"
         )
     if calibrated.training is not None:
         before, after = calibrated.training.before, calibrated.training.after
@@ -299,7 +299,7 @@ def _fallback_words(fallback: FloatFallback) -> str:
         f"{plural(len(fallback.layers), 'layer')} to float, because 8 bits lose too much in them: "
         f"{before.agreement:.1%} agreement and {before.sqnr_db:.1f} dB without, "
         f"{after.agreement:.1%} and {after.sqnr_db:.1f} dB with them in float, simulated on "
-        f"{after.pictures} held-out calibration pictures; {fallback.multiply_adds:.1%} of the "
+        f"{after.pictures} held-out pictures; {fallback.multiply_adds:.1%} of the "
         f"multiply-adds, {weights}; int8_full and int16x8 keep them in integers{advice}"
     )
 
@@ -320,5 +320,5 @@ def _tell(quantized: Quantized, reporter: Reporter) -> None:
         others = f" and {more} more" if more > 0 else ""
         reporter.warn(
             f"calibration: ranges of {named}{others} differ by over a quarter between halves "
-            "of the pictures; more calibration pictures would help"
+            "of the pictures; more of them would help"
         )

@@ -6,7 +6,10 @@ pictures, count with times of the benchmark machine (``docs/benchmarks.md``).
 
 from __future__ import annotations
 
+import math
+
 from converters.quantization.learning_steps import (
+    BATCH,
     DISTILLING_STEPS,
     FEWEST_STEPS,
     batch_size,
@@ -34,9 +37,9 @@ PASSES = 3
 EXPORT_PASSES = 10
 """Forward passes of a calibration picture while the quantized files are made and checked."""
 LEARNING_START_S = 70.0
-"""What comes before the steps of a quantization that learns, for ResNet50."""
+"""What comes before the steps of a quantization that learns, for ResNet50 at 64x64."""
 LEARNING_STEP_S = 0.5
-"""One of them. Larger pictures make smaller batches, so their size does not matter."""
+"""One of these steps, of 32 such pictures."""
 
 
 def estimate_steps(options: Options) -> dict[str, float]:
@@ -67,10 +70,16 @@ def _learning_s(options: Options) -> float:
     level = options.quantization.level
     if not level.learns or not any(artifact_kind(n).calibrated for n in options.formats_to_make):
         return 0.0
-    steps = DISTILLING_STEPS
-    if level is Level.TRAINED:
-        steps = _training_steps(options)
-    return LEARNING_START_S + LEARNING_STEP_S * steps
+    try:
+        manifest = read_manifest(options.layout.dataset)
+    except ResnetEdgeError:  # not split yet
+        return LEARNING_START_S + LEARNING_STEP_S * FEWEST_STEPS
+    size, pictures = batch_size(*manifest.size), len(manifest.split.train)
+    if options.calibration.calibration is not None:
+        pictures = options.calibration.calibration_count or CALIBRATION_COUNT
+    steps = DISTILLING_STEPS if level is Level.DISTILLED else training_steps(pictures, size)
+    larger = size * math.prod(manifest.size) / (BATCH * 64 * 64)
+    return (LEARNING_START_S + LEARNING_STEP_S * steps) * larger
 
 
 def _picture_s(options: Options) -> float:
@@ -89,11 +98,3 @@ def _test_pictures(options: Options) -> int:
         return len(read_manifest(options.layout.dataset).split.test)
     except ResnetEdgeError:  # not split yet
         return 0
-
-
-def _training_steps(options: Options) -> int:
-    try:
-        manifest = read_manifest(options.layout.dataset)
-    except ResnetEdgeError:  # not split yet
-        return FEWEST_STEPS
-    return training_steps(len(manifest.split.train), batch_size(*manifest.size))

@@ -164,8 +164,13 @@ def test_ranges_of_more_pictures_where_there_are_some(
     course = Course(known, known)
     found = calibrate(residual.float32, dark, method, residual.layers, course=course)
     alone = calibrate(residual.float32, dark, method, residual.layers)
-    assert len(seen[0]) == min(20, len(residual.pictures))
+    assert len(seen[0]) == 20
+    np.testing.assert_array_equal(seen[0][:12], dark)
+    assert len({picture.tobytes() for picture in seen[0]}) == 20
     np.testing.assert_array_equal(seen[1], dark)
+    monkeypatch.setattr(calibration, "START_PICTURES", 12)
+    enough = calibration._more_pictures(dark, residual.pictures)
+    np.testing.assert_array_equal(enough, dark)
     operation = residual.network.weighted[0].output
     widths = [one.scheme.ranges[operation].high for one in (found, alone)]
     assert widths[0] > 1.1 * widths[1]

@@ -81,7 +81,16 @@ def test_what_cannot_be_merged(float32: bytes, tiny) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"image": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"image": "x"}',
+        '{"method": "mse", "image": "x", "extremes": {}, "histograms": {}}',
+    ],
+)
 def test_damaged_measurements_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "measured.json"
     path.write_text(text)

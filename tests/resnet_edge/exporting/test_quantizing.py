@@ -131,9 +131,9 @@ def test_a_network_mostly_in_float_is_told_of_other_files():
     few = FloatFallback(("conv",), frozenset({3}), before, after, 9_620_000, 0.5)
     assert _fallback_words(few) == (
         "1 layer to float, because 8 bits lose too much in them: 72.9% agreement and 12.5 dB "
-        "without, 97.9% and 25.3 dB with them in float, simulated on 48 held-out calibration "
-        "pictures; 50.0% of the multiply-adds, their weights still in 8 bits (int8.onnx 9.62 MB "
-        "larger: in float); int8_full and int16x8 keep them in integers"
+        "without, 97.9% and 25.3 dB with them in float, simulated on 48 held-out pictures; "
+        "50.0% of the multiply-adds, their weights still in 8 bits (int8.onnx 9.62 MB larger: in "
+        "float); int8_full and int16x8 keep them in integers"
     )
     assert _fallback_words(replace(few, multiply_adds=0.501)).endswith(
         "; most of this network is in float: compare int16x8.tflite, with 16-bit integers, and "

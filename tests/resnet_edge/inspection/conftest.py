@@ -181,7 +181,7 @@ def add_sidecar(path: Path, name: str) -> Sidecar:
         parameters=1234567,
         multiply_adds=12,
         multiply_adds_before=12,
-        calibration=CalibrationRecord("0" * 64, 200, 7, "training split", "min-max"),
+        calibration=CalibrationRecord("0" * 64, 200, 7, "training split", "equalized"),
     )
     write_sidecar(path, sidecar)
     return sidecar

@@ -95,7 +95,7 @@ def test_rows_for_people(artifact: Path, make_sidecar: MakeSidecar) -> None:
     assert rows["Output"] == "probabilities: float32 1x3"
     assert rows["Weights"] == "int8 per-channel: 1 tensor, 12 values"
     assert rows["Quantization"] == Quantization.STATIC.value
-    assert rows["Calibration"] == "200 pictures from training split, seed 7, min-max"
+    assert rows["Calibration"] == "200 pictures from training split, seed 7, equalized"
     assert rows["Operators"] == "3: DEQUANTIZE 1, FULLY_CONNECTED 1, SOFTMAX 1"
     assert rows["Labels"] == "3: cat, dog, grüne Katze"
     assert rows["Size"] == f"{found.bytes / 1e6:.2f} MB ({found.bytes:,} bytes)"

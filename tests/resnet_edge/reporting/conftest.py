@@ -53,7 +53,7 @@ def make_latency(p50_ms: float = 2.0, threads: int = 1, runtime: str = "LiteRT 2
 
 def make_sidecar(name: str, labels: tuple[str, ...] = ("cat", "dog")) -> Sidecar:
     kind: ArtifactKind = artifact_kind(name)
-    calibration = CalibrationRecord(digest("calibration"), 200, 0, "training split", "min-max")
+    calibration = CalibrationRecord(digest("calibration"), 200, 0, "training split", "equalized")
     return hand_sidecar(
         name,
         labels,
@@ -143,7 +143,7 @@ def quantization() -> QuantizationResult:
         model_sha256=MODEL_SHA,
         calibration_sha256=digest("calibration"),
         pictures=200,
-        method="min-max",
+        method="equalized",
         findings={"equalisation": "strength 0.5, 3 groups of tensors"},
         layers=(make_layer("conv1", 0.25), make_layer("conv2", 0.625), make_layer("head", 0.125)),
         trials=(

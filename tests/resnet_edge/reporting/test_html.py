@@ -58,7 +58,7 @@ def test_page_shows_every_part(content):
         "Confusion matrices",
         "Changed answers",
         "No artifact changed the answer to any test picture.",
-        "min-max",
+        "equalized",
         "How to read this",
         "paired interval",
     ):

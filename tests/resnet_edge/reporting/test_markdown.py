@@ -15,7 +15,7 @@ def test_has_verdict_table_reasons_and_provenance(content):
     assert "- int8.tflite, accuracy pass: 1,000 of 1,000 answers agree" in lines
     assert "- every artifact, latency not checked: no latency gate was set" in lines
     assert "### int8.tflite" in lines
-    assert "- calibration: 200 pictures, training split, seed 0, min-max" in lines
+    assert "- calibration: 200 pictures, training split, seed 0, equalized" in lines
 
 
 def test_tables_keep_their_columns(content, row):

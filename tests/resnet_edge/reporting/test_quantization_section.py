@@ -124,7 +124,7 @@ def test_findings_are_told_once_and_single_artifacts_named(section, row):
         )
     )
     assert built.facts == (
-        Fact("method", "min-max"),
+        Fact("method", "equalized"),
         Fact("calibration", "200 pictures"),
         Fact("equalisation", "strength 0.5, 3 groups of tensors"),
         Fact("layers in float", "conv2"),

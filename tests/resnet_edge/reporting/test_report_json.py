@@ -171,7 +171,7 @@ def test_quantization_holds_every_layer_and_trial(content, quantization, layer):
     broken = layer("pool", math.nan, low=-math.inf, logits_sqnr_db=math.inf, agreement=math.nan)
     quantization = dataclasses.replace(quantization, layers=(*quantization.layers, broken))
     data = round_trip(dataclasses.replace(content, quantization=quantization))["quantization"]
-    assert data["method"] == "min-max"
+    assert data["method"] == "equalized"
     assert data["pictures"] == 200
     assert data["findings"] == {"equalisation": "strength 0.5, 3 groups of tensors"}
     assert [row["layer"] for row in data["layers"]] == ["conv1", "conv2", "head", "pool"]

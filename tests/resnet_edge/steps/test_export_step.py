@@ -188,7 +188,7 @@ def test_a_users_own_model(plain_model: Path, tmp_path, write_photos, recorder):
     assert artifact.sidecar.calibration.source == "folder some"
     assert artifact.sidecar.calibration.pictures == 36
     assert artifact.sidecar.calibration.method == "equalized"
-    assert "dB on 9 held-out calibration pictures" in artifact.sidecar.findings["simulated SQNR"]
+    assert "dB, mean of 9 held-out pictures" in artifact.sidecar.findings["simulated SQNR"]
 
 
 @pytest.fixture

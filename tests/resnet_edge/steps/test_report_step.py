@@ -209,7 +209,7 @@ def test_other_gates_judge_the_saved_results(options: Options):
 
 def quantization_of(model_sha256: str) -> QuantizationResult:
     layer = LayerSensitivity("conv2d", ("CONV_2D",), 0.0, 6.0, 31.0, 42.0, 1.0, 1.0)
-    found = {"simulated SQNR": "30.5 dB on 12 held-out calibration pictures"}
+    found = {"simulated SQNR": "30.5 dB, mean of 12 held-out pictures"}
     return QuantizationResult(model_sha256, "ab" * 32, 40, "equalized", found, (layer,), ())
 
 
@@ -223,7 +223,7 @@ def test_the_quantization_of_this_model_is_shown(options: Options, recorder):
     saved = json.loads(written.json.read_text())
     assert saved["quantization"]["layers"][0]["layer"] == "conv2d"
     for path in (written.html, written.markdown, written.json):
-        assert "30.5 dB on 12 held-out calibration pictures" in path.read_text(), path
+        assert "30.5 dB, mean of 12 held-out pictures" in path.read_text(), path
     assert recorder.warned == []
 
 

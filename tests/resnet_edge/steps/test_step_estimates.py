@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from converters.quantization.settings import Level
+from resnet_edge.data.manifest import read_manifest
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.options import BenchOptions, Options, QuantizationOptions
 from resnet_edge.steps.run import plan_steps
@@ -42,11 +43,15 @@ def test_no_bundle_is_planned_without_files_for_devices(options: Options):
 
 
 def test_learning_takes_longer(options: Options):
-    """distilled: 70 s before 600 steps of 0.5 s; trained: before the fewest, for few pictures."""
+    """distilled: 70 s before 600 steps of 0.5 s; trained: before the fewest, for few pictures.
+
+    32 pictures of 32x32 are a fourth of 32 of 64x64.
+    """
+    assert read_manifest(options.layout.dataset).size == (32, 32)
     plain = estimate_steps(options)["export"]
     for level, seconds in ((Level.DISTILLED, 70 + 600 * 0.5), (Level.TRAINED, 70 + 300 * 0.5)):
         learning = replace(options, quantization=QuantizationOptions(level=level))
-        assert estimate_steps(learning)["export"] == pytest.approx(plain + seconds)
+        assert estimate_steps(learning)["export"] == pytest.approx(plain + seconds / 4)
         floats = replace(learning, formats=("fp32.tflite",))
         without = replace(options, formats=("fp32.tflite",))
         assert estimate_steps(floats) == estimate_steps(without)
