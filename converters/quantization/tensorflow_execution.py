@@ -122,7 +122,7 @@ def batches(
     network: TfliteNetwork,
     pictures: np.ndarray,
     order: np.ndarray | None = None,
-    pixels: int = PIXELS_PER_BATCH,
+    pixels: int | None = None,
 ) -> Iterator[Tensor]:
     """Yield the pictures as float32 tensors of bounded size.
 
@@ -131,10 +131,10 @@ def batches(
         pictures: uint8 ``(count, height, width, 3)``, may be a memory map, whose pages are
             released.
         order: Indices of the wanted pictures. None takes all in their order.
-        pixels: Bound of a batch.
+        pixels: Bound of a batch; None is ``PIXELS_PER_BATCH``.
     """
     height, width = network.shapes[network.image][1:3]
-    size = max(1, pixels // (height * width))
+    size = max(1, (PIXELS_PER_BATCH if pixels is None else pixels) // (height * width))
     order = np.arange(len(pictures)) if order is None else order
     for start in range(0, len(order), size):
         batch = np.asarray(pictures[order[start : start + size]], np.float32)
