@@ -15,7 +15,7 @@ from converters.errors import ModelConversionError
 from converters.onnx import conversion as to_onnx
 from converters.onnx.float16 import convert_float16
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.answer_metrics import centred_log_probabilities, mean_sqnr_db
+from converters.quantization.answer_metrics import centred_log_probabilities, sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.onnx import quantize_int8
@@ -74,7 +74,8 @@ class Exported:
         """Return the mean SQNR of a picture's centred log-probabilities, against Keras', in dB."""
         expected = self.model.predict(self.pictures.astype(np.float32), verbose=0)
         assert np.ptp(expected, axis=0).max() > 0.01
-        return mean_sqnr_db(*map(centred_log_probabilities, (expected, answers)))
+        pairs = zip(*map(centred_log_probabilities, (expected, answers)), strict=True)
+        return float(np.mean([sqnr_db(one, other) for one, other in pairs]))
 
 
 NETWORKS = [*((build, normalized) for build in (*BUILDS, temperature)), (temperature, preprocessed)]

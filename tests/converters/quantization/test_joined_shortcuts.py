@@ -15,7 +15,7 @@ from converters.errors import RequestError
 from converters.onnx import conversion as to_onnx
 from converters.onnx.float16 import convert_float16
 from converters.preprocessing import PREPROCESSINGS
-from converters.quantization.answer_metrics import centred_log_probabilities, mean_sqnr_db
+from converters.quantization.answer_metrics import centred_log_probabilities, sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.calibration import (
     calibrate,
@@ -62,7 +62,8 @@ def quality(joined) -> Quality:
     expected = joined.model.predict(pixels, verbose=0)
 
     def measure(answers: np.ndarray) -> float:
-        return mean_sqnr_db(*map(centred_log_probabilities, (expected, answers)))
+        pairs = zip(*map(centred_log_probabilities, (expected, answers)), strict=True)
+        return float(np.mean([sqnr_db(one, other) for one, other in pairs]))
 
     return measure
 
