@@ -78,7 +78,8 @@ def _learning_s(options: Options) -> float:
     if options.calibration.calibration is not None:
         pictures = options.calibration.calibration_count or CALIBRATION_COUNT
     steps = DISTILLING_STEPS if level is Level.DISTILLED else training_steps(pictures, size)
-    larger = size * math.prod(manifest.size) / (BATCH * 64 * 64)
+    # Smaller pictures hardly make a step faster: rounding the weights takes as long.
+    larger = max(1.0, size * math.prod(manifest.size) / (BATCH * 64 * 64))
     return (LEARNING_START_S + LEARNING_STEP_S * steps) * larger
 
 
