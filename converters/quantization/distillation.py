@@ -30,7 +30,7 @@ RATES = Rates(weights=0.0015, biases=0.01, ranges=0.001)
 
 LOOSE = 0.45
 """A weight begins this many steps beside its integer at most, on the side of its float value. One
-that lies close to the next integer can reach it; from the middle none could."""
+that lies close to the next integer reaches it in fewer steps."""
 
 LEAD = 4.0
 """Weight of errors in the lead of the best class over the second. Such errors change answers."""
