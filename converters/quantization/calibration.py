@@ -95,7 +95,9 @@ def calibrate(
             def rounded() -> CalibratedNetwork:
                 more = _more_pictures(pictures, known)
                 start = calibrate_equalized(network, more, kept, method.grid, progress)
-                return round_layers(start.measured_on(pictures), known, progress)
+                if more is not pictures:
+                    start = start.measured_on(pictures)
+                return round_layers(start, known, progress)
 
             if level is Level.TRAINED and course is not None:
                 found = train(_kept(course, float32, rounded), pictures, course, progress)

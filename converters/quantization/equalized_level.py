@@ -51,7 +51,6 @@ from converters.quantization.tensorflow_execution import (
     centred_logits,
     check_operations,
     constant_weights,
-    forget_pages,
 )
 from converters.quantization.tflite_network import Parameters, TfliteNetwork
 
@@ -103,7 +102,7 @@ def calibrate_equalized(
     candidate, figures = chosen.candidate, chosen.figures
     fallback = None
     if not chosen.sqnr_db >= CLEAR_DB:
-        fallback = trial.fall_back(fit, candidate, pictures, progress)
+        fallback = trial.fall_back(fit, candidate, progress)
     prepared = trial.prepare(merge_statistics(first, second), candidate)
     scheme = prepared.scheme
     if fallback is not None:
@@ -301,13 +300,11 @@ class _Trial:
         return is_too_coarse(self.head_features, kernel, scaled[head.index].kernel)
 
     def fall_back(
-        self, fit: Statistics, candidate: Candidate, pictures: np.ndarray, progress: Progress
+        self, fit: Statistics, candidate: Candidate, progress: Progress
     ) -> FloatFallback | None:
         """Return the layers that have to be in float, judged on the quarter that is held out."""
         prepared = self.prepare(fit, candidate)
-        held_out = held_out_pictures(self.network, draw_quarters(len(pictures))[-1])
-        found = np.asarray(pictures[held_out])
-        forget_pages(pictures)
+        found = held_out_pictures(self.network, self.sample.held_out)
 
         def correct(scheme: Scheme) -> Scheme:
             if not candidate.corrects:

@@ -50,11 +50,11 @@ FEWEST_OF_LARGE = 16
 """Fewest pictures, if they are large."""
 
 
-def held_out_pictures(network: TfliteNetwork, order: np.ndarray) -> np.ndarray:
-    """Return the first of these indices, a bounded number, fewer for large pictures."""
+def held_out_pictures(network: TfliteNetwork, pictures: np.ndarray) -> np.ndarray:
+    """Return the first of these pictures, a bounded number, fewer of large ones."""
     height, width = network.shapes[network.image][1:3]
     fitting = 2 * PIXELS_PER_BATCH // (height * width)
-    return order[: min(MOST_PICTURES, max(FEWEST_OF_LARGE, fitting))]
+    return pictures[: min(MOST_PICTURES, max(FEWEST_OF_LARGE, fitting))]
 
 
 def find_fallback(
