@@ -27,7 +27,7 @@ from quantization_ours import course_of
 from quantization_table import Row, against_float, spread
 from quantization_worker import in_litert
 
-from converters.quantization import calibration, distillation, equalized_level
+from converters.quantization import calibration, equalized_level
 from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
 from resnet_edge.ondevice.cores import available_cores
@@ -47,7 +47,6 @@ HEAD = (calibration, "round_head", same)
 LAYERS = (calibration, "round_layers", same)
 DISTILLING = (calibration, "distill", same)
 MORE = (calibration, "START_PICTURES", 0)
-BESIDE = (distillation, "LOOSE", 0.0)
 
 ROWS: tuple[tuple[str, Level, bool, tuple[Any, ...]], ...] = (
     ("ranges alone (`fast`)", Level.FAST, False, ()),
@@ -57,8 +56,7 @@ ROWS: tuple[tuple[str, Level, bool, tuple[Any, ...]], ...] = (
     ("learned rounding of the head (`equalized`)", Level.EQUALIZED, True, ()),
     ("learned rounding of all layers", Level.DISTILLED, True, (DISTILLING, MORE)),
     ("ranges of 640 pictures", Level.DISTILLED, True, (DISTILLING,)),
-    ("distillation from the middle of the cells", Level.DISTILLED, True, (BESIDE,)),
-    ("distillation from beside the integers (`distilled`)", Level.DISTILLED, True, ()),
+    ("distillation (`distilled`)", Level.DISTILLED, True, ()),
     ("training with labels (`trained`)", Level.TRAINED, True, ()),
     ("training with labels, without learned rounding", Level.TRAINED, True, (LAYERS,)),
 )
@@ -70,7 +68,7 @@ def main() -> int:
     parser.add_argument("inputs", type=Path, help="folder of benchmarks/quantization.py --inputs")
     parser.add_argument("--seeds", default="0,1,2", help="of the calibration pictures")
     parser.add_argument("--count", type=int, default=200, help="calibration pictures")
-    parser.add_argument("--rows", default="1-9", help=f"first and last row, 1 to {len(ROWS)}")
+    parser.add_argument("--rows", default="1-8", help=f"first and last row, 1 to {len(ROWS)}")
     options = parser.parse_args()
     if not has_inputs(options.inputs):
         parser.exit(2, f"{options.inputs}: no inputs; make them with quantization.py --inputs\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -18,19 +17,12 @@ from converters.errors import ModelConversionError
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
 from converters.quantization.exam import Exam, hold_out, passed
 from converters.quantization.learning_steps import DISTILLING_STEPS, batch_size
-from converters.quantization.rounding import kernel_steps
-from converters.quantization.scheme import Scheme
 from converters.quantization.student import Rates, Student, cosine, shuffled, teacher_of
 from converters.quantization.tensorflow_execution import forget_pages
 from converters.quantization.tensorflow_operators import Tensor
-from converters.quantization.tflite_network import Parameters
 
 RATES = Rates(weights=0.0015, biases=0.01, ranges=0.001)
 """With a cosine decay to zero a weight moves at most half a step, and a range by a third."""
-
-LOOSE = 0.45
-"""A weight begins this many steps beside its integer at most, on the side of its float value. One
-that lies close to the next integer reaches it in fewer steps."""
 
 LEAD = 4.0
 """Weight of errors in the lead of the best class over the second. Such errors change answers."""
@@ -66,7 +58,7 @@ def distill(
     exam = Exam.of(network, teacher, np.asarray(pictures[held_out]))
     forget_pages(pictures)
     lessons = _Lessons(teacher, pictures, used)
-    student = Student(network, _loosened(calibrated), _loss, RATES)
+    student = Student(network, calibrated.scheme, _loss, RATES)
     best, best_db = calibrated.scheme, exam.sqnr_db(calibrated.scheme)
     first_db, words = best_db, f"at first {best_db:.1f} dB"
     steps, size = DISTILLING_STEPS, batch_size(*pictures.shape[1:3])
@@ -86,23 +78,6 @@ def distill(
             "--preprocessing do not fit; check the float artifacts first"
         )
     return passed(calibrated, best, best_db, exam)
-
-
-def _loosened(calibrated: CalibratedNetwork) -> Scheme:
-    """Return the scheme with each weight moved towards its float value, as far as it may be."""
-    network, scheme = calibrated.network, calibrated.scheme
-    parameters = dict(scheme.parameters)
-    for operation in network.weighted:
-        grid = scheme.grid_of(network, operation)
-        if grid is None:
-            continue
-        p, exact = parameters[operation.index], calibrated.float_parameters[operation.index].kernel
-        steps = kernel_steps(p.kernel, operation.kind, grid).numpy()
-        moves = np.clip((exact - p.kernel) / steps, -LOOSE, LOOSE)
-        largest = np.abs(p.kernel) > 126 * steps  # it gives the step, which must not change
-        loose = p.kernel + np.where(largest, 0, moves) * steps
-        parameters[operation.index] = Parameters(loose.astype(np.float32), p.bias)
-    return replace(scheme, parameters=parameters)
 
 
 def _loss(answers: Tensor, logits: Tensor) -> Tensor:
