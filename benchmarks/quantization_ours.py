@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from converters.learning.labelled_pictures import LabelledPictures
 from converters.onnx.conversion import serialize
 from converters.quantization.calibration import calibrate, for_litert
-from converters.quantization.labelled_training import Course, LabelledPictures
+from converters.quantization.labelled_training import Course
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static

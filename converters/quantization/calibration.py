@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from converters.errors import RequestError
+from converters.learning.memory_maps import forget_pages
 from converters.quantization.calibrated_network import (
     CalibratedNetwork,
     Progress,
@@ -32,7 +33,6 @@ from converters.quantization.settings import (
     WeightGrid,
 )
 from converters.quantization.tensorflow_execution import (
-    forget_pages,
     runtime_operations,
     unknown_operations,
 )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.learning.memory_maps import forget_pages
 from converters.quantization.tensorflow_execution import (
     PIXELS_PER_BATCH,
-    forget_pages,
 )
 from converters.quantization.tflite_network import TfliteNetwork
 

@@ -8,12 +8,16 @@ what the runtime computes, with batch normalization folded, and starts where lea
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
+from converters.learning.labelled_pictures import Augment, LabelledPictures
+from converters.learning.losses import cross_entropies
+from converters.learning.memory_maps import forget_pages
+from converters.learning.schedule import batch_size, cosine, shuffled
 from converters.quantization.bias_correction import measure_rounded_outputs
 from converters.quantization.calibrated_network import (
     CalibratedNetwork,
@@ -23,13 +27,10 @@ from converters.quantization.calibrated_network import (
 )
 from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.integer_simulation import simulate
-from converters.quantization.learning_steps import batch_size, training_steps
+from converters.quantization.learning_steps import training_steps
 from converters.quantization.scheme import Scheme
-from converters.quantization.student import Rates, Student, cosine, shuffled, teacher_of
-from converters.quantization.tensorflow_execution import (
-    centred_logits,
-    forget_pages,
-)
+from converters.quantization.student import Rates, Student, teacher_of
+from converters.quantization.tensorflow_execution import centred_logits
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import TfliteNetwork
 from converters.quantization.unfinished_training import State, UnfinishedTraining
@@ -51,28 +52,8 @@ PHASES = (
 where only a head was trained, the layers before it have much to learn, and it gains points; a
 network that was trained through forgets, and keeps what the gentle one found."""
 
-TEACHER = 0.5
-"""Weight of the float model's answers beside the labels."""
-
 CHECKS = 10
 """Examinations on the validation pictures. More of them would let chance choose."""
-
-Augment = Callable[[Tensor, int], Tensor]
-"""From float32 pictures and the number of the step to varied pictures of the same shape."""
-
-
-@dataclass(frozen=True)
-class LabelledPictures:
-    """Pictures with their classes."""
-
-    pictures: np.ndarray
-    """Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map."""
-    labels: np.ndarray
-    """int ``(count,)``."""
-
-    def __post_init__(self) -> None:
-        if len(self.pictures) != len(self.labels):
-            raise ValueError(f"{len(self.pictures)} pictures with {len(self.labels)} labels")
 
 
 @dataclass(frozen=True)
@@ -133,7 +114,7 @@ def _learn(calibrated: CalibratedNetwork, course: Course, progress: Progress) ->
     for first, last, rates in _phases(steps):
         if state.done >= last:
             continue
-        student = Student(network, start, _loss, rates)
+        student = Student(network, start, cross_entropies, rates)
         if state.done > first:
             student.resume(learned)
         for done in range(state.done + 1, last + 1):
@@ -199,13 +180,6 @@ def examine(network: TfliteNetwork, scheme: Scheme, known: LabelledPictures) -> 
     right = centred.argmax(axis=1) == known.labels
     losses = normalizers - centred[rows, known.labels]
     return Examined(float(losses.mean()), float(right.mean()))
-
-
-def _loss(answers: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy with the labels, and with the teacher's shares."""
-    by_labels = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answers)
-    by_teacher = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher), answers)
-    return tf.reduce_mean(by_labels + TEACHER * by_teacher)
 
 
 def _words(state: State) -> str:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
+from converters.learning.memory_maps import forget_pages
 from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
 from converters.quantization.exam import Exam, hold_out, passed
@@ -28,7 +29,6 @@ from converters.quantization.tensorflow_execution import (
     Weights,
     by_picture,
     channel_means,
-    forget_pages,
     run,
 )
 from converters.quantization.tensorflow_operators import PADDINGS, OperatorOptions, Tensor

@@ -17,8 +17,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from converters.atomic_file import write_atomically
 from converters.errors import IntermediateFileError, RequestError
+from converters.learning.memory_maps import forget_pages
 from converters.quantization.tensor_range import Range, not_finite
-from converters.quantization.tensorflow_execution import forget_pages
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ move in units of their own rounding step, so one learning rate fits every channe
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
-from converters.quantization.adam import Adam
+from converters.learning.adam import Adam
 from converters.quantization.integer_simulation import with_rounded_constants
 from converters.quantization.rounding import fake_quantize, fake_quantize_kernel, kernel_steps
 from converters.quantization.scheme import Scheme, rounded_tensors
@@ -190,19 +189,3 @@ def teacher_of(network: TfliteNetwork) -> Callable[[Tensor], Tensor]:
         autograph=False,
         reduce_retracing=True,
     )
-
-
-def shuffled(count: int, size: int, steps: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield indices for every step: all in a new order, again and again."""
-    rng = np.random.default_rng(seed)
-    waiting = np.empty(0, np.int64)
-    for _ in range(steps):
-        while len(waiting) < size:
-            waiting = np.concatenate([waiting, rng.permutation(count)])
-        chosen, waiting = waiting[:size], waiting[size:]
-        yield chosen
-
-
-def cosine(step: int, steps: int) -> float:
-    """Return the share of the learning rates at a step, from 1 to 0."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -6,7 +6,6 @@ and figures) and gradients (for distillation). Only the function applied to each
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from converters.errors import ModelConversionError
+from converters.learning.memory_maps import forget_pages
 from converters.quantization.answer_metrics import SMALLEST_PROBABILITY
 from converters.quantization.runtime_operators import can_run, run_operator
 from converters.quantization.tensorflow_operators import (
@@ -140,16 +140,6 @@ def batches(
         batch = np.asarray(pictures[order[start : start + size]], np.float32)
         forget_pages(pictures)
         yield tf.constant(batch)
-
-
-def forget_pages(pictures: np.ndarray) -> None:
-    """Release the pages of a memory map, which the kernel would keep as long as it has room.
-
-    Pages that were read count as memory of this process, also against the limit of a container.
-    """
-    mapped = getattr(pictures, "_mmap", None)
-    if mapped is not None and hasattr(mapped, "madvise"):  # not on Windows
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def unknown_operations(network: TfliteNetwork) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from converters.learning.labelled_pictures import LabelledPictures
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibrated_network import (
     CalibratedNetwork,
@@ -20,7 +21,7 @@ from converters.quantization.calibrated_network import (
 from converters.quantization.calibration import calibrate, for_int16_activations, for_litert
 from converters.quantization.findings import LayerSensitivity, PrecisionTrial
 from converters.quantization.float_fallback import MORE_BYTES
-from converters.quantization.labelled_training import Course, LabelledPictures
+from converters.quantization.labelled_training import Course
 from converters.quantization.layer_sensitivity import measure_sensitivity
 from converters.quantization.mixed_precision import SearchStep, search
 from converters.quantization.settings import QuantizationSettings

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import math
 
-from converters.quantization.learning_steps import (
-    BATCH,
-    DISTILLING_STEPS,
-    FEWEST_STEPS,
-    batch_size,
-    training_steps,
-)
+from converters.learning.schedule import BATCH, batch_size
+from converters.quantization.learning_steps import DISTILLING_STEPS, FEWEST_STEPS, training_steps
 from converters.quantization.settings import Level
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.errors import ResnetEdgeError

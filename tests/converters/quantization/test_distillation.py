@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from converters.learning.labelled_pictures import LabelledPictures
 from converters.quantization import calibration, distillation
 from converters.quantization.bias_correction import measure_float_outputs
 from converters.quantization.calibrated_network import CalibratedNetwork
@@ -10,7 +11,7 @@ from converters.quantization.calibration import calibrate
 from converters.quantization.calibration_sample import sample_pictures
 from converters.quantization.distillation import distill
 from converters.quantization.exam import HELD_OUT
-from converters.quantization.labelled_training import Course, LabelledPictures
+from converters.quantization.labelled_training import Course
 from converters.quantization.settings import Level, QuantizationSettings, WeightGrid
 from converters.quantization.student import Rates
 from converters.quantization.tflite import quantize_static

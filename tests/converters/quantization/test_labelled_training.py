@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from converters.errors import IntermediateFileError, RequestError
+from converters.learning.labelled_pictures import LabelledPictures
 from converters.quantization import distillation, labelled_training, learning_steps
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
 from converters.quantization.calibrated_network import CalibratedNetwork, Examined
@@ -14,7 +15,6 @@ from converters.quantization.calibration import calibrate, for_int16_activations
 from converters.quantization.integer_simulation import simulate
 from converters.quantization.labelled_training import (
     Course,
-    LabelledPictures,
     Phase,
     examine,
     train,

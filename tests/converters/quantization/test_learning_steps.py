@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converters.quantization.learning_steps import batch_size, training_steps
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "expected"),
-    [(32, 32, 32), (64, 64, 32), (128, 128, 8), (128, 64, 16), (224, 224, 4), (640, 640, 4)],
-)
-def test_batches_hold_as_many_pixels(height: int, width: int, expected: int) -> None:
-    assert batch_size(height, width) == expected
+from converters.quantization.learning_steps import training_steps
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 from converters.errors import IntermediateFileError, RequestError
+from converters.learning.labelled_pictures import LabelledPictures
 from converters.onnx import conversion as to_onnx
 from converters.quantization import tensorflow_execution
 from converters.quantization.calibrated_file import load_calibrated, save_calibrated
@@ -20,7 +21,7 @@ from converters.quantization.calibration import (
     operations_of,
 )
 from converters.quantization.float_layers import needs_float
-from converters.quantization.labelled_training import Course, LabelledPictures
+from converters.quantization.labelled_training import Course
 from converters.quantization.onnx import quantize_int8
 from converters.quantization.settings import (
     FEWEST_PICTURES,

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from converters.quantization.adam import Adam
+from converters.learning.adam import Adam
 
 
 def test_it_follows_keras() -> None:
