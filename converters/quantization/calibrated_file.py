@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.atomic_file import write_atomically
+from converters.array_file import read_arrays, write_arrays
 from converters.errors import IntermediateFileError
 from converters.quantization.bias_correction import FloatOutputs
 from converters.quantization.calibrated_network import (
@@ -61,14 +59,6 @@ def save_calibrated(path: Path, float32: bytes, calibrated: CalibratedNetwork) -
     write_arrays(path, arrays, record)
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray], record: Mapping[str, Any]) -> None:
-    """Write arrays to an ``.npz`` file, completely or not at all, with a record in JSON."""
-    buffer = io.BytesIO()
-    told = np.frombuffer(json.dumps(record).encode(), np.uint8)
-    np.savez(buffer, allow_pickle=False, **arrays, record=told)
-    write_atomically(path, buffer.getbuffer())
-
-
 def ranges_record(ranges: Mapping[int, Range]) -> dict[str, list[float]]:
     """Return ranges as JSON takes them."""
     return {str(tensor): [span.low, span.high] for tensor, span in ranges.items()}
@@ -89,19 +79,18 @@ def load_calibrated(path: Path) -> tuple[bytes, CalibratedNetwork]:
 
 
 def _load(path: Path) -> tuple[bytes, CalibratedNetwork]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        record = json.loads(bytes(arrays["record"]))
-        float32 = bytes(arrays["float32"])
-        network = read_network(float32, set(record["layers"]))
-        parameters, float_parameters = {}, {}
-        for i in (operation.index for operation in network.weighted):
-            kernel = arrays[f"kernel_{i}"]
-            exact = arrays.get(f"float_kernel_{i}", kernel)
-            parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
-            float_parameters[i] = Parameters(exact, arrays[f"float_bias_{i}"])
-        float_outputs, trained_outputs = (
-            _outputs(arrays, name, parameters.keys()) for name in ("float", "trained")
-        )
+    arrays, record = read_arrays(path)
+    float32 = bytes(arrays["float32"])
+    network = read_network(float32, set(record["layers"]))
+    parameters, float_parameters = {}, {}
+    for i in (operation.index for operation in network.weighted):
+        kernel = arrays[f"kernel_{i}"]
+        exact = arrays.get(f"float_kernel_{i}", kernel)
+        parameters[i] = Parameters(kernel, arrays[f"bias_{i}"])
+        float_parameters[i] = Parameters(exact, arrays[f"float_bias_{i}"])
+    float_outputs, trained_outputs = (
+        _outputs(arrays, name, parameters.keys()) for name in ("float", "trained")
+    )
     ranges = ranges_of(record["ranges"])
     wide = None if record["wide_ranges"] is None else ranges_of(record["wide_ranges"])
     kept, grid = frozenset(record["float_operations"]), WeightGrid(record["grid"])

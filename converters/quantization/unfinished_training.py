@@ -6,20 +6,19 @@ at its start, which takes minutes as well, and the state at the last examination
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from converters.array_file import read_arrays, write_arrays
 from converters.errors import IntermediateFileError
 from converters.quantization.calibrated_file import (
     load_calibrated,
     ranges_of,
     ranges_record,
     save_calibrated,
-    write_arrays,
 )
 from converters.quantization.calibrated_network import CalibratedNetwork, Examined
 from converters.quantization.scheme import Scheme
@@ -105,13 +104,12 @@ class UnfinishedTraining:
         return self.folder / "state.npz"
 
     def _read(self, start: Scheme) -> tuple[State, tuple[np.ndarray, ...]]:
-        with self._state.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            record = json.loads(bytes(arrays["record"]))
-            parameters = {
-                index: Parameters(arrays[f"kernel_{index}"], arrays[f"bias_{index}"])
-                for index in start.parameters
-            }
-            learned = tuple(arrays[f"learned_{number}"] for number in range(record["variables"]))
+        arrays, record = read_arrays(self._state)
+        parameters = {
+            index: Parameters(arrays[f"kernel_{index}"], arrays[f"bias_{index}"])
+            for index in start.parameters
+        }
+        learned = tuple(arrays[f"learned_{number}"] for number in range(record["variables"]))
         first, best_found = (Examined(**record[name]) for name in ("first", "best_found"))
         best = replace(start, parameters=parameters, ranges=ranges_of(record["ranges"]))
         return State(record["done"], best, first, best_found), learned

@@ -1,0 +1,94 @@
+"""From a model and pictures to a smaller model."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from converters.compression import compression
+from converters.compression.compression import measure
+from converters.errors import ModelConversionError
+from converters.multiply_adds import count_multiply_adds
+from converters.preprocessing import PREPROCESSINGS
+
+AS_THEY_ARE = PREPROCESSINGS["none"]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress of a test."""
+
+
+@pytest.mark.parametrize("share", [0.8, 0.5])
+def test_a_share_of_the_multiply_adds(network, photos, answers, share: float) -> None:
+    found = measure(network, AS_THEY_ARE, photos, silent).slimmed(share, silent)
+    cost = count_multiply_adds(found.model) / count_multiply_adds(network)
+    assert cost == pytest.approx(found.cost)
+    assert 0.5 * share < cost <= share
+    assert found.model.input_shape == network.input_shape
+    assert found.model.output_shape == network.output_shape
+    assert np.isfinite(answers(found.model, photos)).all()
+
+
+def test_a_model_of_many_shares_from_one_measurement(make, photos) -> None:
+    measured = measure(make("residual"), AS_THEY_ARE, photos, silent)
+    parameters = [measured.slimmed(share, silent).model.count_params() for share in (0.9, 0.6, 0.3)]
+    assert parameters == sorted(parameters, reverse=True)
+    assert len(set(parameters)) == 3
+
+
+def test_the_same_inputs_give_the_same_weights(make, photos) -> None:
+    one, two = (
+        measure(make("mobile"), AS_THEY_ARE, photos, silent)
+        .slimmed(0.6, silent)
+        .model.get_weights()
+        for _ in range(2)
+    )
+    for first, second in zip(one, two, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_progress_names_what_is_done(make, photos) -> None:
+    seen: list[tuple[str, int, int]] = []
+    measure(make("plain"), AS_THEY_ARE, photos, lambda *call: seen.append(call)).slimmed(
+        0.6, lambda *call: seen.append(call)
+    )
+    assert list(dict.fromkeys(words for words, *_ in seen)) == [
+        "measuring layers",
+        "ordering channels",
+        "fitting",
+    ]
+    assert all(1 <= done <= total for _, done, total in seen)
+
+
+def test_fixed_groups_say_why(make, photos) -> None:
+    measured = measure(make("nested"), AS_THEY_ARE, photos, silent)
+    assert {group.name: group.fixed for group in measured.fixed} == {
+        "head": "they are the network's answers"
+    }
+
+
+def test_a_network_without_a_channel_that_may_go(photos) -> None:
+    image = keras.Input((16, 16, 3))
+    x = layers.LayerNormalization(name="ln")(layers.Conv2D(4, 3, name="only")(image))
+    model = keras.Model(image, layers.Dense(3, name="head")(layers.Flatten()(x)), name="small")
+    with pytest.raises(ModelConversionError) as problem:
+        measure(model, AS_THEY_ARE, photos, silent)
+    assert str(problem.value) == (
+        "small has no channel that can be removed; head: they are the network's answers; "
+        "only: ln (LayerNormalization) reads them in a way that is not known"
+    )
+
+
+def test_a_network_without_a_kernel(photos) -> None:
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(image), name="mean")
+    with pytest.raises(ModelConversionError, match="mean has no convolution or dense layer"):
+        measure(model, AS_THEY_ARE, photos, silent)
+
+
+def test_pictures_have_bounds(make, photos, monkeypatch) -> None:
+    assert compression.most_pictures(64, 64) == 1000
+    assert compression.most_pictures(224, 224) == 159
+    assert compression.most_pictures(2000, 2000) == 32
+    monkeypatch.setattr(compression, "MOST_PICTURES", 40)
+    assert len(measure(make("plain"), AS_THEY_ARE, photos, silent).pictures) == 40
