@@ -49,6 +49,8 @@ def make_inputs(job: dict[str, Any]) -> dict[str, Any]:
     test = np.load(out / "test.npy").astype(np.float32)
     answers = network.model.predict(preprocessing.apply(test), verbose=0)
     serving.save(out / "serving.keras")
+    network.model.save(out / "model.keras")
+    (out / "preprocessing.txt").write_text(network.preprocessing)
     _write_floats(serving, out)
     (out / "ours").mkdir(exist_ok=True)
     _write_floats(serving_model(optimize(network.model).model, preprocessing), out / "ours")

@@ -42,8 +42,6 @@ class Slimming:
 
     model: keras.Model
     widths: Widths
-    cost: float
-    """Of the slimmed network, as a part of the cost of the network before, in (0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,15 @@ class Compressible:
         """The groups that cannot be narrowed. Each says why."""
         return tuple(group for group in self.channels.groups if group.fixed)
 
+    def widths(self, share: float, cost: Callable[[FlatGraph], Cost] = multiply_adds) -> Widths:
+        """Choose the channels to keep for a share of the cost, in (0, 1).
+
+        They cost more than ``share`` only if the groups cannot be narrowed so far.
+        """
+        costs = CostOfWidths(self.graph, self.channels, self.orders, cost(self.graph))
+        full = costs.total([len(order.channels) for order in self.orders])
+        return choose_widths(costs, self.orders, share * full)
+
     def slimmed(
         self,
         share: float,
@@ -79,12 +86,10 @@ class Compressible:
             The network that loses least. It costs more than ``share`` only if its groups cannot be
             narrowed so far.
         """
-        costs = CostOfWidths(self.graph, self.channels, self.orders, cost(self.graph))
-        full = costs.total([len(order.channels) for order in self.orders])
-        widths = choose_widths(costs, self.orders, share * full)
+        widths = self.widths(share, cost)
         slimmed = slim(self.graph, self.channels, widths.removed)
         refit(slimmed, self.pictures, _batch(self.pictures), _named("fitting", progress))
-        return Slimming(slimmed.model, widths, widths.cost / full)
+        return Slimming(slimmed.model, widths)
 
 
 def measure(

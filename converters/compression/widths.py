@@ -114,6 +114,8 @@ class Widths:
     error: float
     """Estimated squared error of the logits, per picture, before anything is fitted anew."""
     cost: float
+    share: float
+    """The cost as a part of that of the network before, in (0, 1]."""
 
 
 def choose_widths(costs: CostOfWidths, orders: Sequence[RemovalOrder], limit: float) -> Widths:
@@ -129,7 +131,7 @@ def choose_widths(costs: CostOfWidths, orders: Sequence[RemovalOrder], limit: fl
     """
     widths = [len(order.channels) for order in orders]
     options = [widths_of(width) for width in widths]
-    total = costs.total(widths)
+    total = full = costs.total(widths)
     steps: dict[int, _Step | None] = {}
     while total > limit:
         for group, order in enumerate(orders):
@@ -156,7 +158,8 @@ def choose_widths(costs: CostOfWidths, orders: Sequence[RemovalOrder], limit: fl
             channel for order, n in zip(orders, gone, strict=True) for channel in order.channels[:n]
         ),
         sum(float(order.errors[n]) for order, n in zip(orders, gone, strict=True)),
-        costs.total(widths),
+        total,
+        total / full,
     )
 
 

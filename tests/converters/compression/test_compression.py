@@ -22,7 +22,7 @@ def silent(what: str, done: int, total: int) -> None:
 def test_a_share_of_the_multiply_adds(network, photos, answers, share: float) -> None:
     found = measure(network, AS_THEY_ARE, photos, silent).slimmed(share, silent)
     cost = count_multiply_adds(found.model) / count_multiply_adds(network)
-    assert cost == pytest.approx(found.cost)
+    assert cost == pytest.approx(found.widths.share)
     assert 0.5 * share < cost <= share
     assert found.model.input_shape == network.input_shape
     assert found.model.output_shape == network.output_shape
