@@ -35,13 +35,16 @@ def _call_multiply_adds(
     # Every weight of a kernel is used once per output position; the kernel of a DepthwiseConv2D is
     # (height, width, channels, multiplier), that of a grouped Conv2D has a group's channels only.
     positions = math.prod(output.shape[1:-1])
+    return int(positions * sum(math.prod(kernel.shape) for kernel in kernels_of(layer)))
+
+
+def kernels_of(layer: keras.Operation) -> list[keras.Variable]:
+    """Return the kernels of which every weight is used once per position of the output."""
     if isinstance(layer, layers.SeparableConv2D):
-        kernels = [layer.depthwise_kernel, layer.pointwise_kernel]
-    elif isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
-        kernels = [layer.kernel]
-    else:
-        return 0
-    return int(positions * sum(math.prod(kernel.shape) for kernel in kernels))
+        return [layer.depthwise_kernel, layer.pointwise_kernel]
+    if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)):
+        return [layer.kernel]
+    return []
 
 
 def _at_sizes_of(model: keras.Model, inputs: Sequence[KerasTensor]) -> keras.Model:

@@ -38,21 +38,38 @@ class RemovalOrder:
     from 0 of them on."""
 
 
+@dataclass(frozen=True)
+class Curvature:
+    """What the logits lose by changes of one layer's kernel."""
+
+    energy: np.ndarray
+    """float32 ``(rows + 1,)``: see ``LayerStatistics``."""
+    inverse: np.ndarray | None
+    """float32 ``(rows + 1, rows + 1)``: of the Gram matrix with the price of a change; None where
+    the rows are too many."""
+    slopes: np.ndarray
+
+    @classmethod
+    def of(cls, statistics: LayerStatistics) -> Curvature:
+        """Invert a layer's Gram matrix."""
+        gram = statistics.gram
+        inverse = None if gram is None else _inverse(gram)
+        return cls(statistics.energy, inverse, statistics.slopes)
+
+
 class _Consumer:
     """A layer that reads the group, while channels go."""
 
-    def __init__(
-        self, call: FlatCall, statistics: LayerStatistics, places: list[np.ndarray]
-    ) -> None:
+    def __init__(self, call: FlatCall, curvature: Curvature, places: list[np.ndarray]) -> None:
         kernel = np.asarray(call.layer.kernel, np.float32)
         outputs, inputs = kernel.shape[-1], kernel.shape[-2]
         spatial = np.arange(kernel[..., 0, 0].size)
         # Rows of the kernel that read a channel: at every place, in every spatial position.
         self._rows = np.stack([(spatial[:, None] * inputs + own).reshape(-1) for own in places])
-        kernel = kernel.reshape(-1, outputs) * np.sqrt(statistics.slopes)
+        kernel = kernel.reshape(-1, outputs) * np.sqrt(curvature.slopes)
         self._weights = np.concatenate([kernel, np.zeros((1, outputs), np.float32)])
-        self._energy = statistics.energy
-        self._inverse = None if statistics.gram is None else _inverse(statistics.gram)
+        self._energy = curvature.energy
+        self._inverse = None if curvature.inverse is None else curvature.inverse.copy()
 
     def costs(self, left: np.ndarray) -> np.ndarray:
         """Return what the removal of each channel that is left costs."""
@@ -64,30 +81,33 @@ class _Consumer:
         weights = self._weights[rows]
         return np.asarray(np.einsum("cio,cij,cjo->c", weights, blocks, weights, optimize=True))
 
-    def remove(self, gone: np.ndarray) -> None:
-        """Let the other rows do what those of some channels did."""
+    def remove(self, gone: np.ndarray) -> float:
+        """Let the other rows do what those of some channels did; return what that costs."""
         if self._inverse is None:
-            return
+            return float(self.costs(gone).sum())
         rows = self._rows[gone].reshape(-1)
         block = np.linalg.inv(self._inverse[np.ix_(rows, rows)])
+        weights = self._weights[rows]
+        cost = float(np.einsum("io,ij,jo->", weights, block, weights, optimize=True))
         across = self._inverse[:, rows] @ block
-        self._weights -= across @ self._weights[rows]
+        self._weights -= across @ weights
         self._inverse -= across @ self._inverse[rows]
         self._weights[rows] = 0
+        return cost
 
 
 def removal_order(
-    group: Group, channels: TiedChannels, statistics: Mapping[FlatCall, LayerStatistics]
+    group: Group, channels: TiedChannels, curvatures: Mapping[FlatCall, Curvature]
 ) -> RemovalOrder:
     """Find the order of one group, with all other channels there.
 
     Args:
         group: It is not fixed.
         channels: Of the network.
-        statistics: Of all layers that read the group.
+        curvatures: Of all layers that read the group.
     """
     consumers = [
-        _Consumer(call, statistics[call], _places(group.channels, channels.of[call.inputs[0]]))
+        _Consumer(call, curvatures[call], _places(group.channels, channels.of[call.inputs[0]]))
         for call in group.consumers
     ]
     count = len(group.channels)
@@ -99,9 +119,9 @@ def removal_order(
         costs = np.sum([consumer.costs(left) for consumer in consumers], axis=0)
         chosen = np.argsort(costs, kind="stable")[: min(step, len(left) - 1)]
         order.extend(left[chosen].tolist())
-        errors.extend(errors[-1] + np.cumsum(costs[chosen]))
-        for consumer in consumers:
-            consumer.remove(left[chosen])
+        together = sum(consumer.remove(left[chosen]) for consumer in consumers)
+        alone = np.cumsum(np.maximum(costs[chosen], 0))
+        errors.extend(errors[-1] + alone * (together / alone[-1] if alone[-1] > 0 else 0.0))
         left = np.delete(left, chosen)
     order.extend(left.tolist())
     numbers = tuple(group.channels[place] for place in order)

@@ -5,13 +5,14 @@ Nothing is trained and no labels are needed. Measured once, a network can be sli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from converters.compression.channel_removal import RemovalOrder, removal_order
+from converters.compression.channel_removal import Curvature, RemovalOrder, removal_order
 from converters.compression.flat_graph import FlatGraph, read_flat_graph
 from converters.compression.layer_statistics import measure_layers
 from converters.compression.refit import refit
@@ -25,15 +26,20 @@ from converters.compression.widths import (
     multiply_adds,
 )
 from converters.errors import ModelConversionError
+from converters.learning.memory_maps import forget_pages
 from converters.preprocessing import Preprocessing
 
 Progress = Callable[[str, int, int], None]
 """Gets what is done, steps done and their number."""
 
-PIXELS_PER_BATCH = 64 * 64 * 64
-MOST_PIXELS = 8_000_000
+MOST_VALUES = 128_000_000
+"""Bound of what one layer gives for all pictures that are used: 512 MB. The refit holds what some
+layers give in memory."""
+
 MOST_PICTURES = 1000
-"""Bounds of the pictures that are used: the refit holds what all of them give in memory."""
+
+VALUES_PER_BATCH = 4_000_000
+"""Bound of what one layer gives at once; a 3x3 convolution reads nine times as much."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Compressible:
         """
         widths = self.widths(share, cost)
         slimmed = slim(self.graph, self.channels, widths.removed)
-        refit(slimmed, self.pictures, _batch(self.pictures), _named("fitting", progress))
+        refit(slimmed, self.pictures, _batch(self.graph), _named("fitting", progress))
         return Slimming(slimmed.model, widths)
 
 
@@ -101,11 +107,12 @@ def measure(
         model: A functional or Sequential classifier of a fixed input size. It is not changed.
         preprocessing: What it expects.
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map. No labels are
-            needed. Of more than ``MOST_PICTURES`` or ``MOST_PIXELS`` the first are used.
+            needed. If there are more than ``most_pictures``, the first are used.
         progress: See ``Progress``.
 
     Raises:
-        ModelConversionError: The model has no channel that can be removed.
+        ModelConversionError: The model is no classifier of one picture, its answers are not finite,
+            or no channel can be removed; or there are no pictures.
     """
     graph = read_flat_graph(model)
     channels = find_tied_channels(graph)
@@ -117,25 +124,52 @@ def measure(
             if reasons
             else f"{model.name} has no convolution or dense layer that could be narrowed"
         )
-    used = preprocessing.apply(
-        np.asarray(pictures[: most_pictures(*pictures.shape[1:3])], np.float32)
+    if not len(pictures):
+        raise ModelConversionError("no pictures; expected some that the model may see")
+    used = np.asarray(pictures[: most_pictures(graph)], np.float32)
+    forget_pages(pictures)
+    used = preprocessing.apply(used)
+    _check_answers(graph, used[: _batch(graph)])
+    statistics = dict(
+        measure_layers(graph, used, _batch(graph), _named("measuring layers", progress))
     )
-    statistics = measure_layers(graph, used, _batch(used), _named("measuring layers", progress))
+    curvatures = {}
+    while statistics:  # a Gram matrix takes as much memory as its inverse
+        call, own = statistics.popitem()
+        curvatures[call] = Curvature.of(own)
     orders = []
     for done, group in enumerate(free, start=1):
-        orders.append(removal_order(group, channels, statistics))
+        orders.append(removal_order(group, channels, curvatures))
         progress("ordering channels", done, len(free))
     return Compressible(graph, channels, tuple(orders), used)
 
 
-def most_pictures(height: int, width: int) -> int:
-    """Return the number of pictures of this size that are used at most."""
-    return max(32, min(MOST_PICTURES, MOST_PIXELS // (height * width)))
+def most_pictures(graph: FlatGraph) -> int:
+    """Return the number of pictures that are used at most."""
+    return max(1, min(MOST_PICTURES, MOST_VALUES // _largest(graph)))
 
 
-def _batch(pictures: np.ndarray) -> int:
-    height, width = pictures.shape[1:3]
-    return max(1, PIXELS_PER_BATCH // int(height * width))
+def _batch(graph: FlatGraph) -> int:
+    return max(1, VALUES_PER_BATCH // _largest(graph))
+
+
+def _largest(graph: FlatGraph) -> int:
+    """Return the number of values of the largest tensor, for one picture."""
+    return max(math.prod(shape) for shape in graph.shapes.values())
+
+
+def _check_answers(graph: FlatGraph, pictures: np.ndarray) -> None:
+    logits = np.asarray(graph.logits(pictures))
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ModelConversionError(
+            f"{graph.model.name} answers {logits.shape[1:]} values; expected one for each of at "
+            "least two classes"
+        )
+    if not np.isfinite(logits).all():
+        raise ModelConversionError(
+            f"{graph.model.name} gives answers that are not finite; check its weights and the "
+            "preprocessing"
+        )
 
 
 def _named(words: str, progress: Progress) -> Callable[[int, int], None]:

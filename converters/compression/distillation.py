@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import keras
@@ -77,12 +77,13 @@ def distill(
     first = course.examine(network)
     if not math.isfinite(first.score):
         raise ModelConversionError(
-            "distillation: no answer of the slimmed model is finite; the model's weights or the "
-            "--preprocessing do not fit"
+            "distillation: some answers of the slimmed model are not finite; check its weights and "
+            "the preprocessing"
         )
-    state = _State(0, student.weights, first)
+    state = _State(steps, 0, first, first, student.weights)
     if unfinished is not None and unfinished.exists():
-        state = _resume(unfinished, student)
+        state = _resume(unfinished, student, steps)
+        first = state.first
         progress("distilling", state.done, steps, f"resumed after step {state.done}")
     for done, (pictures, targets) in enumerate(
         course.lessons(steps, state.done), start=state.done + 1
@@ -90,8 +91,9 @@ def distill(
         student.learn(pictures, targets, cosine(done - 1, steps))
         if done == steps or done % max(1, steps // CHECKS) == 0:
             mark = course.examine(network)
-            better = mark.beats(state.mark, first)
-            state = _State(done, student.weights, mark) if better else state.at(done)
+            state = replace(state, done=done)
+            if mark.beats(state.mark, first):
+                state = replace(state, mark=mark, best=student.weights)
             if unfinished is not None:
                 _keep(unfinished, state, student)
         progress("distilling", done, steps, f"best {state.mark.words}; at first {first.words}")
@@ -105,32 +107,42 @@ def distill(
 class _State:
     """A training after some of its steps."""
 
+    steps: int
+    """All of them."""
     done: int
-    best: list[np.ndarray]
+    first: Mark
     mark: Mark
-
-    def at(self, done: int) -> _State:
-        """Return the same best weights after more steps."""
-        return _State(done, self.best, self.mark)
+    """Of the best weights."""
+    best: list[np.ndarray]
 
 
 def _keep(path: Path, state: _State, student: Student) -> None:
-    parts = {"best": state.best, "weights": student.weights, "moments": student.moments}
+    parts = {"best": state.best, **student.state}
     arrays = {f"{name}_{n}": one for name, part in parts.items() for n, one in enumerate(part)}
-    sizes = {name: len(part) for name, part in parts.items()}
-    write_arrays(path, arrays, {"done": state.done, "mark": asdict(state.mark), "sizes": sizes})
+    record = {
+        "sizes": {name: len(part) for name, part in parts.items()},
+        "steps": state.steps,
+        "done": state.done,
+        "first": asdict(state.first),
+        "mark": asdict(state.mark),
+    }
+    write_arrays(path, arrays, record)
 
 
-def _resume(path: Path, student: Student) -> _State:
+def _resume(path: Path, student: Student, steps: int) -> _State:
     try:
         arrays, record = read_arrays(path)
         parts = {
             name: [arrays[f"{name}_{n}"] for n in range(size)]
             for name, size in record["sizes"].items()
         }
-        student.resume(parts["weights"], parts["moments"])
-        return _State(record["done"], parts["best"], Mark(**record["mark"]))
+        best = parts.pop("best")
+        if record["steps"] != steps:
+            raise ValueError(f"it is of {record['steps']} steps, not of {steps}")
+        student.resume(parts)
     except Exception as problem:  # a damaged file leads zipfile and NumPy to any
         raise IntermediateFileError(
-            f"{path}: cannot be read as an unfinished training ({problem}); remove it and run again"
+            f"{path}: cannot go on with this unfinished training ({problem}); remove it and run "
+            "again"
         ) from problem
+    return _State(steps, record["done"], Mark(**record["first"]), Mark(**record["mark"]), best)

@@ -6,6 +6,7 @@ side by side. Layers are called in inference.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from converters.errors import ModelConversionError
 from converters.rewrites.keras_graph import Call, KerasGraph, read_graph
 
 Tensor = Any
@@ -46,14 +48,6 @@ class FlatCall:
         return "/".join(self.path)
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Kernel and bias of a convolution or dense layer, in the place of its own."""
-
-    kernel: Tensor
-    bias: Tensor | None
-
-
 Observe = Callable[[FlatCall, list[Tensor], Tensor], None]
 """Gets what a call reads and its output, of a layer with a kernel before its activation."""
 
@@ -69,8 +63,24 @@ class FlatGraph:
     image: int
     """The number of the model's input."""
     outputs: tuple[int, ...]
-    shapes: Mapping[int, tuple[int | None, ...]]
-    """The shape of every tensor, as the layers were called when the model was built."""
+    """One number."""
+
+    @cached_property
+    def shapes(self) -> Mapping[int, tuple[int, ...]]:
+        """The shape of every tensor for one picture, without the batch.
+
+        The network answers a black picture for it: a nested model may have been built for pictures
+        of any size, or of another one.
+        """
+        found: dict[int, tuple[int, ...]] = {}
+
+        def note(call: FlatCall, read: list[Tensor], written: tuple[Tensor, ...]) -> None:
+            for tensor, value in zip((*call.inputs, *call.outputs), (*read, *written), strict=True):
+                found[tensor] = tuple(value.shape[1:])
+
+        size = self.model.inputs[0].shape[1:]
+        self._run(keras.ops.zeros((1, *size)), note)
+        return found
 
     @cached_property
     def readers(self) -> Mapping[int, tuple[FlatCall, ...]]:
@@ -92,73 +102,93 @@ class FlatGraph:
         found = {tensor: calls[-1] for tensor, calls in self.readers.items()}
         return {tensor: call for tensor, call in found.items() if tensor not in self.outputs}
 
-    def logits(
-        self,
-        pictures: Tensor,
-        observe: Observe | None = None,
-        weights: Mapping[FlatCall, Weights] | None = None,
-    ) -> Tensor:
-        """Compute the first output before its softmax, minus its mean over the classes.
+    def logits(self, pictures: Tensor, observe: Observe | None = None) -> Tensor:
+        """Compute the answers before their softmax, minus their mean over the classes.
 
         Args:
             pictures: float32 ``(batch, height, width, 3)``, what the model expects.
             observe: See ``Observe``.
-            weights: Kernels and biases in the place of the layers' own.
 
         Returns:
             float32 ``(batch, classes)``.
         """
+        return _centred(self._run(pictures, None, observe))
+
+    def _run(
+        self,
+        pictures: Tensor,
+        note: Callable[[FlatCall, list[Tensor], tuple[Tensor, ...]], None] | None = None,
+        observe: Observe | None = None,
+    ) -> Tensor:
         values: dict[int, Tensor] = {self.image: pictures}
-        last = self.writers[self.outputs[0]]
-        found: Tensor = None
+        (answers,) = self.outputs
+        last = self.writers[answers]
         for call in self.calls:
             read = [values[tensor] for tensor in call.inputs]
-            own = None if weights is None else weights.get(call)
-            if call is last and is_softmax(call):
-                found = sums(call, read[0], own) if has_kernel(call) else read[0]
-                if observe is not None:
-                    observe(call, read, found)
-                break
-            for tensor, value in zip(call.outputs, compute(call, read, observe, own), strict=True):
-                values[tensor] = value
+            written = compute(call, read, observe, softmax=call is not last)
+            if note is not None:
+                note(call, read, written)
+            values |= zip(call.outputs, written, strict=True)
             for tensor in call.inputs:
                 if self.last_readers.get(tensor) is call:
                     values.pop(tensor, None)
-            found = values.get(self.outputs[0])
-        answers = keras.ops.cast(found, "float32")
-        return answers - keras.ops.mean(answers, axis=-1, keepdims=True)
+        return values[answers]
+
+
+def _centred(answers: Tensor) -> Tensor:
+    answers = keras.ops.cast(answers, "float32")
+    return answers - keras.ops.mean(answers, axis=-1, keepdims=True)
 
 
 def read_flat_graph(model: keras.Model) -> FlatGraph:
     """Read a functional or Sequential model, with all functional models nested in it.
 
     A nested model that is called twice, or as in training, stays one call.
+
+    Raises:
+        ModelConversionError: The model has no graph, several inputs or outputs, or no fixed size.
     """
+    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
+        raise ModelConversionError(
+            f"{model.name} is a subclassed model, which shows no graph of layers; expected a "
+            "functional or Sequential one"
+        )
     graph = read_graph(model)
-    numbers = _Numbers()
-    calls = list(_flat(graph, (), numbers))
-    uses = Counter(id(call.layer) for call, *_ in calls)
-    flat = [
-        FlatCall(call, (*path, call.name), inputs, outputs, uses[id(call.layer)] == 1)
-        for call, path, inputs, outputs in calls
-    ]
-    return FlatGraph(
-        graph.model,
-        tuple(_in_chains(flat)),
-        numbers.of(graph.model.inputs[0]),
-        tuple(numbers.of(tensor) for tensor in graph.model.outputs),
-        numbers.shapes,
-    )
+    ends = len(graph.model.inputs), len(graph.model.outputs)
+    if ends != (1, 1):
+        raise ModelConversionError(
+            f"{model.name} has {ends[0]} inputs and {ends[1]} outputs; expected one picture and "
+            "the answers to it"
+        )
+    shape = graph.model.inputs[0].shape
+    if None in shape[1:]:
+        raise ModelConversionError(
+            f"{model.name} takes pictures of {shape[1:]}; expected a fixed size: build it with "
+            "keras.Input((height, width, 3))"
+        )
+    uses: Counter[int] = Counter()
+    _count_uses(graph, uses)
+    tensors = {id(graph.model.inputs[0]): 0}
+    calls = list(_flat(graph, (), tensors, itertools.count(1), uses))
+    outputs = tuple(tensors[id(tensor)] for tensor in graph.model.outputs)
+    return FlatGraph(graph.model, tuple(_in_chains(calls)), 0, outputs)
 
 
 def has_kernel(call: FlatCall) -> bool:
     """True for convolutions and dense layers that read all channels at every output."""
     layer = call.layer
+    if isinstance(getattr(layer, "activation", None), layers.Layer):
+        return False  # an activation with weights, or one that looks beyond single values
     if type(layer) is layers.Dense:
         return True
     return (
         type(layer) is layers.Conv2D and layer.groups == 1 and layer.data_format == "channels_last"
     )
+
+
+def is_depthwise(call: FlatCall) -> bool:
+    """True for depthwise convolutions, which read one channel at every output."""
+    return isinstance(call.layer, layers.DepthwiseConv2D)
 
 
 def is_softmax(call: FlatCall) -> bool:
@@ -170,13 +200,10 @@ def is_softmax(call: FlatCall) -> bool:
     return known and layer.activation is keras.activations.softmax
 
 
-def sums(call: FlatCall, read: Tensor, weights: Weights | None = None) -> Tensor:
-    """Compute a layer with a kernel, without its activation."""
+def sums(call: FlatCall, read: Tensor) -> Tensor:
+    """Compute a layer with a kernel, without its activation, float32."""
     layer = call.layer
-    bias = layer.bias if layer.use_bias else None
-    kernel = layer.kernel
-    if weights is not None:
-        kernel, bias = weights.kernel, weights.bias
+    read, kernel = (keras.ops.cast(x, "float32") for x in (read, layer.kernel))
     if isinstance(layer, layers.Dense):
         found = keras.ops.matmul(read, kernel)
     else:
@@ -188,67 +215,80 @@ def sums(call: FlatCall, read: Tensor, weights: Weights | None = None) -> Tensor
         found = keras.ops.conv(
             read, kernel, strides, layer.padding, layer.data_format, layer.dilation_rate
         )
-    return found if bias is None else found + bias
+    return found + keras.ops.cast(layer.bias, "float32") if layer.use_bias else found
 
 
 def compute(
     call: FlatCall,
     read: list[Tensor],
     observe: Observe | None = None,
-    weights: Weights | None = None,
+    *,
+    softmax: bool = True,
 ) -> tuple[Tensor, ...]:
-    """Compute one call."""
+    """Compute one call.
+
+    Args:
+        call: The call.
+        read: What it reads.
+        observe: See ``Observe``.
+        softmax: False to leave a softmax out.
+    """
+    left_out = not softmax and is_softmax(call)
     if has_kernel(call):
-        found = sums(call, read[0], weights)
+        found = sums(call, read[0])
         if observe is not None:
             observe(call, read, found)
         activation = call.layer.activation
-        return (found if activation is None else activation(found),)
+        if activation is not None and not left_out:
+            found = activation(found)
+        return (keras.ops.cast(found, call.layer.compute_dtype),)
+    if left_out:
+        if observe is not None:
+            observe(call, read, read[0])
+        return (read[0],)
     given = {id(tensor): value for tensor, value in zip(call.call.inputs, read, strict=True)}
     args, kwargs = call.call.node.arguments.fill_in(given)  # type: ignore[attr-defined]
     if isinstance(call.layer, layers.Layer) and call.layer._call_has_training_arg:
         kwargs = {**kwargs, "training": False}  # as Keras does, whatever the call says
-    found = tuple(keras.tree.flatten(call.layer(*args, **kwargs)))
+    written = tuple(keras.tree.flatten(call.layer(*args, **kwargs)))
     if observe is not None:
-        observe(call, read, found[0])
-    return found
+        observe(call, read, written[0])
+    return written
 
 
-class _Numbers:
-    """Numbers of tensors. What a nested model calls its input is what it was called with."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, int] = {}
-        self.shapes: dict[int, tuple[int | None, ...]] = {}
-
-    def of(self, tensor: keras.KerasTensor) -> int:
-        number = self._of.setdefault(id(tensor), len(self._of))
-        self.shapes.setdefault(number, tuple(tensor.shape))
-        return number
-
-    def same(self, inner: keras.KerasTensor, outer: keras.KerasTensor) -> None:
-        self._of[id(inner)] = self.of(outer)
-
-
-_Found = tuple[Call, tuple[str, ...], tuple[int, ...], tuple[int, ...]]
-
-
-def _flat(graph: KerasGraph, path: tuple[str, ...], numbers: _Numbers) -> Iterator[_Found]:
+def _count_uses(graph: KerasGraph, uses: Counter[int]) -> None:
+    """Count the calls of every layer, in nested models once for every call of the model."""
     for call in graph.calls:
-        if _is_open(graph, call):
+        uses[id(call.layer)] += 1
+        if _has_graph(call.layer):
+            _count_uses(read_graph(call.layer), uses)
+
+
+def _flat(
+    graph: KerasGraph,
+    path: tuple[str, ...],
+    tensors: dict[int, int],
+    numbers: Iterator[int],
+    uses: Counter[int],
+) -> Iterator[FlatCall]:
+    """Yield the calls of a graph; ``tensors`` are its own by ``id``, and hold its inputs."""
+    for call in graph.calls:
+        inputs = tuple(tensors[id(tensor)] for tensor in call.inputs)
+        is_only = uses[id(call.layer)] == 1
+        if _has_graph(call.layer) and is_only and not call.training:
             nested = read_graph(call.layer)
-            for inner, outer in zip(nested.model.inputs, call.inputs, strict=True):
-                numbers.same(inner, outer)
-            yield from _flat(nested, (*path, call.name), numbers)
-            for inner, outer in zip(nested.model.outputs, call.outputs, strict=True):
-                numbers.same(outer, inner)
+            inner = dict(zip(map(id, nested.model.inputs), inputs, strict=True))
+            yield from _flat(nested, (*path, call.name), inner, numbers, uses)
+            found = [inner[id(tensor)] for tensor in nested.model.outputs]
+            tensors |= zip(map(id, call.outputs), found, strict=True)
         else:
-            yield (
-                call,
-                path,
-                tuple(numbers.of(tensor) for tensor in call.inputs),
-                tuple(numbers.of(tensor) for tensor in call.outputs),
-            )
+            outputs = tuple(next(numbers) for _ in call.outputs)
+            tensors |= zip(map(id, call.outputs), outputs, strict=True)
+            yield FlatCall(call, (*path, call.name), inputs, outputs, is_only)
+
+
+def _has_graph(layer: keras.Operation) -> bool:
+    return isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth")
 
 
 def _in_chains(calls: Sequence[FlatCall]) -> Iterator[FlatCall]:
@@ -266,13 +306,6 @@ def _in_chains(calls: Sequence[FlatCall]) -> Iterator[FlatCall]:
             behind = readers[following.outputs[0]]
             alone = len(behind) == 1 and len(behind[0].inputs) == 1
             following = behind[0] if alone and behind[0] not in done else None
-
-
-def _is_open(graph: KerasGraph, call: Call) -> bool:
-    layer = call.layer
-    if not isinstance(layer, keras.Model) or call.training or not graph.called_once(call):
-        return False
-    return isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth")
 
 
 def in_batches(pictures: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """Second moments of one layer, per picture."""
+    """Second moments of one layer, summed over positions, per picture."""
 
     energy: np.ndarray
     """float32 ``(rows + 1,)``: sum of squares of what each row of the kernel reads; the last reads
@@ -63,10 +63,12 @@ def measure_layers(
         _add_moments(graph, x, patches, moments)
         progress(done, total)
     count = len(pictures)
-    return {
-        call: _statistics(moments[call] / count, (slopes[call] / count).astype(np.float32))
-        for call in wanted
-    }
+    statistics = {}
+    for call in wanted:
+        own = moments.pop(call)
+        own /= count
+        statistics[call] = _statistics(own, (slopes[call] / count).astype(np.float32))
+    return statistics
 
 
 def _zeros(patches: Patches) -> np.ndarray:
@@ -88,7 +90,8 @@ def _add_moments(
 ) -> None:
     def add(call: FlatCall, read: list[Tensor], _: Tensor) -> None:
         if call in patches:
-            rows, weight = patches[call].sample(read[0])
+            weight, (vectors,) = patches[call].sample(read[0])
+            rows = tf.reshape(vectors, (-1, vectors.shape[-1]))
             if patches[call].are_long:
                 found = tf.reduce_sum(tf.square(rows), axis=0)
             else:

@@ -7,8 +7,6 @@ then. No labels are needed.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +36,8 @@ RIDGES = (0.0003, 0.003, 0.03, 0.3)
 """Parts of the mean of the Gram matrix's diagonal, as the price of a change. Pictures that nothing
 is fitted to choose one, or no change at all."""
 
-HELD_OUT = 0.2
+JUDGES = 5
+"""Every so many-th picture chooses, and the others are fitted to. A single one does both."""
 
 SMALLEST_FACTOR = 1e-3
 """Of the largest of a batch normalization. Channels scaled by less make up for nothing."""
@@ -53,6 +52,16 @@ class _Moments:
     gram: np.ndarray
     cross: np.ndarray
     lack: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: Tensor, lacks: Tensor, weight: float) -> _Moments:
+        """Sum over pictures and positions; each stands for ``weight`` of them."""
+        read, lacks = (tf.reshape(one, (-1, one.shape[-1])) for one in (vectors, lacks))
+        return cls(
+            weight * tf.matmul(read, read, transpose_a=True).numpy(),
+            weight * tf.matmul(read, lacks, transpose_a=True).numpy(),
+            weight * tf.reduce_sum(tf.square(lacks), axis=0).numpy(),
+        )
 
     def __add__(self, other: _Moments) -> _Moments:
         return _Moments(self.gram + other.gram, self.cross + other.cross, self.lack + other.lack)
@@ -89,6 +98,11 @@ class _Vectors:
     read: np.ndarray
     lacks: np.ndarray
 
+    @classmethod
+    def of(cls, vectors: Tensor, lacks: Tensor, weight: float) -> _Vectors:
+        """Keep all of them; a common weight changes no fit."""
+        return cls(*(tf.reshape(one, (-1, one.shape[-1])).numpy() for one in (vectors, lacks)))
+
     def __add__(self, other: _Vectors) -> _Vectors:
         return _Vectors(
             np.concatenate([self.read, other.read]), np.concatenate([self.lacks, other.lacks])
@@ -96,7 +110,9 @@ class _Vectors:
 
     def without_bias(self) -> _Vectors:
         """Return the vectors for a layer whose bias cannot change."""
-        return _Vectors(np.append(self.read[:, :-1], np.zeros((len(self.read), 1)), 1), self.lacks)
+        read = self.read.copy()
+        read[:, -1] = 0
+        return _Vectors(read, self.lacks)
 
     def error(self, change: np.ndarray) -> float:
         """Return the sum of squares that is left with a change of the kernel."""
@@ -172,16 +188,14 @@ class _Fit:
     def run(self, pictures: int) -> None:
         """Give the slimmed layer the kernel that fits best."""
         layer = self._new.layer
-        moments = self._moments(Patches(self._new, pictures))
-        held_out = max(1, round(HELD_OUT * len(moments))) if len(moments) > 1 else 0
-        learned, judged = _total(moments[held_out:]), _total(moments[:held_out] or moments)
+        learned, judged = self._moments(Patches(self._new, pictures))
         if not self._has_bias:
             learned, judged = learned.without_bias(), judged.without_bias()
         changes = [(judged.error(learned.solve(ridge)), ridge) for ridge in RIDGES]
         error, ridge = min(changes)
         if not error < judged.unchanged:
             return
-        change = (learned + judged if held_out else learned).solve(ridge)
+        change = (learned + judged).solve(ridge)
         kernel = np.asarray(layer.kernel)
         layer.kernel.assign(kernel + change[:-1].reshape(kernel.shape))
         if layer.use_bias:
@@ -194,28 +208,27 @@ class _Fit:
     def _has_bias(self) -> bool:
         return bool(self._new.layer.use_bias) or self._norm is not None
 
-    def _moments(self, patches: Patches) -> list[_Moments | _Vectors]:
-        """Return the moments of every batch."""
-        found: list[_Moments | _Vectors] = []
+    def _moments(self, patches: Patches) -> tuple[Any, Any]:
+        """Return the moments of the pictures to learn from, and of those that judge."""
+        kind = _Vectors if patches.are_long else _Moments
+        found: list[Any] = [None, None]
         kept = np.flatnonzero(self._kept)
         added = self._lack_of_other_summands()
         olds, news = self._before.read(self._old), self._after.read(self._new)
+        first = 0
         for number, ((old,), (new,)) in enumerate(zip(olds, news, strict=True)):
             lack = tf.gather(sums(self._old, old), kept, axis=-1) - sums(self._new, new)
             if added is not None:
                 lack += added(number)
-            rows, lacks, weight = patches.sample_with(new, lack)
-            if patches.are_long:
-                found.append(_Vectors(rows.numpy(), lacks.numpy()))
-                continue
-            found.append(
-                _Moments(
-                    weight * tf.matmul(rows, rows, transpose_a=True).numpy(),
-                    weight * tf.matmul(rows, lacks, transpose_a=True).numpy(),
-                    weight * tf.reduce_sum(tf.square(lacks), axis=0).numpy(),
-                )
-            )
-        return found
+            weight, (vectors, lacks) = patches.sample(new, lack)
+            judges = np.arange(first, first + len(vectors)) % JUDGES == 0
+            first += len(vectors)
+            for side, chosen in enumerate((~judges, judges)):
+                if chosen.any():
+                    part = kind.of(vectors[chosen], lacks[chosen], weight)
+                    found[side] = part if found[side] is None else found[side] + part
+        learned, judged = found
+        return (judged if learned is None else learned), judged
 
     def _lack_of_other_summands(self) -> Callable[[int], Tensor] | None:
         """Return what the other summands of a sum behind the layer lack, as the layer's sums."""
@@ -237,17 +250,13 @@ class _Fit:
 
         def lack(number: int) -> Tensor:
             differences = [
-                tf.gather(self._before.values[old][number], kept, axis=-1)
-                - self._after.values[new][number]
+                tf.gather(tf.cast(self._before.values[old][number], tf.float32), kept, axis=-1)
+                - tf.cast(self._after.values[new][number], tf.float32)
                 for old, new in pairs
             ]
             return tf.add_n(differences) / tf.constant(factor, tf.float32)
 
         return lack
-
-
-def _total(moments: list[_Moments | _Vectors]) -> Any:  # noqa: ANN401 one of both, the same for all
-    return functools.reduce(operator.add, moments)
 
 
 def _norm_behind(graph: FlatGraph, call: FlatCall) -> FlatCall | None:
@@ -257,7 +266,9 @@ def _norm_behind(graph: FlatGraph, call: FlatCall) -> FlatCall | None:
     norm = _only_reader(graph, call.outputs[0])
     if norm is None or not isinstance(norm.layer, layers.BatchNormalization):
         return None
-    return norm if norm.is_only and not norm.call.training else None
+    is_known = norm.is_only and not norm.call.training
+    rank = len(graph.shapes[call.outputs[0]])
+    return norm if is_known and norm.layer.axis in (-1, rank) else None
 
 
 def _sum_behind(graph: FlatGraph, call: FlatCall) -> tuple[int, FlatCall] | None:

@@ -79,8 +79,8 @@ def slim(graph: FlatGraph, channels: TiedChannels, removed: Iterable[int]) -> Sl
         removed: Numbers of the channels to remove, of groups that are not fixed.
 
     Returns:
-        A model with layers of the same names. Layers with a kernel, depthwise convolutions and
-        batch normalizations share no weights with the model before.
+        A model with layers of the same names. None of Keras' own layers shares weights with the
+        model before, but those that are called more than once.
 
     Raises:
         ValueError: A group would lose all its channels.
@@ -113,6 +113,8 @@ def _slimmed(call: FlatCall, read: np.ndarray, written: np.ndarray) -> _New | No
     layer = call.layer
     if not call.is_only:
         return None
+    if read.all() and written.all():
+        return _copy(layer)
     if has_kernel(call):
         size = {"units" if isinstance(layer, layers.Dense) else "filters": int(written.sum())}
         kernel, *bias = layer.get_weights()
@@ -124,7 +126,15 @@ def _slimmed(call: FlatCall, read: np.ndarray, written: np.ndarray) -> _New | No
         return _New(reconfigured(layer), weights)
     if isinstance(layer, layers.BatchNormalization):
         return _New(reconfigured(layer), [one[read] for one in layer.get_weights()])
-    if isinstance(layer, layers.Reshape) and not written.all():
+    if isinstance(layer, layers.Reshape):
         shape = (*layer.target_shape[:-1], int(written.sum()))
         return _New(reconfigured(layer, target_shape=shape), [])
     return None
+
+
+def _copy(layer: keras.Operation) -> _New | None:
+    """Return a layer with the same weights; None for those without, and for users' own."""
+    is_own = type(layer).__module__.startswith("keras.")
+    if not is_own or isinstance(layer, keras.Model) or not getattr(layer, "weights", ()):
+        return None
+    return _New(reconfigured(layer), layer.get_weights())

@@ -1,15 +1,15 @@
-"""A slimmed network that learns, gently: what it holds is good already."""
+"""A slimmed network as a student. Its learning rate is small, because it knows most already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from converters.compression.flat_graph import FlatCall, FlatGraph, Tensor, has_kernel
+from converters.compression.flat_graph import FlatCall, FlatGraph, Tensor, has_kernel, is_depthwise
 from converters.learning.adam import Adam
 from converters.preprocessing import Preprocessing
 
@@ -50,11 +50,11 @@ class Student:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """What it has learned."""
+        """The learned weights."""
         return [variable.numpy() for variable in self._variables]
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
-        """Go back to what it had learned.
+        """Go back to earlier weights.
 
         Raises:
             ValueError: The weights are of another network.
@@ -63,16 +63,22 @@ class Student:
             variable.assign(value)
 
     @property
-    def moments(self) -> list[np.ndarray]:
-        """What its optimizers remember."""
-        return [one.numpy() for optimizer in self._optimizers for one in optimizer.state]
+    def state(self) -> dict[str, list[np.ndarray]]:
+        """All that another student needs to go on: weights, moments of Adam, learning rates."""
+        moments = [one.numpy() for optimizer in self._optimizers for one in optimizer.state]
+        return {"weights": self.weights, "moments": moments, "rates": [np.array(self._rates)]}
 
-    def resume(self, weights: list[np.ndarray], moments: list[np.ndarray]) -> None:
-        """Go on from the weights and moments of a student of the same network."""
-        self.set_weights(weights)
-        remembered = [one for optimizer in self._optimizers for one in optimizer.state]
-        for variable, value in zip(remembered, moments, strict=True):
+    def resume(self, state: Mapping[str, list[np.ndarray]]) -> None:
+        """Go on from the state of a student of the same network, before the first step.
+
+        Raises:
+            ValueError: It is of another network.
+        """
+        self.set_weights(state["weights"])
+        moments = [one for optimizer in self._optimizers for one in optimizer.state]
+        for variable, value in zip(moments, state["moments"], strict=True):
             variable.assign(value)
+        self._rates = state["rates"][0].tolist()
 
     def _learn(self, share: Tensor, pictures: Tensor, *targets: Tensor) -> None:
         with tf.GradientTape() as tape:
@@ -101,7 +107,7 @@ def _units(graph: FlatGraph, pictures: np.ndarray) -> list[tuple[tf.Variable, fl
             size = _size(layer.gamma) if layer.scale else spreads[call]
             scales = [layer.gamma] if layer.scale else []
             found += [(one, size) for one in (*scales, *([layer.beta] if layer.center else []))]
-        elif has_kernel(call) or isinstance(layer, layers.DepthwiseConv2D):
+        elif has_kernel(call) or is_depthwise(call):
             found.append((layer.kernel, _size(layer.kernel)))
             if layer.use_bias:
                 found.append((layer.bias, spreads[call]))

@@ -7,7 +7,7 @@ without the other would have no partner. Channels that anything else reads stay.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +15,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from converters.compression.flat_graph import FlatCall, FlatGraph, has_kernel, is_softmax
+from converters.compression.flat_graph import FlatCall, FlatGraph, has_kernel
+from converters.rewrites.keras_graph import new_name
+from converters.rewrites.subsampling import ELEMENTWISE
 
 _POINTWISE_LAYERS = (
     *(layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Identity, layers.Dropout),
     *(layers.ActivityRegularization, layers.AlphaDropout, layers.GaussianDropout),
-    *(layers.GaussianNoise, layers.SpatialDropout2D, layers.Rescaling),
+    *(layers.GaussianNoise, layers.SpatialDropout2D),
 )
 _SPATIAL_LAYERS = (
     *(layers.MaxPooling2D, layers.AveragePooling2D, layers.ZeroPadding2D, layers.UpSampling2D),
@@ -32,7 +34,6 @@ _MERGE_FUNCTIONS = frozenset({"Add", "Subtract", "Multiply", "Maximum", "Minimum
 _POINTWISE_FUNCTIONS = frozenset(
     {"Relu", "Relu6", "Sigmoid", "Silu", "Tanh", "Gelu", "HardSigmoid", "HardSilu", "Elu", "Erf"}
 )
-_OVER_CHANNELS = (keras.activations.softmax, keras.activations.log_softmax)
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,15 @@ class _Walk:
         if not call.is_only:
             for tensor in (call.inputs[0], call.outputs[0]):
                 self.fix(self.of[tensor], f"{call.name} is called more than once")
-        elif is_softmax(call):
-            self.fix(self.of[call.outputs[0]], "they are the network's answers")
+        elif not _is_elementwise(call.layer) and call.outputs[0] not in self._graph.outputs:
+            name = keras.activations.serialize(call.layer.activation)
+            self.fix(self.of[call.outputs[0]], f"the activation of {call.name} ({name}) joins them")
 
     def keep(self, call: FlatCall) -> None:
         """Handle an operator on single channels."""
         self.of[call.outputs[0]] = self.of[call.inputs[0]]
-        if getattr(call.layer, "weights", ()) and not call.is_only:
+        depends = getattr(call.layer, "weights", ()) or isinstance(call.layer, layers.Reshape)
+        if depends and not call.is_only:
             self.fix(self.of[call.inputs[0]], f"{call.name} is called more than once")
 
     def tie(self, call: FlatCall) -> None:
@@ -125,7 +128,6 @@ class _Walk:
         """Handle a flattening, which writes the channels once for every position."""
         read = self.of[call.inputs[0]]
         size = self._graph.shapes[call.outputs[0]][-1]
-        assert size is not None
         self.of[call.outputs[0]] = np.tile(read, size // len(read))
 
     def fix(self, channels: np.ndarray, reason: str) -> None:
@@ -145,7 +147,7 @@ class _Walk:
         return TiedChannels(of, tuple(_groups(self._graph, of, reasons)))
 
     def _fresh(self, tensor: int) -> None:
-        size = self._graph.shapes[tensor][-1] or 0
+        size = self._graph.shapes[tensor][-1]
         self.of[tensor] = np.arange(len(self._parents), len(self._parents) + size)
         self._parents.extend(range(len(self._parents), len(self._parents) + size))
 
@@ -170,53 +172,73 @@ _Rule = Callable[[_Walk, FlatCall], None]
 
 def _rule_of(graph: FlatGraph, call: FlatCall) -> _Rule | None:
     """Return what a call does with channels; None where it is not known."""
-    shapes = [graph.shapes[tensor] for tensor in (*call.inputs, *call.outputs)]
-    if call.call.training or len(call.outputs) != 1 or not all(map(len, shapes)):
+    read = [graph.shapes[tensor] for tensor in call.inputs]
+    if call.call.training or len(call.outputs) != 1:
+        return None
+    written = graph.shapes[call.outputs[0]]
+    if not all(read) or not written:  # a scalar
         return None
     if has_kernel(call):
         return _Walk.make
-    layer = call.layer
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
+    if getattr(call.layer, "data_format", "channels_last") != "channels_last":
         return None
-    if len(call.inputs) == 1:
-        return _rule_of_single(call, shapes[0], shapes[-1])
-    return _rule_of_merge(layer, shapes)
+    if len(read) > 1:
+        return _rule_of_merge(call.layer, read, written)
+    rule = _rule_of_single(call, read[0], written)
+    return None if rule is _Walk.keep and read[0][-1] != written[-1] else rule
 
 
-def _rule_of_single(
-    call: FlatCall, read: Sequence[int | None], written: Sequence[int | None]
-) -> _Rule | None:
+def _rule_of_single(call: FlatCall, read: Sequence[int], written: Sequence[int]) -> _Rule | None:
     layer = call.layer
-    if isinstance(layer, layers.DepthwiseConv2D):
-        known = layer.depth_multiplier == 1 and layer.activation not in _OVER_CHANNELS
-        return _Walk.keep if known else None
-    if isinstance(layer, layers.BatchNormalization):
-        return _Walk.keep if layer.axis in (-1, len(read) - 1) else None
-    if isinstance(layer, layers.Activation):
-        return None if layer.activation in _OVER_CHANNELS else _Walk.keep
-    if isinstance(layer, (*_POINTWISE_LAYERS, *_SPATIAL_LAYERS)):
-        return _Walk.keep
-    if isinstance(layer, layers.Flatten):
-        return _Walk.flatten
-    if isinstance(layer, layers.Reshape):
-        return _Walk.keep if _keeps_channels(read, written) else None
-    return _Walk.keep if _is_function(layer, _POINTWISE_FUNCTIONS | _MERGE_FUNCTIONS) else None
+    match layer:
+        case layers.DepthwiseConv2D():
+            known = layer.depth_multiplier == 1 and _is_elementwise(layer)
+        case layers.BatchNormalization():
+            known = layer.axis in (-1, len(read))
+        case layers.Activation():
+            known = _is_elementwise(layer)
+        case layers.Rescaling():
+            known = np.ndim(layer.scale) == np.ndim(layer.offset) == 0
+        case layers.Flatten():
+            return _Walk.flatten
+        case layers.Reshape():
+            known = _keeps_channels(read, written)
+        case _ if isinstance(layer, (*_POINTWISE_LAYERS, *_SPATIAL_LAYERS)):
+            known = True
+        case _:
+            known = _is_function(layer, _POINTWISE_FUNCTIONS | _MERGE_FUNCTIONS)
+            known = known and _has_only_scalars(call)
+    return _Walk.keep if known else None
 
 
-def _rule_of_merge(layer: keras.Operation, shapes: Sequence[Sequence[int | None]]) -> _Rule | None:
+def _rule_of_merge(
+    layer: keras.Operation, read: Sequence[Sequence[int]], written: Sequence[int]
+) -> _Rule | None:
     if isinstance(layer, layers.Concatenate):
-        rank = len(shapes[-1])
-        return _Walk.concatenate if rank > 1 and layer.axis in (-1, rank - 1) else None
+        return _Walk.concatenate if layer.axis in (-1, len(written)) else None
     is_known = isinstance(layer, (*_MERGES, *_MERGES_OF_TWO)) or _is_function(
         layer, _MERGE_FUNCTIONS
     )
-    broadcast = {shape[-1] for shape in shapes} - {1} == {shapes[-1][-1]}
+    broadcast = {shape[-1] for shape in read} - {1} <= {written[-1]}
     return _Walk.tie if is_known and broadcast else None
 
 
-def _keeps_channels(read: Sequence[int | None], written: Sequence[int | None]) -> bool:
-    """True if a reshaping only adds or takes axes of one position."""
-    return [side for side in read[1:] if side != 1] == [side for side in written[1:] if side != 1]
+def _is_elementwise(layer: layers.Layer) -> bool:
+    """True if a layer's activation treats every value by itself."""
+    return layer.activation is None or layer.activation in ELEMENTWISE
+
+
+def _has_only_scalars(call: FlatCall) -> bool:
+    """True if a function's other arguments are the same for all channels."""
+    arguments = call.call.node.arguments  # type: ignore[attr-defined]
+    values = keras.tree.flatten((arguments.args, arguments.kwargs))
+    others = [value for value in values if not isinstance(value, keras.KerasTensor)]
+    return all(np.ndim(value) == 0 for value in others if value is not None)
+
+
+def _keeps_channels(read: Sequence[int], written: Sequence[int]) -> bool:
+    """True if a reshaping only adds or takes axes of one position before the last."""
+    return [side for side in read[:-1] if side != 1] == [side for side in written[:-1] if side != 1]
 
 
 def _is_function(layer: keras.Operation, names: frozenset[str]) -> bool:
@@ -236,17 +258,29 @@ def _groups(
     together: dict[tuple[FlatCall, ...], list[int]] = defaultdict(list)
     for channel, made_by in producers.items():
         together[tuple(made_by)].append(channel)
-    return [_group(made_by, channels, consumers, reasons) for made_by, channels in together.items()]
+    taken: set[str] = set()
+    groups = []
+    for made, channels in together.items():
+        read_by = tuple(dict.fromkeys(call for channel in channels for call in consumers[channel]))
+        name = new_name(made[0].name, taken)
+        fixed = _why_fixed(channels, read_by, of, reasons)
+        groups.append(Group(name, tuple(channels), made, read_by, fixed))
+    return groups
 
 
-def _group(
-    made_by: tuple[FlatCall, ...],
+def _why_fixed(
     channels: Sequence[int],
-    consumers: Mapping[int, Sequence[FlatCall]],
+    read_by: Sequence[FlatCall],
+    of: Mapping[int, np.ndarray],
     reasons: Mapping[int, str],
-) -> Group:
-    read_by = tuple(dict.fromkeys(call for channel in channels for call in consumers[channel]))
+) -> str:
     fixed = next((reasons[channel] for channel in channels if channel in reasons), "")
-    if not fixed and not read_by:
-        fixed = "no layer with a kernel reads them"
-    return Group(made_by[0].name, tuple(channels), made_by, read_by, fixed)
+    if fixed:
+        return fixed
+    if not read_by:
+        return "no layer with a kernel reads them"
+    for call in read_by:
+        read = Counter(of[call.inputs[0]].tolist())
+        if len({read[channel] for channel in channels}) > 1:
+            return f"{call.name} reads some of them more often than others"
+    return ""

@@ -7,27 +7,36 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
-from keras import layers
 
 from converters.compression.channel_removal import RemovalOrder
-from converters.compression.flat_graph import FlatCall, FlatGraph, has_kernel
+from converters.compression.flat_graph import FlatCall, FlatGraph, has_kernel, is_depthwise
 from converters.compression.tied_channels import TiedChannels
+from converters.multiply_adds import count_multiply_adds, kernels_of
 
 Cost = Callable[[FlatCall, int, int], float]
 """From a call and the numbers of channels that it reads and writes to what it costs."""
 
 
 def multiply_adds(graph: FlatGraph) -> Cost:
-    """Return the multiply-adds of calls for batch 1."""
+    """Return the multiply-adds of calls for one picture."""
     each = {}
     for call in graph.calls:
-        if has_kernel(call) or isinstance(call.layer, layers.DepthwiseConv2D):
-            positions = math.prod(side or 1 for side in graph.shapes[call.outputs[0]][1:-1])
+        positions = math.prod(graph.shapes[call.outputs[0]][:-1])
+        if has_kernel(call):
             each[call] = positions * math.prod(call.layer.kernel.shape[:-2])
+        elif isinstance(call.layer, keras.Model):
+            each[call] = count_multiply_adds(call.layer)
+        else:
+            each[call] = positions * sum(math.prod(own.shape) for own in kernels_of(call.layer))
 
     def cost(call: FlatCall, read: int, written: int) -> float:
-        return float(each[call] * read * (written if has_kernel(call) else 1))
+        if has_kernel(call):
+            return float(each[call] * read * written)
+        if is_depthwise(call):
+            return float(each[call] * read / call.layer.kernel.shape[2])
+        return float(each[call])
 
     return cost
 
@@ -68,7 +77,7 @@ class CostOfWidths:
                 _counts(channels.of[call.outputs[0]], numbers, full),
             )
             for call in graph.calls
-            if has_kernel(call) or isinstance(call.layer, layers.DepthwiseConv2D)
+            if cost(call, *(len(channels.of[t]) for t in (call.inputs[0], call.outputs[0])))
         ]
         touched: list[list[int]] = [[] for _ in orders]
         for place, (_, read, written) in enumerate(self._calls):

@@ -17,7 +17,13 @@ def batch_size(height: int, width: int) -> int:
 
 
 def shuffled(count: int, size: int, steps: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield indices for every step: all in a new order, again and again."""
+    """Yield indices for every step: all in a new order, again and again.
+
+    Raises:
+        ValueError: There is nothing to learn from.
+    """
+    if count < 1:
+        raise ValueError("no pictures to learn from")
     rng = np.random.default_rng(seed)
     waiting = np.empty(0, np.int64)
     for _ in range(steps):

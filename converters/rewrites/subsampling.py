@@ -15,14 +15,17 @@ from keras import layers
 
 from converters.rewrites.keras_graph import Call, KerasGraph
 
-_FUNCTIONS: frozenset[Callable[..., object]] = frozenset(
+ELEMENTWISE: frozenset[Callable[..., object]] = frozenset(
     getattr(keras.activations, name)
     for name in (
         *("celu", "elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_tanh"),
         *("leaky_relu", "linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid"),
-        *("silu", "softmax", "softplus", "softsign", "squareplus", "tanh"),
+        *("silu", "softplus", "softsign", "squareplus", "tanh"),
     )
 )
+"""Activations of single values."""
+
+_FUNCTIONS = ELEMENTWISE | {keras.activations.softmax}
 """Activations whose value at a position depends on that position only. Softmax is over channels."""
 
 _ONE_INPUT = (

@@ -100,7 +100,36 @@ def nested() -> keras.Model:
     return keras.Model(image, layers.Dense(4, activation="softmax", name="head")(x), name="user")
 
 
+def grouped() -> keras.Model:
+    """Operators whose channels stay: grouped, separable and multiplied convolutions, PReLU."""
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="stem")(image)
+    x = layers.Conv2D(8, 1, activation="gelu", name="free")(x)
+    x = layers.Conv2D(8, 1, name="read")(x)
+    x = layers.Conv2D(8, 3, groups=4, name="groups")(x)
+    x = layers.PReLU(shared_axes=(1, 2), name="prelu")(x)
+    x = layers.SeparableConv2D(6, 3, padding="same", name="separable")(x)
+    x = layers.DepthwiseConv2D(1, depth_multiplier=2, name="multiplied")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(7, activation="softmax", name="shares")(x)
+    return keras.Model(image, layers.Dense(4, name="head")(x), name="grouped")
+
+
+def any_size() -> keras.Model:
+    """A backbone without a size, as `ResNet50(include_top=False)` is, called with one."""
+    image = keras.Input((None, None, 3), name="any")
+    x = _convolution(image, 8, 3, "one", strides=2)
+    x = _convolution(x, 12, 3, "two")
+    backbone = keras.Model(image, x, name="backbone")
+    photo = keras.Input((SIZE, SIZE, 3), name="photo")
+    x = layers.GlobalAveragePooling2D(name="pool")(backbone(photo))
+    return keras.Model(photo, layers.Dense(4, activation="softmax", name="head")(x), name="user")
+
+
 NETWORKS = {
+    "any_size": any_size,
+    "grouped": grouped,
     "residual": residual,
     "plain": plain,
     "mobile": mobile,

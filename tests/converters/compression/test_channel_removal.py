@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from converters.compression import channel_removal, patches
-from converters.compression.channel_removal import RIDGE, removal_order
+from converters.compression.channel_removal import RIDGE, Curvature, removal_order
 from converters.compression.flat_graph import read_flat_graph
 from converters.compression.layer_statistics import measure_layers
 from converters.compression.tied_channels import find_tied_channels
@@ -33,11 +33,13 @@ def order_of(model: keras.Model, name: str):
     photos = np.random.default_rng(1).normal(size=(40, 4, 4, 3)).astype(np.float32)
     statistics = measure_layers(graph, photos, 10, lambda *_: None)
     group = next(group for group in channels.groups if group.name == name)
-    places = [
-        group.channels.index(channel)
-        for channel in removal_order(group, channels, statistics).channels
-    ]
-    return places, removal_order(group, channels, statistics), statistics, graph
+    found = removal_order(group, channels, curvatures(statistics))
+    places = [group.channels.index(channel) for channel in found.channels]
+    return places, found, statistics, graph
+
+
+def curvatures(statistics):
+    return {call: Curvature.of(own) for call, own in statistics.items()}
 
 
 def random_kernels() -> tuple[np.ndarray, np.ndarray]:
@@ -85,13 +87,26 @@ def test_costs_are_those_of_least_squares() -> None:
     assert order.errors[1] == pytest.approx(min(costs), rel=1e-3)
 
 
+def test_channels_that_go_together_cost_what_they_cost_together(monkeypatch) -> None:
+    """Two copies of one channel: either is replaced by the other, but not both."""
+    monkeypatch.setattr(channel_removal, "RIDGE", 1e-6)
+    monkeypatch.setattr(channel_removal, "STEPS", 3)  # two at once
+    first, second = random_kernels()
+    first[..., 4] = first[..., 1]
+    places, order, *_ = order_of(two_layers(first, second), "first")
+    assert {1, 4} == set(places[:2])
+    monkeypatch.setattr(channel_removal, "STEPS", COUNT)
+    _, alone, *_ = order_of(two_layers(first, second), "first")
+    assert order.errors[2] >= alone.errors[2] > 100 * alone.errors[1]
+
+
 def test_errors_only_rise(network, photos) -> None:
     graph = read_flat_graph(network)
     channels = find_tied_channels(graph)
     statistics = measure_layers(graph, photos, 16, lambda *_: None)
     for group in channels.groups:
         if not group.fixed:
-            found = removal_order(group, channels, statistics)
+            found = removal_order(group, channels, curvatures(statistics))
             assert sorted(found.channels) == sorted(group.channels)
             assert len(found.errors) == len(group.channels)
             assert found.errors[0] == 0

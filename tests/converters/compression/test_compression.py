@@ -7,6 +7,7 @@ from keras import layers
 
 from converters.compression import compression
 from converters.compression.compression import measure
+from converters.compression.flat_graph import read_flat_graph
 from converters.errors import ModelConversionError
 from converters.multiply_adds import count_multiply_adds
 from converters.preprocessing import PREPROCESSINGS
@@ -87,8 +88,30 @@ def test_a_network_without_a_kernel(photos) -> None:
 
 
 def test_pictures_have_bounds(make, photos, monkeypatch) -> None:
-    assert compression.most_pictures(64, 64) == 1000
-    assert compression.most_pictures(224, 224) == 159
-    assert compression.most_pictures(2000, 2000) == 32
-    monkeypatch.setattr(compression, "MOST_PICTURES", 40)
-    assert len(measure(make("plain"), AS_THEY_ARE, photos, silent).pictures) == 40
+    """The largest tensor of the network has 14 * 14 * 8 values for a picture."""
+    assert compression.most_pictures(read_flat_graph(make("plain"))) == 1000
+    monkeypatch.setattr(compression, "MOST_VALUES", 40 * 14 * 14 * 8)
+    measured = measure(make("plain"), AS_THEY_ARE, photos, silent)
+    assert len(measured.pictures) == 40
+    monkeypatch.setattr(compression, "MOST_VALUES", 1)
+    assert compression.most_pictures(measured.graph) == 1
+
+
+def test_no_pictures(make, photos) -> None:
+    with pytest.raises(ModelConversionError, match="no pictures"):
+        measure(make("plain"), AS_THEY_ARE, photos[:0], silent)
+
+
+def test_answers_that_are_not_finite(make, photos) -> None:
+    model = make("plain")
+    model.get_layer("head").bias.assign([np.nan] * 5)
+    with pytest.raises(ModelConversionError, match="plain gives answers that are not finite"):
+        measure(model, AS_THEY_ARE, photos, silent)
+
+
+def test_one_answer_is_no_choice(photos) -> None:
+    image = keras.Input((16, 16, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
+    model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x), name="score")
+    with pytest.raises(ModelConversionError, match=r"score answers \(1,\) values; expected one"):
+        measure(model, AS_THEY_ARE, photos, silent)

@@ -2,9 +2,11 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
-from converters.compression.flat_graph import Weights, has_kernel, read_flat_graph
+from converters.compression.flat_graph import has_kernel, read_flat_graph
+from converters.errors import ModelConversionError
 
 
 def centred(model: keras.Model, photos: np.ndarray) -> np.ndarray:
@@ -65,13 +67,74 @@ def test_observers_see_sums_before_the_activation(make, photos) -> None:
     np.testing.assert_array_equal(seen["smaller"][0][0], np.maximum(seen["one"][1], 0))
 
 
-def test_weights_in_the_place_of_the_layers_own(make, photos) -> None:
-    model = make("residual")
+def test_shapes_are_those_of_a_picture(make) -> None:
+    graph = read_flat_graph(make("any_size"))
+    shapes = {call.name: graph.shapes[call.outputs[0]] for call in graph.calls}
+    assert shapes["backbone/one"] == (8, 8, 8)
+    assert shapes["pool"] == (12,)
+    assert graph.shapes[graph.image] == (16, 16, 3)
+
+
+def test_one_encoder_in_two_nested_models(randomize) -> None:
+    """Both graphs hold the same tensors, and read different pictures."""
+    inner = keras.Input((8, 8, 3))
+    first = layers.Conv2D(3, 1, name="first")(inner)
+    one = keras.Model(inner, layers.Conv2D(3, 1, name="second")(first), name="one")
+    other = keras.Model(inner, first, name="other")
+    image = keras.Input((8, 8, 3))
+    both = layers.Concatenate()([one(image), other(layers.Rescaling(5.0)(image))])
+    model = randomize(keras.Model(image, layers.Flatten()(both)))
     graph = read_flat_graph(model)
-    head = next(call for call in graph.calls if call.name == "head")
-    doubled = Weights(2 * head.layer.kernel, 2 * head.layer.bias)
-    found = np.asarray(graph.logits(photos, weights={head: doubled}))
-    np.testing.assert_allclose(found, 2 * centred(model, photos), atol=5e-5)
+    photos = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(graph.logits(photos)), centred(model, photos), atol=1e-5)
+    assert not any(call.is_only for call in graph.calls if call.path[-1] == "first")
+
+
+def test_mixed_precision(randomize, photos) -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        image = keras.Input((16, 16, 3))
+        x = layers.Conv2D(4, 3, activation="relu")(image)
+        x = layers.BatchNormalization()(layers.Conv2D(4, 3)(x))
+        x = layers.Dense(3, dtype="float32")(layers.GlobalAveragePooling2D()(x))
+        model = randomize(keras.Model(image, x))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    found = np.asarray(read_flat_graph(model).logits(photos))
+    np.testing.assert_allclose(found, centred(model, photos), atol=0.02)
+
+
+def picture(size: tuple[int | None, ...] = (8, 8, 3)) -> keras.KerasTensor:
+    return keras.Input(size)
+
+
+def test_several_answers_or_inputs_are_refused() -> None:
+    image = picture()
+    x = layers.GlobalAveragePooling2D()(image)
+    two = keras.Model(image, [layers.Dense(2)(x), layers.Dense(3)(x)], name="two")
+    with pytest.raises(ModelConversionError, match="two has 1 inputs and 2 outputs"):
+        read_flat_graph(two)
+    others = [picture(), picture()]
+    both = keras.Model(others, layers.Flatten()(layers.Add()(others)), name="both")
+    with pytest.raises(ModelConversionError, match="both has 2 inputs and 1 outputs"):
+        read_flat_graph(both)
+
+
+def test_a_model_without_a_size_is_refused() -> None:
+    image = picture((None, None, 3))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(image), name="any")
+    with pytest.raises(ModelConversionError, match=r"any takes pictures of .*; expected a fixed"):
+        read_flat_graph(model)
+
+
+def test_a_subclassed_model_is_refused() -> None:
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(ModelConversionError, match="is a subclassed model, which shows no graph"):
+        read_flat_graph(Own(name="own"))
 
 
 def test_grouped_convolutions_have_no_kernel_over_all_channels() -> None:

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from converters.compression import patches
-from converters.compression.flat_graph import FlatGraph, Weights, read_flat_graph
+from converters.compression.flat_graph import FlatGraph, read_flat_graph
 from converters.compression.layer_statistics import measure_layers
 
 
@@ -39,7 +39,7 @@ def test_moments_and_slopes_by_hand() -> None:
     # Centred logits are (a - 2b, 2b - a). Two equal signs see nothing of them, others twice the
     # difference: the squared slope by a is 0 or 4, by b 0 or 16, and a position has half of a.
     share = first.slopes[0]
-    assert 0 <= share <= 1
+    assert 0 < share < 1
     np.testing.assert_allclose(first.slopes, share * np.array([1.0, 4.0]), rtol=1e-6)
     # By a class: 1/2 of its own minus 1/2 of the other, which two equal signs do not see either.
     np.testing.assert_allclose(found[named(graph, "head")].slopes, [share, share], rtol=1e-6)
@@ -55,14 +55,14 @@ def test_the_error_of_the_logits_is_foretold(make, photos) -> None:
     moved = np.append(change, np.zeros((1, 4), np.float32), axis=0)
     foretold = float((found.slopes * np.einsum("io,ij,jo->o", moved, found.gram, moved)).sum())
     before = np.asarray(graph.logits(photos))
-    weights = {head: Weights(head.layer.kernel + change, head.layer.bias)}
-    after = np.asarray(graph.logits(photos, weights=weights))
+    head.layer.kernel.assign_add(change)
+    after = np.asarray(graph.logits(photos))
     actual = float(np.square(after - before).sum(axis=1).mean())
     assert foretold == pytest.approx(actual, rel=0.3)
 
 
 def test_batches_do_not_matter(make, photos, monkeypatch) -> None:
-    monkeypatch.setattr(patches, "ROWS_PER_COLUMN", 1e6)  # no sample: all positions
+    monkeypatch.setattr(patches, "VECTORS_PER_ROW", 10**6)  # no sample: all positions
     graph = read_flat_graph(make("plain"))
     one, other = (measure_layers(graph, photos, size, quiet) for size in (48, 7))
     for call, found in one.items():
@@ -86,11 +86,12 @@ def test_vectors_are_those_that_the_kernel_reads(make, photos) -> None:
 
         def compare(call, read, value) -> None:
             if isinstance(call.layer, layers.Conv2D | layers.Dense):
-                rows, sums, weight = patches.Patches(call, 1).sample_with(read[0], value)
+                weight, (vectors, sums) = patches.Patches(call, 1).sample(read[0], value)
                 assert weight == 1.0
                 kernel = np.asarray(call.layer.kernel).reshape(-1, sums.shape[-1])
                 bias = np.asarray(call.layer.bias) if call.layer.use_bias else 0
-                np.testing.assert_allclose(rows[:, :-1] @ kernel + bias, sums, atol=1e-3)
+                found = vectors.numpy()[..., :-1] @ kernel + bias
+                np.testing.assert_allclose(found, sums, atol=1e-3)
 
         graph.logits(keras.ops.convert_to_tensor(photos[:2]), compare)
 
@@ -100,10 +101,10 @@ def test_a_sample_stands_for_all_positions(make, photos) -> None:
     call = named(graph, "block0_1")
     own = patches.Patches(call, 8)  # 8 channels, 8 vectors of each: 8 of 64 positions
     read = np.random.default_rng(0).normal(size=(5, 8, 8, 8)).astype(np.float32)
-    rows, weight = own.sample(keras.ops.convert_to_tensor(read))
-    assert rows.shape == (5 * 8, 9)
+    weight, (vectors,) = own.sample(keras.ops.convert_to_tensor(read))
+    assert vectors.shape == (5, 8, 9)
     assert weight == 8.0
     positions = read.reshape(5, 64, 8)
-    for picture, found in enumerate(np.asarray(rows).reshape(5, 8, 9)):
+    for picture, found in enumerate(np.asarray(vectors)):
         for vector in found:
             assert (positions[picture] == vector[:-1]).all(axis=1).any()

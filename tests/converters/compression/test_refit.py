@@ -102,24 +102,25 @@ def test_nothing_is_changed_where_nothing_is_lost(make, photos) -> None:
         np.testing.assert_allclose(new, old, atol=1e-4)
 
 
-GONE = (0, 1, 2, 3, 4, 5)
-
-
-def test_a_sum_is_made_up_for_by_the_last_summand(make, photos) -> None:
-    """The second block's convolution sees that the stream lacks something, and adds it."""
-    model = make("residual")
-    slimmed = without(model, block0_1=GONE, block0_2=GONE)
-    together = error_with(slimmed, photos, refit._Fit._lack_of_other_summands)
-    slimmed = without(model, block0_1=GONE, block0_2=GONE)
-    alone = error_with(slimmed, photos, lambda self: None)
-    assert together < alone
-
-
-def error_with(slimmed: Slimmed, photos: np.ndarray, others) -> float:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refit._Fit, "_lack_of_other_summands", others)
-        fit(slimmed, photos)
-    return error(slimmed, photos)
+def test_a_sum_is_made_up_for_by_the_last_summand(randomize, photos) -> None:
+    """Without activations the second branch can do all that the first one has lost."""
+    image = keras.Input((16, 16, 3))
+    stem = layers.Conv2D(8, 3, activation="relu", name="stem")(image)
+    first = layers.Conv2D(4, 1, name="two")(layers.Conv2D(6, 1, name="one")(stem))
+    first = layers.BatchNormalization()(first)
+    second = layers.BatchNormalization()(layers.Conv2D(4, 1, name="three")(stem))
+    x = layers.ReLU()(layers.Add()([first, second]))
+    x = layers.GlobalAveragePooling2D()(x)
+    model = randomize(keras.Model(image, layers.Dense(3, name="head")(x)))
+    found = []
+    for others in (refit._Fit._lack_of_other_summands, lambda self: None):
+        slimmed = without(model, one=(0, 1, 2, 3, 4))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(refit._Fit, "_lack_of_other_summands", others)
+            fit(slimmed, photos)
+        found.append(error(slimmed, photos))
+    together, alone = found
+    assert together < 0.01 * alone
 
 
 def test_a_summand_that_is_scaled_away_makes_up_for_nothing(make, photos) -> None:
@@ -149,8 +150,8 @@ def test_both_ways_to_solve_agree() -> None:
     rng = np.random.default_rng(0)
     read = np.append(rng.normal(size=(30, 5)), np.ones((30, 1)), axis=1)
     lacks = rng.normal(size=(30, 2))
-    vectors = refit._Vectors(read, lacks)
-    moments = refit._Moments(read.T @ read, read.T @ lacks, np.square(lacks).sum(axis=0))
+    vectors = refit._Vectors.of(read[np.newaxis], lacks[np.newaxis], 1.0)
+    moments = refit._Moments.of(read[np.newaxis], lacks[np.newaxis], 1.0)
     change = np.linalg.lstsq(read, lacks, rcond=None)[0]
     for found in (vectors, moments):
         np.testing.assert_allclose(found.solve(1e-9), change, atol=1e-5)
@@ -159,6 +160,22 @@ def test_both_ways_to_solve_agree() -> None:
         np.testing.assert_allclose(found.without_bias().solve(1e-9)[-1], 0, atol=1e-12)
     np.testing.assert_allclose((vectors + vectors).read[30:], read)
     np.testing.assert_allclose((moments + moments).gram, 2 * read.T @ read)
+
+
+def test_every_fifth_picture_judges_in_batches_of_any_size(make, photos) -> None:
+    """What is fitted does not depend on how many pictures run at once."""
+    found = []
+    for batch in (48, 7):
+        slimmed = without(make("plain"), two=(0, 1, 2, 3))
+        refit.refit(slimmed, photos, batch, lambda *_: None)
+        found.append(np.asarray(slimmed.after.logits(photos)))
+    np.testing.assert_allclose(found[1], found[0], atol=0.05 * np.ptp(found[0]))
+
+
+def test_one_picture_is_enough(make, photos) -> None:
+    slimmed = without(make("residual"), block0_1=(0,))
+    fit(slimmed, photos[:1])
+    assert np.isfinite(np.asarray(slimmed.after.logits(photos))).all()
 
 
 def test_a_layer_without_bias_or_statistics_keeps_none(photos) -> None:
