@@ -43,7 +43,8 @@ def check(model: keras.Model, photos: np.ndarray, seed: int) -> keras.Model:
     expected = np.asarray(masked(graph, channels, gone).logits(photos))
     slimmed = slim(graph, channels, gone)
     found = np.asarray(read_flat_graph(slimmed.model).logits(photos))
-    assert np.abs(found - expected).max() <= 1e-5 * max(np.ptp(expected), 1e-3)
+    largest = np.abs(np.asarray(model(photos, training=False))).max()  # before it is centred
+    assert np.abs(found - expected).max() <= 1e-5 * max(np.ptp(expected), largest)
     return slimmed.model
 
 
@@ -53,7 +54,7 @@ def test_slimmed_and_masked_networks_are_equal(network, photos, seed: int) -> No
     assert slimmed.count_params() < network.count_params()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_networks_of_any_shape(data) -> None:
     """Random chains of operators, some with a second branch that is added or concatenated."""
