@@ -31,9 +31,9 @@ from quantization_table import Row, against_float, spread
 from converters.compression.channel_removal import RemovalOrder
 from converters.compression.compression import Compressible, measure
 from converters.compression.courses import Course, Labelled, Unlabelled
-from converters.compression.distillation import classifier_of, distill
 from converters.compression.layer_statistics import measure_layers
 from converters.compression.refit import refit
+from converters.compression.slimmed_training import classifier_of, distill
 from converters.compression.slimming import slim
 from converters.compression.widths import CostOfWidths, multiply_adds
 from converters.learning.labelled_pictures import LabelledPictures

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from converters.compression.flat_graph import Tensor
 from converters.learning.labelled_pictures import Augment, LabelledPictures
-from converters.learning.lessons import Lessons
 from converters.learning.losses import answer_noise, cross_entropies
 from converters.learning.memory_maps import forget_pages
 from converters.learning.schedule import batch_size, shuffled
+from converters.learning.views import Lessons
 from converters.quantization.answer_metrics import mean_sqnr_db
 from converters.quantization.exam import hold_out
 

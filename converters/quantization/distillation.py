@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from converters.errors import ModelConversionError
-from converters.learning.lessons import Lessons
 from converters.learning.losses import answer_noise
 from converters.learning.memory_maps import forget_pages
 from converters.learning.schedule import batch_size, cosine, shuffled
+from converters.learning.views import Lessons
 from converters.quantization.calibrated_network import CalibratedNetwork, Progress
 from converters.quantization.exam import Exam, hold_out, passed
 from converters.quantization.learning_steps import DISTILLING_STEPS

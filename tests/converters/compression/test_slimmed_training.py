@@ -9,7 +9,7 @@ import pytest
 from converters.compression import student
 from converters.compression.compression import measure
 from converters.compression.courses import Labelled, Unlabelled, answers_of
-from converters.compression.distillation import classifier_of, distill
+from converters.compression.slimmed_training import classifier_of, distill
 from converters.errors import IntermediateFileError, ModelConversionError
 from converters.learning.labelled_pictures import LabelledPictures
 from converters.preprocessing import PREPROCESSINGS

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from converters.learning.labelled_pictures import LabelledPictures
-from converters.learning.lessons import VIEWS, Lessons
+from converters.learning.views import VIEWS, Lessons
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3), dtype=np.uint8)
 
