@@ -26,6 +26,7 @@ import keras
 import numpy as np
 from quantization import Bench, comma_list, judge
 from quantization_inputs import has_inputs
+from quantization_ours import course_of
 from quantization_table import Row, against_float, spread
 
 from converters.compression.channel_removal import RemovalOrder
@@ -90,12 +91,8 @@ def parse() -> argparse.Namespace:
 def prepare(folder: Path, model: keras.Model, seed: int) -> Network:
     """Draw the pictures of a seed, and measure the network with them."""
     preprocessing = PREPROCESSINGS[(folder / "preprocessing.txt").read_text()]
-    known, validation = (
-        LabelledPictures(np.load(folder / f"{split}.npy"), np.load(folder / f"{split}-labels.npy"))
-        for split in ("train", "validation")
-    )
-    order = np.random.default_rng(seed).permutation(len(known.labels))
-    known = LabelledPictures(known.pictures[order], known.labels[order])
+    course = course_of(folder, seed)
+    known, validation = course.lessons, course.validation
     started = time.perf_counter()
     measured = measure(model, preprocessing, known.pictures, silent)
     seconds = time.perf_counter() - started

@@ -9,8 +9,12 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from converters.compression.flat_graph import Tensor
-from converters.learning.labelled_pictures import Augment, LabelledPictures
+from converters.compression.flat_graph import Tensor, in_batches
+from converters.learning.labelled_pictures import (
+    Augment,
+    LabelledPictures,
+    cross_entropy_and_top1,
+)
 from converters.learning.losses import answer_noise, cross_entropies
 from converters.learning.memory_maps import forget_pages
 from converters.learning.schedule import batch_size, shuffled
@@ -124,13 +128,9 @@ class Labelled:
     def examine(self, network: Classifier) -> Mark:
         """Return the negative cross-entropy with the labels of the validation pictures."""
         known = self._validation
-        logits = answers_of(network, known.pictures).astype(np.float64)
+        logits = answers_of(network, known.pictures)
         forget_pages(known.pictures)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        rows = np.arange(len(logits))
-        losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, known.labels]
-        right = float((logits.argmax(axis=1) == known.labels).mean())
-        nats = float(losses.mean())
+        nats, right = cross_entropy_and_top1(logits, known.labels)
         return Mark(-nats, f"{nats:.3f} nats, {right:.1%} right", right)
 
 
@@ -138,9 +138,5 @@ def answers_of(network: Classifier, pictures: np.ndarray) -> np.ndarray:
     """Return the answers to many pictures, float32 ``(count, classes)``."""
     height, width = pictures.shape[1:3]
     size = max(1, PIXELS_PER_BATCH // int(height * width))
-    return np.concatenate(
-        [
-            np.asarray(network(tf.constant(pictures[start : start + size], tf.float32)))
-            for start in range(0, len(pictures), size)
-        ]
-    )
+    batches = in_batches(pictures, size)
+    return np.concatenate([np.asarray(network(tf.constant(x))) for x in batches])

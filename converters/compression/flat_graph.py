@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 
 from converters.errors import ModelConversionError
-from converters.rewrites.keras_graph import Call, KerasGraph, read_graph
+from converters.rewrites.keras_graph import Call, KerasGraph, has_graph, read_graph
 
 Tensor = Any
 """A tensor of the backend that Keras runs on."""
@@ -148,7 +148,7 @@ def read_flat_graph(model: keras.Model) -> FlatGraph:
     Raises:
         ModelConversionError: The model has no graph, several inputs or outputs, or no fixed size.
     """
-    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
+    if not has_graph(model):
         raise ModelConversionError(
             f"{model.name} is a subclassed model, which shows no graph of layers; expected a "
             "functional or Sequential one"
@@ -260,7 +260,7 @@ def _count_uses(graph: KerasGraph, uses: Counter[int]) -> None:
     """Count the calls of every layer, in nested models once for every call of the model."""
     for call in graph.calls:
         uses[id(call.layer)] += 1
-        if _has_graph(call.layer):
+        if has_graph(call.layer):
             _count_uses(read_graph(call.layer), uses)
 
 
@@ -275,7 +275,7 @@ def _flat(
     for call in graph.calls:
         inputs = tuple(tensors[id(tensor)] for tensor in call.inputs)
         is_only = uses[id(call.layer)] == 1
-        if _has_graph(call.layer) and is_only and not call.training:
+        if has_graph(call.layer) and is_only and not call.training:
             nested = read_graph(call.layer)
             inner = dict(zip(map(id, nested.model.inputs), inputs, strict=True))
             yield from _flat(nested, (*path, call.name), inner, numbers, uses)
@@ -285,10 +285,6 @@ def _flat(
             outputs = tuple(next(numbers) for _ in call.outputs)
             tensors |= zip(map(id, call.outputs), outputs, strict=True)
             yield FlatCall(call, (*path, call.name), inputs, outputs, is_only)
-
-
-def _has_graph(layer: keras.Operation) -> bool:
-    return isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth")
 
 
 def _in_chains(calls: Sequence[FlatCall]) -> Iterator[FlatCall]:

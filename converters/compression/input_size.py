@@ -8,7 +8,7 @@ import keras
 from keras import KerasTensor
 
 from converters.errors import ModelConversionError
-from converters.rewrites.keras_graph import KerasGraph, read_graph
+from converters.rewrites.keras_graph import KerasGraph, has_graph, read_graph
 
 
 def at_input_size(model: keras.Model, height: int, width: int) -> keras.Model:
@@ -49,7 +49,7 @@ def _rebuilt(
         read = {id(tensor): tensors[id(tensor)] for tensor in call.inputs}
         args, kwargs = call.node.arguments.fill_in(read)  # type: ignore[attr-defined]
         layer = call.layer
-        if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
+        if has_graph(layer):
             nested = [tuple(tensors[id(tensor)].shape) for tensor in call.inputs]
             layer = _rebuilt(read_graph(layer), nested, wanted)
         answers = _called(call.name, layer, args, kwargs, wanted)

@@ -17,23 +17,21 @@ from keras import layers
 
 from converters.compression.flat_graph import FlatCall, FlatGraph, has_kernel
 from converters.rewrites.keras_graph import new_name
-from converters.rewrites.subsampling import ELEMENTWISE
-
-_POINTWISE_LAYERS = (
-    *(layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Identity, layers.Dropout),
-    *(layers.ActivityRegularization, layers.AlphaDropout, layers.GaussianDropout),
-    *(layers.GaussianNoise, layers.SpatialDropout2D),
+from converters.rewrites.subsampling import (
+    ELEMENTWISE,
+    ELEMENTWISE_LAYERS,
+    ELEMENTWISE_OPS,
+    MERGE_OPS,
+    MERGES,
+    is_function,
 )
+
 _SPATIAL_LAYERS = (
     *(layers.MaxPooling2D, layers.AveragePooling2D, layers.ZeroPadding2D, layers.UpSampling2D),
     *(layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D, layers.Cropping2D),
 )
-_MERGES = (layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply)
-_MERGES_OF_TWO = (layers.Subtract,)
-_MERGE_FUNCTIONS = frozenset({"Add", "Subtract", "Multiply", "Maximum", "Minimum", "TrueDivide"})
-_POINTWISE_FUNCTIONS = frozenset(
-    {"Relu", "Relu6", "Sigmoid", "Silu", "Tanh", "Gelu", "HardSigmoid", "HardSilu", "Elu", "Erf"}
-)
+_ELEMENTWISE_OPS = ELEMENTWISE_OPS | {"Gelu", "HardSigmoid", "HardSilu", "Elu", "Erf"}
+_MERGE_OPS = MERGE_OPS | {"TrueDivide"}
 
 
 @dataclass(frozen=True)
@@ -203,10 +201,10 @@ def _rule_of_single(call: FlatCall, read: Sequence[int], written: Sequence[int])
             return _Walk.flatten
         case layers.Reshape():
             known = _keeps_channels(read, written)
-        case _ if isinstance(layer, (*_POINTWISE_LAYERS, *_SPATIAL_LAYERS)):
+        case _ if isinstance(layer, (*ELEMENTWISE_LAYERS, *_SPATIAL_LAYERS)):
             known = True
         case _:
-            known = _is_function(layer, _POINTWISE_FUNCTIONS | _MERGE_FUNCTIONS)
+            known = is_function(layer, _ELEMENTWISE_OPS | _MERGE_OPS)
             known = known and _has_only_scalars(call)
     return _Walk.keep if known else None
 
@@ -216,9 +214,7 @@ def _rule_of_merge(
 ) -> _Rule | None:
     if isinstance(layer, layers.Concatenate):
         return _Walk.concatenate if layer.axis in (-1, len(written)) else None
-    is_known = isinstance(layer, (*_MERGES, *_MERGES_OF_TWO)) or _is_function(
-        layer, _MERGE_FUNCTIONS
-    )
+    is_known = isinstance(layer, MERGES) or is_function(layer, _MERGE_OPS)
     broadcast = {shape[-1] for shape in read} - {1} <= {written[-1]}
     return _Walk.tie if is_known and broadcast else None
 
@@ -239,10 +235,6 @@ def _has_only_scalars(call: FlatCall) -> bool:
 def _keeps_channels(read: Sequence[int], written: Sequence[int]) -> bool:
     """True if a reshaping only adds or takes axes of one position before the last."""
     return [side for side in read[:-1] if side != 1] == [side for side in written[:-1] if side != 1]
-
-
-def _is_function(layer: keras.Operation, names: frozenset[str]) -> bool:
-    return type(layer).__name__ in names and type(layer).__module__.startswith("keras.src.ops.")
 
 
 def _groups(

@@ -1,4 +1,4 @@
-"""Pictures with their classes, and how they are varied."""
+"""Pictures with their classes, how they are varied, and how well they are answered."""
 
 from __future__ import annotations
 
@@ -24,3 +24,17 @@ class LabelledPictures:
     def __post_init__(self) -> None:
         if len(self.pictures) != len(self.labels):
             raise ValueError(f"{len(self.pictures)} pictures with {len(self.labels)} labels")
+
+
+def cross_entropy_and_top1(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the mean cross-entropy in nats, and the share of right answers, in [0, 1].
+
+    Args:
+        logits: ``(count, classes)``.
+        labels: int ``(count,)``.
+    """
+    exact = logits.astype(np.float64)
+    top = exact.max(axis=1, keepdims=True)
+    normalizers = top[:, 0] + np.log(np.exp(exact - top).sum(axis=1))
+    losses = normalizers - exact[np.arange(len(labels)), labels]
+    return float(losses.mean()), float((exact.argmax(axis=1) == labels).mean())

@@ -14,7 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from converters.learning.labelled_pictures import Augment, LabelledPictures
+from converters.learning.labelled_pictures import (
+    Augment,
+    LabelledPictures,
+    cross_entropy_and_top1,
+)
 from converters.learning.losses import cross_entropies
 from converters.learning.memory_maps import forget_pages
 from converters.learning.schedule import batch_size, cosine, shuffled
@@ -173,13 +177,8 @@ def _lesson(lessons: LabelledPictures, chosen: np.ndarray) -> tuple[Tensor, Tens
 def examine(network: TfliteNetwork, scheme: Scheme, known: LabelledPictures) -> Examined:
     """Return how well a network, as it would be written, answers pictures of known classes."""
     logits = simulate(network, scheme, known.pictures)
-    centred = centred_logits(network, logits).numpy().astype(np.float64)
-    top = centred.max(axis=1, keepdims=True)
-    normalizers = top[:, 0] + np.log(np.exp(centred - top).sum(axis=1))
-    rows = np.arange(len(known.labels))
-    right = centred.argmax(axis=1) == known.labels
-    losses = normalizers - centred[rows, known.labels]
-    return Examined(float(losses.mean()), float(right.mean()))
+    centred = centred_logits(network, logits).numpy()
+    return Examined(*cross_entropy_and_top1(centred, known.labels))
 
 
 def _words(state: State) -> str:

@@ -112,7 +112,7 @@ def rewrite_graphs(model: keras.Model, find: Callable[[KerasGraph], Change]) -> 
         A functional model that shares all layers but the replaced ones with ``model``, or the model
         itself if there is nothing to change.
     """
-    if not (isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth")):
+    if not has_graph(model):
         return Rewritten(model, 0)
     graph = read_graph(model)
     # A model called with training=True uses batch statistics: no rewrite is exact there.
@@ -131,6 +131,11 @@ def rewrite_graphs(model: keras.Model, find: Callable[[KerasGraph], Change]) -> 
     for name, weights in change.weights.items():
         rebuilt.get_layer(name).set_weights(weights)
     return Rewritten(rebuilt, count)
+
+
+def has_graph(layer: keras.Operation) -> bool:
+    """True for functional and Sequential models; a subclassed one shows no graph."""
+    return isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth")
 
 
 def read_graph(model: keras.Model) -> KerasGraph:

@@ -28,17 +28,17 @@ ELEMENTWISE: frozenset[Callable[..., object]] = frozenset(
 _FUNCTIONS = ELEMENTWISE | {keras.activations.softmax}
 """Activations whose value at a position depends on that position only. Softmax is over channels."""
 
-_ONE_INPUT = (
+ELEMENTWISE_LAYERS = (
     *(layers.ActivityRegularization, layers.AlphaDropout, layers.Dropout, layers.ELU),
     *(layers.GaussianDropout, layers.GaussianNoise, layers.Identity, layers.LeakyReLU),
     *(layers.ReLU, layers.SpatialDropout2D),
 )
-_MERGES = (
+MERGES = (
     *(layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply),
     layers.Subtract,
 )
-_ONE_INPUT_OPS = frozenset({"Relu", "Relu6", "Sigmoid", "Silu", "Tanh"})
-_MERGE_OPS = frozenset({"Add", "Maximum", "Minimum", "Multiply", "Subtract"})
+ELEMENTWISE_OPS = frozenset({"Relu", "Relu6", "Sigmoid", "Silu", "Tanh"})
+MERGE_OPS = frozenset({"Add", "Maximum", "Minimum", "Multiply", "Subtract"})
 
 
 class Role(enum.Enum):
@@ -86,7 +86,7 @@ def _role_of_convolution(layer: layers.Layer) -> Role:
 
 
 def _is_single(layer: keras.Operation) -> bool:
-    if type(layer) in _ONE_INPUT:
+    if type(layer) in ELEMENTWISE_LAYERS:
         return True
     if type(layer) is layers.Activation:
         return layer.activation in _FUNCTIONS
@@ -94,7 +94,7 @@ def _is_single(layer: keras.Operation) -> bool:
         return layer.axis in (-1, 3)
     if type(layer) is layers.PReLU:
         return {1, 2} <= set(layer.shared_axes or ())
-    return _is_function(layer, _ONE_INPUT_OPS)
+    return is_function(layer, ELEMENTWISE_OPS)
 
 
 def is_sum(call: Call) -> bool:
@@ -107,10 +107,10 @@ def _is_merge(call: Call) -> bool:
     layer = call.layer
     if type(layer) is layers.Concatenate:
         return layer.axis in (-1, 3)
-    is_known = type(layer) in _MERGES or _is_function(layer, _MERGE_OPS)
+    is_known = type(layer) in MERGES or is_function(layer, MERGE_OPS)
     return is_known and len(call.inputs) > 1 and len({tuple(x.shape) for x in call.inputs}) == 1
 
 
-def _is_function(layer: keras.Operation, names: frozenset[str]) -> bool:
+def is_function(layer: keras.Operation, names: frozenset[str]) -> bool:
     """True if the call is of a function of ``keras.ops``, also by an operator such as ``+``."""
     return type(layer).__name__ in names and type(layer).__module__.startswith("keras.src.ops.")
