@@ -82,6 +82,11 @@ class Layout:
         return self.out / "resnet-edge-device.pyz"
 
     @property
+    def compressed(self) -> Path:
+        """The networks that a search within limits has tried, a build for each."""
+        return self.out / "compressed"
+
+    @property
     def cache(self) -> Path:
         """The folder of everything that can be computed again."""
         return self.out / "cache"

@@ -8,13 +8,13 @@ and Python API follow from it. What devices are told as well is declared in ``on
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.settings import FEWEST_PICTURES, Level, Target
 from resnet_edge import units
+from resnet_edge.compression.limits import CompressionOptions
 from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
@@ -37,6 +37,7 @@ from resnet_edge.ondevice.option import (
     Range,
     check_options,
     option,
+    parse_size,
 )
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.robustness.corruptions import RobustnessOptions
@@ -63,18 +64,6 @@ _LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
 _COMPARISON = "Options"  # typer's own panel
 _BUILD, _PICTURES, _MODEL = "Build", "Pictures", "Model"
 _CALIBRATION, _QUANTIZATION, _DEVICE = "Calibration", "Quantization", "Device"
-
-
-def parse_size(text: str) -> int:
-    """Parse ``--max-bytes 64MB``: bytes, kB, MB or GB, each 1000 of the one before.
-
-    Raises:
-        UsageError: This is no size.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)b?\s*", text, re.IGNORECASE)
-    if found is None:
-        raise UsageError(f"--max-bytes: got {text!r}; expected a size, for instance 64MB or 500kB")
-    return int(float(found[1]) * 1000 ** " kmg".index(found[2].lower() or " "))
 
 
 @dataclass(frozen=True)
@@ -369,6 +358,7 @@ class Options:
     robustness: RobustnessOptions = field(default_factory=RobustnessOptions)
     bench: BenchOptions = field(default_factory=BenchOptions)
     bundle: BundleOptions = field(default_factory=BundleOptions)
+    compression: CompressionOptions = field(default_factory=CompressionOptions)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -6,8 +6,8 @@ Nothing is trained and no labels are needed. Measured once, a network can be sli
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -75,6 +75,35 @@ class Compressible:
         full = costs.total([len(order.channels) for order in self.orders])
         return choose_widths(costs, self.orders, share * full)
 
+    def within(self, limits: Sequence[tuple[Cost, float]]) -> Widths | None:
+        """Choose the channels to keep so that the network holds several limits.
+
+        Args:
+            limits: At least one: what calls cost, and what the whole network may.
+
+        Returns:
+            Widths that hold all of them, those that lose least among several mixtures of the
+            costs; all channels where they hold them already. None if the narrowest do not.
+        """
+        single = [CostOfWidths(self.graph, self.channels, self.orders, cost) for cost, _ in limits]
+        found = []
+        for weights in _mixtures(len(limits)):
+            pairs = zip(limits, weights, strict=True)
+            mixed = _mixed([(cost, limit / weight) for (cost, limit), weight in pairs])
+            costs = CostOfWidths(self.graph, self.channels, self.orders, mixed)
+            allowed = 1.0
+            while True:
+                widths = choose_widths(costs, self.orders, allowed)
+                kept = [widths.kept[order.group.name] for order in self.orders]
+                totals = zip(single, limits, strict=True)
+                over = max(one.total(kept) / limit for one, (_, limit) in totals)
+                if over <= 1:
+                    found.append(widths)
+                if over <= 1 or widths.cost > allowed:
+                    break
+                allowed = min(allowed, widths.cost) / max(over, 1.01)
+        return min(found, key=lambda widths: widths.error, default=None)
+
     def slimmed(
         self,
         share: float,
@@ -92,10 +121,26 @@ class Compressible:
             The network that loses least. It costs more than ``share`` only if its groups cannot be
             narrowed so far.
         """
-        widths = self.widths(share, cost)
+        return self.narrowed(self.widths(share, cost), progress)
+
+    def narrowed(self, widths: Widths, progress: Progress) -> Slimming:
+        """Slim the network to widths that were chosen before, and fit what is left anew."""
         slimmed = slim(self.graph, self.channels, widths.removed)
         refit(slimmed, self.pictures, _batch(self.graph), _named("fitting", progress))
         return Slimming(slimmed.model, widths)
+
+    def at(self, graph: FlatGraph, pictures: np.ndarray) -> Compressible:
+        """Return the same network for pictures of another size.
+
+        What its channels are worth is not measured again.
+
+        Args:
+            graph: The network at that size, with the same layers.
+            pictures: float32 ``(count, height, width, 3)``, what it expects. If there are more than
+                ``most_pictures``, the first are used.
+        """
+        used = pictures[: most_pictures(graph)]
+        return replace(self, graph=graph, channels=find_tied_channels(graph), pictures=used)
 
 
 def measure(
@@ -170,6 +215,25 @@ def _check_answers(graph: FlatGraph, pictures: np.ndarray) -> None:
             f"{graph.model.name} gives answers that are not finite; check its weights and the "
             "preprocessing"
         )
+
+
+def _mixtures(count: int) -> tuple[tuple[float, ...], ...]:
+    """Return weights of several costs: all alike, and each of them nearly alone."""
+    alike = (1 / count,) * count
+    if count == 1:
+        return (alike,)
+    rest = 0.1 / (count - 1)
+    return (
+        alike,
+        *(tuple(0.9 if n == main else rest for n in range(count)) for main in range(count)),
+    )
+
+
+def _mixed(limits: Sequence[tuple[Cost, float]]) -> Cost:
+    """Return the sum of costs, each as a part of its limit."""
+    return lambda call, read, written: sum(
+        cost(call, read, written) / limit for cost, limit in limits
+    )
 
 
 def _named(words: str, progress: Progress) -> Callable[[int, int], None]:

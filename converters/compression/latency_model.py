@@ -1,8 +1,8 @@
 """A small model of latency: what a network of any widths and any input size would take.
 
 The time is a sum over calls: so much per multiply-add, by the kind of kernel, per value written and
-per call. The coefficients are fitted to networks that were measured, and are never negative. Random
-weights take as long as trained ones, so any slimmed network can be measured.
+per call. The coefficients are fitted to networks that were measured, and are never negative. Where
+few were measured, what those leave open is as on a typical processor.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ class Work(enum.IntEnum):
     CALLS = 5
 
 
+TYPICAL = np.array([1.0, 1.5, 6.0, 2.0, 20.0, 20_000.0])
+"""What a unit of each kind of work takes, in units of the first: on x86 and Arm processors within a
+factor of three or so. Only the ratios count."""
+
+PULL = 0.03
+"""How much a coefficient that differs from the typical one counts, against a relative error of a
+measured network. Latencies of one file differ by about as much from one process to the next."""
+
+
 @dataclass(frozen=True)
 class LatencyModel:
     """Seconds by the amount of work."""
@@ -43,11 +52,12 @@ class LatencyModel:
     seconds: np.ndarray
     """float64 ``(len(Work),)``: seconds of one unit of each."""
     worst: float
-    """Largest relative error on the networks that it was fitted to, each left out of the fit."""
+    """Largest relative error on the networks that it was fitted to, each left out of the fit; NaN
+    with one network."""
 
-    def predict(self, graph: FlatGraph) -> float:
-        """Return the seconds of one inference."""
-        return float(work_of(graph) @ self.seconds)
+    def predict(self, work: np.ndarray) -> float:
+        """Return the seconds of one inference of a network that does this work."""
+        return float(work @ self.seconds)
 
     def cost(self, graph: FlatGraph) -> Cost:
         """Return the seconds of single calls at other widths."""
@@ -57,37 +67,33 @@ class LatencyModel:
 
         return cost
 
-    def scaled(self, graph: FlatGraph, measured_s: float) -> LatencyModel:
-        """Return the model of a machine on which one network takes so long.
-
-        Args:
-            graph: That network.
-            measured_s: Its latency there, in seconds.
-        """
-        return LatencyModel(self.seconds * (measured_s / self.predict(graph)), self.worst)
+    def scaled(self, factor: float) -> LatencyModel:
+        """Return the model of a machine on which everything takes so many times as long."""
+        return LatencyModel(self.seconds * factor, self.worst)
 
 
-def fit_latency(networks: Sequence[FlatGraph], measured_s: Sequence[float]) -> LatencyModel:
+def fit_latency(work: np.ndarray, measured_s: Sequence[float]) -> LatencyModel:
     """Fit the model to measured networks, by the least squares of relative errors.
 
     Args:
-        networks: At least two, which differ in widths or sizes.
+        work: See ``work_of``, float64 ``(networks, len(Work))``. One network gives a model of a
+            typical processor, the more of other widths and sizes the better.
         measured_s: The latency of each, in seconds, above 0.
 
     Raises:
-        ValueError: There are fewer than two, or a latency is not above 0.
+        ValueError: There is none, or a latency is not above 0.
     """
-    if len(networks) < 2 or len(networks) != len(measured_s):
-        raise ValueError(f"{len(networks)} networks with {len(measured_s)} latencies")
+    if not len(work) or len(work) != len(measured_s):
+        raise ValueError(f"{len(work)} networks with {len(measured_s)} latencies")
     if not all(math.isfinite(one) and one > 0 for one in measured_s):
         raise ValueError(f"latencies of {list(measured_s)} s")
-    work = np.stack([work_of(graph) for graph in networks])
     relative = work / np.asarray(measured_s)[:, np.newaxis]
     errors = []
-    for left_out in range(len(networks)):
+    for left_out in range(len(work)):
         others = np.delete(relative, left_out, axis=0)
-        errors.append(abs(float(relative[left_out] @ _solve(others)) - 1))
-    return LatencyModel(_solve(relative), max(errors))
+        if len(others):
+            errors.append(abs(float(relative[left_out] @ _solve(others)) - 1))
+    return LatencyModel(_solve(relative), max(errors, default=math.nan))
 
 
 def work_of(graph: FlatGraph) -> np.ndarray:
@@ -120,7 +126,8 @@ def _work_of_call(graph: FlatGraph, call: FlatCall, read: int, written: int) -> 
 
 def _solve(relative: np.ndarray) -> np.ndarray:
     """Return the coefficients that are nowhere negative and give ratios of 1 best."""
-    sizes = np.abs(relative).max(axis=0)
-    scale = np.where(sizes > 0, sizes, 1.0)
-    found, _ = optimize.nnls(relative / scale, np.ones(len(relative)))
-    return np.asarray(found / scale)
+    typical = TYPICAL / (relative @ TYPICAL).mean()
+    rows = np.concatenate([relative * typical, PULL * np.eye(len(typical))])
+    wanted = np.concatenate([np.ones(len(relative)), np.full(len(typical), PULL)])
+    found, _ = optimize.nnls(rows, wanted)
+    return np.asarray(found * typical)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from converters.array_file import read_arrays, write_arrays
 from converters.compression.courses import Classifier, Course, Mark
 from converters.compression.flat_graph import FlatGraph, Tensor, read_flat_graph
-from converters.compression.student import Student
+from converters.compression.student import Student, resized
 from converters.errors import IntermediateFileError, ModelConversionError
 from converters.learning.schedule import cosine
 from converters.preprocessing import Preprocessing
@@ -35,11 +35,11 @@ class Distilled:
 
 
 def classifier_of(model: keras.Model | FlatGraph, preprocessing: Preprocessing) -> Classifier:
-    """Return what answers raw pictures with a model's centred logits."""
+    """Return what answers raw pictures of any size with a model's centred logits."""
     graph = model if isinstance(model, FlatGraph) else read_flat_graph(model)
 
     def answer(pictures: Tensor) -> Tensor:
-        return graph.logits(preprocessing.apply(tf.cast(pictures, tf.float32)))
+        return graph.logits(preprocessing.apply(resized(pictures, graph)))
 
     return tf.function(answer, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
 

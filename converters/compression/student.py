@@ -21,6 +21,17 @@ Loss = Callable[..., Tensor]
 """From the student's centred logits, ``(batch, classes)``, and the targets to a scalar."""
 
 
+def resized(pictures: Tensor, graph: FlatGraph) -> Tensor:
+    """Bring raw pictures to the size that a network takes, float32.
+
+    A teacher may take larger ones than its student. Pixels are averaged where it is smaller.
+    """
+    size = graph.model.inputs[0].shape[1:3]
+    found = tf.cast(pictures, tf.float32)
+    same = tuple(found.shape[1:3]) == tuple(size)
+    return found if same else tf.image.resize(found, size, antialias=True)
+
+
 class Student:
     """A network whose kernels, biases, and scales of batch normalizations are learned.
 
@@ -32,7 +43,7 @@ class Student:
         self, graph: FlatGraph, preprocessing: Preprocessing, loss: Loss, pictures: np.ndarray
     ) -> None:
         self._graph, self._preprocessing, self._loss = graph, preprocessing, loss
-        units = _units(graph, preprocessing.apply(pictures.astype(np.float32)))
+        units = _units(graph, preprocessing.apply(resized(pictures, graph).numpy()))
         self._variables = [variable for variable, _ in units]
         self._rates = [RATE * unit for _, unit in units]
         self._optimizers = [Adam([variable]) for variable in self._variables]
@@ -83,7 +94,8 @@ class Student:
     def _learn(self, share: Tensor, pictures: Tensor, *targets: Tensor) -> None:
         with tf.GradientTape() as tape:
             tape.watch(self._variables)
-            answers = self._graph.logits(self._preprocessing.apply(pictures))
+            sized = resized(pictures, self._graph)
+            answers = self._graph.logits(self._preprocessing.apply(sized))
             loss = self._loss(answers, *targets)
         slopes = tape.gradient(loss, self._variables)
         for optimizer, slope, rate in zip(self._optimizers, slopes, self._rates, strict=True):

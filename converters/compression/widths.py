@@ -41,6 +41,14 @@ def multiply_adds(graph: FlatGraph) -> Cost:
     return cost
 
 
+def parameters(call: FlatCall, read: int, written: int) -> float:
+    """Return the values in a call's kernels at other widths. A ``Cost``."""
+    if has_kernel(call):
+        return float(math.prod(call.layer.kernel.shape[:-2]) * read * written)
+    kernels = sum(math.prod(own.shape) for own in kernels_of(call.layer))
+    return kernels * read / call.layer.kernel.shape[2] if is_depthwise(call) else float(kernels)
+
+
 def widths_of(count: int) -> tuple[int, ...]:
     """Return the numbers of channels that a group of ``count`` may keep, ascending."""
     step = 8 if count >= 64 else 4 if count >= 32 else 2 if count > 8 else 1

@@ -12,6 +12,7 @@ from resnet_edge.cli.bench import bench
 from resnet_edge.cli.binding import Bound, bind
 from resnet_edge.cli.bundle import bundle
 from resnet_edge.cli.compare import compare
+from resnet_edge.cli.compress import compress
 from resnet_edge.cli.config import find_config, read_config
 from resnet_edge.cli.doctor import doctor
 from resnet_edge.cli.export import export
@@ -29,7 +30,7 @@ COMMANDS: tuple[Bound, ...] = tuple(
     bind(command)
     for command in (
         *(run, finetune, export, reference, parity, bench, report, bundle),
-        *(recommend, compare, inspect, doctor),
+        *(recommend, compress, compare, inspect, doctor),
     )
 )
 """The commands in the order of ``--help``."""
@@ -75,6 +76,10 @@ def root(
     known = {told.name: told.kind for each in COMMANDS for told in each.told if not told.one_call}
     values = read_config(path, known)
     context.default_map = {
-        command.name: {told.name: values[told.name] for told in command.told if told.name in values}
+        command.name: {
+            told.name: values[told.name]
+            for told in command.told
+            if told.name in values and not told.one_call
+        }
         for command in COMMANDS
     }

@@ -31,7 +31,7 @@ def lessons_of(calibration: CalibrationSet, *, augment: bool) -> Lessons:
         UsageError: Pictures lie in no folder that is named like a class, or there are too few.
     """
     pictures = calibration.pictures
-    lost = [picture for picture in pictures if not _is_labelled(picture, calibration.labels)]
+    lost = [picture for picture in pictures if not _lies_in_class(picture, calibration.labels)]
     if lost:
         raise UsageError(
             f"--quantization trained learns from labels: {len(lost)} of {len(pictures)} "
@@ -56,6 +56,11 @@ def lessons_of(calibration: CalibrationSet, *, augment: bool) -> Lessons:
     return Lessons(tuple(train), tuple(validation), augment)
 
 
-def _is_labelled(picture: Picture, labels: tuple[str, ...]) -> bool:
+def is_labelled(calibration: CalibrationSet) -> bool:
+    """Return True if every picture lies in a folder that is named like its class."""
+    return all(_lies_in_class(picture, calibration.labels) for picture in calibration.pictures)
+
+
+def _lies_in_class(picture: Picture, labels: tuple[str, ...]) -> bool:
     name = label_of(labels[picture.label])
     return name in map(label_of, Path(picture.name).parts[:-1])

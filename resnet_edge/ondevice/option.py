@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import functools
 import math
+import re
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def option(
     parse: Callable[[str], T] | None = None,
     show: Callable[[T], str] = str,
     show_default: bool = True,
+    one_call: bool = False,
 ) -> T:
     """Declare a dataclass's field as an option. See ``Option`` for the arguments.
 
@@ -117,12 +119,25 @@ def option(
         parse: Turns text into the value.
         show: Turns the default into text.
         show_default: False where ``help_text`` says what the default is.
+        one_call: True if it does not belong in a project's file.
 
     Returns:
         The field; its type is the default's for a type checker, as with ``dataclasses.field``.
     """
-    declared = Option(help_text, panel, flag, metavar, within, parse, show, show_default)
+    declared = Option(help_text, panel, flag, metavar, within, parse, show, show_default, one_call)
     return dataclasses.field(default=default, metadata={_KEY: declared})
+
+
+def parse_size(text: str) -> int:
+    """Parse ``--max-bytes 64MB``: bytes, kB, MB or GB, each 1000 of the one before.
+
+    Raises:
+        UsageError: This is no size.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)b?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"--max-bytes: got {text!r}; expected a size, for instance 64MB or 500kB")
+    return int(float(found[1]) * 1000 ** " kmg".index(found[2].lower() or " "))
 
 
 @dataclass(frozen=True)

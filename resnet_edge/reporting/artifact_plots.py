@@ -43,7 +43,9 @@ def legend() -> str:
 
 
 @dataclass(frozen=True)
-class _Point:
+class Point:
+    """A file in a plot over latency."""
+
     x_ms: float
     y: float
     label: str
@@ -65,7 +67,7 @@ def plot_accuracy_latency(content: ReportContent) -> str | None:
     return render("Top-1 accuracy over latency", 270, draw)
 
 
-def _artifact_points(content: ReportContent) -> list[_Point]:
+def _artifact_points(content: ReportContent) -> list[Point]:
     measured = [
         (row, latency, accuracy)
         for row in content.artifacts
@@ -80,21 +82,21 @@ def _artifact_points(content: ReportContent) -> list[_Point]:
         label = f"{row.name}: {units.percent(accuracy, 1)} ↓" if below else row.name
         colour, marker = COLOURS[row.sidecar.precision], row.sidecar.format.traits.marker
         y = max(accuracy, best - _WORST_SHOWN)
-        points.append(_Point(latency.p50_s * 1e3, y, label, colour, marker))
+        points.append(Point(latency.p50_s * 1e3, y, label, colour, marker))
     return points
 
 
-def _reference_points(content: ReportContent, slowest_ms: float) -> list[_Point]:
+def _reference_points(content: ReportContent, slowest_ms: float) -> list[Point]:
     reference = content.reference
     if reference is None or reference.latency is None or reference.top1 is None:
         return []
     x_ms, label = reference.latency.p50_s * 1e3, "reference"
     if x_ms > _SLOWEST_SHOWN * slowest_ms:
         x_ms, label = _SLOWEST_SHOWN * slowest_ms, f"reference: {units.significant(x_ms)} ms →"
-    return [_Point(x_ms, reference.top1, label, INK, "*")]
+    return [Point(x_ms, reference.top1, label, INK, "*")]
 
 
-def _draw_scatter(axes: Axes, points: Sequence[_Point], expected: float | None) -> None:
+def _draw_scatter(axes: Axes, points: Sequence[Point], expected: float | None) -> None:
     for point in points:
         size = 90 if point.marker == "*" else 36
         axes.scatter(
@@ -103,14 +105,15 @@ def _draw_scatter(axes: Axes, points: Sequence[_Point], expected: float | None) 
     if expected is not None:
         axes.axhline(expected, color=MUTED, linewidth=0.9, dashes=(4, 3), zorder=1)
     heights = [point.y for point in points]
-    _scale_latency(axes, [point.x_ms for point in points])
-    _scale_accuracy(axes, min(heights), max(heights))
+    scale_latency(axes, [point.x_ms for point in points])
+    scale_accuracy(axes, min(heights), max(heights))
     axes.set_title("top-1", loc="left")
     axes.set_xlabel("median latency in ms, batch 1, best thread count (left is faster)")
-    _label_points(axes, points, expected)
+    label_points(axes, points, expected)
 
 
-def _scale_latency(axes: Axes, values_ms: Sequence[float]) -> None:
+def scale_latency(axes: Axes, values_ms: Sequence[float]) -> None:
+    """Show all latencies, on a logarithmic axis where they differ much."""
     low, high = min(values_ms), max(values_ms)
     if low > 0 and high / low > 8:
         axes.set_xscale("log")
@@ -123,7 +126,7 @@ def _scale_latency(axes: Axes, values_ms: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _scale_accuracy(axes: Axes, low: float, high: float) -> None:
+def scale_accuracy(axes: Axes, low: float, high: float) -> None:
     """Show at least 2 percentage points: a closer view of a few pictures would mislead."""
     span = max(high - low, 0.02)
     bottom, top = (low + high - span) / 2 - span * 0.15, (low + high + span) / 2 + span * 0.25
@@ -131,7 +134,7 @@ def _scale_accuracy(axes: Axes, low: float, high: float) -> None:
     tick_percent(axes, bottom, min(top, 1.0))
 
 
-def _label_points(axes: Axes, points: Sequence[_Point], line: float | None) -> None:
+def label_points(axes: Axes, points: Sequence[Point], line: float | None) -> None:
     """Name the points where names cover neither each other, a point, nor the level ``line``."""
     texts = [
         axes.text(0, 0, point.label, color=point.colour, in_layout=False, zorder=4)
