@@ -21,6 +21,9 @@ FORMATS ?=
 EPOCHS ?=
 CALIBRATION ?=
 QUANTIZATION ?=
+MAX_P90_MS ?=
+MAX_BYTES ?=
+MAX_LOSS ?=
 CONFIG ?=
 SECONDS ?= 60
 
@@ -35,13 +38,14 @@ QUANTIZING = $(call option,quantization,$(QUANTIZATION))
 LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
-.PHONY: help export finetune saved_model tflite onnx parity bench recommend report bundle \
-	install bench-peers docs check format test test-all fuzz test-arm64 test-gpu lock wheel clean
+.PHONY: help export finetune saved_model tflite onnx parity bench recommend compress report \
+	bundle install bench-peers docs check format test test-all fuzz test-arm64 test-gpu lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo '  Variables: DATA WEIGHTS OUT IMAGE_SIZE FORMATS EPOCHS CALIBRATION QUANTIZATION CONFIG'
+	@echo '             MAX_P90_MS MAX_BYTES MAX_LOSS'
 	@echo '  FORMATS:   fp32.tflite,int8.onnx,...; tflite or onnx; all adds int16x8.tflite'
 	@echo '  Example:   make export DATA=photos WEIGHTS=imagenet OUT=build'
 
@@ -69,6 +73,11 @@ bench: $(READY) ## Latency of every artifact on this machine
 
 recommend: $(READY) ## Which file to take on this machine, and why
 	@$(COMMAND) recommend $(INTO)
+
+compress: $(READY) ## The network that fits MAX_P90_MS, MAX_BYTES or MAX_LOSS: OUT/compressed
+	@$(COMMAND) compress $(INTO) $(call option,max-p90-ms,$(MAX_P90_MS)) \
+		$(call option,max-bytes,$(MAX_BYTES)) $(call option,max-loss,$(MAX_LOSS)) \
+		$(call option,calibration,$(CALIBRATION)) $(call option,formats,$(FORMATS)) $(QUANTIZING)
 
 report: $(READY) ## OUT/report.html, report.md, report.json
 	@$(COMMAND) report $(INTO)

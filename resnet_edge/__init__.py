@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # The table of the public names: type checkers read it, and ``_homes`` does.
     from resnet_edge.comparison import Comparison as Comparison
+    from resnet_edge.compression.limits import CompressionOptions as CompressionOptions
     from resnet_edge.data.split import SplitShares as SplitShares
     from resnet_edge.display import Display as Display
     from resnet_edge.errors import ResnetEdgeError as ResnetEdgeError
@@ -49,6 +50,8 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.steps.bench import bench as bench
     from resnet_edge.steps.bundle import bundle as bundle
     from resnet_edge.steps.compare import compare as compare
+    from resnet_edge.steps.compress import Compressed as Compressed
+    from resnet_edge.steps.compress import compress as compress
     from resnet_edge.steps.doctor import doctor as doctor
     from resnet_edge.steps.export import export as export
     from resnet_edge.steps.finetune import finetune as finetune

@@ -55,8 +55,9 @@ ROOMS = {
     "training": {"converters", "errors", "ondevice"},
     "model": {"converters", "errors", "ondevice"},
     "robustness": {"errors", "units", "data", *ONDEVICE},
+    "compression": ONDEVICE | {"converters", "display", "errors", "training", "units"},
     "options": ONDEVICE
-    | {"converters", "data", "errors", "layout", "robustness", "training", "units"},
+    | {"compression", "converters", "data", "errors", "layout", "robustness", "training", "units"},
     "exporting": BELOW | {"converters", "data", "inspection", "model", "training"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},
@@ -64,7 +65,8 @@ ROOMS = {
     "devices": BELOW,
     "comparison": ONDEVICE | {"errors", "units", "layout", "options"},
     "recommendation": ONDEVICE | {"errors", "units"},
-    "reporting": ONDEVICE | {"errors", "units", "exporting", "recommendation", "robustness"},
+    "reporting": ONDEVICE
+    | {"compression", "errors", "units", "exporting", "recommendation", "robustness"},
 }
 ROOMS["steps"] = set(ROOMS)
 ROOMS["cli"] = set(ROOMS) | {"steps"}

@@ -211,7 +211,7 @@ def test_options_in_running_text_exist(options):
 def test_targets_variables_and_scripts_of_examples_exist():
     makefile = (REPOSITORY / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z0-9_-]+):", makefile, re.MULTILINE))
-    variables = set(re.findall(r"^([A-Z_]+) \?=", makefile, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z_0-9]+) \?=", makefile, re.MULTILINE))
     for page, words in command_lines():
         shown = f"{name_of(page)}: {' '.join(words)}"
         if words[0] == "make":
@@ -228,7 +228,7 @@ def test_the_first_page_names_every_command_and_every_variable_has_its_row():
         assert re.search(rf"^\| `{name}\b", readme, re.MULTILINE), name
     makefile = (REPOSITORY / "Makefile").read_text()
     page = (DOCS / "configuration.md").read_text()
-    for variable in re.findall(r"^([A-Z_]+) \?=", makefile, re.MULTILINE):
+    for variable in re.findall(r"^([A-Z_0-9]+) \?=", makefile, re.MULTILINE):
         assert variable == "PYTHON" or f"| `{variable}` |" in page, variable
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from resnet_edge.compression.foretelling import Machine
 from resnet_edge.compression.limits import Limits
 from resnet_edge.compression.trials import MODEL, Stage, Trial, TrialFile
 from resnet_edge.ondevice.formats.kinds import Precision
@@ -18,6 +18,9 @@ from resnet_edge.ondevice.measurements import (
     worst_verdict,
 )
 from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, judge_latency
+
+if TYPE_CHECKING:  # the models of latency need Keras
+    from resnet_edge.compression.foretelling import Machine
 
 HERE = "this machine"
 

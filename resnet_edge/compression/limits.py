@@ -122,8 +122,8 @@ class CompressionOptions:
         for path in self.on_device:
             if not path.is_file():
                 raise UsageError(
-                    f"--on-device: no such file: {path}; expected what "
-                    "`python3 resnet-edge-device.pyz run --out FILE` writes on a device"
+                    f"--on-device: no such file: {path}; expected the result that the run of a "
+                    "bundle wrote on a device"
                 )
 
 
@@ -138,13 +138,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         given = (self.p90_s, self.bytes, self.loss)
-        if all(limit is None for limit in given):
-            raise UsageError(
-                "compress: no limit is given; expected at least one of --max-p90-ms, --max-bytes "
-                "and --max-loss, for instance --max-p90-ms 20"
-            )
-        if any(limit is not None and not 0 < limit < math.inf for limit in given):
-            raise ValueError(f"limits of {given}")
+        if all(limit is None for limit in given) or any(
+            limit is not None and not 0 < limit < math.inf for limit in given
+        ):
+            raise ValueError(f"limits of {given}; expected at least one above 0")
 
     @property
     def is_hard(self) -> bool:

@@ -57,7 +57,7 @@ def _is_proven(row: ArtifactRow) -> bool:
 
 def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | None, str]:
     if not proven:
-        return None, "No artifact is proven yet, so none can be recommended."
+        return None, f"No artifact is proven yet, so none can be recommended.{_too_slow(content)}"
     alone = "the only artifact that is proven so far" if len(content.artifacts) > 1 else "proven"
     candidates = [
         Candidate(row.parity, replace(row.bench, latencies=row.bench.preferred))
@@ -80,6 +80,17 @@ def _take(proven: Sequence[ArtifactRow], content: ReportContent) -> tuple[str | 
         least = next(each for each in choice.choices if each.name == choice.smallest)
         words += f" The smallest is {least.name}, {units.size(least.bytes)}."
     return taken.name, words
+
+
+def _too_slow(content: ReportContent) -> str:
+    """Name the way to a smaller network where the latency alone is in the way."""
+    right = [row for row in content.artifacts if row.answers_gate.verdict is Verdict.PASS]
+    if not right or any(row.latency_gate.verdict is not Verdict.FAIL for row in right):
+        return ""
+    return (
+        " All whose answers pass are slower than the limit: `resnet-edge compress` looks for a "
+        "network within it."
+    )
 
 
 def _fastest_words(taken: Choice, choice: Recommendation) -> str:

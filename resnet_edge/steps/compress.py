@@ -103,6 +103,11 @@ def limits_of(options: Options) -> Limits:
         UsageError: There is none.
     """
     p90_ms, asked = options.gates.max_p90_ms, options.compression
+    if p90_ms is None and asked.max_bytes is None and asked.max_loss is None:
+        raise UsageError(
+            "compress: no limit is given; expected at least one of --max-p90-ms, --max-bytes and "
+            "--max-loss, for instance --max-p90-ms 20"
+        )
     return Limits(None if p90_ms is None else p90_ms / 1e3, asked.max_bytes, asked.max_loss)
 
 
@@ -124,6 +129,7 @@ def _prepare(
     from resnet_edge.compression.networks import Networks
     from resnet_edge.layout import Layout
     from resnet_edge.model.classifiers import read_classifier
+    from resnet_edge.steps.compress_trials import Bench
     from resnet_edge.steps.known_model import size_for_reference
 
     info = describe_for_export(options, source, display)

@@ -61,6 +61,9 @@ class Search:
             False if the minutes ended it.
         """
         bench, display = self._bench, self._bench.display
+        if bench.limits.is_hard and self._holds(make.measure_model(bench)):
+            display.say("the model holds the limits as it is")
+            return True
         make.measure_model(bench)
         self._tell_fixed_groups()
         sizes = self._sizes()

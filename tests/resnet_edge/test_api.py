@@ -31,7 +31,7 @@ HEAVY = (
 
 VERBS = (
     *("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle"),
-    *("recommend", "compare", "inspect", "doctor"),
+    *("recommend", "compress", "compare", "inspect", "doctor"),
 )
 
 
@@ -102,7 +102,7 @@ def option_records() -> set[type]:
 
 def test_every_record_of_the_options_is_public():
     records = option_records()
-    assert len(records) == 13
+    assert len(records) == 14
     for record in records:
         assert getattr(resnet_edge, record.__name__) is record
         assert record() == record()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.cli.app import COMMANDS
 from resnet_edge.cli.binding import Told
+from resnet_edge.compression.limits import CompressionOptions
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.option import Declared, Names, Range, declared_options
@@ -80,6 +81,13 @@ FLAGS = {
     "recommend": {
         *("--out", "--formats", "--threads", "--max-p90-ms", "--allow-inconclusive", *SPEC),
     },
+    "compress": {
+        *("--out", "--formats", "--rewrites", "--max-p90-ms", "--max-bytes", "--max-loss"),
+        *("--budget-minutes", "--input-sizes", "--on-device", "--distillation-steps"),
+        *("--int8-accuracy", "--confidence", "--test", "--fit", "--image-size"),
+        *("--skip-unreadable", "--preprocessing", "--labels", *CALIBRATION, *QUANTIZATION),
+        *(*SPEC, "--threads", "--allow-inconclusive"),
+    },
     "compare": {"--tolerance", "--accuracy-tolerance"},
     "inspect": set(),
     "doctor": set(),
@@ -89,7 +97,7 @@ FLAGS = {
 RECORDS = (
     *(Options, DataOptions, ModelOptions, TrainingSettings, CalibrationOptions, Gates),
     *(QuantizationOptions, BenchOptions, LatencySpec, BundleOptions, Tolerance),
-    RobustnessOptions,
+    *(RobustnessOptions, CompressionOptions),
 )
 DECLARED = [each for record in RECORDS for each in declared_options(record)]
 RANGED = [
@@ -201,6 +209,9 @@ def test_a_value_out_of_range_is_wrong_usage_that_names_the_option(cli, command)
 
 
 SAMPLES = {
+    "max_loss": "0.5%",
+    "input_sizes": "64,32",
+    "on_device": __file__,
     **{"formats": "fp32.onnx", "split": "0.5,0.2,0.3", "keep_float": "a,b", "threads": "2,3"},
     **{"batches": "1,4", "max_bytes": "5MB", "weights": "imagenet", "preprocessing": "tf"},
     **{"quantization": "fast", "image_size": 96, "seed": 7, "corruptions": "dark,jpeg"},
