@@ -5,6 +5,7 @@ import math
 import hypothesis
 import pytest
 from hypothesis import strategies
+from search_rows import latency, measured_file, row
 
 from resnet_edge.compression.foretelling import Machine, Way
 from resnet_edge.compression.front import Front, Rules, build_front
@@ -13,7 +14,6 @@ from resnet_edge.compression.trials import MODEL, Stage, Trial
 from resnet_edge.compression.words import answer, entry_rows, trial_rows
 from resnet_edge.ondevice.measurements import Verdict
 from resnet_edge.ondevice.parity.gates import Gates
-from tests.resnet_edge.compression.rows import latency, measured_file, row
 
 
 def rules(max_p90_ms: float | None = 20.0, **limits: object) -> Rules:

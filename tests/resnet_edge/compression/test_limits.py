@@ -23,7 +23,7 @@ def test_points(text: str, share: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "one", "1 point", "%", "nan", "1e400"])
 def test_what_is_no_number_of_points(text: str) -> None:
-    with pytest.raises(UsageError, match="--max-loss: got .*; expected percentage points"):
+    with pytest.raises(UsageError, match=r"--max-loss: got .*; expected percentage points"):
         parse_points(text)
 
 

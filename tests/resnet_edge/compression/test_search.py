@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from search_rows import measured_file, row
+
 from resnet_edge.compression.limits import Limits
 from resnet_edge.compression.search import Aim, best_change, first_aims, next_to_measure
 from resnet_edge.compression.trials import MODEL, Stage, Trial, TrialLog
-from tests.resnet_edge.compression.rows import measured_file, row
 
 SIZES = ((64, 64), (56, 56), (48, 48), (40, 40))
 FAST = Limits(p90_s=0.02)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from search_rows import measured_file, row
 
 from resnet_edge.compression.trials import Stage, TrialLog
 from resnet_edge.errors import ArtifactError, OutputError
-from tests.resnet_edge.compression.rows import measured_file, row
 
 
 def test_rows_are_read_again(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     TrialLog(path, "key").add(row("a"))
     path.write_bytes(b"{]\n" + path.read_bytes())
-    with pytest.raises(ArtifactError, match="line 1 is no trial .*; remove the file"):
+    with pytest.raises(ArtifactError, match=r"line 1 is no trial .*; remove the file"):
         TrialLog(path, "key")
     path.write_bytes(b'{"key": 1}\n')
     with pytest.raises(ArtifactError, match="line 1"):
