@@ -17,7 +17,7 @@ from keras import layers
 from scipy import optimize
 
 from converters.compression.flat_graph import FlatCall, FlatGraph, has_kernel
-from converters.compression.widths import Cost
+from converters.compression.widths import Cost, channels_of
 from converters.multiply_adds import kernels_of
 
 
@@ -100,8 +100,7 @@ def work_of(graph: FlatGraph) -> np.ndarray:
     """Return how much of each kind of work an inference is, float64 ``(len(Work),)``."""
     found = np.zeros(len(Work))
     for call in graph.calls:
-        read, written = (graph.shapes[t][-1] for t in (call.inputs[0], call.outputs[0]))
-        found += _work_of_call(graph, call, read, written)
+        found += _work_of_call(graph, call, *channels_of(graph, call))
     return found
 
 

@@ -90,10 +90,13 @@ def distill(
     ):
         student.learn(pictures, targets, cosine(done - 1, steps))
         if done == steps or done % max(1, steps // CHECKS) == 0:
+            now = student.weights
+            student.set_weights(student.means)
             mark = course.examine(network)
+            student.set_weights(now)
             state = replace(state, done=done)
             if mark.beats(state.mark, first):
-                state = replace(state, mark=mark, best=student.weights)
+                state = replace(state, mark=mark, best=student.means)
             if unfinished is not None:
                 _keep(unfinished, state, student)
         progress("distilling", done, steps, f"best {state.mark.words}; at first {first.words}")

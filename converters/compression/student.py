@@ -13,9 +13,14 @@ from converters.compression.flat_graph import FlatCall, FlatGraph, Tensor, has_k
 from converters.learning.adam import Adam
 from converters.preprocessing import Preprocessing
 
-RATE = 0.002
-"""Adam's learning rate, in units of what a weight's tensor holds or a bias's layer gives. Ten
-times as much destroys a network before it learns."""
+RATE = 0.0006
+"""Adam's learning rate, in units of what a weight's tensor holds or a bias's layer gives. In 300
+steps a slimmed ResNet50 gains 0.4 dB with it, nothing with three times as much, and ten times as
+much destroys it."""
+
+MEMORY = 0.97
+"""Part of the mean of the weights that stays at every step. The weights themselves are worse until
+the learning rate has fallen: every step moves all of them, whatever it has learned."""
 
 Loss = Callable[..., Tensor]
 """From the student's centred logits, ``(batch, classes)``, and the targets to a scalar."""
@@ -47,6 +52,8 @@ class Student:
         self._variables = [variable for variable, _ in units]
         self._rates = [RATE * unit for _, unit in units]
         self._optimizers = [Adam([variable]) for variable in self._variables]
+        self.means = self.weights
+        """Moving means of the learned weights (Polyak and Juditsky 1992)."""
         self._step = tf.function(self._learn, autograph=False, reduce_retracing=True)
 
     def learn(self, pictures: Tensor, targets: tuple[Tensor, ...], share: float) -> None:
@@ -58,6 +65,8 @@ class Student:
             share: Share of the learning rate.
         """
         self._step(tf.constant(share, tf.float32), pictures, *targets)
+        pairs = zip(self.means, self.weights, strict=True)
+        self.means = [MEMORY * mean + (1 - MEMORY) * now for mean, now in pairs]
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -77,7 +86,12 @@ class Student:
     def state(self) -> dict[str, list[np.ndarray]]:
         """All that another student needs to go on: weights, moments of Adam, learning rates."""
         moments = [one.numpy() for optimizer in self._optimizers for one in optimizer.state]
-        return {"weights": self.weights, "moments": moments, "rates": [np.array(self._rates)]}
+        return {
+            "weights": self.weights,
+            "means": self.means,
+            "moments": moments,
+            "rates": [np.array(self._rates)],
+        }
 
     def resume(self, state: Mapping[str, list[np.ndarray]]) -> None:
         """Go on from the state of a student of the same network, before the first step.
@@ -90,6 +104,7 @@ class Student:
         for variable, value in zip(moments, state["moments"], strict=True):
             variable.assign(value)
         self._rates = state["rates"][0].tolist()
+        self.means = state["means"]
 
     def _learn(self, share: Tensor, pictures: Tensor, *targets: Tensor) -> None:
         with tf.GradientTape() as tape:

@@ -41,6 +41,12 @@ def multiply_adds(graph: FlatGraph) -> Cost:
     return cost
 
 
+def channels_of(graph: FlatGraph, call: FlatCall) -> tuple[int, int]:
+    """Return how many channels a call reads and writes now."""
+    read, written = (graph.shapes[tensor][-1] for tensor in (call.inputs[0], call.outputs[0]))
+    return read, written
+
+
 def parameters(call: FlatCall, read: int, written: int) -> float:
     """Return the values in a call's kernels at other widths. A ``Cost``."""
     if has_kernel(call):

@@ -145,17 +145,24 @@ def bytes_per_parameter(artifact: str) -> float:
     return 4.0 if kind.precision is Precision.FLOAT32 else 1.0
 
 
-def foretold_bytes(artifact: str, known: Sequence[Trial], parameters: int) -> float:
-    """Return the size of a file of a network with so many parameters; NaN where none is known.
+def affordable_parameters(artifact: str, known: Iterable[Trial], limit: int) -> float:
+    """Return how many parameters a network may have so that its file is no larger than a limit.
 
     Args:
         artifact: The kind of file.
-        known: Networks, of which the first that has such a file counts.
-        parameters: Of the network in question.
+        known: Networks with files; the one whose file is nearest to the limit counts.
+        limit: In bytes.
+
+    Returns:
+        NaN where no such file is known; below 0 where even a file without parameters is larger.
     """
-    for trial in known:
-        for file in trial.files:
-            if file.name == artifact:
-                spare = trial.parameters - parameters
-                return file.bytes - bytes_per_parameter(artifact) * spare
-    return math.nan
+    sizes = [
+        (abs(file.bytes - limit), trial.parameters, file.bytes)
+        for trial in known
+        for file in trial.files
+        if file.name == artifact
+    ]
+    if not sizes:
+        return math.nan
+    _, parameters, count = min(sizes)
+    return parameters - (count - limit) / bytes_per_parameter(artifact)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,7 @@ def compress(
             f"KERAS_BACKEND: got {backend}; expected tensorflow, which compress needs; unset it"
         )
     set_environment()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # many networks are no mistake
     from resnet_edge.steps.compress_search import Search
 
     until = time.monotonic() + 60 * options.compression.budget_minutes

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 from converters.compression.compression import Compressible
 from converters.compression.latency_model import LatencyModel, work_of
-from converters.compression.widths import Cost, Widths, parameters
+from converters.compression.widths import Cost, Widths, channels_of, parameters
 from resnet_edge.compression.foretelling import (
     Machine,
-    bytes_per_parameter,
-    foretold_bytes,
+    affordable_parameters,
     merged,
     on_device,
     this_machine,
@@ -187,8 +186,8 @@ class Search:
 
     def _costs(self, name: str, at: Compressible) -> list[tuple[Cost, float]]:
         """Return what calls cost in a kind of file, and may; nothing where it cannot be had."""
-        asked, count = self._bench.limits, at.graph.model.count_params()
-        work, found = work_of(at.graph), []
+        asked, work = self._bench.limits, work_of(at.graph)
+        found: list[tuple[Cost, float]] = []
         if asked.p90_s is not None:
             for machine in self._machines:
                 way = machine.fastest(name, work)
@@ -196,9 +195,9 @@ class Search:
                     return []
                 found.append((machine.ways[way].cost(at.graph), MARGIN * asked.p90_s))
         if asked.bytes is not None:
-            known = [t for t in self._bench.log if t.stage is Stage.MEASURED]
-            spare = asked.bytes - foretold_bytes(name, known, count)
-            allowed = count + spare / bytes_per_parameter(name)
+            kernels = sum(parameters(call, *channels_of(at.graph, call)) for call in at.graph.calls)
+            others = at.graph.model.count_params() - kernels
+            allowed = affordable_parameters(name, self._bench.log, asked.bytes) - others
             if not allowed > 0:
                 return []
             found.append((parameters, allowed))
