@@ -373,3 +373,24 @@ def test_no_room_for_artifacts(cli, build, formats):
         assert "No space left on device" in message
         assert message.endswith("; free some space or choose another folder with --out\n")
         assert list(artifacts.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "compress: no limit is given; expected at least one of --max-p90-ms, --max-bytes"),
+        (("--max-bytes", "big"), "--max-bytes: got 'big'; expected a size"),
+        (("--max-loss", "little"), "--max-loss: got 'little'; expected percentage points"),
+        (("--max-loss", "0%"), "--max-loss: got 0.0; expected points above 0 %"),
+        (("--max-p90-ms", "0"), "--max-p90-ms: got 0.0; expected a finite number above 0"),
+        (("--max-p90-ms", "nan"), "--max-p90-ms: got nan"),
+        (("--max-loss", "1%", "--budget-minutes", "0"), "--budget-minutes: got 0.0"),
+        (("--max-loss", "1%", "--input-sizes", "64,big"), "--input-sizes: got '64,big'"),
+        (("--max-loss", "1%", "--on-device", "gone.json"), "--on-device: no such file: gone.json"),
+        (("--max-loss", "1%", "--formats", "saved_model"), "--formats: got saved_model"),
+    ],
+)
+def test_a_budget_that_is_none(cli, tmp_path, words, message):
+    ran = cli("compress", "--out", str(tmp_path / "out"), *words)
+    assert explain(ran, code=2).startswith(message)
+    assert not (tmp_path / "out").exists()
