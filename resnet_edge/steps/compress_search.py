@@ -60,10 +60,10 @@ class Search:
             False if the minutes ended it.
         """
         bench, display = self._bench, self._bench.display
-        if bench.limits.is_hard and self._holds(make.measure_model(bench)):
+        model = make.measure_model(bench)
+        if bench.limits.is_hard and self._holds(model):
             display.say("the model holds the limits as it is")
             return True
-        make.measure_model(bench)
         self._tell_fixed_groups()
         sizes = self._sizes()
         if bench.limits.p90_s is not None or bench.limits.bytes is None:
@@ -84,7 +84,8 @@ class Search:
                 return False
             display.say(f"{trial.name}: training, exporting and measuring it")
             left = self._until - time.monotonic()
-            row = make.measure(bench, trial, 0.6 * left)
+            for_files = model.seconds  # to export, compare and time them
+            row = make.measure(bench, trial, min(left / 2, left - for_files))
             measured += 1
             if bench.limits.is_hard and not self._holds(row):
                 self._fit(Aim(row.size, None))

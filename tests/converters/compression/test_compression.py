@@ -8,6 +8,9 @@ from keras import layers
 from converters.compression import compression
 from converters.compression.compression import measure
 from converters.compression.flat_graph import read_flat_graph
+from converters.compression.input_size import at_input_size
+from converters.compression.slimming import slim
+from converters.compression.widths import channels_of, multiply_adds, parameters
 from converters.errors import ModelConversionError
 from converters.multiply_adds import count_multiply_adds
 from converters.preprocessing import PREPROCESSINGS
@@ -115,3 +118,48 @@ def test_one_answer_is_no_choice(photos) -> None:
     model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x), name="score")
     with pytest.raises(ModelConversionError, match=r"score answers \(1,\) values; expected one"):
         measure(model, AS_THEY_ARE, photos, silent)
+
+
+def test_several_limits_are_held_at_once(make, photos) -> None:
+    measured = measure(make("residual"), AS_THEY_ARE, photos, silent)
+    adds = multiply_adds(measured.graph)
+    calls = measured.graph.calls
+    full = [
+        sum(cost(call, *channels_of(measured.graph, call)) for call in calls)
+        for cost in (adds, parameters)
+    ]
+    for shares in ((0.5, 0.9), (0.9, 0.5), (0.6, 0.6)):
+        limits = [(adds, shares[0] * full[0]), (parameters, shares[1] * full[1])]
+        widths = measured.within(limits)
+        assert widths is not None
+        model = slim(measured.graph, measured.channels, widths.removed).model
+        graph = read_flat_graph(model)
+        for cost, limit in ((multiply_adds(graph), limits[0][1]), (parameters, limits[1][1])):
+            spent = sum(cost(call, *channels_of(graph, call)) for call in graph.calls)
+            assert 0.5 * limit < spent <= limit * (1 + 1e-9)
+
+
+def test_limits_that_all_channels_hold_remove_none(make, photos) -> None:
+    measured = measure(make("residual"), AS_THEY_ARE, photos, silent)
+    widths = measured.within([(parameters, 1e9)])
+    assert widths is not None
+    assert widths.removed == ()
+
+
+def test_limits_that_the_narrowest_network_exceeds(make, photos) -> None:
+    measured = measure(make("residual"), AS_THEY_ARE, photos, silent)
+    assert measured.within([(parameters, 1.0)]) is None
+    assert measured.within([(parameters, 1e9), (multiply_adds(measured.graph), 1.0)]) is None
+
+
+@pytest.mark.parametrize("kind", ["residual", "mobile", "dense"])
+def test_another_size_takes_the_same_order(make, photos, answers, kind: str) -> None:
+    model = make(kind)
+    measured = measure(model, AS_THEY_ARE, photos, silent)
+    larger = read_flat_graph(at_input_size(model, 24, 24))
+    pictures = np.random.default_rng(0).uniform(0, 255, (12, 24, 24, 3)).astype(np.float32)
+    other = measured.at(larger, pictures)
+    found = other.narrowed(other.widths(0.6), silent)
+    assert found.model.input_shape == (None, 24, 24, 3)
+    assert count_multiply_adds(found.model) < 0.61 * count_multiply_adds(larger.model)
+    assert np.isfinite(answers(found.model, pictures)).all()
