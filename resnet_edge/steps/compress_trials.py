@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import time
@@ -23,6 +24,7 @@ from resnet_edge.compression.trials import MODEL, Stage, Trial, TrialFile, Trial
 from resnet_edge.compression.words import size_words
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import DataError
+from resnet_edge.exporting.failures import one_error
 from resnet_edge.layout import Layout
 from resnet_edge.model.model_file import ModelInfo, write_model
 from resnet_edge.ondevice.files import hash_path, write_bytes
@@ -77,7 +79,8 @@ def describe(bench: Bench, name: str, stage: Stage, model: keras.Model, sha256: 
     """Return the row of a network without what was measured of it."""
     size: Size = tuple(model.inputs[0].shape[1:3])
     graph: FlatGraph = read_flat_graph(model)
-    full = bench.networks.at(size).graph.model
+    networks = bench.networks
+    full = networks.model if size == networks.own else networks.at(size).graph.model
     own = count_multiply_adds(model)
     return Trial(
         key=bench.log.key,
@@ -105,12 +108,8 @@ def measure_model(bench: Bench) -> Trial:
     return _measured(bench, replace(row, change=0.0, agreement=1.0), started)
 
 
-def probe(bench: Bench, size: Size, share: float) -> Trial | None:
-    """Time a network at a size and a share, with weights that nothing was fitted to.
-
-    Returns:
-        The row; None where the network cannot be exported.
-    """
+def probe(bench: Bench, size: Size, share: float) -> Trial:
+    """Time a network at a size and a share, with weights that nothing was fitted to."""
     name = f"probe-{size[0]}-{share:.2f}"
     if (found := bench.log.find(name, Stage.PROBE)) is not None:
         return found
@@ -132,15 +131,14 @@ def probe(bench: Bench, size: Size, share: float) -> Trial | None:
 
 
 def fit(bench: Bench, size: Size, widths: Widths) -> Trial:
-    """Slim the model, fit it and judge it by the validation pictures."""
-    name = network_name(size, widths.share)
+    """Slim the model, fit it and judge it by the validation pictures, unless that was done."""
     started = time.monotonic()
+    name, known = _name(bench, size, widths)
+    if known is not None:
+        return known
     model = bench.networks.fitted(size, widths)
-    name = network_name(size, count_multiply_adds(model) / _all_channels(bench, size))
-    if (found := bench.log.find(name, Stage.FITTED)) is not None:
-        return found
     path = bench.folder / name / FITTED
-    write_model(path, model, bench.info)
+    write_model(path, model, _slimmed_info(bench, name))
     row = describe(bench, name, Stage.FITTED, model, hash_path(path))
     judged = bench.networks.judge(model)
     row = replace(
@@ -154,17 +152,30 @@ def fit(bench: Bench, size: Size, widths: Widths) -> Trial:
     return bench.log.add(row)
 
 
+def _name(bench: Bench, size: Size, widths: Widths) -> tuple[str, Trial | None]:
+    """Return the name of a network and its folder, and its row where it was fitted before.
+
+    The name is its size and its share of the multiply-adds, for instance ``64px-0.50``. Another
+    network of the same share gets a number behind it.
+    """
+    at = bench.networks.at(size)
+    slimmed = slim(at.graph, at.channels, widths.removed).model
+    share = count_multiply_adds(slimmed) / count_multiply_adds(at.graph.model)
+    first = f"{size_words(size).replace(' ', '')}-{share:.2f}"
+    for number in itertools.count(1):
+        name = first if number == 1 else f"{first}-{number}"
+        known = bench.log.find(name, Stage.FITTED)
+        if known is None or known.parameters == slimmed.count_params():
+            break
+    return name, known
+
+
+def _slimmed_info(bench: Bench, name: str) -> ModelInfo:
+    return replace(bench.info, weights=f"{bench.info.weights}; slimmed to {name}")
+
+
 FITTED = "fitted.keras"
 """A network before it is trained, in its folder."""
-
-
-def network_name(size: Size, share: float) -> str:
-    """Return the name of a network and its folder, for instance ``64px-0.50``."""
-    return f"{size_words(size).replace(' ', '')}-{share:.2f}"
-
-
-def _all_channels(bench: Bench, size: Size) -> int:
-    return count_multiply_adds(bench.networks.at(size).graph.model)
 
 
 def _judged_words(trial: Trial) -> str:
@@ -195,8 +206,7 @@ def measure(bench: Bench, fitted: Trial, seconds: float) -> Trial:
         words = bench.networks.learn(model, steps, seconds, folder / "distilling")
         if words:
             bench.display.say(f"{fitted.name}: {words}")
-        origin = f"{bench.info.weights}; slimmed to {fitted.name}"
-        write_model(path, model, replace(bench.info, weights=origin))
+        write_model(path, model, _slimmed_info(bench, fitted.name))
         write_bytes(folder / LEARNED, words.encode())
     else:
         model = keras.saving.load_model(path, compile=False)
@@ -232,15 +242,11 @@ def _measured(bench: Bench, row: Trial, started: float) -> Trial:
 
 
 def _file(parity: ArtifactParity, timed: ArtifactBench) -> TrialFile:
-    known = parity.answers is not None
-    gained, lost = (
-        (
-            count_only(parity.answers.right, parity.answers.reference_right),
-            count_only(parity.answers.reference_right, parity.answers.right),
-        )
-        if parity.answers is not None
-        else (0, 0)
-    )
+    answers, gained, lost = parity.answers, 0, 0
+    collapse = parity.collapse or (None if answers else "no answers were compared")
+    if answers is not None:
+        gained = count_only(answers.right, answers.reference_right)
+        lost = count_only(answers.reference_right, answers.right)
     return TrialFile(
         name=timed.name,
         sha256=timed.sha256,
@@ -251,7 +257,7 @@ def _file(parity: ArtifactParity, timed: ArtifactBench) -> TrialFile:
         images=parity.images,
         gained=gained,
         lost=lost,
-        collapse=parity.collapse if known else parity.collapse or "no answers",
+        collapse=collapse,
     )
 
 
@@ -302,10 +308,12 @@ def _export(
         data=replace(bench.options.data, image_size=None, fit=None),
         quantization=quantization if level is None else replace(quantization, level=level),
     )
-    artifacts = export(options, None, display).artifacts
+    made = export(options, None, display, partial=True)
+    if made.lost and folder.name == MODEL:  # the others of the search lack them too
+        display.warn(f"{one_error(made.lost)}\nthe search goes on with the others")
     for decoded in own.cache.glob("decoded-*.npy"):  # large, and soon made again
         decoded.unlink()
-    return artifacts
+    return made.artifacts
 
 
 def _at_size(path: Path, size: Size) -> bytes:
