@@ -13,7 +13,6 @@ from resnet_edge.ondevice.measurements import Interval, Verdict
 ENTRY_HEADINGS = (
     "network",
     "file",
-    "input",
     "multiply-adds",
     "p50 / p90 ms",
     "runtime, threads",
@@ -109,7 +108,6 @@ def entry_rows(entries: Sequence[Entry]) -> tuple[tuple[str, ...], ...]:
         (
             entry.network,
             entry.file,
-            size_words(entry.size),
             f"{entry.share_of_model:.2f}",
             _times(entry),
             f"{entry.runtime}, {entry.threads}",

@@ -87,7 +87,7 @@ def _draw(axes: Axes, front: Front) -> None:
         axes.axvline(limit_s * 1e3, color=MUTED, linewidth=0.9, zorder=1)
     axes.set_title("top-1 (dashed: the full-precision model)", loc="left")
     axes.set_xlabel("90th percentile of the latency in ms, batch 1 (line: the limit)")
-    label_points(axes, _labels(front.unbeaten, floor), front.reference_top1)
+    label_points(axes, _labels(entries, floor), front.reference_top1)
 
 
 def _interval(entry: Entry, reference: float, floor: float) -> _Range | None:
@@ -98,6 +98,7 @@ def _interval(entry: Entry, reference: float, floor: float) -> _Range | None:
 
 
 def _labels(entries: Sequence[Entry], floor: float) -> list[Point]:
+    """Name the files of the front. The others have no name, and no name covers them."""
     points = []
     for entry in entries:
         kind = artifact_kind(entry.file)
@@ -106,7 +107,7 @@ def _labels(entries: Sequence[Entry], floor: float) -> list[Point]:
             Point(
                 entry.p90_s * 1e3,
                 max(entry.top1, floor),
-                f"{entry.network} {entry.file}{below}",
+                "" if entry.beaten_by else f"{entry.network} {entry.file}{below}",
                 COLOURS[kind.precision],
                 kind.format.traits.marker,
             )
