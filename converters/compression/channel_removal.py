@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from converters.array_file import read_arrays, write_arrays
 from converters.compression.flat_graph import FlatCall
 from converters.compression.layer_statistics import LayerStatistics
 from converters.compression.tied_channels import Group, TiedChannels
@@ -139,3 +141,32 @@ def _inverse(gram: np.ndarray) -> np.ndarray:
 
 def _places(wanted: Sequence[int], read: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(read == channel) for channel in wanted]
+
+
+def write_orders(path: Path, orders: Sequence[RemovalOrder]) -> None:
+    """Keep orders in a file."""
+    arrays = {}
+    for number, order in enumerate(orders):
+        arrays[f"channels_{number}"] = np.array(order.channels, np.int64)
+        arrays[f"errors_{number}"] = order.errors
+    write_arrays(path, arrays, {"groups": [order.group.name for order in orders]})
+
+
+def read_orders(path: Path, groups: Sequence[Group]) -> tuple[RemovalOrder, ...] | None:
+    """Return what ``write_orders`` kept; None where it is missing, damaged or of other groups."""
+    try:
+        arrays, record = read_arrays(path)
+        if record["groups"] != [group.name for group in groups]:
+            return None
+        orders = tuple(
+            RemovalOrder(group, tuple(arrays[f"channels_{n}"].tolist()), arrays[f"errors_{n}"])
+            for n, group in enumerate(groups)
+        )
+    except Exception:
+        return None
+    whole = all(
+        sorted(order.channels) == sorted(order.group.channels)
+        and len(order.errors) == len(order.channels)
+        for order in orders
+    )
+    return orders if whole else None

@@ -8,11 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from converters.compression.channel_removal import Curvature, RemovalOrder, removal_order
+from converters.compression.channel_removal import (
+    Curvature,
+    RemovalOrder,
+    read_orders,
+    removal_order,
+    write_orders,
+)
 from converters.compression.flat_graph import FlatGraph, read_flat_graph
 from converters.compression.layer_statistics import measure_layers
 from converters.compression.refit import refit
@@ -144,7 +151,11 @@ class Compressible:
 
 
 def measure(
-    model: keras.Model, preprocessing: Preprocessing, pictures: np.ndarray, progress: Progress
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    pictures: np.ndarray,
+    progress: Progress,
+    kept: Path | None = None,
 ) -> Compressible:
     """Find out what the channels of a model are worth.
 
@@ -154,6 +165,8 @@ def measure(
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map. No labels are
             needed. If there are more than ``most_pictures``, the first are used.
         progress: See ``Progress``.
+        kept: A file for what is found out, or with what was found out before. Its name has to tell
+            models and pictures apart.
 
     Raises:
         ModelConversionError: The model is no classifier of one picture, its answers are not finite,
@@ -175,6 +188,21 @@ def measure(
     forget_pages(pictures)
     used = preprocessing.apply(used)
     _check_answers(graph, used[: _batch(graph)])
+    orders = None if kept is None else read_orders(kept, free)
+    if orders is None:
+        orders = _orders(graph, channels, free, used, progress)
+        if kept is not None:
+            write_orders(kept, orders)
+    return Compressible(graph, channels, orders, used)
+
+
+def _orders(
+    graph: FlatGraph,
+    channels: TiedChannels,
+    free: Sequence[Group],
+    used: np.ndarray,
+    progress: Progress,
+) -> tuple[RemovalOrder, ...]:
     statistics = dict(
         measure_layers(graph, used, _batch(graph), _named("measuring layers", progress))
     )
@@ -186,7 +214,7 @@ def measure(
     for done, group in enumerate(free, start=1):
         orders.append(removal_order(group, channels, curvatures))
         progress("ordering channels", done, len(free))
-    return Compressible(graph, channels, tuple(orders), used)
+    return tuple(orders)
 
 
 def most_pictures(graph: FlatGraph) -> int:

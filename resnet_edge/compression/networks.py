@@ -125,6 +125,7 @@ class Networks:
         pictures: Decodes the pictures of a size.
         augment: True to vary pictures that are learned from with their labels.
         display: Shows the progress.
+        kept: The file that keeps what the channels are worth; see ``measure``.
     """
 
     def __init__(
@@ -135,11 +136,12 @@ class Networks:
         display: Display,
         *,
         augment: bool,
+        kept: Path,
     ) -> None:
         self.model = model
         self.own: Size = tuple(model.inputs[0].shape[1:3])
         self._preprocessing, self._pictures, self._display = preprocessing, pictures, display
-        self._augment = augment
+        self._augment, self._kept = augment, kept
         self._sized: dict[Size, Compressible] = {}
 
     @cached_property
@@ -155,6 +157,7 @@ class Networks:
                 self._preprocessing,
                 self._pictures(self.own).lessons,
                 _words_first(advance),
+                self._kept,
             )
 
     @cached_property

@@ -14,6 +14,7 @@ from resnet_edge.compression.trials import Trial, TrialLog
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import keras_backend, set_environment
+from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.runtimes.installed import all_installed
@@ -152,16 +153,16 @@ def _prepare(
     classifier = read_classifier(source, size)
     for note in classifier.notes:
         display.say(f"{source.name}: {note}")
+    pictures = _pictures_key(source, info, learning)
     networks = Networks(
         classifier.model,
         PREPROCESSINGS[info.preprocessing],
         decoded_at(learning, info, options.layout, display),
         display,
         augment=learning.augment,
+        kept=options.layout.cache / f"channels-{pictures}.npz",
     )
-    log = TrialLog(
-        folder / "trials.jsonl", _key(options, source, info.preprocessing, learning, names)
-    )
+    log = TrialLog(folder / "trials.jsonl", _key(options, pictures, names))
     bench = Bench(
         options=options,
         info=info,
@@ -178,16 +179,22 @@ def _prepare(
     return bench, learning
 
 
-def _key(
-    options: Options, source: Path, preprocessing: str, learning: Learning, names: tuple[str, ...]
-) -> str:
-    """Return a hash of all that rows depend on. Limits decide only which rows there are."""
+def _pictures_key(source: Path, info: ModelInfo, learning: Learning) -> str:
+    """Return a hash of the model and of the pictures that it is fitted with."""
+    pictures = [(p.sha256, p.label) for p in (*learning.lessons, *learning.validation)]
+    return digest(LAYOUT, hash_path(source), info.preprocessing, info.fit, pictures)[:16]
+
+
+def _key(options: Options, pictures: str, names: tuple[str, ...]) -> str:
+    """Return a hash of all that rows depend on. Limits decide only which rows there are.
+
+    Args:
+        options: The search's.
+        pictures: See ``_pictures_key``.
+        names: Files to make.
+    """
     return digest(
-        LAYOUT,
-        hash_path(source),
-        preprocessing,
-        options.data.fit,
-        [(p.sha256, p.label) for p in (*learning.lessons, *learning.validation)],
+        pictures,
         hash_path(options.layout.dataset),
         names,
         options.rewrites,

@@ -6,10 +6,17 @@ import pytest
 from keras import layers
 
 from converters.compression import channel_removal, patches
-from converters.compression.channel_removal import RIDGE, Curvature, removal_order
+from converters.compression.channel_removal import (
+    RIDGE,
+    Curvature,
+    read_orders,
+    removal_order,
+)
+from converters.compression.compression import measure
 from converters.compression.flat_graph import read_flat_graph
 from converters.compression.layer_statistics import measure_layers
 from converters.compression.tied_channels import find_tied_channels
+from converters.preprocessing import PREPROCESSINGS
 
 COUNT = 6
 
@@ -120,3 +127,33 @@ def test_layers_with_many_rows_order_by_energy(monkeypatch) -> None:
     places, order, *_ = order_of(two_layers(first, second), "first")
     assert places[0] == 3
     assert order.errors[1] < 1e-3 * order.errors[-1]
+
+
+def test_orders_are_kept_and_read_again(make, photos, tmp_path) -> None:
+    kept = tmp_path / "orders.npz"
+    none = PREPROCESSINGS["none"]
+    seen: list[str] = []
+    first = measure(make("residual"), none, photos, lambda words, *_: seen.append(words), kept)
+    assert "measuring layers" in seen
+    seen.clear()
+    again = measure(make("residual"), none, photos, lambda words, *_: seen.append(words), kept)
+    assert seen == []
+    assert again.widths(0.5) == first.widths(0.5)
+
+
+@pytest.mark.parametrize("spoil", [b"", b"not an archive", None])
+def test_orders_that_are_damaged_or_of_another_model_are_made_anew(
+    make, photos, tmp_path, spoil
+) -> None:
+    kept = tmp_path / "orders.npz"
+    none = PREPROCESSINGS["none"]
+    if spoil is None:
+        measure(make("mobile"), none, photos, lambda *_: None, kept)
+    else:
+        kept.write_bytes(spoil)
+    seen: list[str] = []
+    found = measure(make("residual"), none, photos, lambda words, *_: seen.append(words), kept)
+    assert "measuring layers" in seen
+    assert found.widths(0.5).share <= 0.5
+    groups = [order.group for order in found.orders]
+    assert read_orders(kept, groups) is not None
