@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from converters.compression.compression import Compressible
 from converters.compression.latency_model import LatencyModel, work_of
 from converters.compression.widths import Cost, Widths, channels_of, parameters
+from resnet_edge import units
 from resnet_edge.compression.foretelling import (
     Machine,
     affordable_parameters,
@@ -155,14 +156,22 @@ class Search:
         """Fit the network that is aimed at, unless it was or there is none."""
         widths = self._shared(aim) if aim.share else self._within(aim.size)
         if widths is None:
-            self._bench.display.say(
-                f"{size_words(aim.size)}: even the narrowest network would exceed the limits"
-            )
+            self._tell_narrowest(aim.size)
             return
         if not widths.removed and aim.size == self._bench.networks.own:
             self._bench.display.say("the model holds the limits with all channels")
             return
         make.fit(self._bench, aim.size, widths)
+
+    def _tell_narrowest(self, size: Size) -> None:
+        """Say that no network of a size holds the limits, and what the narrowest would take."""
+        at = self._bench.networks.at(size)
+        narrowest = at.widths(0.0, self._fastest(size).cost)
+        takes = f": p90 {units.milliseconds(narrowest.cost)} ms"
+        self._bench.display.say(
+            f"{size_words(size)}: even the narrowest network is foretold to exceed the limits"
+            f"{takes if self._bench.limits.p90_s is not None else ''}"
+        )
 
     def _shared(self, aim: Aim) -> Widths:
         """Return widths for a share of the latency of the fastest file."""

@@ -181,7 +181,7 @@ def test_what_nothing_holds_is_said_with_what_comes_nearest(options: Options, re
     assert found.front.chosen is None
     assert found.path is None
     assert found.front.nearest is not None
-    assert "even the narrowest network would exceed the limits" in " ".join(recorder.said)
+    assert "even the narrowest network is foretold to exceed the limits" in " ".join(recorder.said)
 
 
 def test_a_model_that_holds_its_limits_is_the_answer(options: Options, recorder) -> None:
