@@ -115,3 +115,23 @@ def test_what_could_not_be_made_is_a_failure_that_is_named(made):
     assert json.loads(json.dumps(report_json(content)))["failed"] == [
         {"name": "int8.onnx", "reason": "layer 'stem': no such operator"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "named"), [((FAIL, FAIL), True), ((FAIL, OPEN), False), ((FAIL, PASS), False)]
+)
+def test_where_all_are_too_slow_the_way_to_a_smaller_network_is_named(made, verdicts, named):
+    content = made(("fp32.onnx", PASS, None, 9.0), ("int8.onnx", PASS, None, 8.0))
+    rows = [
+        dataclasses.replace(
+            row, bench=dataclasses.replace(row.bench, gate=GateResult(verdict, "by hand"))
+        )
+        for row, verdict in zip(content.artifacts, verdicts, strict=True)
+    ]
+    words = find_answer(dataclasses.replace(content, artifacts=tuple(rows))).take_words
+    assert ("`resnet-edge compress` looks for a network within it" in words) is named
+
+
+def test_wrong_answers_are_no_matter_of_speed(made):
+    content = made(("int8.onnx", FAIL, None, 8.0))
+    assert "compress" not in find_answer(content).take_words
