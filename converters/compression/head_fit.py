@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 from keras import layers
 from scipy import optimize
 
@@ -86,16 +87,21 @@ def _features(
     known: LabelledPictures,
     batch: int,
 ) -> Features:
-    found: list[np.ndarray] = []
+    def features(pictures: Tensor) -> Tensor:
+        found: list[Tensor] = []
 
-    def keep(call: FlatCall, read: list[Tensor], _: Tensor) -> None:
-        if call is head:
-            found.append(np.asarray(read[0], np.float64))
+        def keep(call: FlatCall, read: list[Tensor], _: Tensor) -> None:
+            if call is head:
+                found.append(read[0])
 
-    for pictures in in_batches(known.pictures, batch):
-        graph.logits(preprocessing.apply(np.asarray(pictures, np.float32)), keep)
+        graph.logits(preprocessing.apply(pictures), keep)
+        return found[0]
+
+    compiled = tf.function(features, autograph=False, reduce_retracing=True)
+    batches = in_batches(known.pictures, batch)
+    values = [compiled(tf.constant(x)).numpy().astype(np.float64) for x in batches]
     forget_pages(known.pictures)
-    return Features(np.concatenate(found), known.labels)
+    return Features(np.concatenate(values), known.labels)
 
 
 def _nats(known: Features, weights: np.ndarray) -> float:
