@@ -19,6 +19,9 @@ SLACK = 0.02
 """Training and other pictures may move top-1 by so much. A network that is worse than the best one
 by more is not followed."""
 
+FAR = 0.05
+"""A size whose network is worse than the best one by more says that still smaller ones will be."""
+
 MARGIN = 0.96
 """Part of the limit of the latency that is aimed at: what is foretold is off by a few percent."""
 
@@ -45,6 +48,14 @@ def first_aims(sizes: Sequence[tuple[int, int]], limits: Limits) -> tuple[Aim, .
     at_own = [Aim(own, share) for share in FREE_SHARES]
     smaller = [Aim(size, share) for share in FREE_SHARES[1:3] for size in others[:2]]
     return (*at_own[:2], *smaller[:2], *at_own[2:], *smaller[2:])
+
+
+def is_far_behind(log: TrialLog, size: tuple[int, int]) -> bool:
+    """Return True if the networks of a size are so much worse that none smaller is worth a try."""
+    fitted = log.at(Stage.FITTED)
+    best = max((_change(trial) for trial in fitted), default=math.nan)
+    own = max((_change(trial) for trial in fitted if trial.size == size), default=math.nan)
+    return own < best - FAR
 
 
 def next_to_measure(log: TrialLog, limits: Limits, foretold_s: Mapping[str, float]) -> Trial | None:

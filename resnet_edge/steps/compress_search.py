@@ -24,6 +24,7 @@ from resnet_edge.compression.search import (
     MOST_MEASURED,
     Aim,
     first_aims,
+    is_far_behind,
     next_to_measure,
 )
 from resnet_edge.compression.trials import MODEL, Stage, Trial
@@ -76,6 +77,9 @@ class Search:
             if self._is_over():
                 return False
             self._fit(aim)
+            if bench.limits.is_hard and is_far_behind(bench.log, aim.size):
+                display.say(f"{size_words(aim.size)} loses too much: smaller ones are left out")
+                break
         measured = 0
         while measured < MOST_MEASURED:
             trial = next_to_measure(bench.log, bench.limits, self._foretold())

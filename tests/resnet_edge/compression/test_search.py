@@ -1,11 +1,18 @@
 """The next network follows from the rows alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from search_rows import measured_file, row
 
 from resnet_edge.compression.limits import Limits
-from resnet_edge.compression.search import Aim, best_change, first_aims, next_to_measure
+from resnet_edge.compression.search import (
+    Aim,
+    best_change,
+    first_aims,
+    is_far_behind,
+    next_to_measure,
+)
 from resnet_edge.compression.trials import MODEL, Stage, Trial, TrialLog
 
 SIZES = ((64, 64), (56, 56), (48, 48), (40, 40))
@@ -81,3 +88,13 @@ def test_the_best_file_stands_for_a_network() -> None:
     files = (measured_file(lost=30), measured_file("fp32.onnx", gained=2))
     assert best_change(row("a", Stage.MEASURED, *files)) == 0.002
     assert best_change(row("a", Stage.FITTED)) == -float("inf")
+
+
+def test_sizes_below_one_that_loses_much_are_left_out(tmp_path: Path) -> None:
+    log = log_of(tmp_path, row("a", Stage.FITTED, change=-0.01))
+    assert not is_far_behind(log, (64, 64))
+    assert not is_far_behind(log, (56, 56))  # none was tried
+    log.add(replace(row("b", Stage.FITTED, change=-0.05), size=(56, 56)))
+    assert not is_far_behind(log, (56, 56))
+    log.add(replace(row("c", Stage.FITTED, change=-0.09), size=(48, 48)))
+    assert is_far_behind(log, (48, 48))
