@@ -11,7 +11,6 @@ from resnet_edge.compression.trials import MODEL, Stage, Trial
 from resnet_edge.ondevice.measurements import Interval, Verdict
 
 ENTRY_HEADINGS = (
-    "network",
     "file",
     "multiply-adds",
     "p50 / p90 ms",
@@ -106,8 +105,7 @@ def entry_rows(entries: Sequence[Entry]) -> tuple[tuple[str, ...], ...]:
     """Return a line per file in the order of ``ENTRY_HEADINGS``."""
     return tuple(
         (
-            entry.network,
-            entry.file,
+            entry.title,
             f"{entry.share_of_model:.2f}",
             _times(entry),
             f"{entry.runtime}, {entry.threads}",

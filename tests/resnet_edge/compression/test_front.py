@@ -201,7 +201,7 @@ def test_no_file_of_the_front_is_beaten_and_all_others_are(figures: list) -> Non
 def test_rows_of_the_tables() -> None:
     found = front_of(MODEL_ROW, HALF, by=rules())
     cells = dict(zip(entry_rows(found.entries)[0], range(20), strict=False))
-    assert {"64px-0.50", "int8.tflite", "0.50", "14.2 / 14.2", "held"} <= set(cells)
+    assert {"64px-0.50/int8.tflite", "0.50", "14.2 / 14.2", "held"} <= set(cells)
     fitted = row("64px-0.35", Stage.FITTED, share=0.35, change=-0.013)
     probe = row("probe", Stage.PROBE, share=0.2, change=None)
     tried = trial_rows([MODEL_ROW, HALF, fitted, probe])
