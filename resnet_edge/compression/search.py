@@ -33,6 +33,14 @@ class Aim:
     size: tuple[int, int]
     share: float | None
     """None asks for what holds the limits."""
+    round: int = 0
+    """Networks of this size that were measured before: what is foretold is better by then."""
+
+    def words(self, limits: Limits) -> str:
+        """Tell it apart from other aims."""
+        height, width = self.size
+        wanted = f"{self.share:g} of the latency" if self.share else f"within {limits}"
+        return f"{height}x{width}, {wanted}, round {self.round}"
 
 
 def first_aims(sizes: Sequence[tuple[int, int]], limits: Limits) -> tuple[Aim, ...]:

@@ -76,6 +76,8 @@ class Trial:
     """Top-1 minus the full-precision model's on validation pictures; without labels the share of
     answers that are the same, minus 1."""
     agreement: float | None = None
+    aim: str = ""
+    """What the network was fitted for, in words; the same aim is not tried twice."""
     learned: str = ""
     """What was learned, in words."""
     files: tuple[TrialFile, ...] = ()
@@ -107,6 +109,10 @@ class TrialLog:
     def at(self, stage: Stage) -> tuple[Trial, ...]:
         """Return the last row of every network at a stage."""
         return tuple({t.name: t for t in self._trials if t.stage is stage}.values())
+
+    def has_aim(self, words: str) -> bool:
+        """Return True if a network was fitted for this."""
+        return any(trial.aim == words for trial in self._trials)
 
     def add(self, trial: Trial) -> Trial:
         """Append a row; it is on the disk when this returns.

@@ -93,7 +93,8 @@ class Search:
             row = make.measure(bench, trial, min(left / 2, left - for_files))
             measured += 1
             if bench.limits.is_hard and not self._holds(row):
-                self._fit(Aim(row.size, None))
+                same = [trial for trial in bench.log.at(Stage.MEASURED) if trial.size == row.size]
+                self._fit(Aim(row.size, None, len(same)))
         return True
 
     def _is_over(self) -> bool:
@@ -158,6 +159,9 @@ class Search:
 
     def _fit(self, aim: Aim) -> None:
         """Fit the network that is aimed at, unless it was or there is none."""
+        words = aim.words(self._bench.limits)
+        if self._bench.log.has_aim(words):
+            return
         widths = self._shared(aim) if aim.share else self._within(aim.size)
         if widths is None:
             self._tell_narrowest(aim.size)
@@ -165,7 +169,7 @@ class Search:
         if not widths.removed and aim.size == self._bench.networks.own:
             self._bench.display.say("the model holds the limits with all channels")
             return
-        make.fit(self._bench, aim.size, widths)
+        make.fit(self._bench, aim.size, widths, words)
 
     def _tell_narrowest(self, size: Size) -> None:
         """Say that no network of a size holds the limits, and what the narrowest would take."""

@@ -130,8 +130,15 @@ def probe(bench: Bench, size: Size, share: float) -> Trial:
     return bench.log.add(replace(row, files=files, seconds=seconds))
 
 
-def fit(bench: Bench, size: Size, widths: Widths) -> Trial:
-    """Slim the model, fit it and judge it by the validation pictures, unless that was done."""
+def fit(bench: Bench, size: Size, widths: Widths, aim: str) -> Trial:
+    """Slim the model, fit it and judge it by the validation pictures, unless that was done.
+
+    Args:
+        bench: The search.
+        size: Of the input.
+        widths: Of the groups of channels.
+        aim: What it is fitted for, in words.
+    """
     started = time.monotonic()
     name, known = _name(bench, size, widths)
     if known is not None:
@@ -145,6 +152,7 @@ def fit(bench: Bench, size: Size, widths: Widths) -> Trial:
         row,
         change=judged.change,
         agreement=judged.agreement,
+        aim=aim,
         learned="fitted in closed form" if widths.removed else "",
         seconds=time.monotonic() - started,
     )

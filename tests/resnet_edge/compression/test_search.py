@@ -98,3 +98,16 @@ def test_sizes_below_one_that_loses_much_are_left_out(tmp_path: Path) -> None:
     assert not is_far_behind(log, (56, 56))
     log.add(replace(row("c", Stage.FITTED, change=-0.09), size=(48, 48)))
     assert is_far_behind(log, (48, 48))
+
+
+def test_aims_differ_by_size_share_limits_and_round() -> None:
+    aims = [
+        Aim((64, 64), None).words(FAST),
+        Aim((64, 64), None, 1).words(FAST),
+        Aim((56, 56), None).words(FAST),
+        Aim((64, 64), None).words(Limits(p90_s=0.01)),
+        Aim((64, 64), 0.5).words(LOSSY),
+        Aim((64, 64), 0.35).words(LOSSY),
+    ]
+    assert len(set(aims)) == len(aims)
+    assert Aim((64, 64), 0.5).words(LOSSY) == Aim((64, 64), 0.5).words(Limits(loss=0.02))
