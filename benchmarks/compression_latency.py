@@ -39,7 +39,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        save_pictures(folder / "pictures", blobs(24, options.size))
+        save_pictures(folder / "pictures", blobs(64, options.size))
         shares = make_networks(options, folder)
         for name in shares:
             export(folder, name)
@@ -83,6 +83,14 @@ def make_networks(options: argparse.Namespace, folder: Path) -> dict[str, float]
     from converters.multiply_adds import count_multiply_adds
     from converters.preprocessing import PREPROCESSINGS
 
+    paths = {"whole": folder / "whole" / "model.keras"}
+    paths |= {f"slimmed-{s:g}": folder / f"slimmed-{s:g}" / "model.keras" for s in options.shares}
+    if all(path.exists() for path in paths.values()):
+        counts = {
+            name: count_multiply_adds(keras.models.load_model(path, compile=False))
+            for name, path in paths.items()
+        }
+        return {name: count / counts["whole"] for name, count in counts.items()}
     model = keras.models.load_model(options.inputs / "model.keras", compile=False)
     preprocessing = PREPROCESSINGS[(options.inputs / "preprocessing.txt").read_text()]
     pictures = np.load(options.inputs / "train.npy", mmap_mode="r")[:300]
@@ -94,8 +102,8 @@ def make_networks(options: argparse.Namespace, folder: Path) -> dict[str, float]
         networks[f"slimmed-{share:g}"] = at_input_size(slimmed, options.size, options.size)
     full = count_multiply_adds(whole)
     for name, network in networks.items():
-        (folder / name).mkdir(exist_ok=True)
-        network.save(folder / name / "model.keras")
+        paths[name].parent.mkdir(exist_ok=True)
+        network.save(paths[name])
     return {name: count_multiply_adds(network) / full for name, network in networks.items()}
 
 
