@@ -81,21 +81,11 @@ def on_device(result: DeviceResult, here: Machine, networks: Sequence[Trial]) ->
         networks: The model and networks that were found; the result is of one of them.
 
     Raises:
-        ArtifactError: It is of none of them, of an emulated device, or without latencies.
+        ArtifactError: See ``check_result``; or it is without latencies.
     """
     sha256, name = result.parity.model_sha256, result.machine.host
-    network = next((trial for trial in networks if trial.model_sha256 == sha256), None)
-    if network is None:
-        raise ArtifactError(
-            f"--on-device: the result of {name} is of another model ({sha256[:16]}…); expected one "
-            f"of the model that is compressed ({networks[0].model_sha256[:16]}…) or of a network "
-            "that was found before; make a bundle of it with `resnet-edge bundle`, and run it there"
-        )
-    if result.emulated:
-        raise ArtifactError(
-            f"--on-device: {name} was emulated, so its latencies say nothing; expected the result "
-            "of a real device"
-        )
+    check_result(result, [trial.model_sha256 for trial in networks])
+    network = next(trial for trial in networks if trial.model_sha256 == sha256)
     work = np.array(network.work)
     ways, measured = {}, {}
     for bench in result.bench.artifacts:
@@ -111,6 +101,30 @@ def on_device(result: DeviceResult, here: Machine, networks: Sequence[Trial]) ->
             "expected some of .tflite or .onnx files; run the bundle there again"
         )
     return Machine(name, ways, measured)
+
+
+def check_result(result: DeviceResult, known: Sequence[str]) -> None:
+    """Refuse a device's result that says nothing of the networks of a search.
+
+    Args:
+        result: The device's.
+        known: Hashes of the model and of the networks that were found, the model's first.
+
+    Raises:
+        ArtifactError: It is of none of them, or of an emulated device.
+    """
+    sha256, name = result.parity.model_sha256, result.machine.host
+    if sha256 not in known:
+        raise ArtifactError(
+            f"--on-device: the result of {name} is of another model ({sha256[:16]}…); expected one "
+            f"of the model that is compressed ({known[0][:16]}…) or of a network that was found "
+            "before; make a bundle of it with `resnet-edge bundle`, and run it there"
+        )
+    if result.emulated:
+        raise ArtifactError(
+            f"--on-device: {name} was emulated, so its latencies say nothing; expected the result "
+            "of a real device"
+        )
 
 
 def _alike(here: Machine, way: Way) -> LatencyModel | None:

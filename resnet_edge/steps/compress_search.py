@@ -13,6 +13,7 @@ from resnet_edge import units
 from resnet_edge.compression.foretelling import (
     Machine,
     affordable_parameters,
+    check_result,
     merged,
     on_device,
     this_machine,
@@ -31,6 +32,7 @@ from resnet_edge.compression.trials import MODEL, Stage, Trial
 from resnet_edge.compression.words import size_words
 from resnet_edge.errors import ModelError, UsageError, translate
 from resnet_edge.ondevice.command.device_result import read_device_result
+from resnet_edge.ondevice.files import hash_path
 from resnet_edge.steps import compress_trials as make
 from resnet_edge.steps.compress_trials import Bench
 
@@ -41,6 +43,9 @@ class Search:
     def __init__(self, bench: Bench, until: float) -> None:
         self._bench, self._until = bench, until
         self._results = [read_device_result(p) for p in bench.options.compression.on_device]
+        known = [hash_path(bench.source), *(trial.model_sha256 for trial in bench.log)]
+        for result in self._results:
+            check_result(result, known)
 
     @property
     def devices(self) -> tuple[Machine, ...]:
