@@ -7,6 +7,7 @@ then. No labels are needed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,20 @@ SMALLEST_FACTOR = 1e-3
 """Of the largest of a batch normalization. Channels scaled by less make up for nothing."""
 
 Progress = Callable[[int, int], None]
+
+
+def _solve(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
+    """Solve with a Gram matrix; no change where that cannot be done.
+
+    Of an ill-conditioned one nothing is said: pictures that nothing is fitted to judge the change.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", linalg.LinAlgWarning)
+        try:
+            found = linalg.solve(gram, cross, assume_a="pos", check_finite=False)
+        except linalg.LinAlgError:
+            return np.zeros_like(cross)
+    return np.asarray(found)
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ class _Moments:
         size = len(self.gram) - 1
         price = ridge * max(float(np.trace(self.gram[:size, :size])) / size, 1e-12)
         gram = self.gram + np.diag(np.append(np.full(size, price), 1e-6 * self.gram[-1, -1] + 1e-9))
-        return np.asarray(linalg.solve(gram, self.cross, assume_a="pos", check_finite=False))
+        return _solve(gram, self.cross)
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ class _Vectors:
         products = self.read @ self.read.T
         price = ridge * max(float(np.trace(products)) / self.read.shape[1], 1e-12)
         products[np.diag_indices_from(products)] += price
-        return np.asarray(self.read.T @ linalg.solve(products, self.lacks, assume_a="pos"))
+        return np.asarray(self.read.T @ _solve(products, self.lacks))
 
 
 class _Network:
