@@ -253,7 +253,8 @@ def _excess(entry: Entry, limits: Limits) -> dict[str, float]:
     lost = limits.loss is not None and not -entry.change <= limits.loss
     if lost or collapsed:
         allowed = limits.loss or 0.01
-        found["--max-loss"] = max(-entry.change / allowed - 1, 0.0)
+        name = "--int8-accuracy" if limits.loss is None else "--max-loss"
+        found[name] = max(-entry.change / allowed - 1, 0.0)
     return found
 
 
@@ -270,7 +271,7 @@ def _better(entry: Entry, entries: Sequence[Entry]) -> tuple[str, ...]:
 def _costliest(entries: Sequence[Entry], limits: Limits) -> tuple[str, Entry] | None:
     """Return the limit without which the best file could be had."""
     found = []
-    for name in ("--max-p90-ms", "--max-bytes", "--max-loss"):
+    for name in ("--max-p90-ms", "--max-bytes", "--max-loss", "--int8-accuracy"):
         free = [
             replace(
                 entry, excess={key: value for key, value in entry.excess.items() if key != name}
