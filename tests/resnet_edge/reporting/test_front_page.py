@@ -27,9 +27,8 @@ def file(name: str, milliseconds: float, size: int, lost: int = 0) -> TrialFile:
 def network(name: str, share: float, *files: TrialFile, stage: Stage = Stage.MEASURED) -> Trial:
     """A row of a search."""
     counts = (round(1e9 * share), round(1e6 * share))
-    return Trial(
-        "k", name, stage, (64, 64), *counts, share, (1.0,) * 6, name, 1.0, 0.0, 1.0, "", files
-    )
+    figures = {"seconds": 1.0, "change": 0.0, "agreement": 1.0, "files": files}
+    return Trial("k", name, stage, size, *counts, share, work, name, **figures)
 
 
 TRIALS = (
