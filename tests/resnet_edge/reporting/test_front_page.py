@@ -28,7 +28,7 @@ def network(name: str, share: float, *files: TrialFile, stage: Stage = Stage.MEA
     """A row of a search."""
     counts = (round(1e9 * share), round(1e6 * share))
     figures = {"seconds": 1.0, "change": 0.0, "agreement": 1.0, "files": files}
-    return Trial("k", name, stage, size, *counts, share, work, name, **figures)
+    return Trial("k", name, stage, (64, 64), *counts, share, (1.0,) * 6, name, **figures)
 
 
 TRIALS = (
