@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.compression.latency_model import LatencyModel, fit_latency
+from resnet_edge.compression.front import HERE
 from resnet_edge.compression.trials import Trial
 from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.command.device_result import DeviceResult
@@ -66,7 +67,7 @@ def this_machine(trials: Iterable[Trial]) -> Machine:
         way: fit_latency(np.array([work for work, _ in own.values()]), [t for _, t in own.values()])
         for way, own in rows.items()
     }
-    return Machine("this machine", ways, measured)
+    return Machine(HERE, ways, measured)
 
 
 def on_device(result: DeviceResult, here: Machine, networks: Sequence[Trial]) -> Machine:

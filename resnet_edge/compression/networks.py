@@ -11,7 +11,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from converters.compression.compression import Compressible, measure
 from converters.compression.courses import Classifier, Course, Labelled, Unlabelled, answers_of
@@ -93,6 +92,12 @@ class Judgement:
     agreement: float
 
 
+def size_of(model: keras.Model) -> Size:
+    """Return height and width of the pictures that a model takes."""
+    height, width = model.inputs[0].shape[1:3]
+    return height, width
+
+
 def sizes_to_try(own: Size, asked: tuple[int, ...] | None) -> tuple[Size, ...]:
     """Return the input sizes of a search, the largest first.
 
@@ -139,7 +144,7 @@ class Networks:
         kept: Path,
     ) -> None:
         self.model = model
-        self.own: Size = tuple(model.inputs[0].shape[1:3])
+        self.own = size_of(model)
         self._preprocessing, self._pictures, self._display = preprocessing, pictures, display
         self._augment, self._kept = augment, kept
         self._sized: dict[Size, Compressible] = {}
@@ -210,7 +215,7 @@ class Networks:
 
     def judge(self, model: keras.Model) -> Judgement:
         """Compare a network's answers to the validation pictures with the model's."""
-        size: Size = tuple(model.inputs[0].shape[1:3])
+        size = size_of(model)
         material = self._pictures(size)
         found = answers_of(classifier_of(model, self._preprocessing), material.validation)
         ours, theirs = found.argmax(axis=1), self._answers.argmax(axis=1)
@@ -234,7 +239,7 @@ class Networks:
         Returns:
             What was learned, in words; empty where there was no time for it.
         """
-        size: Size = tuple(model.inputs[0].shape[1:3])
+        size = size_of(model)
         full = self._pictures(self.own)
         course: Course
         if full.is_labelled:
@@ -269,15 +274,11 @@ class Networks:
         for network in (student, self.teacher):
             network(pictures)
             started = time.perf_counter()
-            _wait(network(pictures))
+            network(pictures).numpy()
             times.append(time.perf_counter() - started)
         own, teacher = times
         exam = own * len(self._pictures(self.own).validation) / len(pictures)
         return 3 * own + teacher + exam * CHECKS / 600
-
-
-def _wait(answers: tf.Tensor) -> None:
-    answers.numpy()
 
 
 def _words_first(advance: Advance) -> Callable[[str, int, int], None]:

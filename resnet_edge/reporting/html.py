@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet_edge import units
@@ -63,6 +62,7 @@ from resnet_edge.reporting.tables import (
     reason_rows,
     summary_rows,
 )
+from resnet_edge.reporting.templates import render_template
 from resnet_edge.reporting.terms import GLOSSARY, INTRODUCTION, SUMMARY_TERMS
 from resnet_edge.reporting.training_plot import plot_training
 
@@ -140,15 +140,7 @@ class Page:
 
 def render_html(content: ReportContent) -> str:
     """Return the page. The same content gives the same text."""
-    environment = Environment(
-        loader=PackageLoader("resnet_edge.reporting", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page: str = environment.get_template("report.html.j2").render(page=build_page(content))
-    return page
+    return render_template("report.html.j2", build_page(content))
 
 
 def build_page(content: ReportContent) -> Page:

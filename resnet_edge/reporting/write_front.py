@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet_edge import units
@@ -24,6 +23,7 @@ from resnet_edge.ondevice.files import write_bytes
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.reporting.artifact_plots import legend
 from resnet_edge.reporting.front_plot import plot_front
+from resnet_edge.reporting.templates import render_template
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,6 @@ def front_json(front: Front) -> dict[str, object]:
 
 
 def _render(front: Front, trials: Sequence[Trial], pictures: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("resnet_edge.reporting", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     plot = plot_front(front)
     beaten = [entry for entry in front.entries if entry.beaten_by]
     page = FrontPage(
@@ -109,8 +102,7 @@ def _render(front: Front, trials: Sequence[Trial], pictures: str) -> str:
         trials=trial_rows(trials),
         pictures=pictures,
     )
-    text: str = environment.get_template("front.html.j2").render(page=page)
-    return text
+    return render_template("front.html.j2", page)
 
 
 def _tiles(front: Front) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from resnet_edge.compression.trials import Trial, TrialLog
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import keras_backend, set_environment
+from resnet_edge.layout import Layout
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
@@ -130,7 +131,6 @@ def _prepare(
     """Read model and pictures, answer the test pictures, and open the rows."""
     from converters.preprocessing import PREPROCESSINGS
     from resnet_edge.compression.networks import Networks
-    from resnet_edge.layout import Layout
     from resnet_edge.model.classifiers import read_classifier
     from resnet_edge.steps.compress_trials import Bench
     from resnet_edge.steps.known_model import size_for_reference
@@ -173,7 +173,6 @@ def _prepare(
         log=log,
         folder=folder,
         names=names,
-        on_devices=bool(options.compression.on_device),
         display=display,
     )
     return bench, learning

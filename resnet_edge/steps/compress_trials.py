@@ -19,7 +19,7 @@ from converters.multiply_adds import count_multiply_adds
 from converters.quantization.settings import Level
 from resnet_edge.compression.front import Rules
 from resnet_edge.compression.limits import Limits
-from resnet_edge.compression.networks import Networks, Size
+from resnet_edge.compression.networks import Networks, Size, size_of
 from resnet_edge.compression.trials import MODEL, Stage, Trial, TrialFile, TrialLog
 from resnet_edge.compression.words import size_words
 from resnet_edge.display import Display, Silent
@@ -32,7 +32,7 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import read_json
 from resnet_edge.ondevice.latency.bench import bench_artifacts
 from resnet_edge.ondevice.latency.spec import LatencySpec
-from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Latency
+from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity
 from resnet_edge.ondevice.parity.answers import count_only
 from resnet_edge.ondevice.parity.metrics import topk_hits
 from resnet_edge.ondevice.reference_file import Reference
@@ -63,9 +63,12 @@ class Bench:
     """``OUT/compressed``."""
     names: tuple[str, ...]
     """Files to make of every network."""
-    on_devices: bool
-    """True if the latency counts on devices."""
     display: Display
+
+    @property
+    def on_devices(self) -> bool:
+        """True if the latency counts on devices."""
+        return bool(self.options.compression.on_device)
 
     @property
     def rules(self) -> Rules:
@@ -77,7 +80,7 @@ class Bench:
 
 def describe(bench: Bench, name: str, stage: Stage, model: keras.Model, sha256: str) -> Trial:
     """Return the row of a network without what was measured of it."""
-    size: Size = tuple(model.inputs[0].shape[1:3])
+    size = size_of(model)
     graph: FlatGraph = read_flat_graph(model)
     networks = bench.networks
     full = networks.model if size == networks.own else networks.at(size).graph.model
@@ -277,7 +280,7 @@ def _timed_in_full(bench: Bench, row: Trial) -> Trial:
     best = {f.name: min(f.latencies, key=lambda one: one.p90_s) for f in row.files if f.latencies}
     near = [n for n, one in best.items() if limit_s and one.p90_s <= NEAR * limit_s]
     near = near or [min(best, key=lambda name: best[name].p90_s)]
-    wanted = [name for name in near if not _is_full(best[name], spec)]
+    wanted = [name for name in near if not spec.is_met_by(best[name].samples_s)]
     if not wanted:
         return row
     files = {file.name: file for file in row.files}
@@ -291,11 +294,6 @@ def _timed_in_full(bench: Bench, row: Trial) -> Trial:
         files[artifact.name] = replace(old, latencies=(*new, *kept))
     # Another file may be the fastest now, which is timed in full as well.
     return _timed_in_full(bench, bench.log.add(replace(row, files=tuple(files.values()))))
-
-
-def _is_full(latency: Latency, spec: LatencySpec) -> bool:
-    samples = latency.samples_s
-    return len(samples) >= spec.min_queries and sum(samples) >= spec.min_seconds
 
 
 def _export(

@@ -113,8 +113,7 @@ def _is_current(options: Options, questions: Questions, reference: Reference) ->
         return True
     return (
         found.versions == _versions()
-        and len(found.latency.samples_s) >= bench.spec.min_queries
-        and sum(found.latency.samples_s) >= bench.spec.min_seconds
+        and bench.spec.is_met_by(found.latency.samples_s)
         and (bench.batches is None or _has_batches(found, bench.batches))
     )
 

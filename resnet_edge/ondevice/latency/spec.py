@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resnet_edge.ondevice.latency.early_stopping import least_queries
@@ -33,6 +34,10 @@ class LatencySpec:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def is_met_by(self, samples_s: Sequence[float]) -> bool:
+        """Return True if so many queries, that took so long together, are a whole measurement."""
+        return len(samples_s) >= self.min_queries and sum(samples_s) >= self.min_seconds
 
     def at_least(self, other: LatencySpec) -> LatencySpec:
         """Return the longer of two, in seconds and in queries."""
