@@ -13,7 +13,6 @@ from pathlib import Path
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting.failures import Failure
 from resnet_edge.exporting.quantization_result import QuantizationResult
-from resnet_edge.ondevice.command.device_result import Unmeasured
 from resnet_edge.ondevice.formats.sidecar import Sidecar
 from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import (
@@ -24,6 +23,7 @@ from resnet_edge.ondevice.measurements import (
     Latency,
     Machine,
     Throughput,
+    Unmeasured,
     Verdict,
     combine_gates,
     combine_results,

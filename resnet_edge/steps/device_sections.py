@@ -7,12 +7,9 @@ from pathlib import Path
 
 from resnet_edge.devices.device_results import other_build
 from resnet_edge.layout import Layout
-from resnet_edge.ondevice.command.device_result import (
-    DeviceResult,
-    Unmeasured,
-    read_device_result,
-)
+from resnet_edge.ondevice.command.device_result import DeviceResult, read_device_result
 from resnet_edge.ondevice.formats.sidecar import Artifact
+from resnet_edge.ondevice.measurements import Unmeasured
 from resnet_edge.ondevice.option import Changes
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.parity.judging import (

@@ -9,20 +9,19 @@ from pathlib import Path
 from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.json_records import from_json
 from resnet_edge.ondevice.machine import host_file_name
-from resnet_edge.ondevice.measurements import BenchResult, Machine, ParityResult, Verdict
+from resnet_edge.ondevice.measurements import (
+    BenchResult,
+    Machine,
+    ParityResult,
+    Unmeasured,
+    Verdict,
+    failed_everywhere,
+)
 from resnet_edge.ondevice.reading import parse_json, refusing
 
 DEVICE_VERSION = 1
 
 _EXPECTED = "expected what `python3 resnet-edge-device.pyz run --out FILE` writes"
-
-
-@dataclass(frozen=True)
-class Unmeasured:
-    """An artifact that could not be measured, and the reason."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class DeviceResult:
     left_out: tuple[Unmeasured, ...]
     """Artifacts for which there is no runtime on the device."""
     failed: tuple[Unmeasured, ...]
-    """Artifacts whose process crashed or gave no answer; what was measured before is kept."""
+    """Artifacts, or artifacts in one runtime, that were refused or crashed; what was measured is
+    kept."""
     emulated: bool
     """True if another processor pretended to be the device's: answers count, latencies do not."""
     schema: int = DEVICE_VERSION
@@ -50,10 +50,12 @@ class DeviceResult:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """The verdict of every gate; an artifact that failed to answer counts as ``fail``."""
+        """The verdict of every gate, and ``fail`` for each artifact that failed in all runtimes."""
         gates = [artifact.answers_gate.verdict for artifact in self.parity.artifacts]
         gates += [artifact.gate.verdict for artifact in self.bench.artifacts]
-        return (*gates, *(Verdict.FAIL for _ in self.failed))
+        parities = (*self.parity.artifacts, *self.parity.elsewhere)
+        lost = failed_everywhere(self.failed, parities, self.bench.artifacts)
+        return (*gates, *(Verdict.FAIL for _ in lost))
 
 
 def read_device_result(path: Path) -> DeviceResult:

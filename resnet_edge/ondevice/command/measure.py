@@ -15,7 +15,7 @@ from typing import Callable
 
 from resnet_edge.errors import OutputError, ResnetEdgeError, UsageError
 from resnet_edge.ondevice.command.bundle_file import ARTIFACTS, NO_ROOM, PICTURES, REFERENCE, Bundle
-from resnet_edge.ondevice.command.device_result import DeviceResult, Unmeasured
+from resnet_edge.ondevice.command.device_result import DeviceResult
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import artifact_kind
@@ -23,7 +23,13 @@ from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.bench import bench_artifacts, default_threads
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import describe_machine
-from resnet_edge.ondevice.measurements import ArtifactParity, BenchResult, Machine, ParityResult
+from resnet_edge.ondevice.measurements import (
+    ArtifactParity,
+    BenchResult,
+    Machine,
+    ParityResult,
+    Unmeasured,
+)
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact

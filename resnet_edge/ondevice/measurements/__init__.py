@@ -33,6 +33,7 @@ from resnet_edge.ondevice.measurements.profile import (
     ProfileResult,
 )
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
+from resnet_edge.ondevice.measurements.unmeasured import Unmeasured, failed_everywhere
 from resnet_edge.ondevice.measurements.verdict import (
     FurtherGate,
     GateResult,
@@ -67,10 +68,12 @@ __all__ = [
     "ProfileResult",
     "Provider",
     "Throughput",
+    "Unmeasured",
     "Verdict",
     "any_refused",
     "combine_gates",
     "combine_results",
+    "failed_everywhere",
     "preferred_latencies",
     "worst_verdict",
 ]

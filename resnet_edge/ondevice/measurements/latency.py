@@ -50,8 +50,15 @@ class Latency:
     """None in records of earlier versions."""
     conditions: MeasuringConditions | None = None
     """None where they were not read."""
+    queries_per_sample: int = 1
+    """A sample is the mean of so many queries, where the clock was too coarse for single ones.
+    The median and the mean then mean the same; percentiles do not, because means hide slow ones."""
 
     def __post_init__(self) -> None:
+        if self.queries_per_sample < 1:
+            raise ValueError(
+                f"latency with {self.queries_per_sample} queries per sample; expected 1 or more"
+            )
         if not self.samples_s:
             raise ValueError("latency without samples: expected at least one")
         if not all(0 < sample < math.inf for sample in self.samples_s):

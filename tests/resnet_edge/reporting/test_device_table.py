@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from resnet_edge import units
-from resnet_edge.ondevice.command.device_result import Unmeasured
 from resnet_edge.ondevice.measurements import (
     ChangedPicture,
     GateResult,
     Interval,
     Machine,
     PictureAnswers,
+    Unmeasured,
     Verdict,
 )
 from resnet_edge.reporting.content import ArtifactRow, DeviceSection, ReportContent

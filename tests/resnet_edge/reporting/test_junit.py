@@ -8,8 +8,13 @@ from dataclasses import replace
 import pytest
 
 from resnet_edge.exporting.failures import Failure
-from resnet_edge.ondevice.command.device_result import Unmeasured
-from resnet_edge.ondevice.measurements import FurtherGate, GateResult, PictureAnswers, Verdict
+from resnet_edge.ondevice.measurements import (
+    FurtherGate,
+    GateResult,
+    PictureAnswers,
+    Unmeasured,
+    Verdict,
+)
 from resnet_edge.reporting.content import DeviceSection, ReportContent
 from resnet_edge.reporting.junit import render_junit
 from resnet_edge.robustness.corruptions import Corruption

@@ -6,9 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.ondevice.command.device_result import Unmeasured
 from resnet_edge.ondevice.latency.cpu_state import CoreClock, MeasuringConditions
-from resnet_edge.ondevice.measurements import GateResult, Interval, Provider, Throughput, Verdict
+from resnet_edge.ondevice.measurements import (
+    GateResult,
+    Interval,
+    Provider,
+    Throughput,
+    Unmeasured,
+    Verdict,
+)
 from resnet_edge.reporting.content import DeviceSection
 from resnet_edge.reporting.report_json import report_json
 
@@ -247,5 +253,9 @@ def test_every_key(content, row, quantization):
     }
     for latency in (artifact["latency"], *artifact["latencies"], data["reference"]["latency"]):
         assert set(latency) == set(LATENCY_KEYS.split())
-    assert there["failed"] == there["left_out"] == [{"name": "fp32.onnx", "reason": "killed"}]
+    assert (
+        there["failed"]
+        == there["left_out"]
+        == [{"name": "fp32.onnx", "reason": "killed", "runtime": None}]
+    )
     assert set(there["artifacts"][0]) == set(artifact)
