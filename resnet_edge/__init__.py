@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.recommendation import Recommendation as Recommendation
     from resnet_edge.robustness.corruptions import RobustnessOptions as RobustnessOptions
     from resnet_edge.steps.bench import bench as bench
+    from resnet_edge.steps.browser import browser as browser
     from resnet_edge.steps.bundle import bundle as bundle
     from resnet_edge.steps.compare import compare as compare
     from resnet_edge.steps.compress import Compressed as Compressed

@@ -10,6 +10,7 @@ import typer
 
 from resnet_edge.cli.bench import bench
 from resnet_edge.cli.binding import Bound, bind
+from resnet_edge.cli.browser import browser
 from resnet_edge.cli.bundle import bundle
 from resnet_edge.cli.compare import compare
 from resnet_edge.cli.compress import compress
@@ -30,7 +31,7 @@ COMMANDS: tuple[Bound, ...] = tuple(
     bind(command)
     for command in (
         *(run, finetune, export, reference, parity, bench, report, bundle),
-        *(recommend, compress, compare, inspect, doctor),
+        *(browser, recommend, compress, compare, inspect, doctor),
     )
 )
 """The commands in the order of ``--help``."""

@@ -11,12 +11,11 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.devices.bundle_sample import choose_sample
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.command.bundle_file import (
@@ -45,7 +44,8 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
-from resnet_edge.steps.evaluation import check_alike, decode_test
+from resnet_edge.steps.device_sample import sample_answers, sample_pixels, sample_places
+from resnet_edge.steps.evaluation import check_alike
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import MAIN_FILE, ON_DEVICE, Content, find_sources, write_archive
@@ -135,12 +135,12 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
         "code": digest(sorted(code.items())),
         "versions": digest([version_of(package) for package in ("resnet-edge", "numpy")]),
     }
-    places = _places(options, reference, artifacts[0], display)
+    places = sample_places(options, reference, artifacts[0], display)
     rebuilt = not is_current(options.out, "bundle", inputs)
     if rebuilt:
-        sample = _part(reference, places)
-        pixels = _pixels(options, reference, artifacts[0], places, display)
-        contents = _contents(code, artifacts, sample, pixels)
+        sample = sample_answers(reference, places)
+        pixels = sample_pixels(options, reference, artifacts[0], places, display)
+        contents = _contents(code, artifacts, sample, _array_file(pixels))
         _write(options, artifacts, inputs["reference"], contents)
         write_stamp(options.out, "bundle", inputs, (layout.bundle,))
         display.say(f"bundle: {layout.bundle}")
@@ -156,59 +156,9 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
     )
 
 
-def _places(
-    options: Options, reference: Reference, artifact: Artifact, display: Display
-) -> np.ndarray:
-    """Return the places of the sample's pictures in the reference."""
-    total = len(reference.classes)
-    if not total:
-        display.warn(
-            "no test pictures: the device can check no accuracy; pass --test DIR to "
-            "`resnet-edge reference`"
-        )
-        return np.zeros(0, np.int64)
-    height, width = artifact.sidecar.image_size
-    fitting = options.bundle.max_bytes // (height * width * 3)
-    if not fitting:
-        raise UsageError(
-            f"--max-bytes: got {options.bundle.max_bytes}; expected at least "
-            f"{height * width * 3}, one picture of {height} x {width}"
-        )
-    places = choose_sample(reference, min(options.bundle.images, fitting))
-    if without := len(set(reference.classes.tolist())) - len(set(reference.classes[places])):
-        display.warn(
-            f"{len(places)} pictures in the bundle: {without} classes have none; "
-            "raise --images or --max-bytes of `resnet-edge bundle`"
-        )
-    return places
-
-
-def _part(reference: Reference, places: np.ndarray) -> Reference:
-    """Return the part of the reference that is of the sample."""
-    info = reference.info
-    return replace(
-        reference,
-        info=replace(
-            info,
-            pictures=tuple(info.pictures[place] for place in places.tolist()),
-            hashes=tuple(info.hashes[place] for place in places.tolist()),
-        ),
-        probabilities=reference.probabilities[places],
-        logits=reference.logits[places],
-        classes=reference.classes[places],
-    )
-
-
-def _pixels(
-    options: Options, reference: Reference, artifact: Artifact, places: np.ndarray, display: Display
-) -> bytes:
-    """Return the sample's pixels as a ``.npy`` file."""
+def _array_file(pixels: np.ndarray) -> bytes:
+    """Return an array as a ``.npy`` file."""
     stream = io.BytesIO()
-    if len(places):
-        decoded = decode_test(options, reference, artifact, display)
-        pixels = np.load(decoded, mmap_mode="r", allow_pickle=False)[places]
-    else:
-        pixels = np.zeros((0, *artifact.sidecar.image_size, 3), np.uint8)
     np.save(stream, pixels, allow_pickle=False)
     return stream.getvalue()
 

@@ -11,6 +11,7 @@ from resnet_edge.ondevice.json_records import from_json
 from resnet_edge.ondevice.machine import host_file_name
 from resnet_edge.ondevice.measurements import (
     BenchResult,
+    Browser,
     Machine,
     ParityResult,
     Unmeasured,
@@ -41,6 +42,8 @@ class DeviceResult:
     kept."""
     emulated: bool
     """True if another processor pretended to be the device's: answers count, latencies do not."""
+    browser: Browser | None = None
+    """The browser that measured; None where Python did."""
     schema: int = DEVICE_VERSION
 
     @property

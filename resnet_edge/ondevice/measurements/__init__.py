@@ -5,8 +5,11 @@ Times are seconds, sizes bytes, shares in [0, 1].
 
 from __future__ import annotations
 
+from resnet_edge.ondevice.measurements.browser import Browser, BrowserRun
+from resnet_edge.ondevice.measurements.failing import failed_everywhere
 from resnet_edge.ondevice.measurements.latency import (
     NOISY_SPREAD,
+    UNNAMED,
     ArtifactBench,
     BenchResult,
     Latency,
@@ -33,7 +36,7 @@ from resnet_edge.ondevice.measurements.profile import (
     ProfileResult,
 )
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
-from resnet_edge.ondevice.measurements.unmeasured import Unmeasured, failed_everywhere
+from resnet_edge.ondevice.measurements.unmeasured import Unmeasured
 from resnet_edge.ondevice.measurements.verdict import (
     FurtherGate,
     GateResult,
@@ -48,10 +51,13 @@ from resnet_edge.ondevice.measurements.verdict import (
 __all__ = [
     "NOISY_SPREAD",
     "SCHEMA_VERSION",
+    "UNNAMED",
     "ArtifactBench",
     "ArtifactParity",
     "ArtifactProfile",
     "BenchResult",
+    "Browser",
+    "BrowserRun",
     "ChangedPicture",
     "ClassResult",
     "FurtherGate",

@@ -42,6 +42,10 @@ class Scaling:
     scale: float
     zero_point: int
 
+    def probabilities(self, answers: np.ndarray) -> np.ndarray:
+        """Return integer answers of any shape as float32."""
+        return (answers.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
 
 class Runtime(abc.ABC):
     """One artifact, loaded and ready.
@@ -123,9 +127,7 @@ class Runtime(abc.ABC):
     def _as_probabilities(self, answer: np.ndarray) -> np.ndarray:
         if self._scaling is None:
             return answer
-        return (answer.astype(np.float32) - self._scaling.zero_point) * np.float32(
-            self._scaling.scale
-        )
+        return self._scaling.probabilities(answer)
 
     def refusal(self, reason: object) -> InferenceError:
         """Return the error for a file that the runtime does not load."""

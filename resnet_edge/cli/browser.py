@@ -1,0 +1,113 @@
+"""``resnet-edge browser``."""
+
+from __future__ import annotations
+
+import shlex
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_edge.cli.binding import only
+from resnet_edge.cli.console import Json, Terminal, print_json
+from resnet_edge.cli.verdict import AllowInconclusive
+from resnet_edge.ondevice.measurements import any_refused
+from resnet_edge.ondevice.option import Option
+from resnet_edge.options import Options
+
+_PANEL = "Page"
+
+Port = Annotated[int, Option("Port to listen on; 0 takes a free one.", _PANEL, one_call=True)]
+HostAddress = Annotated[
+    str,
+    Option(
+        "Address to listen on. Any but the loopback is plain http: one thread, a coarse clock.",
+        _PANEL,
+        metavar="ADDRESS",
+        one_call=True,
+    ),
+]
+Lan = Annotated[
+    bool,
+    Option(
+        "Serve https to the whole network, with a certificate made for this call.",
+        _PANEL,
+        one_call=True,
+    ),
+]
+Open = Annotated[
+    bool, Option("Open the page in this machine's browser.", _PANEL, flag="--open", one_call=True)
+]
+Name = Annotated[
+    str | None,
+    Option(
+        "Name of the device in results. Default: what the browser tells of itself.",
+        _PANEL,
+        one_call=True,
+    ),
+]
+Saved = Annotated[
+    Path | None,
+    Option(
+        "Judge the file that the page saved, and serve nothing.",
+        _PANEL,
+        metavar="FILE",
+        one_call=True,
+    ),
+]
+
+
+def browser(
+    options: Annotated[
+        Options, only("out", "formats", "bundle", "gates", "bench.spec", "bench.threads")
+    ],
+    port: Port = 0,
+    host: HostAddress = "127.0.0.1",
+    lan: Lan = False,
+    open_page: Open = True,
+    name: Name = None,
+    saved: Saved = None,
+    allow_inconclusive: AllowInconclusive = False,
+    as_json: Json = False,
+) -> None:
+    """Let a browser be the device: it runs every file, this machine judges the answers.
+
+    Serves a page; open it on any phone, tablet, laptop or kiosk and press Measure. The result is
+    OUT/results/device-BROWSER.json, which the report takes in.
+    """
+    from resnet_edge.devices.browser.addresses import Where
+    from resnet_edge.ondevice.command.table import result_lines
+    from resnet_edge.steps import browser as step
+
+    terminal = Terminal(quiet=as_json)
+    if saved is not None:
+        made = step.judge_saved(options, saved, name, terminal)
+    else:
+        where = Where(port, host, lan)
+
+        def announce(address: str) -> None:
+            _show_code(address, terminal)
+            if open_page and not lan:
+                webbrowser.open(address)
+
+        made = step.browser(options, where, name, announce, terminal)
+    if as_json:
+        print_json(made.result)
+    else:
+        print("\n".join(result_lines(made.result)))
+        print(f"result: {made.path}")
+        there = "" if options.out == Options().out else f" --out {shlex.quote(str(options.out))}"
+        print(f"in the report: resnet-edge report{there}")
+    measured = {parity.name for parity in made.result.parity.artifacts}
+    missing = set(options.formats or ()) - measured
+    if missing or any_refused(made.result.verdicts, allow_inconclusive):
+        raise typer.Exit(1)
+
+
+def _show_code(address: str, terminal: Terminal) -> None:
+    """Draw an address for a phone's camera, on terminals that have the characters."""
+    from resnet_edge.devices.browser.addresses import qr_code
+
+    if terminal.console.is_terminal and terminal.console.encoding.startswith("utf"):
+        terminal.say(qr_code(address))
