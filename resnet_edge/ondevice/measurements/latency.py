@@ -11,10 +11,15 @@ from resnet_edge.ondevice.latency.early_stopping import PERCENTILE, upper_bound
 from resnet_edge.ondevice.latency.trend import change_of_median, drifts, in_groups
 from resnet_edge.ondevice.measurements.machine import Machine
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
+from resnet_edge.ondevice.measurements.unmeasured import Unmeasured
 from resnet_edge.ondevice.measurements.verdict import GateResult
 
 NOISY_SPREAD = 0.10
 """A larger spread is called noisy: the machine did something else as well."""
+
+
+UNNAMED = "operators that it does not name"
+"""Stands in ``Provider.left`` for those of which a runtime tells only that there are some."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,9 @@ class Provider:
     requested: str
     used: str
     """The part that the runtime reports to use; empty where it reports none."""
+    left: tuple[str, ...] | None = None
+    """The operators that fell back to the runtime's own kernels, a name for each of them; None
+    where the runtime does not tell, and in records of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +91,10 @@ class Latency:
     def p90_bound_s(self) -> float | None:
         """An upper bound of the 90th percentile that holds with 99 % confidence.
 
-        By MLPerf's early stopping; None where there are too few samples.
+        By MLPerf's early stopping; None where there are too few samples, and of means of several
+        queries, which say nothing of a single one.
         """
-        return upper_bound(self.samples_s)
+        return upper_bound(self.samples_s) if self.queries_per_sample == 1 else None
 
     @property
     def p97_s(self) -> float:
@@ -188,4 +197,7 @@ class BenchResult:
     artifacts: tuple[ArtifactBench, ...]
     reference_p50_s: float | None
     """The reference's median latency; None where it was not measured."""
+    refused: tuple[Unmeasured, ...] = ()
+    """Further runtimes that refused a file or crashed; no verdict depends on them. Those of a
+    device stand in its ``DeviceResult``."""
     schema: int = SCHEMA_VERSION

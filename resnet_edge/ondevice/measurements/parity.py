@@ -9,6 +9,7 @@ from resnet_edge.ondevice.measurements.picture_digits import (
     PictureProbabilities,
 )
 from resnet_edge.ondevice.measurements.schema import SCHEMA_VERSION
+from resnet_edge.ondevice.measurements.unmeasured import Unmeasured
 from resnet_edge.ondevice.measurements.verdict import FurtherGate, GateResult, combine_results
 
 
@@ -129,6 +130,9 @@ class ParityResult:
     elsewhere: tuple[ArtifactParity, ...] = ()
     """The same artifacts in further runtimes that are installed. A runtime may be recommended only
     if the answers in it pass; the artifact's verdict does not depend on them."""
+    refused: tuple[Unmeasured, ...] = ()
+    """Further runtimes that refused a file or crashed; no verdict depends on them. Those of a
+    device stand in its ``DeviceResult``."""
     schema: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
