@@ -70,14 +70,10 @@ class Where:
 
     def names(self) -> tuple[str, ...]:
         """Return the names under which this machine is found, the one to show first."""
-        if self.bind != ANYWHERE:
-            names: tuple[str, ...] = (self.host,)
-        else:
-            names = tuple(dict.fromkeys(filter(None, (lan_address(), *_own_names()))))
-        return (
-            *names,
-            *(n for n in (LOOPBACK, "localhost") if _is_loopback(self.host) or n in names),
-        )
+        names = [self.host] if self.bind != ANYWHERE else [lan_address(), *_own_names()]
+        if self.bind == ANYWHERE or _is_loopback(self.host):
+            names += [LOOPBACK, "localhost"]
+        return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _is_loopback(host: str) -> bool:

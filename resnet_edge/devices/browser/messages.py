@@ -7,7 +7,6 @@ and nowhere else.
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -127,7 +126,7 @@ class RawAnswers:
             )
         try:
             raw = base64.b64decode(self.data, validate=True)
-        except binascii.Error as problem:
+        except ValueError as problem:  # binascii's, and that of other letters than ASCII's
             raise RemoteError(f"answers are no base64 ({problem})") from problem
         dtype = DTYPES[self.dtype]
         if min(self.count, self.classes) < 0 or (

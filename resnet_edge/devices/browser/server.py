@@ -41,6 +41,9 @@ HEADERS = {
 REQUEST_LIMIT_S = 60.0
 """A connection that is silent for so long is closed; pages open a new one."""
 
+MOST_SKIPPED = 64 << 20
+"""Bytes of a message that is too large that are read; the connection ends behind them."""
+
 FOREVER = "private, max-age=31536000, immutable"
 """For addresses that name the hash of what they give."""
 
@@ -218,6 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
         if int(length) > site.largest_message:
+            self._skip(min(int(length), MOST_SKIPPED))
             raise _RefusedError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{length} bytes; expected at most {site.largest_message}",
@@ -233,6 +237,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(HTTPStatus.OK, answer)
         if site.session.ended.is_set():
             site.session.told.set()
+
+    def _skip(self, count: int) -> None:
+        """Read what is refused: a client that is still sending does not hear why otherwise."""
+        while count > 0 and (part := self.rfile.read(min(count, 1 << 16))):
+            count -= len(part)
 
     def _send_json(self, status: HTTPStatus, record: object) -> None:
         body = json.dumps(to_json(record), ensure_ascii=False, allow_nan=False).encode()
