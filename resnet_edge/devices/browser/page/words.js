@@ -1,0 +1,59 @@
+/** Numbers as people read them. */
+
+/**
+ * @param {number} bytes
+ * @returns {string} For instance "24.2 MB".
+ */
+export function bytesInWords(bytes) {
+  for (const [unit, size] of /** @type {const} */ ([["GB", 1e9], ["MB", 1e6], ["kB", 1e3]])) {
+    if (bytes >= size) return `${Number((bytes / size).toPrecision(3))} ${unit}`;
+  }
+  return `${bytes} bytes`;
+}
+
+/**
+ * @param {number | null | undefined} share
+ * @returns {string} For instance "99.33%"; only all of them are "100%".
+ */
+export function percent(share) {
+  if (share == null) return "–";
+  if (share === 1) return "100%";
+  return `${(Math.floor(share * 10_000) / 100).toFixed(2)}%`;
+}
+
+/**
+ * @param {number | null | undefined} db Null and infinity come as null where they are not told apart.
+ * @returns {string}
+ */
+export function decibels(db) {
+  return db == null ? "–" : `${db.toFixed(1)} dB`;
+}
+
+/**
+ * @param {number | null | undefined} ms
+ * @returns {string}
+ */
+export function milliseconds(ms) {
+  return ms == null ? "–" : `${Number(ms.toPrecision(3))} ms`;
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} For instance "5 µs" or "16.7 ms".
+ */
+export function stepInWords(seconds) {
+  if (seconds <= 0) return "not known";
+  return seconds < 1e-3
+    ? `${Number((seconds * 1e6).toPrecision(3))} µs`
+    : `${Number((seconds * 1e3).toPrecision(3))} ms`;
+}
+
+/**
+ * @param {number} count
+ * @param {string} one For instance "file".
+ * @param {string} many
+ * @returns {string} For instance "1 file" or "3 files".
+ */
+export function counted(count, one, many = `${one}s`) {
+  return `${count} ${count === 1 ? one : many}`;
+}
