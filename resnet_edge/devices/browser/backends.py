@@ -36,6 +36,12 @@ class Backend:
             return NO_SIMD
         return ""
 
+    def not_timed(self, facts: Facts) -> str:
+        """Return the reason why its latency would say nothing; empty if it says something."""
+        if self.webgpu and facts.gpu is not None and facts.gpu.software:
+            return f"the processor plays the GPU ({facts.gpu.words})"
+        return ""
+
     def threads_refusal(self, facts: Facts) -> str:
         """Return the reason why it has one thread only; empty if it can have more."""
         if not facts.isolated:

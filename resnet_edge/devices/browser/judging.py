@@ -97,9 +97,7 @@ def _not_timed(facts: Facts, job: Job, row: Row) -> str:
         return row.latency_note
     if row.hidden:
         return HIDDEN
-    if job.backend.webgpu and facts.gpu is not None and facts.gpu.software:
-        return f"the processor plays the GPU ({facts.gpu.words})"
-    return ""
+    return job.backend.not_timed(facts)
 
 
 def _latency(job: Job, row: Row) -> Latency:

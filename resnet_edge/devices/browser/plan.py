@@ -85,11 +85,13 @@ class Plan:
         return next(artifact for artifact in self.artifacts if artifact.name == name)
 
     def jobs(self, facts: Facts) -> tuple[Job, ...]:
-        """Return what a browser can do: the smallest file first, most threads before one.
+        """Return what a browser can do.
 
-        Many threads come first because they answer the pictures, which takes longest.
+        The processor comes before the GPU, whose drivers end tabs more often; then the smallest
+        file first. Most threads come before one, because the first to run answers the pictures.
         """
-        return tuple(job for job, reason in self._all(facts) if not reason)
+        able = (job for job, reason in self._all(facts) if not reason)
+        return tuple(sorted(able, key=lambda job: job.backend.webgpu))  # stable
 
     def left_out(self, facts: Facts) -> tuple[Unmeasured, ...]:
         """Return what a browser cannot do, with the reasons."""

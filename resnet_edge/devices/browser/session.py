@@ -57,6 +57,8 @@ class JobState:
     threads: int
     answers: bool
     """True if this job has to answer the pictures."""
+    not_timed: str
+    """The reason why it need not be timed; empty if it has to be."""
     state: str
     """``waiting``, ``done`` or ``failed``."""
     words: str
@@ -280,11 +282,11 @@ class Session:
         return self._overview(self._facts)
 
     def _overview(self, facts: Facts, fresh: bool = False) -> Overview:
-        jobs = tuple(self._state(job, fresh) for job in self.plan.jobs(facts))
+        jobs = tuple(self._state(job, facts, fresh) for job in self.plan.jobs(facts))
         gone = tuple(LeftOut(each.where, each.reason) for each in self.plan.left_out(facts))
         return Overview(jobs, gone, self._result)
 
-    def _state(self, job: Job, fresh: bool) -> JobState:
+    def _state(self, job: Job, facts: Facts, fresh: bool) -> JobState:
         judged = None if fresh else self._judged.get(job.id)
         failed = None if fresh else self._failed.get(job.id)
         return JobState(
@@ -294,6 +296,7 @@ class Session:
             title=job.backend.title,
             threads=job.threads,
             answers=fresh or self._answers(job),
+            not_timed=job.backend.not_timed(facts),
             state="done" if judged else "waiting" if failed is None else "failed",
             words=failed or "",
             result=_row_answer(judged) if judged else None,

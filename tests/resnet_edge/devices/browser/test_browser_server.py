@@ -151,7 +151,7 @@ def test_there_are_no_other_files(page, name):
     assert (status, json.loads(body)) == (404, {"error": "there is no such file"})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(st.from_regex(r"[!-~]{0,30}", fullmatch=True))
 def test_no_other_token_opens_anything(page, token):
     wrong = Page(f"{page.origin}/{token}/")
