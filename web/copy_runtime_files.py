@@ -14,9 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 WEB = Path(__file__).resolve().parent
-TARGET = (
-    WEB.parent / "resnet_edge" / "devices" / "browser" / "distribution" / "resnet_edge_browser"
-)
+TARGET = WEB.parent / "resnet_edge" / "devices" / "browser" / "distribution" / "resnet_edge_browser"
 
 LITERT, UTILS, ORT = "@litertjs/core", "@litertjs/wasm-utils", "onnxruntime-web"
 

@@ -19,7 +19,7 @@ export const GAP_S = 1;
 export const JUMP_RATIO = 100;
 export const JUMP_S = 10;
 /** Queries after which a clock that has not moved counts as standing still. */
-const STUCK = 100_000;
+const STUCK = 20_000;
 
 /**
  * @typedef {object} Spec How long to measure.
@@ -140,7 +140,7 @@ class Stopwatch {
     const gap = (start - this.last) / 1000;
     if (gap > GAP_S) {
       throw new NoLatency(
-        `${gap.toPrecision(3)} s passed between two queries: the browser or the machine was put ` +
+        `${words(gap)} passed between two queries: the browser or the machine was put ` +
           "to sleep; keep the tab in front and measure again",
       );
     }

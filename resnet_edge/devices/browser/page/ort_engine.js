@@ -25,8 +25,7 @@ export async function openOrt(work, hooks, scope) {
   ort.env.wasm.proxy = false;
   const placement = new Placement();
   if (onGpu) {
-    // Only the log tells which nodes the GPU left to the CPU.
-    ort.env.logLevel = "verbose";
+    // Only the session's log tells which nodes the GPU left to the CPU; the other log has its shaders.
     hooks.onLine((line) => placement.read(line));
   }
   const session = await ort.InferenceSession.create(new Uint8Array(await work.artifact.arrayBuffer()), {
