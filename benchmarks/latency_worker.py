@@ -1,6 +1,6 @@
 """A process of `benchmarks/latency.py`: one file in one runtime, an inference for every line.
 
-    python latency_worker.py litert|onnxruntime|openvino FILE THREADS
+    python latency_worker.py litert|compiled-model|onnxruntime|openvino FILE THREADS
 
 Answers each line on standard input with the seconds that one inference took.
 """
@@ -19,7 +19,12 @@ Infer = Callable[[], object]
 
 def main() -> None:
     runtime, path, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    prepare = {"litert": in_litert, "onnxruntime": in_onnxruntime, "openvino": in_openvino}
+    prepare = {
+        "litert": in_litert,
+        "compiled-model": in_compiled_model,
+        "onnxruntime": in_onnxruntime,
+        "openvino": in_openvino,
+    }
     infer = prepare[runtime](path, threads)
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -46,6 +51,27 @@ def in_litert(path: Path, threads: int) -> Infer:
         interpreter.set_tensor(image["index"], picture)
         interpreter.invoke()
         return interpreter.get_tensor(answer["index"])
+
+    return infer
+
+
+def in_compiled_model(path: Path, threads: int) -> Infer:
+    from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Options
+
+    model = CompiledModel.from_file(
+        str(path), options=Options(cpu_options=CpuOptions(num_threads=threads))
+    )
+    ((key, names),) = model.get_signature_list().items()
+    image = model.get_input_tensor_details(key)[names["inputs"][0]]
+    answer = model.get_output_tensor_details(key)[names["outputs"][0]]
+    (question,), (reply,) = model.create_input_buffers(0), model.create_output_buffers(0)
+    picture = values(tuple(image["shape"]), np.dtype(image["dtype"]))
+    size, dtype = int(np.prod(answer["shape"])), np.dtype(answer["dtype"])
+
+    def infer() -> object:
+        question.write(picture)
+        model.run_by_index(0, [question], [reply])
+        return reply.read(size, dtype)
 
     return infer
 

@@ -40,6 +40,7 @@ from resnet_edge.ondevice.option import (
     parse_size,
 )
 from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.runtimes.kinds import REQUESTABLE
 from resnet_edge.robustness.corruptions import RobustnessOptions
 from resnet_edge.training.training_settings import SEEDS, TrainingSettings
 
@@ -348,6 +349,15 @@ class Options:
         True,
         "Rewrite the graph before it is converted: the same answers, fewer operations.",
         _BUILD,
+    )
+    also_in: tuple[str, ...] = option(
+        (),
+        "Further runtimes to ask and to measure, which repeat another one and so are left out: "
+        f"{', '.join(REQUESTABLE)}.",
+        _BUILD,
+        parse=parse_names,
+        within=Names(REQUESTABLE),
+        show_default=False,
     )
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)

@@ -6,6 +6,7 @@ Inside the program a time is in seconds and a size in bytes; units are chosen he
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 NOTHING = "–"
@@ -97,6 +98,11 @@ def plural(number: int, noun: str) -> str:
     if noun.endswith("y"):
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def counted(names: Sequence[str]) -> str:
+    """Return each name once, sorted, with its count: ``ADD (2), PAD (1)``."""
+    return ", ".join(f"{name} ({count})" for name, count in sorted(Counter(names).items()))
 
 
 def listed(words: Sequence[str]) -> str:

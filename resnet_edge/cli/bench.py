@@ -59,8 +59,9 @@ Install = Annotated[
 def bench(
     options: Annotated[
         Options,
-        only("out", "formats", "bench.spec", "bench.threads"),
+        only("out", "formats", "also_in", "bench.spec", "bench.threads"),
         only("gates.max_p90_ms", "gates.max_latency_ratio"),
+        only("gates.require_delegate", "gates.delegate_except"),
     ],
     profile: Profile = False,
     mlperf: Mlperf = False,

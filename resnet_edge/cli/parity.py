@@ -17,7 +17,7 @@ from resnet_edge.robustness.record import CorruptionResult
 def parity(
     options: Annotated[
         Options,
-        only("out", "formats", "gates.fp32_agreement", "gates.fp32_max_logit"),
+        only("out", "formats", "also_in", "gates.fp32_agreement", "gates.fp32_max_logit"),
         only("gates.fp16_agreement", "gates.int8_accuracy", "gates.confidence"),
         only("robustness"),
         only("gates.max_ece_increase", "gates.max_class_loss"),

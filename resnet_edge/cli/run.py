@@ -14,7 +14,8 @@ from resnet_edge.options import Options
 def run(
     options: Annotated[
         Options,
-        only("out", "formats", "rewrites", "data", "model.weights", "model.preprocessing"),
+        only("out", "formats", "rewrites", "also_in", "data"),
+        only("model.weights", "model.preprocessing"),
         only("training", "calibration", "quantization", "gates", "bench.spec", "bench.threads"),
         only("robustness"),
     ],

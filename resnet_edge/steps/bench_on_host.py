@@ -118,6 +118,8 @@ def _words(options: Options) -> tuple[str, ...]:
     words = ["--min-seconds", repr(spec.min_seconds), "--min-queries", str(spec.min_queries)]
     if threads is not None:
         words += ["--threads", ",".join(map(str, threads))]
+    if options.also_in:
+        words += ["--also-in", ",".join(options.also_in)]
     return tuple(words)
 
 

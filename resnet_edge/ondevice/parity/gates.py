@@ -10,15 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnet_edge.ondevice.formats.kinds import Precision
+from resnet_edge.ondevice.formats.names import parse_names
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE, queries_to_decide, within_limit
 from resnet_edge.ondevice.measurements import GateResult, Interval, Latency, Verdict
 from resnet_edge.ondevice.option import POSITIVE, SHARE, Range, check_options, option
 from resnet_edge.ondevice.parity.interval import accuracy_interval, images_needed
+from resnet_edge.ondevice.parity.placement import judge_placement
 from resnet_edge.units import plural
 
 _PANEL = "Gates"
 
-LATENCY_GATES = frozenset({"max_p90_ms", "max_latency_ratio"})
+LATENCY_GATES = frozenset(
+    {"max_p90_ms", "max_latency_ratio", "require_delegate", "delegate_except"}
+)
+"""Those that are judged by the record of ``bench``."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,29 @@ class Gates:
         within=POSITIVE,
     )
     """None asks nothing."""
+    require_delegate: bool = option(
+        False,
+        "Fail files of which the delegate (XNNPACK) or execution provider left operators to the "
+        "runtime's own kernels, or whose runtime does not tell.",
+        _PANEL,
+    )
+    delegate_except: tuple[str, ...] = option(
+        (),
+        "Operators that --require-delegate lets the runtime keep, separated by commas, for "
+        "instance QUANTIZE,PAD.",
+        _PANEL,
+        parse=parse_names,
+        show_default=False,
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    @property
+    def judge_bench(self) -> bool:
+        """True if some limit is judged by the record of ``bench``."""
+        limits = (self.max_p90_ms, self.max_latency_ratio)
+        return self.require_delegate or any(limit is not None for limit in limits)
 
 
 @dataclass(frozen=True)
@@ -198,23 +223,24 @@ def _difference_words(evidence: Evidence, interval: Interval, margin: float, gat
 def judge_latency(
     latencies: Sequence[Latency], reference_p50_s: float | None, gates: Gates
 ) -> GateResult:
-    """Judge an artifact's latency on this machine by the limits that the user gave.
+    """Judge an artifact's latency and placement on this machine by the limits of the user.
 
     The thread count with the lowest 90th percentile is judged: an artifact holds a limit if it
     holds it with some thread count. The percentile holds its limit if MLPerf's early-stopping
     bound does. It exceeds the limit if so many queries over it are no chance, also with 99 %
-    confidence. In between, and with too few queries, the verdict is INCONCLUSIVE.
+    confidence. In between, and with too few queries, the verdict is INCONCLUSIVE. Samples that are
+    means of several queries hide the slow ones: no percentile of them is judged, only the median.
 
     Args:
         latencies: One per thread count.
         reference_p50_s: The reference's median, needed for a relative limit.
         gates: The limits; without any the verdict is NOT_CHECKED.
     """
-    if gates.max_p90_ms is None and gates.max_latency_ratio is None:
+    if not gates.judge_bench:
         return not_checked("no latency limit was given")
     if not latencies:
         return GateResult(Verdict.FAIL, "no latency was measured; run `resnet-edge bench`")
-    best = min(latencies, key=lambda latency: latency.p90_s)
+    best = min(latencies, key=lambda each: (each.queries_per_sample > 1, each.p90_s))
     judged = []
     if gates.max_p90_ms is not None:
         judged.append(_judge_p90(best, gates.max_p90_ms))
@@ -223,17 +249,25 @@ def judge_latency(
         held = ratio <= gates.max_latency_ratio
         reason = _ratio_words(ratio, gates.max_latency_ratio)
         judged.append(GateResult(Verdict.PASS if held else Verdict.FAIL, reason))
+    if gates.require_delegate:
+        judged.append(judge_placement(latencies, gates.delegate_except))
     words = [result.reason for result in judged]
     words.append(f"with {plural(best.threads, 'thread')}")
     if best.noisy:
         words.append(f"the machine was noisy (spread {best.spread:.0%} of the median)")
-    if best.in_groups and gates.max_p90_ms is not None:
+    if best.queries_per_sample == 1 and best.in_groups and gates.max_p90_ms is not None:
         words.append(f"slow queries came in groups, so this is less sure than {CONFIDENCE:.0%}")
     worst = max(judged, key=lambda result: result.verdict.severity)
     return replace(worst, reason=", ".join(words))
 
 
 def _judge_p90(latency: Latency, limit_ms: float) -> GateResult:
+    if latency.queries_per_sample > 1:
+        return not_checked(
+            f"p90 (at most {limit_ms:g} ms wanted) cannot be judged: the clock was too coarse for "
+            f"single queries, and means of {latency.queries_per_sample} hide the slow ones; limit "
+            "the median (--max-latency-ratio) or measure with a finer clock"
+        )
     queries = len(latency.samples_s)
     over = sum(sample * 1e3 > limit_ms for sample in latency.samples_s)
     held, bound_s = within_limit(over, queries), latency.p90_bound_s

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from resnet_edge.errors import RuntimeMissingError
+from resnet_edge.errors import RuntimeMissingError, UsageError
 from resnet_edge.ondevice.formats.kinds import FORMATS, Format
 from resnet_edge.ondevice.runtimes.kinds import (
+    REQUESTABLE,
+    RUNTIME_KINDS,
     Platform,
     RuntimeKind,
     Wheels,
@@ -46,30 +48,35 @@ def is_importable(module: str) -> bool:
 
 
 def installed_kinds(
-    format_: Format, importable: Callable[[str], bool] = is_importable
+    format_: Format,
+    importable: Callable[[str], bool] = is_importable,
+    asked: Sequence[str] = (),
 ) -> tuple[RuntimeKind, ...]:
     """Return the runtimes here for files of a format, the preferred one first.
 
-    Of rows with the same engine only the first counts.
+    Of rows with the same engine only the first counts, and a row on request only if asked for.
 
     Args:
         format_: The format.
         importable: Tells of a top-level module if it can be imported.
+        asked: Names of runtimes on request.
 
     Returns:
         Empty where none is installed, or none that works with the NumPy here.
     """
-    return tuple(_first_of_each_engine(usable_kinds(format_, importable)))
+    usable = usable_kinds(format_, importable)
+    wanted = tuple(kind for kind in usable if not kind.on_request or kind.name in asked)
+    return tuple(_first_of_each_engine(wanted))
 
 
 def usable_kinds(
     format_: Format, importable: Callable[[str], bool] = is_importable
 ) -> tuple[RuntimeKind, ...]:
-    """Return the rows whose package is here and works with the NumPy here."""
+    """Return the rows whose package is here, recent enough, and works with the NumPy here."""
     return tuple(
         kind
         for kind in runtimes_for(format_)
-        if importable(kind.module.partition(".")[0]) and numpy_conflict(kind) is None
+        if importable(kind.module.partition(".")[0]) and conflict_of(kind) is None
     )
 
 
@@ -82,19 +89,23 @@ def _first_of_each_engine(kinds: tuple[RuntimeKind, ...]) -> Iterator[RuntimeKin
 
 
 def installed_runtimes(
-    format_: Format, importable: Callable[[str], bool] = is_importable
+    format_: Format,
+    importable: Callable[[str], bool] = is_importable,
+    asked: Sequence[str] = (),
 ) -> tuple[InstalledRuntime, ...]:
     """Return names and versions of ``installed_kinds``; the arguments are the same."""
     return tuple(
         InstalledRuntime(kind.name, installed_version(kind.package, *kind.variants) or "")
-        for kind in installed_kinds(format_, importable)
+        for kind in installed_kinds(format_, importable, asked)
     )
 
 
-def all_installed(formats: Iterable[Format]) -> tuple[InstalledRuntime, ...]:
+def all_installed(
+    formats: Iterable[Format], asked: Sequence[str] = ()
+) -> tuple[InstalledRuntime, ...]:
     """Return every runtime here of some formats, each format once; results depend on them."""
     names = sorted({format_.name for format_ in formats})
-    return tuple(found for name in names for found in installed_runtimes(Format[name]))
+    return tuple(found for name in names for found in installed_runtimes(Format[name], asked=asked))
 
 
 def installed_runtime(
@@ -104,9 +115,45 @@ def installed_runtime(
     return next(iter(installed_runtimes(format_, importable)), None)
 
 
-def further_runtimes(format_: Format) -> tuple[str, ...]:
+def further_runtimes(format_: Format, asked: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the names of the runtimes here beside the preferred one."""
-    return tuple(kind.name for kind in installed_kinds(format_)[1:])
+    return tuple(kind.name for kind in installed_kinds(format_, asked=asked)[1:])
+
+
+def check_asked(asked: Sequence[str], importable: Callable[[str], bool] = is_importable) -> None:
+    """Check that runtimes on request can be used here.
+
+    Raises:
+        UsageError: There is none of that name.
+        RuntimeMissingError: One cannot; the message says why and what helps.
+    """
+    for name in asked:
+        if name not in REQUESTABLE:
+            raise UsageError(f"--also-in: got {name}; expected one of {', '.join(REQUESTABLE)}")
+    for kind in (kind for kind in RUNTIME_KINDS if kind.name in asked):
+        wanted = ".".join(map(str, kind.first_release))
+        needed = f"{kind.package}>={wanted}" if wanted else kind.package
+        reason = conflict_of(kind)
+        if reason is None and not importable(kind.module.partition(".")[0]):
+            reason = f"{kind.name} is not installed; run `pip install '{needed}'`"
+        if reason is not None:
+            raise RuntimeMissingError(f"--also-in: {reason}", f"'{needed}'")
+
+
+def conflict_of(kind: RuntimeKind) -> str | None:
+    """Say why a package that is here cannot be used, without importing it; None if it can."""
+    return numpy_conflict(kind) or _too_old(kind)
+
+
+def _too_old(kind: RuntimeKind) -> str | None:
+    version = installed_version(kind.package, *kind.variants)
+    if version is None or release(version) >= kind.first_release:
+        return None
+    wanted = ".".join(map(str, kind.first_release))
+    return (
+        f"{kind.name}: {kind.package} {version} is here; expected {wanted} or later; "
+        f"run `pip install '{kind.package}>={wanted}'`"
+    )
 
 
 def numpy_conflict(kind: RuntimeKind) -> str | None:

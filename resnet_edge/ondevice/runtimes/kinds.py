@@ -68,6 +68,10 @@ class RuntimeKind:
     variants: tuple[str, ...] = ()
     """Other distributions of the package."""
     wheels: Wheels = Wheels()
+    first_release: tuple[int, ...] = ()
+    """The first release of the package that has what is used; empty where all have."""
+    on_request: bool = False
+    """True if it counts only where it is asked for by name: it repeats what another row tells."""
     numpy_below: int | None = None
     """The major version of NumPy with which the package crashes at import; None if none does."""
     no_profiler: str = ""
@@ -83,6 +87,7 @@ class RuntimeKind:
 
 _TFLITE = "resnet_edge.ondevice.runtimes.tflite:TFLiteRuntime"
 _TFLITE_ENGINE = "the TFLite interpreter"
+COMPILED_MODEL = "LiteRT-CompiledModel"
 _NO_TFLITE_PROFILER = (
     "the Python packages of TFLite's runtimes have no profiler, so only whole inferences are "
     "timed; Google's benchmark_model with --enable_op_profiling=true tells more"
@@ -120,6 +125,17 @@ RUNTIME_KINDS = (
         opener=_TFLITE,
         engine=_TFLITE_ENGINE,
         variants=("tensorflow-cpu",),
+        no_profiler=_NO_TFLITE_PROFILER,
+    ),
+    RuntimeKind(
+        name=COMPILED_MODEL,
+        format=Format.TFLITE,
+        module="ai_edge_litert.compiled_model",
+        package="ai-edge-litert",
+        opener="resnet_edge.ondevice.runtimes.compiled_model:CompiledModelRuntime",
+        wheels=Wheels(oldest=(3, 10)),
+        first_release=(2, 2),  # before, it took neither options nor a number of threads
+        on_request=True,  # the interpreter's answers in every bit, as fast
         no_profiler=_NO_TFLITE_PROFILER,
     ),
     RuntimeKind(
@@ -163,6 +179,10 @@ def runtimes_for(format_: Format) -> tuple[RuntimeKind, ...]:
     if not found:
         raise LookupError(f"{format_}: no runtime in RUNTIME_KINDS; add a row")
     return found
+
+
+REQUESTABLE = tuple(kind.name for kind in RUNTIME_KINDS if kind.on_request)
+"""The runtimes that count only where they are asked for."""
 
 
 def cannot_profile(format_: Format) -> str | None:

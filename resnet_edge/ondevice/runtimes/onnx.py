@@ -30,8 +30,10 @@ class OnnxRuntime(Runtime):
         except Exception as problem:  # its exceptions share no public base class
             raise self.refusal(problem) from problem
         self._image = self._session.get_inputs()[0].name
-        used = ", ".join(self._session.get_providers())
-        self.provider = Provider(", ".join(PROVIDERS), used)
+        used = self._session.get_providers()
+        # With one provider there is no other that a node could have fallen back to.
+        left = () if used == PROVIDERS else None
+        self.provider = Provider(", ".join(PROVIDERS), ", ".join(used), left)
 
     def end_profiling(self) -> Path:
         """Stop the profiler and return what it wrote: a JSON list of events."""

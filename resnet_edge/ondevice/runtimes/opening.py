@@ -12,7 +12,7 @@ from resnet_edge.ondevice.formats.kinds import Format
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.reading import refusing
 from resnet_edge.ondevice.runtimes.base import Loading, Runtime
-from resnet_edge.ondevice.runtimes.installed import install_line, numpy_conflict, usable_kinds
+from resnet_edge.ondevice.runtimes.installed import conflict_of, install_line, usable_kinds
 from resnet_edge.ondevice.runtimes.kinds import RuntimeKind, runtimes_for
 
 
@@ -40,7 +40,7 @@ def open_runtime(
     folder = None if profile_folder is None else Path(profile_folder)
     kinds = _choose(artifact.sidecar.format, runtime)
     for kind in kinds:
-        if numpy_conflict(kind) is not None:
+        if conflict_of(kind) is not None:
             continue
         try:
             module = importlib.import_module(kind.module)
@@ -81,7 +81,7 @@ def _opener(kind: RuntimeKind) -> Callable[[Loading], Runtime]:
 
 def _missing(format_: Format, kinds: tuple[RuntimeKind, ...]) -> RuntimeMissingError:
     for kind in kinds:
-        if (conflict := numpy_conflict(kind)) is not None:
+        if (conflict := conflict_of(kind)) is not None:
             return RuntimeMissingError(conflict)
     files, line = format_.traits.files, install_line(format_)
     if len(kinds) == 1:

@@ -33,7 +33,8 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as problem:
             raise self.refusal(str(problem).strip().splitlines()[-1]) from problem
         self._request = compiled.create_infer_request()
-        self.provider = Provider(DEVICE, ", ".join(compiled.get_property("EXECUTION_DEVICES")))
+        devices = compiled.get_property("EXECUTION_DEVICES")
+        self.provider = Provider(DEVICE, ", ".join(devices), () if devices == [DEVICE] else None)
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         (answer,) = self._request.infer([batch], share_inputs=True).values()

@@ -34,7 +34,8 @@ class SavedModelRuntime(Runtime):
             ) from problem
         devices = [device.name for device in tf.config.list_logical_devices()]
         used = next((name for name in devices if "GPU" in name), devices[0])
-        self.provider = Provider("TensorFlow's choice of device", used)
+        left = () if len(devices) == 1 else None  # with one there is nothing to fall back to
+        self.provider = Provider("TensorFlow's choice of device", used, left)
         self._constant = tf.constant
         self._output = artifact.sidecar.output_name
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Mapping
 
 import numpy as np
 
 from resnet_edge.errors import InferenceError
 from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes.base import Loading, Runtime, Scaling
-from resnet_edge.units import plural
+from resnet_edge.units import counted, plural
 
 
 class TFLiteRuntime(Runtime):
@@ -27,7 +26,7 @@ class TFLiteRuntime(Runtime):
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as problem:
             raise self.refusal(problem) from problem
-        self.provider = Provider("XNNPACK, the interpreter's default", self._delegated())
+        self.provider = self._placement("XNNPACK, the interpreter's default")
         image = self._interpreter.get_input_details()[0]
         answer = self._interpreter.get_output_details()[0]
         if image["dtype"] != self._input_dtype:
@@ -40,14 +39,14 @@ class TFLiteRuntime(Runtime):
             scale, zero_point = answer["quantization"]
             self._scaling = Scaling(float(scale), int(zero_point))
 
-    def _delegated(self) -> str:
-        """Describe the delegates by the interpreter's list of operators; empty without a list."""
+    def _placement(self, requested: str) -> Provider:
+        """Describe the delegates by the interpreter's list of operators, where it has one."""
         try:
             # Not public, but all that the Python packages tell, the same in 2.14 and in LiteRT.
             operators = self._interpreter._get_ops_details()
         except AttributeError:
-            return ""
-        return describe_delegation(operators)
+            return Provider(requested, "")
+        return Provider(requested, describe_delegation(operators), left_operators(operators))
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         self._interpreter.set_tensor(self._image, batch)
@@ -56,25 +55,41 @@ class TFLiteRuntime(Runtime):
         return answer
 
 
-def describe_delegation(operators: Sequence[Mapping[str, Any]]) -> str:
+Operator = Mapping[str, Any]
+"""One of the interpreter's, with ``index``, ``op_name``, ``inputs`` and ``outputs``."""
+
+
+def describe_delegation(operators: Sequence[Operator]) -> str:
     """Say how many operators a delegate took over, and which it left to the interpreter.
+
+    Args:
+        operators: The interpreter's.
+
+    Returns:
+        For instance ``XNNPACK: 81 of 83 operators, in 2 parts; not PAD (2)``.
+    """
+    delegates = _delegates(operators)
+    own = len(operators) - len(delegates)
+    if not delegates:
+        return f"none: the interpreter's own kernels for all {own} operators"
+    left = left_operators(operators)
+    words = f"XNNPACK: {own - len(left)} of {own} operators, in {plural(len(delegates), 'part')}"
+    return f"{words}; not {counted(left)}" if left else words
+
+
+def left_operators(operators: Sequence[Operator]) -> tuple[str, ...]:
+    """Return the operators that no delegate took over, a name for each of them.
 
     A delegate stands in the list as operators of its own, ``DELEGATE``, after those that it
     replaced, which stay in the list: they are what lies between its inputs and its outputs.
 
     Args:
-        operators: The interpreter's, each with ``index``, ``op_name``, ``inputs`` and ``outputs``.
-
-    Returns:
-        For instance ``XNNPACK: 81 of 83 operators, in 2 parts; not PAD (2)``.
+        operators: The interpreter's.
     """
-    delegates = [each for each in operators if each["op_name"] == "DELEGATE"]
     own = [each for each in operators if each["op_name"] != "DELEGATE"]
-    if not delegates:
-        return f"none: the interpreter's own kernels for all {len(own)} operators"
     makers = {int(tensor): each for each in own for tensor in each["outputs"]}
     taken: set[int] = set()
-    for delegate in delegates:
+    for delegate in _delegates(operators):
         seen = {int(tensor) for tensor in delegate["inputs"]}
         wanted = [int(tensor) for tensor in delegate["outputs"]]
         while wanted:
@@ -83,7 +98,8 @@ def describe_delegation(operators: Sequence[Mapping[str, Any]]) -> str:
                 taken.add(makers[tensor]["index"])
                 wanted += [int(tensor) for tensor in makers[tensor]["inputs"]]
             seen.add(tensor)
-    left = Counter(each["op_name"] for each in own if each["index"] not in taken)
-    names = ", ".join(f"{name} ({count})" for name, count in sorted(left.items()))
-    words = f"XNNPACK: {len(taken)} of {len(own)} operators, in {plural(len(delegates), 'part')}"
-    return f"{words}; not {names}" if names else words
+    return tuple(each["op_name"] for each in own if each["index"] not in taken)
+
+
+def _delegates(operators: Sequence[Operator]) -> list[Operator]:
+    return [each for each in operators if each["op_name"] == "DELEGATE"]

@@ -41,6 +41,7 @@ GATES = (
     *("--confidence", "--max-ece-increase", "--max-class-loss"),
 )
 LIMITS = ("--max-p90-ms", "--max-latency-ratio")
+PLACEMENT = ("--require-delegate", "--delegate-except")
 SPEC = ("--min-seconds", "--min-queries")
 DATA = ("--data", "--test", "--split", "--image-size", "--fit", "--skip-unreadable")
 CALIBRATION = ("--calibration", "--calibration-count", "--seed")
@@ -58,7 +59,7 @@ FLAGS = {
     "run": {
         *("--out", "--formats", "--rewrites", *DATA, *MODEL, *TRAINING, *CALIBRATION),
         *(*QUANTIZATION, *GATES, *LIMITS, *SPEC, "--threads", "--allow-inconclusive"),
-        *("--corruptions", "--junit"),
+        *("--corruptions", "--junit", "--also-in", *PLACEMENT),
     },
     "finetune": {"--out", *DATA, *MODEL, *TRAINING, *CALIBRATION},
     "export": {
@@ -69,15 +70,18 @@ FLAGS = {
         *("--out", "--test", "--fit", "--image-size", "--skip-unreadable", "--preprocessing"),
         *("--labels", *SPEC, "--batches", "--corruptions", "--pack", "--from"),
     },
-    "parity": {"--out", "--formats", "--corruptions", *GATES, "--allow-inconclusive"},
+    "parity": {
+        *("--out", "--formats", "--also-in", "--corruptions", *GATES, "--allow-inconclusive"),
+    },
     "bench": {
         *("--out", "--formats", *SPEC, "--threads", *LIMITS, "--profile", "--mlperf", "--host"),
-        *("--python", "--install", "--allow-inconclusive"),
+        *("--python", "--install", "--allow-inconclusive", "--also-in", *PLACEMENT),
     },
     "report": {
-        *("--out", "--formats", "--device", "--junit", *GATES, *LIMITS, "--allow-inconclusive"),
+        *("--out", "--formats", "--device", "--junit", *GATES, *LIMITS, *PLACEMENT),
+        "--allow-inconclusive",
     },
-    "bundle": {"--out", "--formats", "--images", "--max-bytes", *GATES, *LIMITS},
+    "bundle": {"--out", "--formats", "--images", "--max-bytes", *GATES, *LIMITS, *PLACEMENT},
     "recommend": {
         *("--out", "--formats", "--threads", "--max-p90-ms", "--allow-inconclusive", *SPEC),
     },
@@ -160,7 +164,9 @@ def test_every_declared_option_is_in_the_help_with_its_panel_and_default(cli, mo
 def test_report_judges_again_under_a_panel_of_its_own(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     shown = panels(cli("report", "--help").out)
-    assert set(shown["Gates, to judge saved results again (nothing is run)"]) == {*GATES, *LIMITS}
+    assert set(shown["Gates, to judge saved results again (nothing is run)"]) == {
+        *(*GATES, *LIMITS, *PLACEMENT)
+    }
     assert "default" not in str(shown["Gates, to judge saved results again (nothing is run)"])
 
 
@@ -209,6 +215,8 @@ def test_a_value_out_of_range_is_wrong_usage_that_names_the_option(cli, command)
 
 
 SAMPLES = {
+    "also_in": "LiteRT-CompiledModel",
+    "delegate_except": "PAD",
     "max_loss": "0.5%",
     "input_sizes": "64,32",
     "on_device": __file__,

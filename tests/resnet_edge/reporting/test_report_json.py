@@ -106,12 +106,12 @@ def test_a_latency_of_an_earlier_version_has_no_conditions(content):
 def test_conditions_and_doubts(content, row, bench, latency):
     seen = MeasuringConditions(10.0, (0, 1), (CoreClock(0, "", 10**9, 10**9, 0),), other_load=0.5)
     measured = dataclasses.replace(
-        latency(8.0), samples_s=(0.008,), provider=Provider("XNNPACK", ""), conditions=seen
+        latency(8.0), samples_s=(0.008,), provider=Provider("XNNPACK", "", ("PAD",)), conditions=seen
     )
     one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", measured))
     data = round_trip(dataclasses.replace(content, artifacts=(one,)))["artifacts"][0]["latency"]
     assert data["p90_bound_ms"] is None
-    assert data["provider"] == {"requested": "XNNPACK", "used": None}
+    assert data["provider"] == {"requested": "XNNPACK", "used": None, "left": ["PAD"]}
     assert [each["doubt"] for each in data["doubts"]] == ["few queries", "other load"]
     assert data["doubts"][1]["advice"] == "Stop other programs and measure again."
     assert data["conditions"] == {

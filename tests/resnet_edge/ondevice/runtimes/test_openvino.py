@@ -47,7 +47,7 @@ class TestInstalled:
         # Float32 also where the processor has bfloat16, whose answers differ by 1e-2.
         np.testing.assert_allclose(answers, exported.expected, atol=1e-5)
         assert re.fullmatch(r"OpenVINO \d+\.\d+\.\d+\S*", runtime.title)
-        assert runtime.provider == Provider("CPU", "CPU")
+        assert runtime.provider == Provider("CPU", "CPU", ())
 
     def test_answers_do_not_share_memory(self, exported) -> None:
         runtime = open_runtime(exported.artifact("fp32.onnx"), 1, "OpenVINO")

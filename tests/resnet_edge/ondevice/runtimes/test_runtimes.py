@@ -21,7 +21,7 @@ from resnet_edge.ondevice.measurements import Provider
 from resnet_edge.ondevice.runtimes.base import Loading, Runtime
 from resnet_edge.ondevice.runtimes.kinds import runtimes_for
 from resnet_edge.ondevice.runtimes.opening import open_runtime
-from resnet_edge.ondevice.runtimes.tflite import describe_delegation
+from resnet_edge.ondevice.runtimes.tflite import describe_delegation, left_operators
 
 Seal = Callable[..., Artifact]
 
@@ -48,10 +48,14 @@ def test_answers_equal_the_model(exported, name: str, title: str, tolerance: flo
 
 def test_runtimes_say_what_computes(exported) -> None:
     onnx = open_runtime(exported.artifact("fp32.onnx"), threads=1).provider
-    assert onnx == Provider("CPUExecutionProvider", "CPUExecutionProvider")
+    assert onnx == Provider("CPUExecutionProvider", "CPUExecutionProvider", ())
     lite = open_runtime(exported.artifact("fp32.tflite"), threads=1).provider
     assert lite.requested == "XNNPACK, the interpreter's default"
     assert re.fullmatch(r"XNNPACK: \d+ of \d+ operators, in \d+ parts?(; not .+)?", lite.used)
+    assert lite.left == ("STRIDED_SLICE",)  # of the preprocessing, as nothing is rewritten here
+    int8 = open_runtime(exported.artifact("int8.tflite"), threads=1).provider
+    assert int8.left is not None
+    assert "QUANTIZE" in int8.left  # of pixels to int8: XNNPACK has no kernel for it
 
 
 def _operator(index: int, name: str, inputs: list[int], outputs: list[int]) -> dict[str, object]:
@@ -74,13 +78,17 @@ def test_operators_between_a_delegates_ends_are_its_own() -> None:
     assert describe_delegation([*operators, first, second]) == (
         "XNNPACK: 3 of 4 operators, in 2 parts; not PAD (1)"
     )
+    assert left_operators(operators) == ("CONV_2D", "PAD", "CONV_2D", "ADD")
+    assert left_operators(whole) == ()
+    assert left_operators([*operators, first, second]) == ("PAD",)
 
 
 def test_an_interpreter_that_does_not_list_its_operators(exported, monkeypatch) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     monkeypatch.delattr(Interpreter, "_get_ops_details")
-    assert open_runtime(exported.artifact("fp32.tflite"), threads=1).provider.used == ""
+    provider = open_runtime(exported.artifact("fp32.tflite"), threads=1).provider
+    assert (provider.used, provider.left) == ("", None)
 
 
 def test_a_saved_model_answers_in_its_own_process(
