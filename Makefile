@@ -5,6 +5,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TOOLS  := $(VENV)/.tools
+# The page of `resnet-edge browser`: its tools, and the runtimes that it loads.
+NODE_MODULES := web/node_modules/.ready
+BROWSER := resnet_edge/devices/browser/distribution
+RUNTIMES := $(BROWSER)/resnet_edge_browser/files.json
 # Bytecode is written when a module is first imported, not for all ten thousand files at once. Without
 # it each process that loads TensorFlow takes 6 s longer, so it is written in any case.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,7 +43,8 @@ LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend compress report \
-	bundle install bench-peers docs check format test test-all fuzz test-arm64 test-gpu lock wheel clean
+	bundle web install bench-peers docs check check-page format test test-all fuzz test-arm64 test-gpu \
+	lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -85,6 +90,16 @@ report: $(READY) ## OUT/report.html, report.md, report.json
 bundle: $(READY) ## OUT/resnet-edge-device.pyz: artifacts, runner and test pictures for a device
 	@$(COMMAND) bundle $(INTO) $(call option,formats,$(FORMATS))
 
+web: $(RUNTIMES) ## Get the runtimes that `resnet-edge browser` serves (needs npm)
+
+$(RUNTIMES): $(NODE_MODULES) web/copy_runtime_files.py
+	@$(PYTHON) web/copy_runtime_files.py
+
+$(NODE_MODULES): web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo 'error: npm is not here; expected Node.js 20 or newer; install it, or take the runtimes from the wheel resnet-edge-browser' >&2; exit 1; }
+	@npm ci --prefix web --loglevel error
+	@touch $@
+
 install: $(TOOLS) ## Make .venv with the locked packages, those of the tests as well
 
 $(READY): requirements.lock pyproject.toml
@@ -122,10 +137,14 @@ docs: .venv-docs/.ready ## Build the documentation: site/index.html; a broken li
 		--require-hashes -r $<
 	@touch $@
 
-check: $(TOOLS) ## Format, lint, types
+check: $(TOOLS) check-page ## Format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check-page: ## Lint, types and tests of the page of `resnet-edge browser`; skipped without Node.js
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) && npm run --prefix web --silent check; \
+	else echo 'the page of resnet-edge browser was not checked: there is no Node.js here'; fi
 
 format: $(TOOLS) ## Format and mend what can be mended
 	$(BIN)/ruff format .
@@ -157,8 +176,10 @@ lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 		$$([ $$extra = dev ] && echo --constraints requirements.lock) || exit 1; \
 	done
 
-wheel: $(TOOLS) ## Build the wheel into dist/
+wheel: $(TOOLS) ## Build the wheel into dist/, after `make web` that of the browsers' runtimes too
 	$(BIN)/python -m build --wheel --no-isolation
+	@if [ -f $(RUNTIMES) ]; then $(BIN)/python -m build --wheel --no-isolation --outdir dist $(BROWSER); \
+	else echo 'no wheel of resnet-edge-browser: run make web first'; fi
 
 clean: ## Remove what was built, .venv included
-	rm -rf "$(OUT)" dist site $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(OUT)" dist site $(VENV) web/node_modules $(BROWSER)/build $(BROWSER)/*.egg-info *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,7 +27,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (*SOURCES, "LICENSE"):
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            ignored = shutil.ignore_patterns("__pycache__", "litert", "ort")  # 80 MB of runtimes
+            shutil.copytree(source, copy / name, ignore=ignored)
         elif source.is_file():
             shutil.copy(source, copy)
     subprocess.run(
@@ -81,9 +82,11 @@ def test_what_is_in_it(wheel: Path):
             "converters/tflite/conversion.py",
         ),
         *("resnet_edge/reporting/report.html.j2", "resnet_edge/exporting/worker.py"),
+        *("resnet_edge/devices/browser/page/index.html", "resnet_edge/devices/browser/page/page.js"),
     ):
         assert name in names
-    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
+    others = ("tests/", "benchmarks/", "docs/", "web/", "resnet_edge/devices/browser/distribution/")
+    assert not [name for name in names if name.startswith(others)]
 
 
 def test_it_is_the_installed_one_that_runs(installed: Path, tmp_path):

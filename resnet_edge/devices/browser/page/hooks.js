@@ -10,6 +10,7 @@ export const MAX_CHARACTERS = 300;
 /**
  * @typedef {object} Hooks
  * @property {() => string[]} warnings The first lines of console.warn and console.error.
+ * @property {() => void} forgetWarnings Those until now.
  * @property {() => number | null} memoryBytes Of all WebAssembly memories; null where none was seen.
  * @property {() => number} threadsStarted Threads of Emscripten that were started beside the first.
  * @property {(listener: (line: string) => void) => void} onLine Told every line, of any level.
@@ -30,11 +31,11 @@ export const MAX_CHARACTERS = 300;
  * @returns {Hooks}
  */
 export function installHooks(scope) {
-  const { warnings, onLine } = watchConsole(scope.console);
+  const { warnings, forgetWarnings, onLine } = watchConsole(scope.console);
   const memoryBytes = watchMemory(scope.WebAssembly);
   const threadsStarted = watchThreads(scope);
   const onDeviceLost = watchDevices(scope.GPUAdapter);
-  return { warnings, onLine, memoryBytes, threadsStarted, onDeviceLost };
+  return { warnings, forgetWarnings, onLine, memoryBytes, threadsStarted, onDeviceLost };
 }
 
 /** @param {any} console */
@@ -55,18 +56,19 @@ function watchConsole(console) {
   }
   return {
     warnings: () => [...kept],
+    forgetWarnings: () => void kept.splice(0),
     /** @param {(line: string) => void} listener */
     onLine: (listener) => void listeners.push(listener),
   };
 }
 
 /**
- * onnxruntime writes its log of every level to the console's errors.
+ * Both runtimes write their log of every level to the console's errors.
  *
- * @param {string} line For instance "[V:onnxruntime:…]".
+ * @param {string} line For instance "[V:onnxruntime:…]" or "INFO: [environment.cc:36] …".
  */
 function isVerbose(line) {
-  return /\[[VI]:onnxruntime/.test(line);
+  return /\[[VI]:onnxruntime|^(INFO|VERBOSE): /.test(line);
 }
 
 /**

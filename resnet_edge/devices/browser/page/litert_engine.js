@@ -44,6 +44,8 @@ export async function openLiteRt(work, hooks, scope) {
   /** @type {LiteRtModule} */
   const litert = await import(new URL("litert.js", folder).href);
   await litert.loadLiteRt(script);
+  // Each start warns of the GPU and the NPU that are not there; on wasm nobody asked for them.
+  if (!onGpu) hooks.forgetWarnings();
   const bytes = new Uint8Array(await work.artifact.arrayBuffer());
   const model = await litert.loadAndCompile(bytes, {
     accelerator: onGpu ? "webgpu" : "wasm",

@@ -24,6 +24,8 @@ test("warnings and errors are kept, and written as before", () => {
   watched.console.error("aborted", 7);
   assert.deepEqual(hooks.warnings(), ["[LiteRT] Falling back to WASM", "aborted 7"]);
   assert.equal(watched.written.length, 3);
+  hooks.forgetWarnings();
+  assert.deepEqual(hooks.warnings(), []);
 });
 
 test("twenty lines of 300 characters are kept", () => {
@@ -34,14 +36,15 @@ test("twenty lines of 300 characters are kept", () => {
   assert.equal(hooks.warnings()[0].length, 300);
 });
 
-test("onnxruntime's log is heard, and neither kept nor written", () => {
+test("a runtime's log is heard, and neither kept nor written", () => {
   const watched = scope();
   const hooks = installHooks(watched);
   const heard = [];
   hooks.onLine((line) => heard.push(line));
   watched.console.error("\u001b[0;37m2026 [V:onnxruntime:, session_state.cc:1 Verify] All nodes placed\u001b[m");
+  watched.console.error("INFO: [environment.cc:36] Creating LiteRT environment with options");
   watched.console.error("\u001b[0;93m2026 [W:onnxruntime:, session_state.cc:2 Verify] Some nodes\u001b[m");
-  assert.equal(heard.length, 2);
+  assert.equal(heard.length, 3);
   assert.deepEqual(hooks.warnings(), ["2026 [W:onnxruntime:, session_state.cc:2 Verify] Some nodes"]);
   assert.equal(watched.written.length, 1);
 });
