@@ -135,7 +135,7 @@ RUNTIME_KINDS = (
         opener="resnet_edge.ondevice.runtimes.compiled_model:CompiledModelRuntime",
         wheels=Wheels(oldest=(3, 10)),
         first_release=(2, 2),  # before, it took neither options nor a number of threads
-        on_request=True,  # the interpreter's answers in every bit, as fast
+        on_request=True,  # the interpreter's answers in every bit, no faster
         no_profiler=_NO_TFLITE_PROFILER,
     ),
     RuntimeKind(
