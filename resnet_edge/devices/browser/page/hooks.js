@@ -14,8 +14,9 @@ export const MAX_CHARACTERS = 300;
  * @property {() => number | null} memoryBytes Of all WebAssembly memories; null where none was seen.
  * @property {() => number} threadsStarted Threads of Emscripten that were started beside the first.
  * @property {(listener: (line: string) => void) => void} onLine Told every line, of any level.
- * @property {(listener: (reason: string) => void) => void} onDeviceLost Told that a GPU is gone; what
- *     waits for its answer would wait for ever.
+ * @property {(listener: (reason: string) => void) => void} onGpuProblem Told that a GPU is gone, or
+ *     refuses what a runtime gives it. The runtimes do not notice: they wait for ever, or answer with
+ *     zeros in no time.
  */
 
 /**
@@ -34,8 +35,8 @@ export function installHooks(scope) {
   const { warnings, forgetWarnings, onLine } = watchConsole(scope.console);
   const memoryBytes = watchMemory(scope.WebAssembly);
   const threadsStarted = watchThreads(scope);
-  const onDeviceLost = watchDevices(scope.GPUAdapter);
-  return { warnings, forgetWarnings, onLine, memoryBytes, threadsStarted, onDeviceLost };
+  const onGpuProblem = watchDevices(scope.GPUAdapter);
+  return { warnings, forgetWarnings, onLine, memoryBytes, threadsStarted, onGpuProblem };
 }
 
 /** @param {any} console */
@@ -63,12 +64,13 @@ function watchConsole(console) {
 }
 
 /**
- * Both runtimes write their log of every level to the console's errors.
+ * Both runtimes write their log of every level to the console's errors, and LiteRT.js warns each time
+ * that it finds no NPU, which it could not use in a browser.
  *
  * @param {string} line For instance "[V:onnxruntime:…]" or "INFO: [environment.cc:36] …".
  */
 function isVerbose(line) {
-  return /\[[VI]:onnxruntime|^(INFO|VERBOSE): /.test(line);
+  return /\[[VI]:onnxruntime|^(INFO|VERBOSE): |^WARNING: \[npu_registry/.test(line);
 }
 
 /**
@@ -161,9 +163,13 @@ function watchDevices(GPUAdapter) {
     /** @this {unknown} */
     GPUAdapter.prototype.requestDevice = async function (/** @type {unknown[]} */ ...args) {
       const device = await original.apply(this, args);
-      device.lost.then((/** @type {{message: string, reason: string}} */ info) => {
-        for (const listener of listeners) listener(info.message || info.reason);
-      });
+      const tell = (/** @type {string} */ reason) => listeners.forEach((listener) => listener(reason));
+      device.lost.then((/** @type {{message: string, reason: string}} */ info) =>
+        tell(`the GPU was lost: ${info.message || info.reason}`),
+      );
+      device.addEventListener("uncapturederror", (/** @type {{error: {message: string}}} */ event) =>
+        tell(`the GPU refuses the runtime's program: ${event.error.message}`),
+      );
       return device;
     };
   }

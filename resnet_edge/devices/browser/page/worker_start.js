@@ -24,7 +24,7 @@ export function serve(scope, hooks, open) {
   const tell = (told) => scope.postMessage(told);
   const fail = (/** @type {unknown} */ problem) =>
     tell({ kind: "failed", reason: reasonOf(problem, hooks.warnings()) });
-  hooks.onDeviceLost((reason) => fail(new Error(`the GPU was lost: ${reason}`)));
+  hooks.onGpuProblem((reason) => fail(new Error(reason)));
   scope.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     fail(event.reason);

@@ -92,20 +92,22 @@ test("other messages start no thread", () => {
   for (const message of [null, 5, "run", {}, { cmd: 2 }, { cmd: "run" }]) assert.equal(startsThread(message), false);
 });
 
-test("a GPU that is lost is told", async () => {
+test("a GPU that is lost, or refuses a program, is told", async () => {
   let lose;
+  const device = Object.assign(new EventTarget(), { lost: new Promise((go) => (lose = go)) });
   class GPUAdapter {
     async requestDevice() {
-      return { lost: new Promise((go) => (lose = go)) };
+      return device;
     }
   }
   const hooks = installHooks(scope({ GPUAdapter }));
   const told = [];
-  hooks.onDeviceLost((reason) => told.push(reason));
-  await new GPUAdapter().requestDevice();
+  hooks.onGpuProblem((reason) => told.push(reason));
+  assert.equal(await new GPUAdapter().requestDevice(), device);
+  device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error: { message: "invalid WGSL" } }));
   lose({ message: "", reason: "unknown" });
   await new Promise((go) => setImmediate(go));
-  assert.deepEqual(told, ["unknown"]);
+  assert.deepEqual(told, ["the GPU refuses the runtime's program: invalid WGSL", "the GPU was lost: unknown"]);
 });
 
 // -- onnxruntime's placement
@@ -138,6 +140,11 @@ for (const [problem, warnings, reason] of [
   [undefined, [], "the runtime gave up (undefined)"],
   [new RangeError("WebAssembly.Memory(): could not allocate memory"), [], "out of memory: RangeError: WebAssembly.Memory(): could not allocate memory"],
   [new Error("Aborted()."), ["Check failed: INT16"], "Aborted().; it wrote before: Check failed: INT16"],
+  [
+    new Error("ERROR: [a/litert_web.cc:245]\n└ ERROR: [./b/compiled_model.h:70]"),
+    ["Created a device", "E1127 delegate.cc:373] INVALID_ARGUMENT: Shape mismatch\n=== Trace: ===\nx", "ERROR: Restored the plan after failure"],
+    "the runtime refuses the file; it wrote before: E1127 delegate.cc:373] INVALID_ARGUMENT: Shape mismatch",
+  ],
 ]) {
   test(`the reason of ${String(problem)}`, () => assert.equal(reasonOf(problem, warnings), reason));
 }
