@@ -124,6 +124,15 @@ class InternalError(ResnetEdgeError):
     """A defect of resnet-edge: an error that nobody expected."""
 
 
+RUNTIME_ERRORS = (
+    InferenceError,
+    WorkerError,
+    RuntimeMissingError,
+    OutOfMemoryError,
+    InternalError,
+)
+"""The errors that belong to the runtime that was asked: another one may run the same file."""
+
 _OF_CONVERTERS = {
     "RequestError": UsageError,
     "ModelConversionError": ModelError,

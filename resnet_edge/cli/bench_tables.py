@@ -42,6 +42,9 @@ def _latency_words(latency: Latency) -> str:
     bound_s = latency.p90_bound_s
     bound = "" if bound_s is None else f" (at most {units.milliseconds(bound_s)}, 99 % sure)"
     queries = units.plural(len(latency.samples_s), "query")
+    if latency.queries_per_sample > 1:
+        means = units.plural(len(latency.samples_s), "mean")
+        queries = f"{means} of {latency.queries_per_sample} queries"
     return (
         f"{units.plural(latency.threads, 'thread')}: p50 {p50} ms, p90 {p90}{bound}, p97 {p97}, "
         f"first {units.milliseconds(latency.first_s)}; {queries}"

@@ -93,12 +93,13 @@ def on_device(result: DeviceResult, here: Machine, networks: Sequence[Trial]) ->
         for latency in bench.latencies:
             way = Way(bench.name, latency.runtime, latency.threads)
             own = here.ways.get(way) or _alike(here, way)
-            if own is not None:
+            if own is not None and latency.queries_per_sample == 1:  # else p90 is none
                 ways[way] = own.scaled(latency.p90_s / own.predict(work))
                 measured[sha256, way] = latency.p90_s
     if not ways:
         raise ArtifactError(
-            f"--on-device: the result of {name} has no latency of a file that is looked for; "
+            f"--on-device: the result of {name} has no latency of single queries of a file that is "
+            "looked for; "
             "expected some of .tflite or .onnx files; run the bundle there again"
         )
     return Machine(name, ways, measured)

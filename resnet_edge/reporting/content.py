@@ -27,6 +27,7 @@ from resnet_edge.ondevice.measurements import (
     Verdict,
     combine_gates,
     combine_results,
+    failed_everywhere,
     worst_verdict,
 )
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference
@@ -218,14 +219,27 @@ class DeviceSection:
     """On the sample."""
     artifacts: tuple[ArtifactRow, ...]
     failed: tuple[Unmeasured, ...] = ()
+    """What a runtime refused, or crashed with; see ``lost``."""
     left_out: tuple[Unmeasured, ...] = ()
     pictures: tuple[str, ...] = ()
     """SHA-256 of the sample's files."""
 
     @property
+    def lost(self) -> tuple[str, ...]:
+        """The artifacts that no runtime came through with; see ``failed_everywhere``."""
+        parities = (
+            parity for row in self.artifacts for parity in (row.parity, *row.in_further_runtimes)
+        )
+        return failed_everywhere(
+            self.failed,
+            (parity for parity in parities if parity is not None),
+            (row.bench for row in self.artifacts if row.bench is not None),
+        )
+
+    @property
     def verdict(self) -> Verdict:
-        """The worst verdict of its artifacts; one that crashed failed."""
-        crashed = [Verdict.FAIL for _ in self.failed]
+        """The worst verdict of its artifacts; one that no runtime came through with failed."""
+        crashed = [Verdict.FAIL for _ in self.lost]
         return worst_verdict([*(row.verdict for row in self.artifacts), *crashed])
 
 
@@ -254,6 +268,8 @@ class ReportContent:
     """The devices' measurements, in the order of the devices' names."""
     failed: tuple[Failure, ...] = ()
     """The artifacts that could not be made."""
+    refused: tuple[Unmeasured, ...] = ()
+    """Further runtimes here that refused an artifact; no verdict depends on them."""
     corrupted: tuple[CorruptedReference, ...] = ()
     """The reference on corrupted test pictures, in the order of the corruptions."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from resnet_edge import units
 from resnet_edge.ondevice.latency.noise import best_latency
+from resnet_edge.ondevice.latency.words import threads_words
 from resnet_edge.ondevice.measurements import ArtifactParity, GateResult, Latency, Verdict
 from resnet_edge.reporting.content import ArtifactRow, DeviceSection, ReportContent
 from resnet_edge.reporting.device_agreement import agreement_with
@@ -93,23 +94,43 @@ def build_devices(content: ReportContent) -> DeviceTable | None:
 def _lines(
     devices: Sequence[DeviceSection], here: ArtifactRow
 ) -> Iterator[tuple[str, tuple[DeviceCell, ...]]]:
-    """Yield an artifact in each device's preferred runtime, then in every further one."""
-    yield here.name, tuple(_cell(device, here) for device in devices)
-    there = [next((r for r in device.artifacts if r.name == here.name), None) for device in devices]
-    further = (other.runtime_name for row in there if row for other in row.in_further_runtimes)
+    """Yield an artifact in each device's preferred runtime, then in every further one.
+
+    A runtime that refused the artifact has a line too, unless the artifact failed in all runtimes
+    of every device where that happened: then the artifact's own line says it.
+    """
+    name = here.name
+    yield name, tuple(_cell(device, here) for device in devices)
+    further: list[str] = []
+    for device in devices:
+        row = _row(device, name)
+        further += [other.runtime_name for other in row.in_further_runtimes] if row else []
+        if name not in device.lost:
+            further += _refusing(device, name)
     for runtime in dict.fromkeys(further):
-        title = f"{here.name} in {runtime}"
-        yield title, tuple(_cell_in_runtime(row, runtime) for row in there)
+        cells = (_cell_in_runtime(device, name, runtime) for device in devices)
+        yield f"{name} in {runtime}", tuple(cells)
 
 
-def _cell_in_runtime(row: ArtifactRow | None, runtime: str) -> DeviceCell:
+def _row(device: DeviceSection, name: str) -> ArtifactRow | None:
+    return next((row for row in device.artifacts if row.name == name), None)
+
+
+def _refusing(device: DeviceSection, name: str) -> list[str]:
+    """Return the runtimes of a device that an artifact failed in."""
+    return [gone.runtime for gone in device.failed if gone.name == name and gone.runtime]
+
+
+def _cell_in_runtime(device: DeviceSection, name: str, runtime: str) -> DeviceCell:
+    row, refused = _row(device, name), runtime in _refusing(device, name)
     others = row.in_further_runtimes if row is not None else ()
     parity = next((other for other in others if other.runtime_name == runtime), None)
     if row is None or parity is None:
-        return DeviceCell("", "", "")
+        return DeviceCell(Verdict.FAIL.value if refused else "", "", "")
     timed = row.bench.in_runtime(runtime) if row.bench else ()
     best = best_latency(timed) if timed else None
-    return DeviceCell(parity.answers_gate.verdict.value, _answers(parity), _timed(best))
+    verdict = Verdict.FAIL if refused else parity.answers_gate.verdict
+    return DeviceCell(verdict.value, _answers(parity), _timed(best))
 
 
 def _answers(parity: ArtifactParity | None) -> str:
@@ -122,7 +143,7 @@ def _timed(latency: Latency | None) -> str:
     if latency is None:
         return ""
     p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)
-    return f"{p50} / {p90} ms ({latency.threads})"
+    return f"{p50} / {p90} ms ({threads_words(latency)})"
 
 
 def _has_words(cell: DeviceCell) -> bool:
@@ -152,14 +173,16 @@ def _top1(device: DeviceSection) -> str:
 
 def _cell(device: DeviceSection, here: ArtifactRow) -> DeviceCell:
     name = here.name
-    row = next((row for row in device.artifacts if row.name == name), None)
-    failed = any(gone.name == name for gone in device.failed)
+    row = _row(device, name)
+    failed = name in device.lost
     if row is None:
         left_out = any(gone.name == name for gone in device.left_out)
         return DeviceCell("fail" if failed else "", "", "no runtime" if left_out else "")
     answers, timed = _answers(row.parity), _timed(row.latency)
     if answers and (same := agreement_with(device, here)) is not None:
         answers += f", {units.percent(same)} as here"
+    if answers and row.parity is not None and not failed and _refusing(device, name):
+        answers += f", in {row.parity.runtime}"
     if timed and device.emulated:
         timed += ", emulated"
     verdict = Verdict.FAIL if failed else row.verdict
@@ -174,7 +197,7 @@ def _reasons(device: DeviceSection, name: str) -> list[DeviceReason]:
         for gate, result in row.gates
         if result.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
     ]
-    reasons += [DeviceReason(name, gone.name, "failed", gone.reason) for gone in device.failed]
+    reasons += [DeviceReason(name, gone.name, gone.happened, gone.reason) for gone in device.failed]
     for reason in dict.fromkeys(gone.reason for gone in device.left_out):
         gone_names = ", ".join(gone.name for gone in device.left_out if gone.reason == reason)
         reasons.append(DeviceReason(name, gone_names, "left out", reason))

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnet_edge.ondevice.measurements import GateResult, Verdict
+from resnet_edge.ondevice.measurements import GateResult, Unmeasured, Verdict
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.device_table import device_names
 
@@ -31,7 +31,7 @@ def render_junit(content: ReportContent, *, allow_inconclusive: bool = False) ->
     A gate that fails is a ``failure``. So is an inconclusive one, unless that is allowed: then it
     is ``skipped``, like a gate that was not checked. An artifact that could not be made or run is
     an ``error``. What decides nothing is skipped too: an inconclusive gate on a device or under a
-    corruption.
+    corruption, and a runtime that refused an artifact that ran in another one.
 
     Args:
         content: The report's content.
@@ -39,9 +39,11 @@ def render_junit(content: ReportContent, *, allow_inconclusive: bool = False) ->
     """
     cases = [_made(failure.name, failure.reason) for failure in content.failed]
     cases += _cases(content.artifacts, allow_inconclusive)
+    cases += [_refused(gone, decides=False) for gone in content.refused]
     suites = [(content.model.name, cases)]
     for device, name in zip(content.devices, device_names(content), strict=True):
-        there = [_made(gone.name, gone.reason) for gone in device.failed]
+        lost = device.lost
+        there = [_refused(gone, decides=gone.name in lost) for gone in device.failed]
         there += _cases(device.artifacts, allow_inconclusive=True)
         suites.append((f"{content.model.name} on {name}", there))
     root = ET.Element("testsuites", _counts([case for _, found in suites for case in found]))
@@ -57,6 +59,13 @@ def render_junit(content: ReportContent, *, allow_inconclusive: bool = False) ->
 
 def _made(name: str, reason: str) -> _Case:
     return _Case(name, "made", "error", "could not be made or run", reason)
+
+
+def _refused(gone: Unmeasured, *, decides: bool) -> _Case:
+    if gone.runtime is None:
+        return _made(gone.name, gone.reason)
+    outcome = "error" if decides else "skipped"
+    return _Case(gone.name, f"run in {gone.runtime}", outcome, gone.happened, gone.reason)
 
 
 def _cases(rows: Sequence[ArtifactRow], allow_inconclusive: bool) -> list[_Case]:

@@ -19,15 +19,20 @@ artifacts that the test pictures neither prove nor refute: ``images`` there are,
 ``latency`` is the one to deploy in the preferred runtime: the lowest median, or one that is as fast
 with fewer threads. ``latencies`` holds all. ``elsewhere`` has the answers in further runtimes; the
 verdict does not depend on them. ``failed`` holds the artifacts that could not be made, each with
-the reason. ``corruptions`` has each corruption of the test pictures that was asked for, with the
+the reason; ``refused`` the further runtimes here that refused an artifact, which fails nothing.
+``corruptions`` has each corruption of the test pictures that was asked for, with the
 artifacts' answers under it; one that fails there fails as a whole. ``quantization`` is null if
 nothing is known of it. ``devices`` holds each device's measurements of the same files, on a sample
 of the test split; its ``agreement_here`` is the share of these pictures to which the same file
-gives the same answer on this machine.
+gives the same answer on this machine. Its ``failed`` holds what could not be measured: an artifact
+in a ``runtime``, or as a whole where that is null. An artifact that came through in another runtime
+has not failed.
 
 In a latency, ``p90_bound_ms`` is an upper bound of the 90th percentile with 99 % confidence
 (MLPerf's early stopping; null below 64 queries), ``drift`` the relative change of the median from
-the first half of the samples to the second, ``doubts`` the warnings, each with its advice.
+the first half of the samples to the second, ``doubts`` the warnings, each with its advice. Where
+``queries_per_sample`` is not 1, each sample is the mean of so many queries, and percentiles say
+less.
 ``conditions`` is null if they were not read, as in older records; in it, null or an empty list is
 what the machine does not report, and loads are numbers of cores. ``verdict.queries_needed`` is the
 number of queries in all that an inconclusive latency gate needs.
@@ -90,6 +95,7 @@ def report_json(content: ReportContent) -> JsonObject:
         "reference": _reference(reference),
         "artifacts": [_artifact(row, reference_s) for row in content.artifacts],
         "failed": [_values(failure) for failure in content.failed],
+        "refused": [_values(gone) for gone in content.refused],
         "machine": None if content.machine is None else _values(content.machine),
         "notes": list(content.notes),
         "corruptions": [_corruption(reference, content) for reference in content.corrupted],
@@ -223,6 +229,7 @@ def _latency(latency: Latency, reference_s: float | None) -> JsonObject:
     return {
         **_values(latency, ("runtime", "threads")),
         "samples": len(latency.samples_s),
+        **_values(latency, ("queries_per_sample",)),
         **_values(latency, _TIMES),
         **_values(latency, ("peak_memory_bytes", "warmup", "spread", "noisy", "settled")),
         **_values(latency, ("drift", "drifting", "in_groups")),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from resnet_edge import units
 from resnet_edge.ondevice.latency.early_stopping import CONFIDENCE
 from resnet_edge.ondevice.latency.warnings import find_warnings
+from resnet_edge.ondevice.latency.words import threads_words
 from resnet_edge.ondevice.measurements import GateResult, Latency, Verdict
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.reporting.device_table import device_names
@@ -155,7 +157,7 @@ def _latency_cell(latency: Latency | None) -> str:
     if latency is None:
         return units.NOTHING
     p50, p90 = units.milliseconds(latency.p50_s), units.milliseconds(latency.p90_s)
-    return f"{p50} / {p90} ({latency.threads})"
+    return f"{p50} / {p90} ({threads_words(latency)})"
 
 
 def latency_rows(content: ReportContent) -> tuple[LatencyRow, ...]:
@@ -190,20 +192,26 @@ def _latency_row(
         first=units.milliseconds(latency.first_s),
         load=units.milliseconds(latency.load_s),
         memory=units.size(latency.peak_memory_bytes),
-        samples=units.count(len(latency.samples_s)),
+        samples=_samples_words(latency),
         ratio=ratio,
         warnings=", ".join(warning.value for warning in find_warnings(latency)),
         best=best,
     )
 
 
+def _samples_words(latency: Latency) -> str:
+    samples, queries = units.count(len(latency.samples_s)), latency.queries_per_sample
+    return samples if queries == 1 else f"{samples} means of {queries}"
+
+
 def reason_rows(content: ReportContent) -> tuple[ReasonRow, ...]:
     """Return the reasons for each artifact's verdicts, one line per gate.
 
-    A latency reason that all artifacts share, as without a limit, comes once at the end.
+    A latency reason that all artifacts share, as without a limit, comes once at the end. A further
+    runtime that refused an artifact has a line of its own, which decides nothing.
     """
     rows = content.artifacts
-    accuracy = [_accuracy_rows(row) for row in rows]
+    accuracy = [(*_accuracy_rows(row), *_refusal_rows(content, row.name)) for row in rows]
     latency = [_reason_row(row.name, "latency", row.latency_gate) for row in rows]
     if len(rows) > 1 and len({(reason.verdict, reason.reason) for reason in latency}) == 1:
         return (*itertools.chain(*accuracy), replace(latency[0], artifact=EVERY_ARTIFACT))
@@ -223,6 +231,12 @@ def _accuracy_rows(row: ArtifactRow) -> tuple[ReasonRow, ...]:
     falls = ((f"accuracy under {each.corruption.value}", each.gate) for each in row.falls)
     gates = (("accuracy", row.accuracy_gate), *further, *others, *falls)
     return tuple(_reason_row(row.name, gate, result) for gate, result in gates)
+
+
+def _refusal_rows(content: ReportContent, name: str) -> Iterator[ReasonRow]:
+    for gone in content.refused:
+        if gone.name == name:
+            yield ReasonRow(name, f"run in {gone.runtime}", Verdict.FAIL.value, gone.reason)
 
 
 def _reason_row(artifact: str, gate: str, result: GateResult) -> ReasonRow:

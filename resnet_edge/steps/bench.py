@@ -18,7 +18,7 @@ from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.measurements import BenchResult
 from resnet_edge.ondevice.parity.judging import judge_bench_again
 from resnet_edge.ondevice.reference_file import read_reference
-from resnet_edge.ondevice.runtimes.installed import all_installed
+from resnet_edge.ondevice.runtimes.installed import all_installed, check_asked
 from resnet_edge.options import Options
 from resnet_edge.steps.bench_record import (
     is_measured,
@@ -28,6 +28,7 @@ from resnet_edge.steps.bench_record import (
     thread_counts,
     with_others,
 )
+from resnet_edge.steps.evaluation import warn_refused
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
@@ -54,6 +55,7 @@ def bench(options: Options, display: Display | None = None) -> Benched:
     """
     display = display or Silent()
     layout = options.layout
+    check_asked(options.also_in)
     artifacts = load_artifacts(layout.artifacts, options.formats)
     reference_p50_s = _reference_p50_s(layout)
     threads = options.bench.threads or default_threads()
@@ -63,7 +65,7 @@ def bench(options: Options, display: Display | None = None) -> Benched:
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
         "spec": digest(options.bench.spec, threads),
         "machine": digest(machine),
-        "versions": digest(all_installed(a.sidecar.format for a in artifacts)),
+        "versions": digest(all_installed((a.sidecar.format for a in artifacts), options.also_in)),
     }
     if is_current(options.out, path.stem, inputs):
         display.say(f"{path} is up to date")
@@ -113,7 +115,7 @@ def complete_latency(
     counts = options.bench.threads or thread_counts(
         bench for name, bench in known.items() if name in {a.name for a in wanted}
     )
-    missing = [a for a in wanted if not is_measured(known.get(a.name), counts)]
+    missing = [a for a in wanted if not is_measured(found, a.name, counts)]
     if not missing:
         return Benched(path, found, rebuilt=False)
     measured = _measure(options, missing, counts, _reference_p50_s(options.layout), display)
@@ -137,6 +139,7 @@ def _measure(
             options.gates,
             threads=threads,
             reference_p50_s=reference_p50_s,
+            also_in=options.also_in,
             progress=lambda done, total, title: advance(done, total),
         )
     _warn(result, display)
@@ -154,6 +157,7 @@ def _warn(result: BenchResult, display: Display) -> None:
     measured = [(bench.name, latency) for bench in result.artifacts for latency in bench.latencies]
     for sentence in warning_sentences(measured):
         display.warn(sentence)
+    warn_refused(result.refused, display)
 
 
 def _write(out: Path, path: Path, result: BenchResult, inputs: dict[str, str]) -> None:

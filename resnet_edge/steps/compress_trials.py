@@ -246,7 +246,7 @@ def _measured(bench: Bench, row: Trial, started: float) -> Trial:
             threads=bench.options.bench.threads,
             progress=lambda done, total, title: advance(done, total, title),
         )
-    pairs = zip(compared[: len(artifacts)], quick.artifacts, strict=True)
+    pairs = zip(compared.artifacts, quick.artifacts, strict=True)
     files = tuple(_file(parity, timed) for parity, timed in pairs)
     row = bench.log.add(replace(row, files=files, seconds=time.monotonic() - started))
     return _timed_in_full(bench, row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +14,12 @@ import numpy.typing as npt
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Advance, Display
-from resnet_edge.errors import ArtifactError, ReferenceFileError
+from resnet_edge.errors import RUNTIME_ERRORS, ArtifactError, ReferenceFileError, ResnetEdgeError
 from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar
-from resnet_edge.ondevice.measurements import ArtifactParity
+from resnet_edge.ondevice.measurements import ArtifactParity, Unmeasured
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import Answers, answer_pictures
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
@@ -102,39 +102,53 @@ def decode_test(
     return decoded_path(test, size, fit, layout.cache).resolve()
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The answers of artifacts, compared with the reference's."""
+
+    artifacts: tuple[ArtifactParity, ...]
+    """One for each artifact, in its preferred runtime."""
+    elsewhere: tuple[ArtifactParity, ...] = ()
+    """In each further runtime that is installed and answered."""
+    refused: tuple[Unmeasured, ...] = ()
+    """The further runtimes that did not."""
+
+
 def compare_all(
     options: Options, reference: Reference, artifacts: tuple[Artifact, ...], display: Display
-) -> tuple[ArtifactParity, ...]:
+) -> Comparison:
     """Let every artifact answer the test split and compare the answers with the reference's.
 
     Args:
         options: The build and the gates.
         reference: The answers to compare with.
         artifacts: At least one.
-        display: Shows the progress.
-
-    Returns:
-        One result for each artifact in its preferred runtime, then one for each further runtime
-        that is installed.
+        display: Shows the progress, and warns of further runtimes that refuse a file.
 
     Raises:
-        ResnetEdgeError: An artifact cannot be loaded or run.
+        ResnetEdgeError: An artifact cannot be loaded or run in its preferred runtime.
     """
     if not len(reference.classes):
         display.warn(
             "no test pictures: accuracy is not checked; pass --test DIR to `resnet-edge reference`"
         )
         why = "there is no test split; pass --test DIR to `resnet-edge reference`"
-        return tuple(
-            unchecked_artifact(artifact_kind(a.name), a.sidecar.sha256, "none", why)
-            for a in artifacts
+        return Comparison(
+            tuple(
+                unchecked_artifact(artifact_kind(a.name), a.sidecar.sha256, "none", why)
+                for a in artifacts
+            )
         )
     pixels = decode_test(options, reference, artifacts[0], display)
     evaluation = evaluation_set(reference, reference.probabilities)
     questions: list[Question] = [Question(a, None) for a in artifacts]
-    questions += [Question(a, n) for a in artifacts for n in further_runtimes(a.sidecar.format)]
+    questions += [
+        Question(a, name)
+        for a in artifacts
+        for name in further_runtimes(a.sidecar.format, options.also_in)
+    ]
 
-    def compare(question: Question, found: Answers) -> ArtifactParity:
+    def compare(question: Question, found: Answers) -> ArtifactParity | Unmeasured:
         return compare_artifact(
             artifact_kind(question.artifact.name),
             question.artifact.sidecar.sha256,
@@ -144,8 +158,25 @@ def compare_all(
             options.gates,
         )
 
+    def refuse(question: Question, problem: ResnetEdgeError) -> ArtifactParity | Unmeasured:
+        if question.runtime is None:
+            raise problem
+        return Unmeasured(question.artifact.name, str(problem), question.runtime)
+
+    images = len(reference.classes)
     with display.bar("parity") as advance:
-        return ask_all(questions, pixels, len(reference.classes), advance, compare)
+        found = ask_all(questions, pixels, images, advance, compare, refuse)
+    parities = [each for each in found if isinstance(each, ArtifactParity)]
+    refused = tuple(each for each in found if isinstance(each, Unmeasured))
+    warn_refused(refused, display)
+    count = len(artifacts)
+    return Comparison(tuple(parities[:count]), tuple(parities[count:]), refused)
+
+
+def warn_refused(refused: Iterable[Unmeasured], display: Display) -> None:
+    """Name further runtimes that refused a file or crashed."""
+    for gone in refused:
+        display.warn(f"{gone.name} {gone.happened}, which decides nothing: {gone.reason}")
 
 
 @dataclass(frozen=True)
@@ -163,6 +194,7 @@ def ask_all(
     images: int,
     advance: Advance,
     use: Callable[[Question, Answers], T],
+    refuse: Callable[[Question, ResnetEdgeError], T] | None = None,
 ) -> tuple[T, ...]:
     """Let artifacts answer the same pictures, as many at a time as there are cores.
 
@@ -172,9 +204,11 @@ def ask_all(
         images: The number n.
         advance: Shows the answers so far.
         use: Makes what is returned of one artifact's answers, which are not kept.
+        refuse: Makes what is returned where a runtime refuses a file or crashes, or raises
+            that; None raises it.
 
     Raises:
-        ResnetEdgeError: An artifact cannot be loaded or run.
+        ResnetEdgeError: An artifact cannot be loaded or run, and ``refuse`` did not take it.
     """
     answered = dict.fromkeys(range(len(questions)), 0)
     with tempfile.TemporaryDirectory() as folder, crew_of(available_cores()) as crew:
@@ -188,7 +222,13 @@ def ask_all(
 
             answers = Path(folder) / f"{number}.npy"
             job = AnswerJob(question.artifact.path.resolve(), pixels, answers, 1, question.runtime)
-            found = use(question, answer_pictures(job, count, crew))
+            try:
+                answered_all = answer_pictures(job, count, crew)
+            except RUNTIME_ERRORS as problem:
+                if refuse is None:
+                    raise
+                return refuse(question, problem)
+            found = use(question, answered_all)
             answers.unlink()
             return found
 

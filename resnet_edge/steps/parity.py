@@ -27,12 +27,12 @@ from resnet_edge.ondevice.parity.judging import (
 )
 from resnet_edge.ondevice.parity.metrics import topk_hits
 from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
-from resnet_edge.ondevice.runtimes.installed import all_installed
+from resnet_edge.ondevice.runtimes.installed import all_installed, check_asked
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.robustness.record import CorruptionResult
 from resnet_edge.steps.corruptions import compare_under_corruptions, judge_saved_corruptions
-from resnet_edge.steps.evaluation import check_alike, compare_all
+from resnet_edge.steps.evaluation import check_alike, compare_all, warn_refused
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
@@ -81,6 +81,7 @@ def _compare_clean(
     options: Options, names: tuple[str, ...], display: Display
 ) -> tuple[Compared, Reference, tuple[Artifact, ...]]:
     layout = options.layout
+    check_asked(options.also_in)
     reference = read_reference(layout.reference)
     artifacts = load_artifacts(layout.artifacts, names)
     for artifact in artifacts:
@@ -90,7 +91,7 @@ def _compare_clean(
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
         "versions": digest(
-            all_installed(artifact.sidecar.format for artifact in artifacts),
+            all_installed((a.sidecar.format for a in artifacts), options.also_in),
             [version_of(package) for package in ("numpy", "pillow", "resnet-edge")],
         ),
     }
@@ -99,6 +100,7 @@ def _compare_clean(
         judged = judge_again(found, options.gates)
         if judged is not None and is_complete(judged):
             display.say(f"{layout.parity} is up to date")
+            warn_refused(_only(judged, names).refused, display)
             if judged != found:
                 _write(options, judged, inputs)
             return Compared(_only(judged, names), rebuilt=False), reference, artifacts
@@ -110,9 +112,10 @@ def _compare_clean(
         labels=reference.info.labels,
         reference_top1=_accuracy(reference, 1),
         reference_top5=_accuracy(reference, 5),
-        artifacts=compared[: len(artifacts)],
+        artifacts=compared.artifacts,
         gates=accuracy_gates(options.gates),
-        elsewhere=compared[len(artifacts) :],
+        elsewhere=compared.elsewhere,
+        refused=compared.refused,
     )
     _write(options, _with_others(result, options), inputs)
     return Compared(result, rebuilt=True), reference, artifacts
@@ -123,6 +126,7 @@ def _only(result: ParityResult, names: Sequence[str]) -> ParityResult:
         result,
         artifacts=tuple(a for a in result.artifacts if a.name in names),
         elsewhere=tuple(a for a in result.elsewhere if a.name in names),
+        refused=tuple(gone for gone in result.refused if gone.name in names),
     )
 
 
@@ -148,6 +152,7 @@ def _with_others(result: ParityResult, options: Options) -> ParityResult:
         result,
         artifacts=tuple(by_name[name] for name in ARTIFACT_NAMES if name in by_name),
         elsewhere=(*others.elsewhere, *result.elsewhere),
+        refused=(*others.refused, *result.refused),
     )
 
 

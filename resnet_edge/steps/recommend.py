@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from resnet_edge.display import Display, Silent
@@ -71,7 +71,10 @@ def recommend(
     for name, proof in proofs.items():
         left_out += proof.refused
         if proof.held:
+            left_out += _untimed(name, proof, bench)
             timed = _in_runtimes(benches[name], proof.held)
+            if not timed.latencies:
+                continue
             within, reason = _within_limits(timed, options, bench, allow_inconclusive)
             if reason:
                 left_out.append(LeftOut(name, reason))
@@ -88,6 +91,13 @@ class _Proof:
     held: dict[str, ArtifactParity]
     """The answers, by the runtime's name."""
     refused: tuple[LeftOut, ...]
+
+
+def _untimed(name: str, proof: _Proof, record: BenchResult) -> Iterator[LeftOut]:
+    """Name the runtimes whose answers pass, but that crashed while they were timed."""
+    for gone in record.refused:
+        if gone.name == name and gone.runtime in proof.held:
+            yield LeftOut(gone.where, gone.reason)
 
 
 def _refuse_falling(name: str, corrupted: Corrupted) -> _Proof | None:
@@ -111,10 +121,13 @@ def _prove(artifact: Artifact, record: ParityResult, inconclusive: bool) -> _Pro
     answers = {parity.runtime_name: parity for parity in (main, *others)}
     # If the runtime that answered is no longer installed, its answers stand for the one that is.
     answers.setdefault(installed[0].name, main)
+    failures = {gone.runtime: gone for gone in record.refused if gone.name == artifact.name}
     held, refused = {}, []
     for runtime in installed:
         parity = answers.get(runtime.name)
-        if reason := _refusal(artifact, parity, inconclusive):
+        if parity is None and (gone := failures.get(runtime.name)) is not None:
+            refused.append(LeftOut(gone.where, gone.reason))
+        elif reason := _refusal(artifact, parity, inconclusive):
             alone = len(installed) == 1
             title = artifact.name if alone else f"{artifact.name} in {runtime.name}"
             refused.append(LeftOut(title, reason))

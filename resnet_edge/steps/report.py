@@ -27,6 +27,7 @@ from resnet_edge.ondevice.measurements import (
     BenchResult,
     GateResult,
     ParityResult,
+    Unmeasured,
     Verdict,
 )
 from resnet_edge.ondevice.option import Changes
@@ -125,6 +126,7 @@ def collect(
         quantization=quantization,
         devices=devices.sections,
         failed=failed,
+        refused=_refused(artifacts, parity, bench),
     )
 
 
@@ -157,6 +159,16 @@ def _read_bench(layout: Layout, changes: Changes[Gates]) -> BenchResult | None:
     if not path.exists():
         return None
     return judge_bench_by(read_record(BenchResult, path, InferenceError), changes)
+
+
+def _refused(
+    artifacts: tuple[Artifact, ...], parity: ParityResult | None, bench: BenchResult | None
+) -> tuple[Unmeasured, ...]:
+    """Return the runtimes that did not answer, or else crashed while they were timed."""
+    names = {artifact.name for artifact in artifacts}
+    found = (gone for result in (bench, parity) if result is not None for gone in result.refused)
+    once = {(gone.name, gone.runtime): gone for gone in found if gone.name in names}
+    return tuple(once.values())
 
 
 def _read_training(layout: Layout, model_sha256: str) -> TrainingRecord | None:

@@ -16,6 +16,7 @@ from resnet_edge.ondevice.latency.counts import parse_threads
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.option import declared_option
 from resnet_edge.ondevice.parity.gates import Gates
+from resnet_edge.ondevice.runtimes.kinds import REQUESTABLE
 from resnet_edge.ondevice.terminal import accept_any_text, json_text
 from resnet_edge.ondevice.versions import installed_version, release
 from resnet_edge.ondevice.workers.signals import interrupt_on_termination
@@ -77,6 +78,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     _declared(run, LatencySpec, "min_seconds", " Default: as on the host.")
     _declared(run, LatencySpec, "min_queries", " Default: as on the host.")
     _declared(run, Gates, "max_p90_ms")
+    _placement_options(run)
     run.add_argument(
         "--allow-inconclusive",
         action="store_true",
@@ -105,6 +107,16 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _placement_options(parser: argparse.ArgumentParser) -> None:
+    require = declared_option(Gates, "require_delegate")
+    parser.add_argument(require.flag, action="store_true", help=require.option.help)
+    allow = declared_option(Gates, "delegate_except")
+    parser.add_argument(allow.flag, metavar="A,B", help=allow.option.help)
+    parser.add_argument(
+        "--also-in", metavar="A,B", help=f"further runtimes: {', '.join(REQUESTABLE)}"
+    )
+
+
 def _declared(parser: argparse.ArgumentParser, record: type, name: str, default: str = "") -> None:
     """Add an option as its record declares it."""
     each = declared_option(record, name)
@@ -130,16 +142,18 @@ def _require_numpy() -> None:
 def _run(archive: Path, words: argparse.Namespace) -> int:
     from resnet_edge.ondevice.command.bundle_file import open_bundle
     from resnet_edge.ondevice.command.emulation import looks_emulated
-    from resnet_edge.ondevice.command.measure import DeviceOptions, measure_device
+    from resnet_edge.ondevice.command.measure import measure_device
+    from resnet_edge.ondevice.command.session import DeviceOptions
     from resnet_edge.ondevice.command.table import result_lines
     from resnet_edge.ondevice.json_records import write_record
     from resnet_edge.ondevice.measurements import any_refused
+    from resnet_edge.ondevice.runtimes.installed import check_asked
 
     _check_writable(words.out)
     bundle = open_bundle(archive)
-    gates = bundle.manifest.gates
-    if words.max_p90_ms is not None:
-        gates = replace(gates, max_p90_ms=words.max_p90_ms)
+    also_in = parse_names(words.also_in or "")
+    check_asked(also_in)
+    gates = _gates(bundle.manifest.gates, words)
     given = {"min_seconds": words.min_seconds, "min_queries": words.min_queries}
     asked = {name: value for name, value in given.items() if value is not None}
     options = DeviceOptions(
@@ -148,6 +162,7 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
         threads=None if words.threads is None else parse_threads(words.threads),
         spec=replace(LatencySpec(), **asked),
         emulated=words.emulated or looks_emulated(),
+        also_in=also_in,
     )
     result = measure_device(bundle, options, _say)
     write_record(words.out, result)
@@ -158,6 +173,17 @@ def _run(archive: Path, words: argparse.Namespace) -> int:
         print(f"result: {words.out}")
     asked_in_vain = words.artifacts and result.left_out
     return 1 if asked_in_vain or any_refused(result.verdicts, words.allow_inconclusive) else 0
+
+
+def _gates(gates: Gates, words: argparse.Namespace) -> Gates:
+    """Return the bundle's gates with those that the command line names."""
+    if words.max_p90_ms is not None:
+        gates = replace(gates, max_p90_ms=words.max_p90_ms)
+    if words.require_delegate:
+        gates = replace(gates, require_delegate=True)
+    if words.delegate_except is not None:
+        gates = replace(gates, delegate_except=parse_names(words.delegate_except))
+    return gates
 
 
 def _say(text: str) -> None:

@@ -76,11 +76,12 @@ NO_CAUSE = (
 
 def find_warnings(latency: Latency) -> tuple[LatencyWarning, ...]:
     """Return the warnings about a measurement, in the order of ``LatencyWarning``."""
+    single = latency.queries_per_sample == 1  # of means p90 has no bound, however many there are
     found = {
-        _W.FEW: latency.p90_bound_s is None,
+        _W.FEW: single and latency.p90_bound_s is None,
         _W.NOISY: latency.noisy,
         _W.DRIFTING: latency.drifting,
-        _W.GROUPED: latency.in_groups,
+        _W.GROUPED: single and latency.in_groups,
         _W.UNSETTLED: not latency.settled,
     }
     if (seen := latency.conditions) is not None:

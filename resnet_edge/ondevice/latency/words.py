@@ -18,6 +18,16 @@ def with_threads(latency: Latency) -> str:
     return f"with {units.plural(latency.threads, 'thread')}"
 
 
+def threads_words(latency: Latency) -> str:
+    """Return what tables show in brackets: ``2``, or ``2; means of 5 queries``.
+
+    A percentile of means is not one of single queries, so it must not look like one.
+    """
+    queries = latency.queries_per_sample
+    means = "" if queries == 1 else f"; means of {queries} queries"
+    return f"{latency.threads}{means}"
+
+
 def times(slow: Latency, quick: Latency) -> str:
     """Return the ratio of two medians, for instance ``2.07 times``."""
     return f"{slow.p50_s / quick.p50_s:.2f} times"

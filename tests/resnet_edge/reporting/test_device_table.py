@@ -141,6 +141,56 @@ def test_a_line_for_every_further_runtime(content, device, row):
     ]
 
 
+def test_a_refusal_is_of_the_runtime(content, device, row):
+    """On one device another runtime came through, on the other one none did."""
+    one = row("fp32.onnx")
+    refused = Unmeasured("fp32.onnx", "no kernel for Frobnicate", "LiteRT.js WebGPU")
+    held = replace(device, artifacts=(one,), left_out=(), failed=(refused,))
+    lost = replace(held, artifacts=())
+    both = replace(content, devices=(held, lost))
+    table = build_devices(both)
+    assert table is not None
+    own, there = dict(table.rows)["fp32.onnx"], dict(table.rows)["fp32.onnx in LiteRT.js WebGPU"]
+    assert own[0].words == (
+        f"pass, 99.50 % agree, 31.2 dB, in {one.parity.runtime}, 2.00 / 2.00 ms (1)"
+    )
+    assert own[1].words == "fail"
+    assert [cell.words for cell in there] == ["fail", "fail"]
+    assert [(why.what, why.reason) for why in table.reasons] == [
+        ("failed in LiteRT.js WebGPU", "no kernel for Frobnicate")
+    ] * 2
+    assert (held.verdict, lost.verdict) == (Verdict.PASS, Verdict.FAIL)
+    assert (held.lost, lost.lost) == ((), ("fp32.onnx",))
+    assert headline(both) == "Failed on a device: pi (2)."
+    for text in (render_html(both), render_markdown(both)):
+        assert "fp32.onnx in LiteRT.js WebGPU" in text
+        assert "failed in LiteRT.js WebGPU" in text
+    data = report_json(both)["devices"]
+    assert data[0]["failed"][0]["runtime"] == "LiteRT.js WebGPU"
+    assert [each["verdict"] for each in data] == ["pass", "fail"]
+
+
+def test_an_artifact_that_failed_everywhere_has_one_line(content, device):
+    gone = (Unmeasured("fp32.onnx", "killed", "onnxruntime"),)
+    alone = replace(device, artifacts=(), left_out=(), failed=gone)
+    table = build_devices(replace(content, devices=(alone,)))
+    assert table is not None
+    assert [(name, cells[0].words) for name, cells in table.rows] == [("fp32.onnx", "fail")]
+    assert [why.what for why in table.reasons] == ["failed in onnxruntime"]
+
+
+def test_means_of_queries_are_marked(content, device, row):
+    one = row("fp32.onnx")
+    (latency,) = one.bench.latencies
+    means = replace(latency, queries_per_sample=5)
+    coarse = replace(one, bench=replace(one.bench, latencies=(means,)))
+    plain = replace(device, artifacts=(coarse,), left_out=(), failed=())
+    table = build_devices(replace(content, devices=(plain,)))
+    assert table is not None
+    words = dict(table.rows)["fp32.onnx"][0].words
+    assert words.endswith("2.00 / 2.00 ms (1; means of 5 queries)")
+
+
 def test_a_host_that_is_called_like_a_tag(content: ReportContent, device: DeviceSection):
     named = replace(device, machine=replace(PI, host="<b>|pi|</b>"))
     content = replace(content, devices=(named,))

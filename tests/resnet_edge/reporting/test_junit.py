@@ -97,6 +97,32 @@ def test_a_device_is_a_suite_and_decides_nothing_inconclusive(judged: ReportCont
     assert int(root.get("tests")) == int(here.get("tests")) + 6
 
 
+def test_a_refusal_decides_only_where_no_runtime_came_through(judged: ReportContent):
+    refused = (
+        Unmeasured("int8.onnx", "no kernel", "OpenVINO"),
+        Unmeasured("fp32.tflite", "killed", "LiteRT"),
+    )
+    device = DeviceSection(
+        judged.machine, False, "ab", 20, 0.9, artifacts=judged.artifacts[1:], failed=refused
+    )
+    assert device.lost == ("fp32.tflite",)
+    here = (Unmeasured("int8.onnx", "no kernel", "OpenVINO"),)
+    root = ET.fromstring(render_junit(replace(judged, devices=(device,), refused=here)))
+    found = {
+        (suite.get("name"), case.get("classname")): case[0].tag
+        for suite in root
+        for case in suite
+        if case.get("name") in ("run in OpenVINO", "run in LiteRT")
+    }
+    assert found == {
+        ("pets", "int8.onnx"): "skipped",
+        ("pets on desk", "int8.onnx"): "skipped",
+        ("pets on desk", "fp32.tflite"): "error",
+    }
+    message = root.findall(".//testcase/error")[0].get("message")
+    assert message == "failed in LiteRT: killed"
+
+
 def test_a_corruption_is_a_case_and_fails_only_where_the_file_falls(judged: ReportContent):
     def under(corruption: Corruption, verdict: Verdict) -> CorruptedParity:
         return CorruptedParity(

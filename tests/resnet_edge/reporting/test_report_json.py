@@ -106,7 +106,10 @@ def test_a_latency_of_an_earlier_version_has_no_conditions(content):
 def test_conditions_and_doubts(content, row, bench, latency):
     seen = MeasuringConditions(10.0, (0, 1), (CoreClock(0, "", 10**9, 10**9, 0),), other_load=0.5)
     measured = dataclasses.replace(
-        latency(8.0), samples_s=(0.008,), provider=Provider("XNNPACK", "", ("PAD",)), conditions=seen
+        latency(8.0),
+        samples_s=(0.008,),
+        provider=Provider("XNNPACK", "", ("PAD",)),
+        conditions=seen,
     )
     one = dataclasses.replace(row("fp32.onnx"), bench=bench("fp32.onnx", measured))
     data = round_trip(dataclasses.replace(content, artifacts=(one,)))["artifacts"][0]["latency"]
@@ -204,13 +207,13 @@ def test_an_artifact_says_what_was_found_of_it(content, row):
 
 
 LATENCY_KEYS = (
-    "runtime threads samples p50_ms p90_ms p90_bound_ms p97_ms p99_ms mean_ms first_ms load_ms "
-    "peak_memory_bytes warmup spread noisy settled drift drifting in_groups doubts "
-    "reference_ratio provider conditions"
+    "runtime threads samples queries_per_sample p50_ms p90_ms p90_bound_ms p97_ms p99_ms mean_ms "
+    "first_ms load_ms peak_memory_bytes warmup spread noisy settled drift drifting in_groups "
+    "doubts reference_ratio provider conditions"
 )
 ALL_KEYS = {
     "": "schema made_by verdict model data reference artifacts machine notes quantization devices "
-    "failed take undecided corruptions findings",
+    "failed refused take undecided corruptions findings",
     "model": "name sha256 labels image_size parameters multiply_adds multiply_adds_before weights "
     "rewrites classes",
     "data": "train validation calibration test source skipped split_reason",

@@ -171,7 +171,7 @@ def test_without_test_pictures_nothing_is_claimed(options: Options, recorder):
 
 def test_further_runtimes_answer_too_and_decide_nothing(options: Options, monkeypatch):
     monkeypatch.setattr(
-        evaluation, "further_runtimes", lambda kind: ("onnxruntime",) * (kind is Format.ONNX)
+        evaluation, "further_runtimes", lambda kind, *_: ("onnxruntime",) * (kind is Format.ONNX)
     )
     options.layout.parity.unlink()
     result = parity(options).result
@@ -193,6 +193,38 @@ def test_further_runtimes_answer_too_and_decide_nothing(options: Options, monkey
     written = json.loads((options.out / "report.json").read_text())
     (elsewhere,) = (a["elsewhere"] for a in written["artifacts"] if a["name"] == "fp32.onnx")
     assert [(e["runtime"], e["verdict"]) for e in elsewhere] == [(main.runtime, "fail")]
+
+
+def test_a_further_runtime_that_refuses_fails_nothing(
+    options: Options, recorder, monkeypatch, tmp_path
+):
+    """The workers find a module that has OpenVINO's name and refuses every file."""
+    (tmp_path / "openvino.py").write_text(
+        "def __getattr__(name): raise RuntimeError('no kernel for Frobnicate')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(
+        evaluation, "further_runtimes", lambda kind, *_: ("OpenVINO",) * (kind is Format.ONNX)
+    )
+    options.layout.parity.unlink()
+    result = parity(options, recorder).result
+    (gone,) = result.refused
+    assert gone.where == "fp32.onnx in OpenVINO"
+    assert "OpenVINO refuses the file: no kernel for Frobnicate" in gone.reason
+    assert [a.name for a in result.artifacts] == ["fp32.tflite", "int8.tflite", "fp32.onnx"]
+    assert result.elsewhere == ()
+    words = f"fp32.onnx failed in OpenVINO, which decides nothing: {gone.reason}"
+    assert recorder.warned == [words]
+    assert parity(options, recorder).rebuilt is False
+    assert recorder.warned == [words, words]
+
+    content = report(options).content
+    assert content.refused == (gone,)
+    assert content.verdict is not Verdict.FAIL
+    (row,) = (row for row in reason_rows(content) if row.gate == "run in OpenVINO")
+    assert (row.artifact, row.verdict, row.reason) == ("fp32.onnx", "fail", gone.reason)
+    written = json.loads((options.out / "report.json").read_text())
+    assert [each["runtime"] for each in written["refused"]] == ["OpenVINO"]
 
 
 def test_a_test_picture_that_was_changed(options: Options, edge_photos, tmp_path):

@@ -15,7 +15,13 @@ from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.latency.bench import bench_path
 from resnet_edge.ondevice.machine import describe_machine
-from resnet_edge.ondevice.measurements import BenchResult, Latency, ParityResult, Verdict
+from resnet_edge.ondevice.measurements import (
+    BenchResult,
+    Latency,
+    ParityResult,
+    Unmeasured,
+    Verdict,
+)
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.runtimes.installed import InstalledRuntime
 from resnet_edge.options import BenchOptions, Options
@@ -38,7 +44,7 @@ def measuring(monkeypatch, hand_bench):
     """Measure by hand: 40 ms with 1 thread, 20 with 2; keeps what it was asked for."""
     asked: list[tuple[list[str], tuple[int, ...]]] = []
 
-    def measure(artifacts, spec, gates, *, threads, reference_p50_s, progress):
+    def measure(artifacts, spec, gates, *, threads, reference_p50_s, also_in, progress):
         asked.append(([a.name for a in artifacts], threads))
         progress(len(artifacts), len(artifacts), "")
         benches = []
@@ -190,7 +196,9 @@ def test_a_runtime_that_is_missing(options, measuring, monkeypatch):
     here = step.installed_runtimes
     for module in (step, bench_record):
         monkeypatch.setattr(
-            module, "installed_runtimes", lambda kind: () if kind is Format.ONNX else here(kind)
+            module,
+            "installed_runtimes",
+            lambda kind, **_: () if kind is Format.ONNX else here(kind),
         )
     found = recommend(options)
     assert [choice.name for choice in found.choices] == ["fp32.tflite"]
@@ -204,7 +212,7 @@ def two_runtimes(options, monkeypatch):
     """OpenVINO, where int8.onnx took 11 ms and fp32.onnx was not asked, beside onnxruntime."""
     here = step.installed_runtimes
 
-    def both(kind: Format) -> tuple[InstalledRuntime, ...]:
+    def both(kind: Format, **_: object) -> tuple[InstalledRuntime, ...]:
         return (
             (*here(kind), InstalledRuntime("OpenVINO", "7")) if kind is Format.ONNX else here(kind)
         )
@@ -250,6 +258,30 @@ def test_the_faster_of_two_runtimes_is_chosen_where_its_answers_hold(two_runtime
     left_out = {each.name: each.reason for each in found.left_out}
     assert left_out["fp32.onnx in OpenVINO"].startswith("not compared with the reference; run ")
     assert {c.name: c.runtime for c in found.choices}["fp32.onnx"] == "onnxruntime"
+
+
+def test_a_runtime_that_refused_is_named_and_not_asked_again(two_runtimes, measuring):
+    """One refused the file, one answered and crashed when it was timed: neither is measured."""
+    answered_in_openvino(two_runtimes, "int8.onnx", Verdict.PASS)
+    answers = read_record(ParityResult, two_runtimes.layout.parity, OutputError)
+    gone = Unmeasured("fp32.onnx", "no kernel for Frobnicate", "OpenVINO")
+    write_record(two_runtimes.layout.parity, replace(answers, refused=(gone,)))
+    result = record_of(two_runtimes)
+    kept = tuple(
+        replace(b, latencies=tuple(x for x in b.latencies if x.runtime != "OpenVINO"))
+        for b in result.artifacts
+    )
+    crashed = (replace(gone, name="int8.onnx", reason="killed"), gone)
+    path = bench_path(two_runtimes.layout.results, describe_machine({}).host)
+    write_record(path, replace(result, artifacts=kept, refused=crashed))
+    found = recommend(two_runtimes)
+    assert measuring == []
+    assert {choice.runtime for choice in found.choices if choice.name.endswith("onnx")} == {
+        "onnxruntime"
+    }
+    left_out = [(each.name, each.reason) for each in found.left_out]
+    assert ("fp32.onnx in OpenVINO", "no kernel for Frobnicate") in left_out
+    assert ("int8.onnx in OpenVINO", "killed") in left_out
 
 
 def test_a_fast_runtime_whose_answers_fall_is_not(two_runtimes, measuring):

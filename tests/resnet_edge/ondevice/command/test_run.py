@@ -264,7 +264,8 @@ def test_a_worker_that_is_killed_is_named_and_the_others_go_on(
     (failed,) = result.failed
     assert failed.name == "int8.tflite"
     assert "the process was killed by SIGKILL, most likely because memory ran out" in failed.reason
-    assert f"int8.tflite: failed: {failed.reason.splitlines()[0]}" in ran.out
+    assert failed.runtime == "LiteRT"
+    assert f"int8.tflite in LiteRT: failed: {failed.reason.splitlines()[0]}" in ran.out
     assert [bench.name for bench in result.bench.artifacts] == ["fp32.tflite", "fp32.onnx"]
     answered = ["fp32.tflite", "fp32.onnx"] if module == "answer_worker" else NAMES
     assert [parity.name for parity in result.parity.artifacts] == answered

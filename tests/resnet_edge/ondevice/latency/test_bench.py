@@ -133,7 +133,7 @@ def test_every_artifact_is_measured_in_its_own_process(artifact, tmp_path, monke
 
 def test_every_runtime_is_measured_and_the_preferred_one_judged(artifact, tmp_path, monkeypatch):
     both = (InstalledRuntime("fake", "1.2"), InstalledRuntime("other", "1.2"))
-    monkeypatch.setattr(bench, "installed_runtimes", lambda kind: both)
+    monkeypatch.setattr(bench, "installed_runtimes", lambda kind, **_: both)
     told: list[str] = []
     result = bench_artifacts(
         [artifact],
@@ -149,6 +149,42 @@ def test_every_runtime_is_measured_and_the_preferred_one_judged(artifact, tmp_pa
     assert measured.preferred == measured.latencies[:2]
     assert result.machine.runtimes == {"fake": "1.2", "other": "1.2"}
     assert told[2] == "int8.tflite in other, 1 thread"
+
+
+REFUSING = FAKE_RUNTIME.replace(
+    "        self.name = runtime or self.name\n",
+    "        self.name = runtime or self.name\n"
+    "        if self.name == 'other' and threads == 2: os.abort()\n",
+)
+
+
+def test_a_further_runtime_that_crashes_is_named_and_fails_nothing(artifact, tmp_path, monkeypatch):
+    three = tuple(InstalledRuntime(name, "1.2") for name in ("fake", "other", "third"))
+    monkeypatch.setattr(bench, "installed_runtimes", lambda kind, **_: three)
+    command = _command(tmp_path, REFUSING)
+    told: list[int] = []
+    result = bench_artifacts(
+        [artifact],
+        SPEC,
+        Gates(),
+        threads=(1, 2),
+        progress=lambda done, total, words: told.append(done),
+        worker=command,
+    )
+    (measured,) = result.artifacts
+    assert {latency.runtime for latency in measured.latencies} == {"fake", "third"}
+    (gone,) = result.refused
+    assert (gone.name, gone.runtime) == ("int8.tflite", "other")
+    assert "int8.tflite in other, 2 threads: the process was killed by SIGABRT" in gone.reason
+    assert result.machine.runtimes == {"fake": "1.2", "other": "1.2", "third": "1.2"}
+    assert told == [0, 1, 2, 3, 4, 5, 6]
+    write_record(tmp_path / "r.json", result)
+    assert read_record(BenchResult, tmp_path / "r.json", OutputError) == result
+
+    only = bench_artifacts([artifact], SPEC, Gates(), runtime="third", threads=(1,), worker=command)
+    assert [latency.runtime for latency in only.artifacts[0].latencies] == ["third"]
+    with pytest.raises(WorkerError, match=r"^int8.tflite in other, 2 threads: "):
+        bench_artifacts([artifact], SPEC, Gates(), runtime="other", threads=(2,), worker=command)
 
 
 def test_a_given_picture_reaches_the_worker(artifact, tmp_path):

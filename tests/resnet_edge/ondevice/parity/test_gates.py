@@ -258,3 +258,30 @@ def test_missing_latency_fails():
 def test_noise_is_said():
     result = judge_latency([_latency(1, 10, spread=0.5)], None, Gates(max_p90_ms=15))
     assert result.reason.endswith("the machine was noisy (spread 50% of the median)")
+
+
+def _means(milliseconds: float, threads: int = 1) -> Latency:
+    return replace(_latency(threads, milliseconds), queries_per_sample=5)
+
+
+def test_a_percentile_of_means_is_not_judged():
+    gates = replace(GATES, max_p90_ms=20.0)
+    for milliseconds in (10, 30):
+        gate = judge_latency([_means(milliseconds)], None, gates)
+        assert gate.verdict is Verdict.NOT_CHECKED
+        assert gate.reason == (
+            "not checked: p90 (at most 20 ms wanted) cannot be judged: the clock was too coarse "
+            "for single queries, and means of 5 hide the slow ones; limit the median "
+            "(--max-latency-ratio) or measure with a finer clock, with 1 thread"
+        )
+    single = judge_latency([_means(10), _latency(2, 12)], None, gates)
+    assert single.verdict is Verdict.PASS
+    assert single.reason.endswith("with 2 threads")
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(2.0, Verdict.PASS), (0.5, Verdict.FAIL)])
+def test_a_median_of_means_is_judged(limit, verdict):
+    gates = replace(GATES, max_latency_ratio=limit)
+    assert judge_latency([_means(10)], 0.01, gates).verdict is verdict
+    both = judge_latency([_means(10)], 0.01, replace(gates, max_p90_ms=20.0))
+    assert both.verdict is (Verdict.FAIL if verdict is Verdict.FAIL else Verdict.NOT_CHECKED)
