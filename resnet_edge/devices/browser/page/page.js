@@ -14,7 +14,7 @@ const ALIVE_MS = 3000;
 const BY_ITSELF = "#measure";
 
 const view = new View(document);
-const host = new Host(pageId(sessionStorage), { onWaiting: (words) => view.words("waiting", words) });
+const host = new Host(pageId(sessionStorage), { onWaiting: (words) => view.waiting(words) });
 /** @type {Runner | null} */
 let runner = null;
 let measuring = false;
@@ -82,13 +82,13 @@ async function measure(plan, facts, workshop) {
     show: {
       jobs: (jobs, running) => view.jobs(jobs, running),
       progress: (job, stage, done, of) => view.progress(job, stage, done, of),
-      waiting: (words) => view.words("waiting", words),
+      waiting: (words) => view.waiting(words),
     },
   });
   runner = current;
   const alive = setInterval(() => {
     host.alive(document.hidden).catch((problem) => {
-      view.words("waiting", problem.message);
+      view.waiting(problem.message);
       current.stop();
     });
   }, ALIVE_MS);
@@ -122,7 +122,7 @@ function ended({ jobs, result }) {
 function interrupted(problem) {
   const { message } = /** @type {Error} */ (problem);
   if (problem instanceof Stopped) {
-    view.end("is-inconclusive", "Stopped", "What was measured until now is on the host. Reload the page to go on.");
+    view.end("is-inconclusive", "Stopped", "What was measured until now is on the host, which has ended.");
   } else if (problem instanceof HostError && problem.isFinal) {
     view.end("is-inconclusive", "Ended", message);
   } else {
@@ -143,5 +143,5 @@ addEventListener("pageshow", (event) => {
 });
 prepare().catch((problem) => {
   view.end("is-fail", "This page cannot measure", problem.message);
-  view.words("waiting", "");
+  view.waiting("");
 });

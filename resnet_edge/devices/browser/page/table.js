@@ -1,18 +1,19 @@
 /** The table that fills while it measures. */
 
 import { element } from "./dom.js";
-import { decibels, milliseconds, percent } from "./words.js";
+import { decibels, milliseconds, NONE, percent } from "./words.js";
 
 /** @typedef {import("./host.js").Job} Job */
 
+/** Names, kinds, and the names on small screens, where each row is a card. */
 const COLUMNS = /** @type {const} */ ([
-  ["File", ""],
-  ["Runtime", ""],
-  ["Threads", "n"],
-  ["Verdict", ""],
-  ["Agreement", "n"],
-  ["SQNR", "n"],
-  ["Median latency", "n"],
+  ["File", "", ""],
+  ["Runtime", "runtime", ""],
+  ["Threads", "n", "Threads"],
+  ["Verdict", "", ""],
+  ["Agreement", "n", "Agreement"],
+  ["SQNR", "n", "SQNR"],
+  ["Median latency", "n", "Median"],
 ]);
 
 /** The report's classes of verdicts. */
@@ -42,8 +43,8 @@ export function tableBody(document, job, running) {
     element(document, tag, attributes, ...children);
   const state = stateOf(job, running);
   const cell = (/** @type {number} */ column, /** @type {string} */ text) => {
-    const [label, kind] = COLUMNS[column];
-    return make("td", { class: kind, "data-label": label }, text);
+    const [, kind, label] = COLUMNS[column];
+    return make("td", { class: text === NONE ? `${kind} none` : kind, "data-label": label }, text);
   };
   const { result } = job;
   const figures = make(

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { factsInWords } from "./features.js";
 import { tableBody, tableHead } from "./table.js";
-import { bytesInWords, counted } from "./words.js";
+import { bytesInWords, counted, sentence } from "./words.js";
 
 /** @typedef {import("./host.js").Job} Job */
 
@@ -79,8 +79,8 @@ export class View {
     );
     this.find("left-out-section").hidden = left_out.length === 0;
     this.find("left-out").replaceChildren(
-      ...left_out.map(({ name, reason }) =>
-        element(this.document, "li", {}, element(this.document, "b", {}, name), `: ${reason}`),
+      ...byReason(left_out).map(([reason, names]) =>
+        element(this.document, "li", {}, element(this.document, "b", {}, reason), `: ${names.join(", ")}`),
       ),
     );
     this.jobs(jobs, null);
@@ -135,6 +135,11 @@ export class View {
     this.words("status", words);
   }
 
+  /** @param {string} words What is waited for; "" for nothing. */
+  waiting(words) {
+    this.words("waiting", sentence(words));
+  }
+
   /** @param {boolean} measuring */
   measuring(measuring) {
     this.find("measure").hidden = measuring;
@@ -154,7 +159,7 @@ export class View {
     box.setAttribute("class", `overall ${kind}`);
     box.replaceChildren(
       element(this.document, "strong", {}, title),
-      element(this.document, "span", {}, words),
+      element(this.document, "span", {}, sentence(words)),
     );
     box.hidden = false;
   }
@@ -182,4 +187,15 @@ function amount(stage, done, of) {
   if (stage === "fetch") return `${bytesInWords(done)} of ${bytesInWords(of)}`;
   if (stage === "latency") return `${done.toFixed(1)} of ${of} s`;
   return `${done} of ${counted(of, "picture")}`;
+}
+
+/**
+ * @param {import("./host.js").LeftOut[]} leftOut
+ * @returns {[string, string[]][]} Each reason once, with all that it keeps out.
+ */
+export function byReason(leftOut) {
+  /** @type {Map<string, string[]>} */
+  const found = new Map();
+  for (const { name, reason } of leftOut) found.set(reason, [...(found.get(reason) ?? []), name]);
+  return [...found];
 }

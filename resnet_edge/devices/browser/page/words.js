@@ -1,4 +1,8 @@
-/** Numbers as people read them. */
+/** Numbers as people read them; a unit stays on the line of its number. */
+
+const GAP = "\u00a0";
+/** What is not known. */
+export const NONE = "–";
 
 /**
  * @param {number} bytes
@@ -6,9 +10,9 @@
  */
 export function bytesInWords(bytes) {
   for (const [unit, size] of /** @type {const} */ ([["GB", 1e9], ["MB", 1e6], ["kB", 1e3]])) {
-    if (bytes >= size) return `${Number((bytes / size).toPrecision(3))} ${unit}`;
+    if (bytes >= size) return `${Number((bytes / size).toPrecision(3))}${GAP}${unit}`;
   }
-  return `${bytes} bytes`;
+  return `${bytes}${GAP}bytes`;
 }
 
 /**
@@ -16,7 +20,7 @@ export function bytesInWords(bytes) {
  * @returns {string} For instance "99.33%"; only all of them are "100%".
  */
 export function percent(share) {
-  if (share == null) return "–";
+  if (share == null) return NONE;
   if (share === 1) return "100%";
   return `${(Math.floor(share * 10_000) / 100).toFixed(2)}%`;
 }
@@ -26,7 +30,7 @@ export function percent(share) {
  * @returns {string}
  */
 export function decibels(db) {
-  return db == null ? "–" : `${db.toFixed(1)} dB`;
+  return db == null ? NONE : `${db.toFixed(1)}${GAP}dB`;
 }
 
 /**
@@ -34,7 +38,7 @@ export function decibels(db) {
  * @returns {string}
  */
 export function milliseconds(ms) {
-  return ms == null ? "–" : `${Number(ms.toPrecision(3))} ms`;
+  return ms == null ? NONE : `${Number(ms.toPrecision(3))}${GAP}ms`;
 }
 
 /**
@@ -44,8 +48,8 @@ export function milliseconds(ms) {
 export function stepInWords(seconds) {
   if (seconds <= 0) return "not known";
   return seconds < 1e-3
-    ? `${Number((seconds * 1e6).toPrecision(3))} µs`
-    : `${Number((seconds * 1e3).toPrecision(3))} ms`;
+    ? `${Number((seconds * 1e6).toPrecision(3))}${GAP}µs`
+    : `${Number((seconds * 1e3).toPrecision(3))}${GAP}ms`;
 }
 
 /**
@@ -56,4 +60,12 @@ export function stepInWords(seconds) {
  */
 export function counted(count, one, many = `${one}s`) {
   return `${count} ${count === 1 ? one : many}`;
+}
+
+/**
+ * @param {string} words The project's messages begin small.
+ * @returns {string} With a capital letter.
+ */
+export function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }

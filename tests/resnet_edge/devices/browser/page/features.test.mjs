@@ -77,7 +77,7 @@ test("Chromium, isolated", async () => {
   assert.equal(words.Browser, "Chromium 156");
   assert.equal(words.WebGPU, "google swiftshader (in software, no float16)");
   assert.equal(words.Threads, "yes: the page is isolated");
-  assert.equal(words.Clock, "steps of 5 µs");
+  assert.equal(words.Clock, "steps of 5\u00a0µs");
   assert.equal(words.Cores, "2 cores claimed");
 });
 

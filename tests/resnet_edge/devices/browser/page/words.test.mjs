@@ -8,12 +8,17 @@ import {
   decibels,
   milliseconds,
   percent,
+  sentence,
   stepInWords,
 } from "../../../../../resnet_edge/devices/browser/page/words.js";
+import { byReason } from "../../../../../resnet_edge/devices/browser/page/view.js";
 import { Presence } from "../../../../../resnet_edge/devices/browser/page/presence.js";
 
+/** Words with the gaps that keep a number and its unit on one line. */
+const spaced = (values, words) => values.map((value) => words(value).replaceAll("\u00a0", " "));
+
 test("bytes", () => {
-  assert.deepEqual([0, 999, 1000, 24_160_714, 94_046_114, 1_500_000_000].map(bytesInWords), [
+  assert.deepEqual(spaced([0, 999, 1000, 24_160_714, 94_046_114, 1_500_000_000], bytesInWords), [
     "0 bytes",
     "999 bytes",
     "1 kB",
@@ -35,10 +40,26 @@ test("shares: only all of them are 100%", () => {
 });
 
 test("decibels, milliseconds, steps and counts", () => {
-  assert.deepEqual([42.94, null].map(decibels), ["42.9 dB", "–"]);
-  assert.deepEqual([18.04, 614, 0.1234, null].map(milliseconds), ["18 ms", "614 ms", "0.123 ms", "–"]);
-  assert.deepEqual([5.0000008e-6, 0.0001, 0.016667, 0].map(stepInWords), ["5 µs", "100 µs", "16.7 ms", "not known"]);
+  assert.deepEqual(spaced([42.94, null], decibels), ["42.9 dB", "–"]);
+  assert.deepEqual(spaced([18.04, 614, 0.1234, null], milliseconds), ["18 ms", "614 ms", "0.123 ms", "–"]);
+  assert.deepEqual(spaced([5.0000008e-6, 0.0001, 0.016667, 0], stepInWords), ["5 µs", "100 µs", "16.7 ms", "not known"]);
   assert.deepEqual([counted(1, "file"), counted(2, "file"), counted(0, "entry", "entries")], ["1 file", "2 files", "0 entries"]);
+});
+
+test("a sentence begins with a capital letter", () => {
+  assert.deepEqual(["the host waits", "", "Ü"].map(sentence), ["The host waits", "", "Ü"]);
+});
+
+test("what is left out is told by its reasons", () => {
+  const leftOut = [
+    { name: "a", reason: "no WebGPU" },
+    { name: "b", reason: "no threads" },
+    { name: "c", reason: "no WebGPU" },
+  ];
+  assert.deepEqual(byReason(leftOut), [
+    ["no WebGPU", ["a", "c"]],
+    ["no threads", ["b"]],
+  ]);
 });
 
 test("the file has all that the host reads", () => {
