@@ -178,8 +178,9 @@ lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 
 wheel: $(TOOLS) ## Build the wheel into dist/, after `make web` that of the browsers' runtimes too
 	$(BIN)/python -m build --wheel --no-isolation
-	@if [ -f $(RUNTIMES) ]; then $(BIN)/python -m build --wheel --no-isolation --outdir dist $(BROWSER); \
+	@if [ -f $(RUNTIMES) ]; then $(BIN)/python -m build --wheel --no-isolation --outdir dist $(BROWSER) \
+		&& rm -rf $(BROWSER)/build $(BROWSER)/*.egg-info; \
 	else echo 'no wheel of resnet-edge-browser: run make web first'; fi
 
 clean: ## Remove what was built, .venv included
-	rm -rf "$(OUT)" dist site $(VENV) web/node_modules $(BROWSER)/build $(BROWSER)/*.egg-info *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(OUT)" dist site $(VENV) web/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
