@@ -89,8 +89,12 @@ export async function answer(work, open, hooks, tell, clock) {
   if (stage !== "latency") tell({ kind: "stage", stage: "latency" });
   const { min_seconds } = work.spec;
   const progress = throttled(tell, clock);
-  const timing = await measure(() => engine.run(first), work.spec, clock, work.clockStep, (s) =>
-    progress(Math.min(s, min_seconds), min_seconds),
+  const timing = await measure(
+    () => engine.run(first),
+    work.spec,
+    clock,
+    work.clockStep,
+    (s) => progress(Math.min(s, min_seconds), min_seconds),
   );
   return {
     ...timing,
@@ -121,7 +125,10 @@ async function answerAll(work, engine, tell, clock) {
     for (let i = 0; i < pictures.length; i++) {
       const answer = await engine.run(pictures[i]);
       checkAnswer(answer, classes);
-      all ??= answer instanceof Uint8Array ? new Uint8Array(count * classes) : new Float32Array(count * classes);
+      all ??=
+        answer instanceof Uint8Array
+          ? new Uint8Array(count * classes)
+          : new Float32Array(count * classes);
       all.set(answer, (from + i) * classes);
       progress(from + i + 1, count);
     }
@@ -137,10 +144,14 @@ async function answerAll(work, engine, tell, clock) {
  */
 function checkAnswer(answer, classes) {
   if (!(answer instanceof Float32Array || answer instanceof Uint8Array)) {
-    throw new Error(`the runtime answered with ${Object.prototype.toString.call(answer)}; expected float32 or uint8`);
+    throw new Error(
+      `the runtime answered with ${Object.prototype.toString.call(answer)}; expected float32 or uint8`,
+    );
   }
   if (answer.length !== classes) {
-    throw new Error(`the runtime answered with ${answer.length} values; expected ${classes}, one for each class`);
+    throw new Error(
+      `the runtime answered with ${answer.length} values; expected ${classes}, one for each class`,
+    );
   }
 }
 
@@ -154,7 +165,9 @@ async function inputs(work, from, to) {
   const size = work.height * work.width * 3;
   const bytes = new Uint8Array(await work.pictures.slice(from * size, to * size).arrayBuffer());
   if (bytes.length !== (to - from) * size) {
-    throw new Error(`the pictures end at ${from * size + bytes.length} bytes; expected ${to * size}`);
+    throw new Error(
+      `the pictures end at ${from * size + bytes.length} bytes; expected ${to * size}`,
+    );
   }
   return Array.from({ length: to - from }, (_, i) => {
     const picture = bytes.subarray(i * size, (i + 1) * size);

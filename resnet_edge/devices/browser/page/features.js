@@ -84,7 +84,15 @@ async function userAgentHints(data) {
  */
 function brandsOf(brands) {
   return brands
-    .filter(({ brand }) => !/^.?Not.?A.?Brand.?$/i.test(brand.replace(/[^a-z]/gi, " ").trim().replace(/ +/g, " ")))
+    .filter(
+      ({ brand }) =>
+        !/^.?Not.?A.?Brand.?$/i.test(
+          brand
+            .replace(/[^a-z]/gi, " ")
+            .trim()
+            .replace(/ +/g, " "),
+        ),
+    )
     .map(({ brand, version }) => [brand, version]);
 }
 
@@ -117,27 +125,48 @@ export function factsInWords(facts) {
   const brand = facts.brands.filter(([name]) => name !== "Chromium").at(0) ?? facts.brands.at(0);
   return [
     ["Browser", brand ? `${brand[0]} ${brand[1]}` : shortAgent(facts.user_agent)],
-    ["Machine", [facts.model, facts.platform, facts.platform_version, facts.architecture].filter(Boolean).join(", ")],
+    [
+      "Machine",
+      [facts.model, facts.platform, facts.platform_version, facts.architecture]
+        .filter(Boolean)
+        .join(", "),
+    ],
     ["Cores", `${counted(facts.cores, "core")} claimed`],
     ["Threads", threadsInWords(facts)],
-    ["SIMD", facts.relaxed_simd ? "yes, relaxed as well" : facts.simd ? "yes, without relaxed SIMD" : "none"],
+    [
+      "SIMD",
+      facts.relaxed_simd
+        ? "yes, relaxed as well"
+        : facts.simd
+          ? "yes, without relaxed SIMD"
+          : "none",
+    ],
     ["WebGPU", gpuInWords(facts)],
     ["Clock", `steps of ${stepInWords(facts.clock_step_s)}`],
-    ["Screen", facts.wake_lock ? "can be kept on while it measures" : "cannot be kept on: keep it on yourself"],
+    [
+      "Screen",
+      facts.wake_lock
+        ? "can be kept on while it measures"
+        : "cannot be kept on: keep it on yourself",
+    ],
   ];
 }
 
 /** @param {Facts} facts */
 function threadsInWords(facts) {
   if (facts.isolated && facts.shared_memory) return "yes: the page is isolated";
-  return facts.isolated ? "no: no shared memory" : "no: the page is not isolated (https or this machine itself is needed)";
+  return facts.isolated
+    ? "no: no shared memory"
+    : "no: the page is not isolated (https or this machine itself is needed)";
 }
 
 /** @param {Facts} facts */
 function gpuInWords({ gpu, secure }) {
   if (gpu === null) return secure ? "none" : "none (https or this machine itself is needed)";
   const parts = [...new Set([gpu.vendor, gpu.architecture, gpu.description])].filter(Boolean);
-  const notes = [gpu.fallback ? "in software" : "", gpu.shader_f16 ? "" : "no float16"].filter(Boolean);
+  const notes = [gpu.fallback ? "in software" : "", gpu.shader_f16 ? "" : "no float16"].filter(
+    Boolean,
+  );
   return `${parts.join(" ") || "yes"}${notes.length ? ` (${notes.join(", ")})` : ""}`;
 }
 

@@ -24,14 +24,17 @@ const TRIES = 5;
 export async function fetchFile(address, bytes, progress, surroundings = {}) {
   const { signal } = surroundings;
   const fetch = surroundings.fetch ?? globalThis.fetch;
-  const sleep = surroundings.sleep ?? ((seconds) => new Promise((go) => setTimeout(go, seconds * 1000)));
+  const sleep =
+    surroundings.sleep ?? ((seconds) => new Promise((go) => setTimeout(go, seconds * 1000)));
   for (let attempt = 1; ; attempt++) {
     try {
       return await fetchOnce(fetch, address, bytes, progress, signal);
     } catch (problem) {
       if (signal?.aborted) throw new Stopped();
       const { message } = /** @type {Error} */ (problem);
-      if (attempt === TRIES) throw new Error(`${nameOf(address)} could not be fetched: ${message}`, { cause: problem });
+      if (attempt === TRIES) {
+        throw new Error(`${nameOf(address)} could not be fetched: ${message}`, { cause: problem });
+      }
     }
     await sleep(2 ** (attempt - 1));
   }

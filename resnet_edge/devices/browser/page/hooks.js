@@ -51,7 +51,9 @@ function watchConsole(console) {
     console[level] = (/** @type {unknown[]} */ ...parts) => {
       const line = asLine(parts);
       for (const listener of listeners) listener(line);
-      if (keeps && kept.length < MAX_LINES && !isVerbose(line)) kept.push(line.slice(0, MAX_CHARACTERS));
+      if (keeps && kept.length < MAX_LINES && !isVerbose(line)) {
+        kept.push(line.slice(0, MAX_CHARACTERS));
+      }
       if (!isVerbose(line)) original?.apply(console, parts);
     };
   }
@@ -83,8 +85,12 @@ export function asLine(parts) {
   const [first, ...rest] = parts;
   const styles = typeof first === "string" ? (first.match(/%c/g) ?? []).length : 0;
   const shown = styles ? [String(first).replaceAll("%c", ""), ...rest.slice(styles)] : parts;
-  // eslint-disable-next-line no-control-regex -- the colours of terminals begin with it
-  return shown.map(String).join(" ").replace(/\u001b\[[0-9;]*m/g, "").trim();
+
+  return shown
+    .map(String)
+    .join(" ")
+    .replace(/\u001b\[[0-9;]*m/g, "")
+    .trim();
 }
 
 /** @param {any} wasm */
@@ -132,7 +138,10 @@ function watchThreads(scope) {
   const original = scope.Worker?.prototype?.postMessage;
   if (original) {
     /** @this {Worker} */
-    scope.Worker.prototype.postMessage = function (/** @type {any} */ message, /** @type {any} */ ...rest) {
+    scope.Worker.prototype.postMessage = function (
+      /** @type {any} */ message,
+      /** @type {any} */ ...rest
+    ) {
       if (startsThread(message)) started += 1;
       return original.call(this, message, ...rest);
     };
@@ -151,7 +160,9 @@ export function startsThread(message) {
   if (typeof message !== "object" || message === null) return false;
   const values = Object.values(message);
   const numbers = values.filter((value) => typeof value === "number").length;
-  return values.includes("run") ? numbers >= 3 : "cmd" in message && message.cmd === 2 && numbers >= 4;
+  return values.includes("run")
+    ? numbers >= 3
+    : "cmd" in message && message.cmd === 2 && numbers >= 4;
 }
 
 /** @param {any} GPUAdapter */
@@ -163,12 +174,15 @@ function watchDevices(GPUAdapter) {
     /** @this {unknown} */
     GPUAdapter.prototype.requestDevice = async function (/** @type {unknown[]} */ ...args) {
       const device = await original.apply(this, args);
-      const tell = (/** @type {string} */ reason) => listeners.forEach((listener) => listener(reason));
+      const tell = (/** @type {string} */ reason) =>
+        listeners.forEach((listener) => listener(reason));
       device.lost.then((/** @type {{message: string, reason: string}} */ info) =>
         tell(`the GPU was lost: ${info.message || info.reason}`),
       );
-      device.addEventListener("uncapturederror", (/** @type {{error: {message: string}}} */ event) =>
-        tell(`the GPU refuses the runtime's program: ${event.error.message}`),
+      device.addEventListener(
+        "uncapturederror",
+        (/** @type {{error: {message: string}}} */ event) =>
+          tell(`the GPU refuses the runtime's program: ${event.error.message}`),
       );
       return device;
     };

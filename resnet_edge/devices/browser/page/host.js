@@ -119,7 +119,8 @@ export class Host {
   constructor(page, surroundings = {}) {
     this.page = page;
     this.fetch = surroundings.fetch ?? globalThis.fetch.bind(globalThis);
-    this.sleep = surroundings.sleep ?? ((seconds) => new Promise((go) => setTimeout(go, seconds * 1000)));
+    this.sleep =
+      surroundings.sleep ?? ((seconds) => new Promise((go) => setTimeout(go, seconds * 1000)));
     this.onWaiting = surroundings.onWaiting ?? (() => {});
     this.stopped = false;
   }
@@ -133,7 +134,9 @@ export class Host {
   async plan() {
     const plan = await this.#persist("./plan.json", { cache: "no-store" });
     if (plan.schema !== 1) {
-      throw new Error(`the host's plan has schema ${plan.schema}; this page reads 1; reload the page`);
+      throw new Error(
+        `the host's plan has schema ${plan.schema}; this page reads 1; reload the page`,
+      );
     }
     return plan;
   }
@@ -203,7 +206,7 @@ export class Host {
    */
   async #persist(address, request) {
     let wait = FIRST_WAIT_S;
-    for (let waited = 0; ; ) {
+    for (let waited = 0; ;) {
       try {
         const answer = await this.#once(address, request);
         if (waited) this.onWaiting("");

@@ -90,5 +90,8 @@ async function ask(model, tensor) {
  * @param {number} threads
  */
 function poolSize(scope, threads) {
-  Object.defineProperty(scope.navigator, "hardwareConcurrency", { value: threads, configurable: true });
+  Object.defineProperty(scope.navigator, "hardwareConcurrency", {
+    value: threads,
+    configurable: true,
+  });
 }

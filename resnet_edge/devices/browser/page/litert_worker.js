@@ -10,5 +10,7 @@
   const hooks = installHooks(self);
   const { serve } = await import("./worker_start.js");
   const { openLiteRt } = await import("./litert_engine.js");
-  serve(/** @type {any} */ (self), hooks, (work) => openLiteRt(work, hooks, /** @type {any} */ (self)));
+  serve(/** @type {any} */ (self), hooks, (work) =>
+    openLiteRt(work, hooks, /** @type {any} */ (self)),
+  );
 })().catch((problem) => self.postMessage({ kind: "failed", reason: String(problem) }));

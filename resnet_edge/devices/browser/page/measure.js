@@ -217,7 +217,9 @@ function refuseJumps(seen, samples) {
  * @returns {string} For instance "16.7 ms".
  */
 function words(seconds) {
-  return seconds < 1 ? `${Number((seconds * 1000).toPrecision(3))} ms` : `${Number(seconds.toPrecision(3))} s`;
+  return seconds < 1
+    ? `${Number((seconds * 1000).toPrecision(3))} ms`
+    : `${Number(seconds.toPrecision(3))} s`;
 }
 
 /**

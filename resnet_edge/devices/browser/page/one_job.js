@@ -69,9 +69,14 @@ export async function runJob(makeWorker, work, progress, signal, timers = global
       worker = makeWorker();
       worker.onerror = (event) => {
         event.preventDefault?.();
-        fail(event.message ? reasonOf(event) : "the worker's script could not be loaded, or ended by itself");
+        fail(
+          event.message
+            ? reasonOf(event)
+            : "the worker's script could not be loaded, or ended by itself",
+        );
       };
-      worker.onmessageerror = () => fail("a message of the worker could not be read; memory may have run out");
+      worker.onmessageerror = () =>
+        fail("a message of the worker could not be read; memory may have run out");
       worker.onmessage = ({ data }) => {
         if (data.kind === "failed") return fail(data.reason);
         if (data.kind === "done") return resolve(data.row);

@@ -28,18 +28,25 @@ export async function openOrt(work, hooks, scope) {
     // Only the session's log tells which nodes the GPU left to the CPU; the other log has its shaders.
     hooks.onLine((line) => placement.read(line));
   }
-  const session = await ort.InferenceSession.create(new Uint8Array(await work.artifact.arrayBuffer()), {
-    executionProviders: [onGpu ? "webgpu" : "wasm"],
-    logSeverityLevel: onGpu ? VERBOSE : ERROR,
-    graphOptimizationLevel: "all", // the default of onnxruntime in Python
-  });
+  const session = await ort.InferenceSession.create(
+    new Uint8Array(await work.artifact.arrayBuffer()),
+    {
+      executionProviders: [onGpu ? "webgpu" : "wasm"],
+      logSeverityLevel: onGpu ? VERBOSE : ERROR,
+      graphOptimizationLevel: "all", // the default of onnxruntime in Python
+    },
+  );
   const dims = [1, work.height, work.width, 3];
   const name = session.inputNames[0];
   const options = { logSeverityLevel: ERROR };
   return {
     run: async (input) => {
       const type = input instanceof Uint8Array ? "uint8" : "float32";
-      const tensor = new ort.Tensor(/** @type {"float32"} */ (type), /** @type {Float32Array} */ (input), dims);
+      const tensor = new ort.Tensor(
+        /** @type {"float32"} */ (type),
+        /** @type {Float32Array} */ (input),
+        dims,
+      );
       return ask(session, { [name]: tensor }, options);
     },
     receipt: () => ({

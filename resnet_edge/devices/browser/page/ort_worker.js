@@ -7,5 +7,7 @@
   const hooks = installHooks(self);
   const { serve } = await import("./worker_start.js");
   const { openOrt } = await import("./ort_engine.js");
-  serve(/** @type {any} */ (self), hooks, (work) => openOrt(work, hooks, /** @type {any} */ (self)));
+  serve(/** @type {any} */ (self), hooks, (work) =>
+    openOrt(work, hooks, /** @type {any} */ (self)),
+  );
 })().catch((problem) => self.postMessage({ kind: "failed", reason: String(problem) }));

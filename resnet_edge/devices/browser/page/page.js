@@ -22,7 +22,10 @@ let measuring = false;
 const presence = new Presence(document, navigator, (hidden) => {
   if (!measuring) return;
   if (hidden) void host.alive(true).catch(() => {});
-  view.words("hidden", "The tab was hidden while it measured, which slows it down; keep it in front.");
+  view.words(
+    "hidden",
+    "The tab was hidden while it measured, which slows it down; keep it in front.",
+  );
 });
 
 /** @returns {Promise<number>} Seconds. */
@@ -33,7 +36,8 @@ function workerClockStep() {
       worker.terminate();
       resolve(data);
     };
-    worker.onerror = () => reject(new Error("this browser starts no workers, in which the files run"));
+    worker.onerror = () =>
+      reject(new Error("this browser starts no workers, in which the files run"));
   });
 }
 
@@ -92,7 +96,8 @@ async function measure(plan, facts, workshop) {
       current.stop();
     });
   }, ALIVE_MS);
-  view.find("save").onclick = () => save(document, resultFile(plan, facts, current.rows, current.failed));
+  view.find("save").onclick = () =>
+    save(document, resultFile(plan, facts, current.rows, current.failed));
   try {
     await current.run();
     ended(current);
@@ -114,7 +119,11 @@ function ended({ jobs, result }) {
   const failed = jobs.filter((job) => job.state === "failed").length;
   const counts = `${counted(jobs.length - failed, "measurement")} made${failed ? `, ${failed} did not run` : ""}.`;
   const where = result ? ` The result is on the host: ${result}.` : " The host has the result.";
-  view.end(failed ? "is-inconclusive" : "is-pass", "Done", `${counts}${where} This page can be closed.`);
+  view.end(
+    failed ? "is-inconclusive" : "is-pass",
+    "Done",
+    `${counts}${where} This page can be closed.`,
+  );
   view.say("Done");
 }
 
@@ -122,7 +131,11 @@ function ended({ jobs, result }) {
 function interrupted(problem) {
   const { message } = /** @type {Error} */ (problem);
   if (problem instanceof Stopped) {
-    view.end("is-inconclusive", "Stopped", "What was measured until now is on the host, which has ended.");
+    view.end(
+      "is-inconclusive",
+      "Stopped",
+      "What was measured until now is on the host, which has ended.",
+    );
   } else if (problem instanceof HostError && problem.isFinal) {
     view.end("is-inconclusive", "Ended", message);
   } else {

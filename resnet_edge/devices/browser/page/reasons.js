@@ -49,7 +49,10 @@ function messageOf(problem) {
  * @returns {boolean} True for what browsers and Emscripten say where memory ends.
  */
 function isMemory(text) {
-  return !/^out of memory/i.test(text) && /out of memory|memory access|could not allocate|bad_alloc|OOM/i.test(text);
+  return (
+    !/^out of memory/i.test(text) &&
+    /out of memory|memory access|could not allocate|bad_alloc|OOM/i.test(text)
+  );
 }
 
 /**

@@ -123,8 +123,11 @@ export class Runner {
     const signal = this.#abort.signal;
     const needed = await work(job, (done, of) => show.progress(job, "fetch", done, of), signal);
     show.progress(job, "load", 0, 0);
-    const progress = (/** @type {string} */ stage, /** @type {number} */ done, /** @type {number} */ of) =>
-      show.progress(job, stage, done, of);
+    const progress = (
+      /** @type {string} */ stage,
+      /** @type {number} */ done,
+      /** @type {number} */ of,
+    ) => show.progress(job, stage, done, of);
     return runJob(() => makeWorker(job), needed, progress, signal, timers);
   }
 
@@ -141,9 +144,15 @@ export class Runner {
  * @returns {Failure}
  */
 function asFailure(job, problem) {
-  if (problem instanceof JobFailed) return { job: job.id, reason: problem.message, stage: problem.stage };
+  if (problem instanceof JobFailed) {
+    return { job: job.id, reason: problem.message, stage: problem.stage };
+  }
   if (problem instanceof HostError) {
-    return { job: job.id, reason: `the host refuses the row: ${problem.message}`, stage: "latency" };
+    return {
+      job: job.id,
+      reason: `the host refuses the row: ${problem.message}`,
+      stage: "latency",
+    };
   }
   return { job: job.id, reason: reasonOf(problem), stage: "load" };
 }

@@ -28,7 +28,9 @@ const CLASSES = new Map([
  * @returns {HTMLElement} The table's head.
  */
 export function tableHead(document) {
-  const cells = COLUMNS.map(([name, kind]) => element(document, "th", { scope: "col", class: kind }, name));
+  const cells = COLUMNS.map(([name, kind]) =>
+    element(document, "th", { scope: "col", class: kind }, name),
+  );
   return element(document, "thead", {}, element(document, "tr", {}, ...cells));
 }
 
@@ -39,8 +41,11 @@ export function tableHead(document) {
  * @returns {HTMLElement} One body of the table: figures, and below them the sentence about them.
  */
 export function tableBody(document, job, running) {
-  const make = (/** @type {string} */ tag, /** @type {Record<string, string>} */ attributes, /** @type {(Node | string)[]} */ ...children) =>
-    element(document, tag, attributes, ...children);
+  const make = (
+    /** @type {string} */ tag,
+    /** @type {Record<string, string>} */ attributes,
+    /** @type {(Node | string)[]} */ ...children
+  ) => element(document, tag, attributes, ...children);
   const state = stateOf(job, running);
   const cell = (/** @type {number} */ column, /** @type {string} */ text) => {
     const [, kind, label] = COLUMNS[column];
@@ -53,16 +58,28 @@ export function tableBody(document, job, running) {
     make("th", { scope: "row" }, job.artifact),
     cell(1, job.title),
     cell(2, String(job.threads)),
-    make("td", { class: "badge-cell" }, make("span", { class: `badge ${state.kind}` }, state.words)),
+    make(
+      "td",
+      { class: "badge-cell" },
+      make("span", { class: `badge ${state.kind}` }, state.words),
+    ),
     cell(4, percent(result?.agreement)),
     cell(5, decibels(result?.sqnr_db)),
     cell(6, milliseconds(result?.p50_ms)),
   );
   const body = make("tbody", { class: state.running ? "running" : "" }, figures);
-  const why = [result?.words, job.state === "failed" ? job.words : "", result?.not_timed].filter(Boolean);
+  const why = [result?.words, job.state === "failed" ? job.words : "", result?.not_timed].filter(
+    Boolean,
+  );
   if (why.length) {
     const items = why.map((words) => make("li", {}, String(words)));
-    body.append(make("tr", { class: "why" }, make("td", { colspan: String(COLUMNS.length) }, make("ul", {}, ...items))));
+    body.append(
+      make(
+        "tr",
+        { class: "why" },
+        make("td", { colspan: String(COLUMNS.length) }, make("ul", {}, ...items)),
+      ),
+    );
   } else {
     body.setAttribute("class", `${state.running ? "running " : ""}plain`);
   }

@@ -80,7 +80,13 @@ export class View {
     this.find("left-out-section").hidden = left_out.length === 0;
     this.find("left-out").replaceChildren(
       ...byReason(left_out).map(([reason, names]) =>
-        element(this.document, "li", {}, element(this.document, "b", {}, reason), `: ${names.join(", ")}`),
+        element(
+          this.document,
+          "li",
+          {},
+          element(this.document, "b", {}, reason),
+          `: ${names.join(", ")}`,
+        ),
       ),
     );
     this.jobs(jobs, null);

@@ -9,7 +9,11 @@ export const NONE = "–";
  * @returns {string} For instance "24.2 MB".
  */
 export function bytesInWords(bytes) {
-  for (const [unit, size] of /** @type {const} */ ([["GB", 1e9], ["MB", 1e6], ["kB", 1e3]])) {
+  for (const [unit, size] of /** @type {const} */ ([
+    ["GB", 1e9],
+    ["MB", 1e6],
+    ["kB", 1e3],
+  ])) {
     if (bytes >= size) return `${Number((bytes / size).toPrecision(3))}${GAP}${unit}`;
   }
   return `${bytes}${GAP}bytes`;

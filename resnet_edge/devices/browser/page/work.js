@@ -31,12 +31,22 @@ export class Workshop {
     const { pictures, classes, spec } = this.plan;
     const file = this.plan.artifacts.find(({ name }) => name === job.artifact);
     if (!file) throw new Error(`the host's plan has no file ${job.artifact}; reload the page`);
-    this.#pictures ??= await this.fetch(pictures.address, pictures.bytes, (done) => progress(done, pictures.bytes), {
-      signal,
-    });
+    this.#pictures ??= await this.fetch(
+      pictures.address,
+      pictures.bytes,
+      (done) => progress(done, pictures.bytes),
+      {
+        signal,
+      },
+    );
     if (this.#artifact?.name !== file.name) {
       this.#artifact = null; // two of them may not fit
-      const blob = await this.fetch(file.address, file.bytes, (done) => progress(done, file.bytes), { signal });
+      const blob = await this.fetch(
+        file.address,
+        file.bytes,
+        (done) => progress(done, file.bytes),
+        { signal },
+      );
       this.#artifact = { name: file.name, blob };
     }
     const { count, height, width } = pictures;

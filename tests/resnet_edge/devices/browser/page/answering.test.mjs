@@ -59,12 +59,18 @@ test("all pictures are answered in order, then the first one is timed", async ()
   const answers = new Float32Array(Uint8Array.from(Buffer.from(data, "base64")).buffer);
   assert.deepEqual([...answers.slice(0, 4)], [0, 0.5, 1, 0.5]);
   assert.equal(answers.at(-2), COUNT - 1);
-  assert.deepEqual(told.filter(({ kind }) => kind === "stage").map(({ stage }) => stage), ["load", "answers", "latency"]);
-  assert.deepEqual(told.find(({ kind, done }) => kind === "progress" && done === COUNT), {
-    kind: "progress",
-    done: COUNT,
-    of: COUNT,
-  });
+  assert.deepEqual(
+    told.filter(({ kind }) => kind === "stage").map(({ stage }) => stage),
+    ["load", "answers", "latency"],
+  );
+  assert.deepEqual(
+    told.find(({ kind, done }) => kind === "progress" && done === COUNT),
+    {
+      kind: "progress",
+      done: COUNT,
+      of: COUNT,
+    },
+  );
   assert.ok(inputs.slice(COUNT + 1).every((input) => input[0] === 0));
 });
 
@@ -83,7 +89,10 @@ test("a row has what was read back", async () => {
 test("without answers only the first picture is asked", async () => {
   const { row, told, inputs } = await run({ job: job({ answers: false }) });
   assert.equal(row.answers, null);
-  assert.deepEqual(told.filter(({ kind }) => kind === "stage").map(({ stage }) => stage), ["load", "latency"]);
+  assert.deepEqual(
+    told.filter(({ kind }) => kind === "stage").map(({ stage }) => stage),
+    ["load", "latency"],
+  );
   assert.equal(inputs.length, 1 + 10 + 5);
 });
 
@@ -100,12 +109,21 @@ test("integer answers are sent as they are", async () => {
 });
 
 test("answers of another number or type are refused", async () => {
-  await assert.rejects(run({}, () => new Float32Array(3)), /answered with 3 values; expected 2, one for each class$/);
-  await assert.rejects(run({}, () => new BigInt64Array(2)), /answered with \[object BigInt64Array\]; expected float32/);
+  await assert.rejects(
+    run({}, () => new Float32Array(3)),
+    /answered with 3 values; expected 2, one for each class$/,
+  );
+  await assert.rejects(
+    run({}, () => new BigInt64Array(2)),
+    /answered with \[object BigInt64Array\]; expected float32/,
+  );
 });
 
 test("pictures that end too early are refused", async () => {
-  await assert.rejects(run({ count: COUNT + 1 }), /^Error: the pictures end at 420 bytes; expected 426$/);
+  await assert.rejects(
+    run({ count: COUNT + 1 }),
+    /^Error: the pictures end at 420 bytes; expected 426$/,
+  );
 });
 
 test("base64 of much and of nothing", () => {

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { collectFacts, factsInWords } from "../../../../../resnet_edge/devices/browser/page/features.js";
+import {
+  collectFacts,
+  factsInWords,
+} from "../../../../../resnet_edge/devices/browser/page/features.js";
 import { chooseBuild } from "../../../../../resnet_edge/devices/browser/page/litert_builds.js";
 import { wasmFeatures } from "../../../../../resnet_edge/devices/browser/page/wasm_features.js";
 
@@ -17,11 +20,21 @@ const CHROMIUM = {
       { brand: "Not;A=Brand", version: "99" },
       { brand: "Chromium", version: "156" },
     ],
-    getHighEntropyValues: async () => ({ platform: "Linux", platformVersion: "6.1", architecture: "x86", model: "" }),
+    getHighEntropyValues: async () => ({
+      platform: "Linux",
+      platformVersion: "6.1",
+      architecture: "x86",
+      model: "",
+    }),
   },
   gpu: {
     requestAdapter: async () => ({
-      info: { vendor: "google", architecture: "swiftshader", description: "", isFallbackAdapter: true },
+      info: {
+        vendor: "google",
+        architecture: "swiftshader",
+        description: "",
+        isFallbackAdapter: true,
+      },
       features: new Set(),
     }),
   },
@@ -82,7 +95,10 @@ test("Chromium, isolated", async () => {
 });
 
 test("Firefox tells less of itself, and has no WebGPU", async () => {
-  const facts = await collectFacts(scope(FIREFOX, { crossOriginIsolated: false, isSecureContext: false }), 0.001);
+  const facts = await collectFacts(
+    scope(FIREFOX, { crossOriginIsolated: false, isSecureContext: false }),
+    0.001,
+  );
   assert.deepEqual(facts.brands, []);
   assert.equal(facts.platform, "Linux x86_64");
   assert.equal(facts.architecture, "");

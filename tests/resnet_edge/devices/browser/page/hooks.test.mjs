@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { asLine, installHooks, startsThread } from "../../../../../resnet_edge/devices/browser/page/hooks.js";
+import {
+  asLine,
+  installHooks,
+  startsThread,
+} from "../../../../../resnet_edge/devices/browser/page/hooks.js";
 import { Placement } from "../../../../../resnet_edge/devices/browser/page/ort_placement.js";
 import { reasonOf } from "../../../../../resnet_edge/devices/browser/page/reasons.js";
 
@@ -11,7 +15,10 @@ function scope(changes = {}) {
   return {
     written,
     console: { log: write, info: write, debug: write, warn: write, error: write },
-    WebAssembly: { Memory: WebAssembly.Memory, instantiate: WebAssembly.instantiate.bind(WebAssembly) },
+    WebAssembly: {
+      Memory: WebAssembly.Memory,
+      instantiate: WebAssembly.instantiate.bind(WebAssembly),
+    },
     ...changes,
   };
 }
@@ -41,11 +48,17 @@ test("a runtime's log is heard, and neither kept nor written", () => {
   const hooks = installHooks(watched);
   const heard = [];
   hooks.onLine((line) => heard.push(line));
-  watched.console.error("\u001b[0;37m2026 [V:onnxruntime:, session_state.cc:1 Verify] All nodes placed\u001b[m");
+  watched.console.error(
+    "\u001b[0;37m2026 [V:onnxruntime:, session_state.cc:1 Verify] All nodes placed\u001b[m",
+  );
   watched.console.error("INFO: [environment.cc:36] Creating LiteRT environment with options");
-  watched.console.error("\u001b[0;93m2026 [W:onnxruntime:, session_state.cc:2 Verify] Some nodes\u001b[m");
+  watched.console.error(
+    "\u001b[0;93m2026 [W:onnxruntime:, session_state.cc:2 Verify] Some nodes\u001b[m",
+  );
   assert.equal(heard.length, 3);
-  assert.deepEqual(hooks.warnings(), ["2026 [W:onnxruntime:, session_state.cc:2 Verify] Some nodes"]);
+  assert.deepEqual(hooks.warnings(), [
+    "2026 [W:onnxruntime:, session_state.cc:2 Verify] Some nodes",
+  ]);
   assert.equal(watched.written.length, 1);
 });
 
@@ -89,7 +102,9 @@ test("threads are counted by the messages that start them", () => {
 });
 
 test("other messages start no thread", () => {
-  for (const message of [null, 5, "run", {}, { cmd: 2 }, { cmd: "run" }]) assert.equal(startsThread(message), false);
+  for (const message of [null, 5, "run", {}, { cmd: 2 }, { cmd: "run" }]) {
+    assert.equal(startsThread(message), false);
+  }
 });
 
 test("a GPU that is lost, or refuses a program, is told", async () => {
@@ -104,10 +119,15 @@ test("a GPU that is lost, or refuses a program, is told", async () => {
   const told = [];
   hooks.onGpuProblem((reason) => told.push(reason));
   assert.equal(await new GPUAdapter().requestDevice(), device);
-  device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error: { message: "invalid WGSL" } }));
+  device.dispatchEvent(
+    Object.assign(new Event("uncapturederror"), { error: { message: "invalid WGSL" } }),
+  );
   lose({ message: "", reason: "unknown" });
   await new Promise((go) => setImmediate(go));
-  assert.deepEqual(told, ["the GPU refuses the runtime's program: invalid WGSL", "the GPU was lost: unknown"]);
+  assert.deepEqual(told, [
+    "the GPU refuses the runtime's program: invalid WGSL",
+    "the GPU was lost: unknown",
+  ]);
 });
 
 // -- onnxruntime's placement
@@ -117,15 +137,21 @@ test("all nodes on one provider", () => {
   assert.equal(placement.onlyOn("WebGpuExecutionProvider"), null);
   placement.read("[V:onnxruntime:, x] Node placements");
   assert.equal(placement.onlyOn("WebGpuExecutionProvider"), null);
-  placement.read("[V:onnxruntime:, x]  All nodes placed on [WebGpuExecutionProvider]. Number of nodes: 123");
+  placement.read(
+    "[V:onnxruntime:, x]  All nodes placed on [WebGpuExecutionProvider]. Number of nodes: 123",
+  );
   assert.equal(placement.onlyOn("WebGpuExecutionProvider"), true);
   assert.equal(placement.onlyOn("CPUExecutionProvider"), false);
 });
 
 test("nodes on two providers", () => {
   const placement = new Placement();
-  placement.read("[V:onnxruntime:, x]  Node(s) placed on [WebGpuExecutionProvider]. Number of nodes: 120");
-  placement.read("[V:onnxruntime:, x]  Node(s) placed on [CPUExecutionProvider]. Number of nodes: 4");
+  placement.read(
+    "[V:onnxruntime:, x]  Node(s) placed on [WebGpuExecutionProvider]. Number of nodes: 120",
+  );
+  placement.read(
+    "[V:onnxruntime:, x]  Node(s) placed on [CPUExecutionProvider]. Number of nodes: 4",
+  );
   assert.equal(placement.onlyOn("WebGpuExecutionProvider"), false);
   assert.equal(placement.nodes.get("CPUExecutionProvider"), 4);
 });
@@ -138,11 +164,23 @@ for (const [problem, warnings, reason] of [
   ["plain text", [], "plain text"],
   [12345, ["no kernel"], "the runtime gave up (12345); it wrote before: no kernel"],
   [undefined, [], "the runtime gave up (undefined)"],
-  [new RangeError("WebAssembly.Memory(): could not allocate memory"), [], "out of memory: RangeError: WebAssembly.Memory(): could not allocate memory"],
-  [new Error("Aborted()."), ["Check failed: INT16"], "Aborted().; it wrote before: Check failed: INT16"],
+  [
+    new RangeError("WebAssembly.Memory(): could not allocate memory"),
+    [],
+    "out of memory: RangeError: WebAssembly.Memory(): could not allocate memory",
+  ],
+  [
+    new Error("Aborted()."),
+    ["Check failed: INT16"],
+    "Aborted().; it wrote before: Check failed: INT16",
+  ],
   [
     new Error("ERROR: [a/litert_web.cc:245]\n└ ERROR: [./b/compiled_model.h:70]"),
-    ["Created a device", "E1127 delegate.cc:373] INVALID_ARGUMENT: Shape mismatch\n=== Trace: ===\nx", "ERROR: Restored the plan after failure"],
+    [
+      "Created a device",
+      "E1127 delegate.cc:373] INVALID_ARGUMENT: Shape mismatch\n=== Trace: ===\nx",
+      "ERROR: Restored the plan after failure",
+    ],
     "the runtime refuses the file; it wrote before: E1127 delegate.cc:373] INVALID_ARGUMENT: Shape mismatch",
   ],
 ]) {

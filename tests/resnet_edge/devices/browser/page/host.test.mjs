@@ -2,12 +2,20 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { fetchFile } from "../../../../../resnet_edge/devices/browser/page/files.js";
-import { Host, HostError, pageId, Stopped } from "../../../../../resnet_edge/devices/browser/page/host.js";
+import {
+  Host,
+  HostError,
+  pageId,
+  Stopped,
+} from "../../../../../resnet_edge/devices/browser/page/host.js";
 
 const dropped = () => {
   throw new TypeError("Failed to fetch");
 };
-const answers = (body, status = 200) => () => Response.json(body, { status });
+const answers =
+  (body, status = 200) =>
+  () =>
+    Response.json(body, { status });
 
 /** A host that answers with one of `script` after another. */
 function hostWith(...script) {
@@ -31,12 +39,23 @@ test("a message is posted as JSON, and answered", async () => {
 });
 
 test("a dropped connection is waited for, longer each time; the row is not lost", async () => {
-  const { host, seen } = hostWith(dropped, dropped, dropped, dropped, dropped, dropped, answers({ left: 0 }));
+  const { host, seen } = hostWith(
+    dropped,
+    dropped,
+    dropped,
+    dropped,
+    dropped,
+    dropped,
+    answers({ left: 0 }),
+  );
   assert.deepEqual(await host.send("row", { n: 1 }), { left: 0 });
   assert.deepEqual(seen.sleeps, [0.5, 1, 2, 4, 8, 8]);
   assert.equal(seen.calls.length, 7);
   assert.ok(seen.calls.every(([, body]) => body.n === 1));
-  assert.match(seen.words[0], /^the host does not answer; trying again \(for 0 s so far\); nothing is lost/);
+  assert.match(
+    seen.words[0],
+    /^the host does not answer; trying again \(for 0 s so far\); nothing is lost/,
+  );
   assert.equal(seen.words.at(-1), "");
 });
 
@@ -91,7 +110,10 @@ test("a sign of life that is lost is not repeated; one that is refused for good 
   const lost = hostWith(dropped);
   await lost.host.alive(true);
   assert.deepEqual(lost.seen.calls, [["./alive", { page: "page-1", hidden: true }]]);
-  await assert.rejects(hostWith(answers({ error: "ended" }, 410)).host.alive(false), /^HostError: ended$/);
+  await assert.rejects(
+    hostWith(answers({ error: "ended" }, 410)).host.alive(false),
+    /^HostError: ended$/,
+  );
 });
 
 test("leaving is a beacon", async () => {
@@ -103,12 +125,18 @@ test("leaving is a beacon", async () => {
 });
 
 test("a plan of another schema is refused", async () => {
-  await assert.rejects(hostWith(answers({ schema: 2 })).host.plan(), /schema 2; this page reads 1; reload the page$/);
+  await assert.rejects(
+    hostWith(answers({ schema: 2 })).host.plan(),
+    /schema 2; this page reads 1; reload the page$/,
+  );
 });
 
 test("a page keeps its name over a reload", () => {
   const kept = new Map();
-  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+  const storage = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+  };
   const first = pageId(storage);
   assert.match(first, /^[0-9a-f]{32}$/);
   assert.equal(pageId(storage), first);
@@ -128,13 +156,22 @@ function fetching(...script) {
 
 test("a file comes as a blob, with progress", async () => {
   const told = [];
-  const blob = await fetchFile("./x", 4, (done) => told.push(done), fetching(() => new Response("abcd")));
+  const blob = await fetchFile(
+    "./x",
+    4,
+    (done) => told.push(done),
+    fetching(() => new Response("abcd")),
+  );
   assert.equal(await blob.text(), "abcd");
   assert.equal(told.at(-1), 4);
 });
 
 test("a file that is cut off is fetched again", async () => {
-  const surroundings = fetching(dropped, () => new Response("ab"), () => new Response("abcd"));
+  const surroundings = fetching(
+    dropped,
+    () => new Response("ab"),
+    () => new Response("abcd"),
+  );
   assert.equal((await fetchFile("./x", 4, () => {}, surroundings)).size, 4);
   assert.deepEqual(surroundings.sleeps, [1, 2]);
 });
@@ -151,5 +188,8 @@ test("a file that never comes is named, with the reason", async () => {
 test("stopped while a file is fetched", async () => {
   const stop = new AbortController();
   stop.abort();
-  await assert.rejects(fetchFile("./x", 4, () => {}, { ...fetching(dropped), signal: stop.signal }), Stopped);
+  await assert.rejects(
+    fetchFile("./x", 4, () => {}, { ...fetching(dropped), signal: stop.signal }),
+    Stopped,
+  );
 });

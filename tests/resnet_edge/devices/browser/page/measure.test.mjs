@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clockStep, measure, median, queriesPerSample } from "../../../../../resnet_edge/devices/browser/page/measure.js";
+import {
+  clockStep,
+  measure,
+  median,
+  queriesPerSample,
+} from "../../../../../resnet_edge/devices/browser/page/measure.js";
 import { fakeClock } from "./stand_ins.mjs";
 
 const SPEC = { min_seconds: 0.1, min_queries: 4, max_warmup_s: 1 };
@@ -68,7 +73,10 @@ test("a clock of 1 ms makes samples of several queries: 100 times its step", asy
 test("a query below the clock's step is timed by what many of them take", async () => {
   const clock = fakeClock(16);
   const timing = await measure(taking(clock, 10), { ...SPEC, max_warmup_s: 3 }, clock.read, 0.016);
-  assert.ok(timing.queries_per_sample >= 145 && timing.queries_per_sample <= 175, `${timing.queries_per_sample}`);
+  assert.ok(
+    timing.queries_per_sample >= 145 && timing.queries_per_sample <= 175,
+    `${timing.queries_per_sample}`,
+  );
   assert.ok(timing.samples_s.every((s) => Math.abs(s - 0.01) < 0.0002));
 });
 
@@ -76,11 +84,19 @@ test("a clock too coarse for the query gives no latency, and the reason", async 
   const clock = fakeClock(100);
   const timing = await measure(taking(clock, 2), SPEC, clock.read, 0.1);
   assert.deepEqual(timing.samples_s, []);
-  assert.match(timing.latency_note, /^the clock steps by 100 ms, and a query takes .* ms: a sample would need \d+ queries, at most 256 are taken/);
+  assert.match(
+    timing.latency_note,
+    /^the clock steps by 100 ms, and a query takes .* ms: a sample would need \d+ queries, at most 256 are taken/,
+  );
 });
 
 test("a clock that stands still gives no latency", async () => {
-  const timing = await measure(async () => {}, SPEC, () => 5, 0.001);
+  const timing = await measure(
+    async () => {},
+    SPEC,
+    () => 5,
+    0.001,
+  );
   assert.equal(timing.latency_note, "the clock stood still; no latency can be measured here");
 });
 
@@ -107,26 +123,45 @@ test("a machine that slept between two queries gives no latency", async () => {
     return clock.ms;
   };
   const timing = await measure(query, SPEC, asleep, 0);
-  assert.match(timing.latency_note, /^5 s passed between two queries: the browser or the machine was put to sleep/);
+  assert.match(
+    timing.latency_note,
+    /^5 s passed between two queries: the browser or the machine was put to sleep/,
+  );
 });
 
 test("a machine that slept within a query gives no latency", async () => {
   const clock = fakeClock();
-  const timing = await measure(taking(clock, ...Array(11).fill(10), 20_000, 10), SPEC, clock.read, 0);
+  const timing = await measure(
+    taking(clock, ...Array(11).fill(10), 20_000, 10),
+    SPEC,
+    clock.read,
+    0,
+  );
   assert.match(timing.latency_note, /^one query took 20 s where the median is 10 ms/);
 });
 
 test("a clock that goes backwards gives no latency", async () => {
   let reads = 0;
-  const timing = await measure(async () => {}, SPEC, () => 1000 - reads++, 0);
-  assert.match(timing.latency_note, /^the clock went from 1000 to 999 to 998 ms around a query; measure again/);
+  const timing = await measure(
+    async () => {},
+    SPEC,
+    () => 1000 - reads++,
+    0,
+  );
+  assert.match(
+    timing.latency_note,
+    /^the clock went from 1000 to 999 to 998 ms around a query; measure again/,
+  );
 });
 
 test("an error of the runtime is not a matter of the clock", async () => {
   const broken = async () => {
     throw new Error("aborted");
   };
-  await assert.rejects(measure(broken, SPEC, () => 0, 0), /^Error: aborted$/);
+  await assert.rejects(
+    measure(broken, SPEC, () => 0, 0),
+    /^Error: aborted$/,
+  );
 });
 
 test("progress tells the seconds of inference, also while it warms up", async () => {
@@ -148,10 +183,16 @@ test("queries of a sample: one where the clock is fine", () => {
 test("the step of a clock is the median of its steps", () => {
   let i = 0;
   const times = [0, 0, 1, 1, 2, 2, 2, 4, 5];
-  assert.equal(clockStep(() => times[Math.min(i++, times.length - 1)], 4), 0.001);
+  assert.equal(
+    clockStep(() => times[Math.min(i++, times.length - 1)], 4),
+    0.001,
+  );
 });
 
 test("the step of a slow clock is known after one step", () => {
   let polls = 0;
-  assert.equal(clockStep(() => Math.floor(polls++ / 10) * 200, 25, 100), 0.2);
+  assert.equal(
+    clockStep(() => Math.floor(polls++ / 10) * 200, 25, 100),
+    0.2,
+  );
 });

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { HostError, Stopped } from "../../../../../resnet_edge/devices/browser/page/host.js";
-import { JobFailed, LOAD_MS, runJob, SILENT_MS } from "../../../../../resnet_edge/devices/browser/page/one_job.js";
+import {
+  JobFailed,
+  LOAD_MS,
+  runJob,
+  SILENT_MS,
+} from "../../../../../resnet_edge/devices/browser/page/one_job.js";
 import { Runner } from "../../../../../resnet_edge/devices/browser/page/runner.js";
 import { FakeWorker, fakeTimers, job } from "./stand_ins.mjs";
 
@@ -30,7 +35,10 @@ async function run(script, { timers = fakeTimers(), stop = new AbortController()
     stop.signal,
     timers,
   );
-  const outcome = await promise.then((row) => ({ row }), (problem) => ({ problem }));
+  const outcome = await promise.then(
+    (row) => ({ row }),
+    (problem) => ({ problem }),
+  );
   return { ...outcome, ...seen, timers };
 }
 
@@ -72,14 +80,21 @@ test("a worker whose script is not there says nothing in its error", async () =>
 
 test("a message that cannot be read", async () => {
   const { problem } = await run((_work, _tell, worker) => worker.onmessageerror({}));
-  assertFailed(problem, /^a message of the worker could not be read; memory may have run out$/, "load");
+  assertFailed(
+    problem,
+    /^a message of the worker could not be read; memory may have run out$/,
+    "load",
+  );
 });
 
 test("a worker that cannot be made", async () => {
   const none = () => {
     throw new Error("SecurityError");
   };
-  await assert.rejects(runJob(none, {}, () => {}, new AbortController().signal, fakeTimers()), /SecurityError/);
+  await assert.rejects(
+    runJob(none, {}, () => {}, new AbortController().signal, fakeTimers()),
+    /SecurityError/,
+  );
 });
 
 test("a worker that never loads ends after the limit of loading", async () => {
@@ -159,7 +174,9 @@ class FakeHost {
       throw next.problem;
     }
     const state = { row: "done", failed: "failed" }[name];
-    if (state) this.jobs = this.jobs.map((each) => (each.id === message.job ? { ...each, state } : each));
+    if (state) {
+      this.jobs = this.jobs.map((each) => (each.id === message.job ? { ...each, state } : each));
+    }
     const left = this.jobs.filter((each) => each.state === "waiting").length;
     return { jobs: this.jobs, left, ...(left ? {} : { result: "device-x.json" }) };
   }
@@ -203,14 +220,21 @@ test("jobs run in the host's order, each outcome goes to the host", async () => 
 });
 
 test("what was done before is not done again", async () => {
-  const host = new FakeHost(job({ id: "a", state: "done" }), job({ id: "b", state: "failed" }), job({ id: "c" }));
+  const host = new FakeHost(
+    job({ id: "a", state: "done" }),
+    job({ id: "b", state: "failed" }),
+    job({ id: "c" }),
+  );
   await runnerWith(host, [good]).runner.run();
   assert.deepEqual(host.names(), ["begin", "started c", "row c"]);
 });
 
 test("a job that fails does not keep the next from running", async () => {
   const host = new FakeHost(...TWO);
-  const { runner } = runnerWith(host, [(_work, tell) => tell({ kind: "failed", reason: "no" }), good]);
+  const { runner } = runnerWith(host, [
+    (_work, tell) => tell({ kind: "failed", reason: "no" }),
+    good,
+  ]);
   await runner.run();
   assert.deepEqual(host.names(), ["begin", "started a", "failed a", "started b", "row b"]);
   assert.deepEqual(host.calls[2][1], { page: "page-1", job: "a", reason: "no", stage: "load" });
@@ -247,17 +271,30 @@ test("a page that was hidden says so in its row", async () => {
 test("it waits while another page measures", async () => {
   const host = new FakeHost(job({ id: "a" }));
   const busy = new HostError("another page is measuring (Firefox 140 on Linux)", 409, false);
-  host.refusals = [{ name: "begin", problem: busy }, { name: "begin", problem: busy }];
+  host.refusals = [
+    { name: "begin", problem: busy },
+    { name: "begin", problem: busy },
+  ];
   const { runner, shown } = runnerWith(host, [good]);
   await runner.run();
-  assert.deepEqual(host.names(), ["begin", "sleep", "begin", "sleep", "begin", "started a", "row a"]);
+  assert.deepEqual(host.names(), [
+    "begin",
+    "sleep",
+    "begin",
+    "sleep",
+    "begin",
+    "started a",
+    "row a",
+  ]);
   assert.equal(host.calls[1][1], 3);
   assert.deepEqual(shown.waiting, [busy.message, busy.message, ""]);
 });
 
 test("it stops when another page took over", async () => {
   const host = new FakeHost(...TWO);
-  host.refusals = [{ name: "row", problem: new HostError("another page has taken over", 409, true) }];
+  host.refusals = [
+    { name: "row", problem: new HostError("another page has taken over", 409, true) },
+  ];
   const { runner } = runnerWith(host, [good, good]);
   await assert.rejects(runner.run(), /taken over/);
   assert.deepEqual(host.names(), ["begin", "started a", "row a"]);

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { stateOf, tableBody, tableHead } from "../../../../../resnet_edge/devices/browser/page/table.js";
+import {
+  stateOf,
+  tableBody,
+  tableHead,
+} from "../../../../../resnet_edge/devices/browser/page/table.js";
 import { job, StandInDocument } from "./stand_ins.mjs";
 
 const document = new StandInDocument();
@@ -17,8 +21,18 @@ const cells = (body) => body.all("td").map((cell) => cell.text.replaceAll("\u00a
 const badge = (body) => body.all("span")[0];
 
 test("the head names every column of a row", () => {
-  const names = tableHead(document).all("th").map((cell) => cell.text);
-  assert.deepEqual(names, ["File", "Runtime", "Threads", "Verdict", "Agreement", "SQNR", "Median latency"]);
+  const names = tableHead(document)
+    .all("th")
+    .map((cell) => cell.text);
+  assert.deepEqual(names, [
+    "File",
+    "Runtime",
+    "Threads",
+    "Verdict",
+    "Agreement",
+    "SQNR",
+    "Median latency",
+  ]);
 });
 
 test("a job that waits has no figures", () => {
@@ -49,9 +63,13 @@ test("a row with figures, and the sentence below them", () => {
 });
 
 test("on small screens each figure is named, and what is not known is left away", () => {
-  const labels = tableBody(document, job(), null).all("td").map((cell) => cell.attributes["data-label"]);
+  const labels = tableBody(document, job(), null)
+    .all("td")
+    .map((cell) => cell.attributes["data-label"]);
   assert.deepEqual(labels, ["", "Threads", undefined, "Agreement", "SQNR", "Median"]);
-  const kinds = tableBody(document, job(), null).all("td").map((cell) => cell.attributes.class);
+  const kinds = tableBody(document, job(), null)
+    .all("td")
+    .map((cell) => cell.attributes.class);
   assert.deepEqual(kinds, ["runtime", "n", "badge-cell", "n none", "n none", "n none"]);
 });
 
@@ -62,7 +80,11 @@ test("a row without latency has the reason", () => {
 });
 
 test("a job that failed has its reason", () => {
-  const body = tableBody(document, job({ state: "failed", words: "load: no kernel for INT16" }), null);
+  const body = tableBody(
+    document,
+    job({ state: "failed", words: "load: no kernel for INT16" }),
+    null,
+  );
   assert.equal(badge(body).text, "did not run");
   assert.equal(cells(body).at(-1), "load: no kernel for INT16");
 });

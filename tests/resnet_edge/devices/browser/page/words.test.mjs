@@ -41,9 +41,22 @@ test("shares: only all of them are 100%", () => {
 
 test("decibels, milliseconds, steps and counts", () => {
   assert.deepEqual(spaced([42.94, null], decibels), ["42.9 dB", "–"]);
-  assert.deepEqual(spaced([18.04, 614, 0.1234, null], milliseconds), ["18 ms", "614 ms", "0.123 ms", "–"]);
-  assert.deepEqual(spaced([5.0000008e-6, 0.0001, 0.016667, 0], stepInWords), ["5 µs", "100 µs", "16.7 ms", "not known"]);
-  assert.deepEqual([counted(1, "file"), counted(2, "file"), counted(0, "entry", "entries")], ["1 file", "2 files", "0 entries"]);
+  assert.deepEqual(spaced([18.04, 614, 0.1234, null], milliseconds), [
+    "18 ms",
+    "614 ms",
+    "0.123 ms",
+    "–",
+  ]);
+  assert.deepEqual(spaced([5.0000008e-6, 0.0001, 0.016667, 0], stepInWords), [
+    "5 µs",
+    "100 µs",
+    "16.7 ms",
+    "not known",
+  ]);
+  assert.deepEqual(
+    [counted(1, "file"), counted(2, "file"), counted(0, "entry", "entries")],
+    ["1 file", "2 files", "0 entries"],
+  );
 });
 
 test("a sentence begins with a capital letter", () => {
