@@ -6,6 +6,8 @@
 /** Lines kept, and characters of a line. */
 export const MAX_LINES = 20;
 export const MAX_CHARACTERS = 300;
+/** A terminal's colours; made of text, because a pattern must not hold the escape character. */
+const COLOURS = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, "g");
 
 /**
  * @typedef {object} Hooks
@@ -86,11 +88,7 @@ export function asLine(parts) {
   const styles = typeof first === "string" ? (first.match(/%c/g) ?? []).length : 0;
   const shown = styles ? [String(first).replaceAll("%c", ""), ...rest.slice(styles)] : parts;
 
-  return shown
-    .map(String)
-    .join(" ")
-    .replace(/\u001b\[[0-9;]*m/g, "")
-    .trim();
+  return shown.map(String).join(" ").replace(COLOURS, "").trim();
 }
 
 /** @param {any} wasm */
