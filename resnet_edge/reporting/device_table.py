@@ -177,7 +177,9 @@ def _cell(device: DeviceSection, here: ArtifactRow) -> DeviceCell:
     failed = name in device.lost
     if row is None:
         left_out = any(gone.name == name for gone in device.left_out)
-        return DeviceCell("fail" if failed else "", "", "no runtime" if left_out else "")
+        if failed:
+            return DeviceCell(Verdict.FAIL.value, "", "")
+        return DeviceCell("", "", "no runtime" if left_out else "")
     answers, timed = _answers(row.parity), _timed(row.latency)
     if answers and (same := agreement_with(device, here)) is not None:
         answers += f", {units.percent(same)} as here"
@@ -199,7 +201,7 @@ def _reasons(device: DeviceSection, name: str) -> list[DeviceReason]:
     ]
     reasons += [DeviceReason(name, gone.name, gone.happened, gone.reason) for gone in device.failed]
     for reason in dict.fromkeys(gone.reason for gone in device.left_out):
-        gone_names = ", ".join(gone.name for gone in device.left_out if gone.reason == reason)
+        gone_names = ", ".join(gone.where for gone in device.left_out if gone.reason == reason)
         reasons.append(DeviceReason(name, gone_names, "left out", reason))
     return reasons
 

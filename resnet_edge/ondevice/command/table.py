@@ -32,7 +32,7 @@ def result_lines(result: DeviceResult) -> list[str]:
     ]
     lines += [f"finding: {words}" for p in result.parity.artifacts for words in find_harm(p)]
     lines += [f"{gone.where}: failed: {gone.reason}" for gone in result.failed]
-    lines += [f"{gone.name}: left out: {gone.reason}" for gone in result.left_out]
+    lines += [f"{gone.where}: left out: {gone.reason}" for gone in result.left_out]
     if result.emulated:
         lines.append("this processor is emulated: the latencies say nothing of a real one")
     return lines

@@ -117,8 +117,8 @@ def test_what_crashed_there_and_what_was_left_out(options: Options, result, keep
     written = report(options)
     (device,) = json.loads(written.json.read_text())["devices"]
     assert device["verdict"] == "fail"
-    assert device["failed"] == [{"name": "int8.tflite", "reason": crashed.reason}]
-    assert device["left_out"] == [{"name": "fp32.onnx", "reason": gone.reason}]
+    assert device["failed"] == [{"name": "int8.tflite", "reason": crashed.reason, "runtime": None}]
+    assert device["left_out"] == [{"name": "fp32.onnx", "reason": gone.reason, "runtime": None}]
     for path in (written.html, written.markdown):
         assert "the process was killed by SIGKILL" in path.read_text()
         assert "no runtime for onnx files is installed here" in path.read_text()
