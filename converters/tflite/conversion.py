@@ -11,6 +11,7 @@ from converters.errors import ModelConversionError
 from converters.frozen_graph import freeze
 from converters.quantization.tflite_network import layer_of
 from converters.tflite.error_function import KINDS, without_error_function
+from converters.tflite.squeezes import without_squeezes
 
 
 def convert_float32(serving: keras.Model) -> bytes:
@@ -49,7 +50,7 @@ def _convert(frozen: tf.types.experimental.ConcreteFunction) -> bytes:
     # time and in 2.8 GiB instead of 3.7 (ResNet50).
     converter.experimental_lower_to_saved_model = False
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return bytes(converter.convert())
+    return without_squeezes(bytes(converter.convert()))
 
 
 def _refused(problem: Exception) -> frozenset[str]:

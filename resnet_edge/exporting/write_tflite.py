@@ -7,6 +7,7 @@ from typing import assert_never
 from converters.quantization import tflite as quantize
 from converters.tflite import conversion, flatbuffer
 from converters.tflite.metadata import ClassifierMetadata, add_metadata_buffer, append_labels
+from converters.tflite.stored_dense import dense_as_convolutions
 from resnet_edge.errors import translate
 from resnet_edge.exporting import quantizing
 from resnet_edge.exporting.attempt import attempt
@@ -84,9 +85,10 @@ def _quantized(
 
 
 def _complete_tflite(job: ExportJob, graph: ServingGraph, name: str, data: bytes) -> bytes:
-    """Give a TFLite file its names, its integer input and output, and its metadata."""
+    """Give a TFLite file operators that runtimes take, names, integer ends, and metadata."""
     kind = artifact_kind(name)
     model = flatbuffer.read_flatbuffer(data)
+    dense_as_convolutions(model)
     if kind.input_dtype == "uint8":
         flatbuffer.use_uint8_input(model)
     if kind.output_dtype == "uint8":
