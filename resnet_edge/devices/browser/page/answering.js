@@ -5,7 +5,7 @@
  */
 
 import { toBase64 } from "./base64.js";
-import { measure } from "./measure.js";
+import { measure, untimed } from "./measure.js";
 
 /**
  * @typedef {object} Engine One artifact, loaded and ready.
@@ -86,16 +86,7 @@ export async function answer(work, open, hooks, tell, clock) {
   checkAnswer(await engine.run(first), work.classes);
   const first_s = (clock() - asked) / 1000;
   const answers = work.job.answers ? await answerAll(work, engine, tell, clock) : null;
-  if (stage !== "latency") tell({ kind: "stage", stage: "latency" });
-  const { min_seconds } = work.spec;
-  const progress = throttled(tell, clock);
-  const timing = await measure(
-    () => engine.run(first),
-    work.spec,
-    clock,
-    work.clockStep,
-    (s) => progress(Math.min(s, min_seconds), min_seconds),
-  );
+  const timing = await time(work, () => engine.run(first), tell, clock);
   return {
     ...timing,
     ...engine.receipt(),
@@ -106,6 +97,23 @@ export async function answer(work, open, hooks, tell, clock) {
     warnings: hooks.warnings(),
     wasm_memory_bytes: hooks.memoryBytes(),
   };
+}
+
+/**
+ * @param {Work} work
+ * @param {() => Promise<unknown>} query
+ * @param {(told: Told) => void} tell
+ * @param {() => number} clock
+ * @returns {Promise<import("./measure.js").Timing>}
+ */
+async function time({ job, spec, clockStep }, query, tell, clock) {
+  if (job.not_timed) return untimed(job.not_timed);
+  if (job.answers) tell({ kind: "stage", stage: "latency" });
+  const progress = throttled(tell, clock);
+  const { min_seconds } = spec;
+  return measure(query, spec, clock, clockStep, (s) =>
+    progress(Math.min(s, min_seconds), min_seconds),
+  );
 }
 
 /**

@@ -19,6 +19,7 @@
  * @property {string} title
  * @property {number} threads To ask for.
  * @property {boolean} answers Whether it shall answer all pictures.
+ * @property {string} not_timed Why its latency would say nothing; "" where it is to be timed.
  * @property {"waiting" | "done" | "failed"} state
  * @property {string} words
  * @property {Judgement | null} result

@@ -62,15 +62,7 @@ export function median(values) {
  * @returns {Promise<Timing>} The samples, or the sentence that says why there are none.
  */
 export async function measure(query, spec, clock, step, progress = () => {}) {
-  /** @type {Timing} */
-  const timing = {
-    warmup: 0,
-    settled: false,
-    samples_s: [],
-    queries_per_sample: 1,
-    seconds: 0,
-    latency_note: "",
-  };
+  const timing = untimed("");
   try {
     const stopwatch = new Stopwatch(query, clock, progress);
     const seen = await warmUp(stopwatch, spec.max_warmup_s, timing);
@@ -83,6 +75,21 @@ export async function measure(query, spec, clock, step, progress = () => {}) {
     timing.latency_note = problem.message;
   }
   return timing;
+}
+
+/**
+ * @param {string} note Why there are no samples.
+ * @returns {Timing} Nothing measured.
+ */
+export function untimed(note) {
+  return {
+    warmup: 0,
+    settled: false,
+    samples_s: [],
+    queries_per_sample: 1,
+    seconds: 0,
+    latency_note: note,
+  };
 }
 
 /**

@@ -96,6 +96,17 @@ test("without answers only the first picture is asked", async () => {
   assert.equal(inputs.length, 1 + 10 + 5);
 });
 
+test("a job whose latency would say nothing is answered and not timed", async () => {
+  const { row, told, inputs } = await run({
+    job: job({ not_timed: "the processor plays the GPU" }),
+  });
+  assert.equal(row.latency_note, "the processor plays the GPU");
+  assert.deepEqual(row.samples_s, []);
+  assert.equal(row.answers.count, COUNT);
+  assert.equal(inputs.length, 1 + COUNT);
+  assert.ok(!told.some(({ stage }) => stage === "latency"));
+});
+
 test("a file with float32 input gets the same values as numbers", async () => {
   const { inputs } = await run({ inputType: "float32" });
   assert.ok(inputs[0] instanceof Float32Array);

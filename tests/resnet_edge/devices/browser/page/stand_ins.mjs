@@ -96,6 +96,7 @@ export function job(changes = {}) {
     title: "LiteRT.js wasm",
     threads: 2,
     answers: true,
+    not_timed: "",
     state: "waiting",
     words: "",
     result: null,
