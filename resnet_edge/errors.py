@@ -12,7 +12,8 @@
     ├── InferenceError          a runtime refused a file or answered nonsense
     ├── WorkerError             a worker process ended without naming an error
     ├── RemoteError             a device on the network did not answer, or its run failed
-    │   └── ConnectionLostError ssh has no connection, or lost it
+    │   ├── ConnectionLostError ssh has no connection, or lost it
+    │   └── PageRefusedError    a browser's page asked for what it may not have
     ├── OutputError             results cannot be written
     ├── OutOfMemoryError        memory ran out
     └── InternalError           a defect of resnet-edge
@@ -110,6 +111,19 @@ class RemoteError(ResnetEdgeError):
 
 class ConnectionLostError(RemoteError):
     """The program ``ssh`` ended without an answer; the message is its last line."""
+
+
+class PageRefusedError(RemoteError):
+    """A request of a browser's page is refused.
+
+    Attributes:
+        status: HTTP's status code.
+        gone: True if the page measured before, and another one has taken over.
+    """
+
+    def __init__(self, message: str, status: int, gone: bool = False) -> None:
+        super().__init__(message)
+        self.status, self.gone = status, gone
 
 
 class OutputError(ResnetEdgeError):

@@ -22,8 +22,8 @@ from urllib.parse import parse_qs, urlsplit
 from resnet_edge.devices.browser.plan_file import PlanFile
 from resnet_edge.devices.browser.routes import Route
 from resnet_edge.devices.browser.served_files import Served
-from resnet_edge.devices.browser.session import BusyError, Session
-from resnet_edge.errors import RemoteError
+from resnet_edge.devices.browser.session import Session
+from resnet_edge.errors import PageRefusedError, RemoteError
 from resnet_edge.ondevice.json_records import to_json
 
 HEADERS = {
@@ -99,12 +99,8 @@ class BrowserServer(ThreadingHTTPServer):
         """Say nothing of a connection that broke: the page opens another one."""
 
 
-class _RefusedError(Exception):
-    """A request that is not answered as it asks."""
-
-    def __init__(self, status: HTTPStatus, words: str, **more: object) -> None:
-        super().__init__(words)
-        self.status, self.words, self.more = status, words, more
+def _refused(status: HTTPStatus, words: str) -> PageRefusedError:
+    return PageRefusedError(words, status)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -133,25 +129,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: object) -> None:
         try:
             method()  # type: ignore[operator]
-        except _RefusedError as refused:
+        except PageRefusedError as refused:
             self.close_connection = True  # what was posted may not have been read
-            body = {"error": refused.words, **refused.more}
-            self._send_json(refused.status, body)
+            body = {"error": str(refused), "gone": refused.gone}
+            self._send_json(HTTPStatus(refused.status), body)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
 
     def _name(self) -> tuple[str, str]:
         """Return the address behind the token and the hash that it names; check who asks."""
         if self.headers.get("Host", "") not in self._server.hosts:
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "this name is not served here")
+            raise _refused(HTTPStatus.FORBIDDEN, "this name is not served here")
         origin = self.headers.get("Origin")
         own = f"{self._server.scheme}://{self.headers['Host']}"
         if origin not in (None, own) or (origin is None and self.command == "POST"):
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "other pages have no business here")
+            raise _refused(HTTPStatus.FORBIDDEN, "other pages have no business here")
         parts = urlsplit(self.path)
         token, slash, name = parts.path[1:].partition("/")
         if not hmac.compare_digest(token.encode(), self._server.site.token.encode()) or not slash:
-            raise _RefusedError(
+            raise _refused(
                 HTTPStatus.NOT_FOUND,
                 "nothing is here; open the whole address that resnet-edge browser printed",
             )
@@ -165,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         served = site.files.get(name)
         if served is None:
-            raise _RefusedError(HTTPStatus.NOT_FOUND, "there is no such file")
+            raise _refused(HTTPStatus.NOT_FOUND, "there is no such file")
         etag = f'"{served.sha256}"'
         headers = {
             "ETag": etag,
@@ -206,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         end = min(served.size, int(last) + 1) if first and last else served.size
         if end <= start:
             words = f"bytes {first}-{last} of {served.size}"
-            raise _RefusedError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, words)
+            raise _refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, words)
         return start, end
 
     def _post(self) -> None:
@@ -214,26 +210,26 @@ class _Handler(BaseHTTPRequestHandler):
         site = self._server.site
         route = site.posts.get(name)
         if route is None:
-            raise _RefusedError(HTTPStatus.NOT_FOUND, "there is no such address")
+            raise _refused(HTTPStatus.NOT_FOUND, "there is no such address")
         if self.headers.get_content_type() != "application/json":
-            raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
+            raise _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
+            raise _refused(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
         if int(length) > site.largest_message:
             self._skip(min(int(length), MOST_SKIPPED))
-            raise _RefusedError(
+            raise _refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{length} bytes; expected at most {site.largest_message}",
             )
         if site.session.ended.is_set():
-            raise _RefusedError(HTTPStatus.GONE, "the host has ended with a result")
+            raise _refused(HTTPStatus.GONE, "the host has ended with a result")
         try:
             answer = route(self.rfile.read(int(length)))
-        except BusyError as busy:
-            raise _RefusedError(HTTPStatus.CONFLICT, str(busy), gone=busy.gone) from busy
+        except PageRefusedError:
+            raise
         except RemoteError as problem:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, str(problem)) from problem
+            raise _refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
         self._send_json(HTTPStatus.OK, answer)
         if site.session.ended.is_set():
             site.session.told.set()

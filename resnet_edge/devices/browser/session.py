@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from resnet_edge.devices.browser.judging import Judged, browser_name, judge_row, platform_words
 from resnet_edge.devices.browser.messages import Alive, Begin, Facts, Failed, GiveUp, Row, Started
 from resnet_edge.devices.browser.plan import Job, Plan
-from resnet_edge.errors import RemoteError
+from resnet_edge.errors import PageRefusedError, RemoteError
 from resnet_edge.ondevice.measurements import Unmeasured
 
 SILENT_S = 15.0
@@ -22,15 +23,6 @@ SILENT_S = 15.0
 KILLED = (
     "the page ended while it ran (the browser or the system killed it, mostly for want of memory)"
 )
-
-
-class BusyError(RemoteError):
-    """Another page measures, or has taken over."""
-
-    def __init__(self, message: str, gone: bool = False) -> None:
-        super().__init__(message)
-        self.gone = gone
-        """True if this page measured before, and another one has taken over."""
 
 
 @dataclass(frozen=True)
@@ -143,16 +135,17 @@ class Session:
         A page that ended in the middle of a job, and comes back, goes on with the next one.
 
         Raises:
-            BusyError: Another page measures.
+            PageRefusedError: Another page measures.
         """
         with self._lock:
             since = self._clock() - self._seen_s
             other = self._page is not None and self._page != message.page
             if other and since < SILENT_S:
-                raise BusyError(
+                raise PageRefusedError(
                     f"another page is measuring ({self._who()}), seen {since:.0f} s ago; expected "
                     "one at a time; close it, or wait until it has been silent for "
-                    f"{SILENT_S:.0f} s"
+                    f"{SILENT_S:.0f} s",
+                    HTTPStatus.CONFLICT,
                 )
             if self._facts is not None and _device(self._facts) != _device(message.facts):
                 self._say(f"another browser begins anew; {self._who()} had not ended")
@@ -246,7 +239,9 @@ class Session:
 
     def _check(self, page: str) -> Facts:
         if self._facts is None or page != self._page:
-            raise BusyError("another page has taken over; this one stops", gone=True)
+            raise PageRefusedError(
+                "another page has taken over; this one stops", HTTPStatus.CONFLICT, gone=True
+            )
         self._seen()
         return self._facts
 

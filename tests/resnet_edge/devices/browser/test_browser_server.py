@@ -148,10 +148,12 @@ def test_what_is_known_is_not_sent_again(page):
 )
 def test_there_are_no_other_files(page, name):
     status, _, body = page.ask("GET", name)
-    assert (status, json.loads(body)) == (404, {"error": "there is no such file"})
+    assert (status, json.loads(body)) == (404, {"error": "there is no such file", "gone": False})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
 @given(st.from_regex(r"[!-~]{0,30}", fullmatch=True))
 def test_no_other_token_opens_anything(page, token):
     wrong = Page(f"{page.origin}/{token}/")
@@ -164,7 +166,10 @@ def test_a_wrong_token_says_what_to_do(page):
     wrong = Page(f"{page.origin}/wrong/")
     assert wrong.post("look", Look(hand_facts())) == (
         404,
-        {"error": "nothing is here; open the whole address that resnet-edge browser printed"},
+        {
+            "error": "nothing is here; open the whole address that resnet-edge browser printed",
+            "gone": False,
+        },
     )
     assert Page(f"{page.origin}/").ask("GET", "favicon.ico")[0] == 404
 
@@ -173,12 +178,15 @@ def test_a_wrong_token_says_what_to_do(page):
 def test_other_names_of_this_machine_are_refused(page, host):
     """DNS rebinding: a foreign name that resolves to the loopback."""
     status, _, body = page.ask("GET", "plan.json", Host=host)
-    assert (status, json.loads(body)) == (403, {"error": "this name is not served here"})
+    assert (status, json.loads(body)) == (
+        403,
+        {"error": "this name is not served here", "gone": False},
+    )
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:1"])
 def test_other_pages_are_refused(page, origin):
-    words = {"error": "other pages have no business here"}
+    words = {"error": "other pages have no business here", "gone": False}
     assert page.post("look", Look(hand_facts()), Origin=origin) == (403, words)
     assert page.ask("GET", "pictures", Origin=origin)[0] == 403
 
@@ -228,7 +236,7 @@ def test_a_page_measures_to_the_end(page, site, plan):
     assert site.session.told.wait(5)
     assert page.post("alive", Alive("one", False)) == (
         410,
-        {"error": "the host has ended with a result"},
+        {"error": "the host has ended with a result", "gone": False},
     )
 
 

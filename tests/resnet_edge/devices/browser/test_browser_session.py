@@ -17,8 +17,8 @@ from resnet_edge.devices.browser.backends import (
 from resnet_edge.devices.browser.judging import HIDDEN
 from resnet_edge.devices.browser.messages import Alive, Begin, Failed, GiveUp, Started
 from resnet_edge.devices.browser.plan import Plan
-from resnet_edge.devices.browser.session import KILLED, BusyError, Measured, Session
-from resnet_edge.errors import RemoteError
+from resnet_edge.devices.browser.session import KILLED, Measured, Session
+from resnet_edge.errors import PageRefusedError, RemoteError
 
 WASM_2, WASM_1 = "fp32.tflite/litert-wasm/2", "fp32.tflite/litert-wasm/1"
 
@@ -177,7 +177,7 @@ def test_all_done_ends_with_one_result(host):
 def test_a_second_page_waits_until_the_first_is_silent(host):
     host.session.begin(Begin("one", hand_facts()))
     host.now = 14
-    with pytest.raises(BusyError) as refused:
+    with pytest.raises(PageRefusedError) as refused:
         host.session.begin(Begin("two", hand_facts()))
     assert str(refused.value) == (
         "another page is measuring (Chromium 156.0.0.0 on Linux), seen 14 s ago; expected one at a "
@@ -187,7 +187,7 @@ def test_a_second_page_waits_until_the_first_is_silent(host):
     host.now = 30
     overview = host.session.begin(Begin("two", hand_facts()))
     assert states(overview)[WASM_2] == "done"  # the same browser goes on
-    with pytest.raises(BusyError) as refused:
+    with pytest.raises(PageRefusedError) as refused:
         host.session.row(hand_row(WASM_1))
     assert refused.value.gone
 
@@ -236,7 +236,7 @@ def test_nothing_measured_is_nothing_kept(host):
 
 
 def test_unknown_jobs_and_pages_are_refused(host):
-    with pytest.raises(BusyError):
+    with pytest.raises(PageRefusedError):
         host.session.alive(Alive("one", False))
     host.session.begin(Begin("one", hand_facts()))
     for job in ("fp32.tflite/litert-webgpu/1", "x" * 1000, ""):
