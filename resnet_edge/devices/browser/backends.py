@@ -28,6 +28,11 @@ class Backend:
     webgpu: bool
     threads_need_relaxed_simd: bool = False
 
+    @property
+    def part(self) -> str:
+        """The part of the runtime that is asked to compute."""
+        return "WebGPU" if self.webgpu else "wasm"
+
     def refusal(self, facts: Facts) -> str:
         """Return the reason why it cannot run in a browser; empty if it can."""
         if self.webgpu and not (facts.webgpu and facts.gpu is not None):

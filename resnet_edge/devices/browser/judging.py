@@ -15,6 +15,7 @@ from resnet_edge.errors import RemoteError
 from resnet_edge.ondevice.command.device_result import DeviceResult
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.measurements import (
+    UNNAMED,
     ArtifactBench,
     ArtifactParity,
     BenchResult,
@@ -110,9 +111,16 @@ def _latency(job: Job, row: Row) -> Latency:
         peak_memory_bytes=row.wasm_memory_bytes or 0,
         warmup=row.warmup,
         settled=row.settled,
-        provider=Provider(job.backend.name, row.provider),
+        provider=Provider(job.backend.part, row.provider, _left(row)),
         queries_per_sample=row.queries_per_sample,
     )
+
+
+def _left(row: Row) -> tuple[str, ...] | None:
+    """Return the operators that ran elsewhere; a browser's runtimes name none of them."""
+    if row.fully_accelerated is None:
+        return None
+    return () if row.fully_accelerated else (UNNAMED,)
 
 
 def device_result(
