@@ -1,6 +1,7 @@
 """The gain in speed over float32 in the same runtime, in sentences from measured figures alone.
 
-The processor's features are given as an explanation only of what was measured.
+The processor's features, and what is known of a runtime, are given as an explanation only of what
+was measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact
 from resnet_edge.ondevice.latency.noise import as_fast, faster
 from resnet_edge.ondevice.latency.words import duration, times, with_threads
 from resnet_edge.ondevice.measurements import ArtifactBench, Latency
+from resnet_edge.ondevice.runtimes.known_traits import known_trait
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Float32Gain:
     def gains(self) -> tuple[bool, ...]:
         """For each pair True if the artifact is faster than float32."""
         return tuple(faster(mine, full) for mine, full in self.pairs)
+
+    @property
+    def losses(self) -> tuple[tuple[Latency, Latency], ...]:
+        """The pairs in which the artifact is slower than float32 by more than noise."""
+        return tuple((mine, full) for mine, full in self.pairs if faster(full, mine))
 
 
 def compare_with_float32(measured: Sequence[ArtifactBench]) -> tuple[Float32Gain, ...]:
@@ -75,12 +82,33 @@ def _pairs(
 
 
 def gain_words(gain: Float32Gain) -> str:
-    """Return a sentence that says if an artifact is faster than float32, with the figures."""
+    """Return a sentence that says if an artifact is faster than float32, with the figures.
+
+    Of a float16 artifact that is slower it says how much, and the cause where that is known.
+    """
+    precision = artifact_kind(gain.name).precision
+    if precision is Precision.FLOAT16 and gain.losses and not any(gain.gains):
+        trait = known_trait(gain.runtime, precision)
+        return f"{_loss_words(gain)}.{f' {trait.words}' if trait else ''}"
     verdict = "is faster than" if all(gain.gains) else "is not faster than"
     if any(gain.gains) and not all(gain.gains):
         verdict = "is faster only with some thread counts than"
     details = ", ".join(_pair_words(mine, full) for mine, full in gain.pairs)
     return f"{gain.name} {verdict} {gain.full} in {gain.runtime}: {details}."
+
+
+def _loss_words(gain: Float32Gain) -> str:
+    """Say how long an artifact takes that is slower than float32, by the numbers of threads."""
+    (mine, full), *others = gain.losses
+    words = (
+        f"{gain.name} takes {duration(mine.p50_s)} in {gain.runtime} {with_threads(mine)}, "
+        f"{times(mine, full)} as long as {gain.full}"
+    )
+    further = (
+        f"{with_threads(mine)} {duration(mine.p50_s)}, {times(mine, full)} as long"
+        for mine, full in others
+    )
+    return "; ".join((words, *further))
 
 
 def _pair_words(mine: Latency, full: Latency) -> str:
