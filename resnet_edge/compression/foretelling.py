@@ -12,7 +12,7 @@ from converters.compression.latency_model import LatencyModel, fit_latency
 from resnet_edge.compression.front import HERE
 from resnet_edge.compression.trials import Trial
 from resnet_edge.errors import ArtifactError
-from resnet_edge.ondevice.command.device_result import DeviceResult
+from resnet_edge.ondevice.command.device_result import DeviceResult, check_timed
 from resnet_edge.ondevice.formats.kinds import Precision, Quantization, artifact_kind
 
 
@@ -122,11 +122,7 @@ def check_result(result: DeviceResult, known: Sequence[str]) -> None:
             f"of the model that is compressed ({known[0][:16]}…) or of a network that was found "
             "before; make a bundle of it with `resnet-edge bundle`, and run it there"
         )
-    if result.emulated:
-        raise ArtifactError(
-            f"--on-device: {name} was emulated, so its latencies say nothing; expected the result "
-            "of a real device"
-        )
+    check_timed(result)
 
 
 def _alike(here: Machine, way: Way) -> LatencyModel | None:

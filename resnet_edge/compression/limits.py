@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.errors import UsageError
+from resnet_edge.ondevice.command.device_result import check_given
 from resnet_edge.ondevice.option import (
     AT_LEAST_1,
     POSITIVE,
@@ -120,11 +121,7 @@ class CompressionOptions:
     def __post_init__(self) -> None:
         check_options(self)
         for path in self.on_device:
-            if not path.is_file():
-                raise UsageError(
-                    f"--on-device: no such file: {path}; expected the result that the run of a "
-                    "bundle wrote on a device"
-                )
+            check_given(path)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,12 @@ from resnet_edge.ondevice.command.device_result import (
 )
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES
-from resnet_edge.ondevice.formats.sidecar import load_artifacts
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.reference_file import read_reference
+
+EXPORTED_ANEW = "exported anew since the bundle was made; make it again and run it on the device"
+"""The reason to leave out an artifact whose file is not the one that a device measured."""
 
 
 def keep_device_result(layout: Layout, path: Path, display: Display | None = None) -> Path:
@@ -31,16 +34,32 @@ def keep_device_result(layout: Layout, path: Path, display: Display | None = Non
         ArtifactError: It is no device's result, of another version or of another model.
         ReferenceFileError: It was compared with another reference or on other pictures.
     """
-    result = read_device_result(path)
-    _check_whole(result, path)
     model_sha256 = load_artifacts(layout.artifacts)[0].sidecar.model_sha256
-    if (reason := other_build(layout, result, model_sha256)) is not None:
-        of_model = result.parity.model_sha256 != model_sha256
-        raise (ArtifactError if of_model else ReferenceFileError)(f"{path}: {reason}")
+    result = read_own_result(layout, path, model_sha256)
     target = device_path(layout.results, result)
     write_record(target, result)
     (display or Silent()).say(f"{result.machine.host}: {target}")
     return target
+
+
+def read_own_result(layout: Layout, path: Path, model_sha256: str) -> DeviceResult:
+    """Read the result of a device, and refuse one that is not of this build.
+
+    Args:
+        layout: The build's.
+        path: The device's file.
+        model_sha256: Hash of the model that the build's artifacts were made from.
+
+    Raises:
+        ArtifactError: It is no device's result, of another version or of another model.
+        ReferenceFileError: It was compared with another reference or on other pictures.
+    """
+    result = read_device_result(path)
+    _check_whole(result, path)
+    if (reason := other_build(layout, result, model_sha256)) is not None:
+        of_model = result.parity.model_sha256 != model_sha256
+        raise (ArtifactError if of_model else ReferenceFileError)(f"{path}: {reason}")
+    return result
 
 
 def _check_whole(result: DeviceResult, path: Path) -> None:
@@ -80,3 +99,13 @@ def other_build(layout: Layout, result: DeviceResult, model_sha256: str) -> str 
             f"it was compared with reference {theirs[:16]}…, this build's is {ours[:16]}…; {again}"
         )
     return None
+
+
+def exported_anew(result: DeviceResult, artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:
+    """Name the artifacts of a build whose file is not the one that a device measured."""
+    parity, bench = result.parity, result.bench
+    theirs = {(each.name, each.sha256) for each in (*parity.artifacts, *parity.elsewhere)}
+    theirs |= {(each.name, each.sha256) for each in bench.artifacts}
+    ours = {artifact.name: artifact.sidecar.sha256 for artifact in artifacts}
+    changed = {name for name, sha256 in theirs if ours.get(name, sha256) != sha256}
+    return tuple(name for name in ours if name in changed)

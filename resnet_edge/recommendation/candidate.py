@@ -12,7 +12,7 @@ from resnet_edge.ondevice.parity.noise import ENOUGH_DB
 
 @dataclass(frozen=True)
 class Candidate:
-    """An artifact that may be recommended, with its accuracy and its latencies here."""
+    """An artifact that may be recommended, with its accuracy and its latencies."""
 
     parity: ArtifactParity
     bench: ArtifactBench

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet_edge.ondevice.latency.noise import as_fast
-from resnet_edge.ondevice.measurements import ArtifactBench, Machine, Verdict
+from resnet_edge.ondevice.measurements import ArtifactBench, Browser, Machine, Verdict
 from resnet_edge.recommendation.candidate import Candidate, beats
 from resnet_edge.recommendation.reasons import Chosen, explain
 
@@ -28,11 +28,13 @@ class Choice:
     """The accuracy gate's verdict."""
     beaten_by: tuple[str, ...]
     """Artifacts that are better in one figure and worse in none; empty on the Pareto front."""
+    queries_per_sample: int = 1
+    """Above 1 samples are means of so many queries, and ``p90_s`` is not that of single ones."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An artifact that may not be recommended, with the reason."""
+    """An artifact, or an artifact in one runtime, that may not be recommended, with the reason."""
 
     name: str
     reason: str
@@ -40,7 +42,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The artifact to take on this machine; false if there is none."""
+    """The artifact to take on a machine; false if there is none."""
 
     machine: Machine
     fastest: str | None
@@ -64,15 +66,17 @@ def choose(
     measured: Sequence[ArtifactBench],
     left_out: Sequence[LeftOut],
     machine: Machine,
+    browser: Browser | None = None,
 ) -> Recommendation:
     """Choose among artifacts whose gates hold.
 
     Args:
         candidates: With at least one latency each.
-        measured: Every artifact with latencies on this machine, also those that are no candidates:
+        measured: Every artifact with latencies on that machine, also those that are no candidates:
             reasons compare with them.
         left_out: The artifacts that are no candidates, with the reasons.
         machine: The machine that measured.
+        browser: The browser that measured; None where none did.
     """
     if not candidates:
         return Recommendation(machine, None, (), None, (), (), tuple(left_out), ())
@@ -93,7 +97,7 @@ def choose(
         front=front,
         choices=choices,
         left_out=tuple(left_out),
-        reasons=explain(chosen, measured, machine),
+        reasons=explain(chosen, measured, machine, browser),
     )
 
 
@@ -111,6 +115,7 @@ def _choice(candidate: Candidate, others: Sequence[Candidate]) -> Choice:
         sqnr_db=parity.sqnr_db,
         verdict=parity.answers_gate.verdict,
         beaten_by=tuple(other.name for other in others if beats(other, candidate)),
+        queries_per_sample=latency.queries_per_sample,
     )
 
 

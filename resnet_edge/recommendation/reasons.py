@@ -14,7 +14,8 @@ from resnet_edge.ondevice.latency.float32_gain import (
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN, as_fast, best_latency
 from resnet_edge.ondevice.latency.warnings import warning_sentences
 from resnet_edge.ondevice.latency.words import duration, times, with_threads
-from resnet_edge.ondevice.measurements import ArtifactBench, Machine, Verdict
+from resnet_edge.ondevice.measurements import ArtifactBench, Browser, Machine, Verdict
+from resnet_edge.recommendation.browser_reasons import browser_sentences
 from resnet_edge.recommendation.candidate import Candidate
 
 
@@ -29,14 +30,26 @@ class Chosen:
     everything: tuple[Candidate, ...]
     """All candidates, by the median."""
 
+    @property
+    def recommended(self) -> tuple[Candidate, ...]:
+        """The fastest and the smallest, each once."""
+        same = self.smallest.name == self.fastest.name
+        return (self.fastest,) if same else (self.fastest, self.smallest)
 
-def explain(chosen: Chosen, measured: Sequence[ArtifactBench], machine: Machine) -> tuple[str, ...]:
+
+def explain(
+    chosen: Chosen,
+    measured: Sequence[ArtifactBench],
+    machine: Machine,
+    browser: Browser | None = None,
+) -> tuple[str, ...]:
     """Return the sentences, the most important first.
 
     Args:
         chosen: The choice.
-        measured: Every artifact with latencies on this machine.
+        measured: Every artifact with latencies on that machine.
         machine: The machine that measured.
+        browser: The browser that measured; None where none did.
     """
     gains = compare_with_float32(measured)
     processor = processor_words(gains, machine.cpu_features)
@@ -47,6 +60,7 @@ def explain(chosen: Chosen, measured: Sequence[ArtifactBench], machine: Machine)
         *_smallest(chosen),
         *map(gain_words, gains),
         *([processor] if processor else []),
+        *(browser_sentences(chosen.recommended, machine.cores, browser) if browser else ()),
         *_warnings(chosen.everything),
     )
 

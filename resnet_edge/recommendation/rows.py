@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resnet_edge import units
+from resnet_edge.ondevice.latency.words import count_words
 from resnet_edge.recommendation.choice import Choice, Recommendation
 
 HEADINGS = (
@@ -26,7 +27,7 @@ def _choice_row(choice: Choice) -> tuple[str, ...]:
     return (
         choice.name,
         choice.runtime,
-        str(choice.threads),
+        count_words(choice.threads, choice.queries_per_sample),
         f"{units.milliseconds(choice.p50_s)} / {units.milliseconds(choice.p90_s)}",
         units.size(choice.bytes),
         units.percent(choice.agreement),

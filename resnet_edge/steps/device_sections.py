@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_edge.devices.device_results import other_build
+from resnet_edge.devices.device_results import EXPORTED_ANEW, exported_anew, other_build
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.command.device_result import DeviceResult, read_device_result
 from resnet_edge.ondevice.formats.sidecar import Artifact
@@ -52,10 +52,7 @@ def read_devices(
         section, changed = _section(_judged(result, changes, path), artifacts)
         sections.append(section)
         if changed:
-            left_out.append(
-                f"{path.name}: {', '.join(changed)} left out: exported anew since the bundle was "
-                "made; make it again and run it on the device"
-            )
+            left_out.append(f"{path.name}: {', '.join(changed)} left out: {EXPORTED_ANEW}")
     return Devices(tuple(sections), tuple(left_out))
 
 
@@ -72,13 +69,11 @@ def _section(
     """Return the report's section of a device, and the artifacts that were exported anew since."""
     parities = {parity.name: parity for parity in result.parity.artifacts}
     benches = {bench.name: bench for bench in result.bench.artifacts}
-    rows, changed = [], []
+    changed, rows = exported_anew(result, artifacts), []
     for artifact in artifacts:
         parity, bench = parities.get(artifact.name), benches.get(artifact.name)
-        measured = [found.sha256 for found in (parity, bench) if found is not None]
-        if any(sha256 != artifact.sidecar.sha256 for sha256 in measured):
-            changed.append(artifact.name)
-        elif measured:
+        known = parity is not None or bench is not None
+        if known and artifact.name not in changed:
             others = tuple(a for a in result.parity.elsewhere if a.name == artifact.name)
             rows.append(ArtifactRow(artifact.sidecar, parity, bench, others))
     names = {artifact.name for artifact in artifacts} - set(changed)
@@ -93,7 +88,7 @@ def _section(
         left_out=_of(result.left_out, names),
         pictures=result.pictures,
     )
-    return section, tuple(changed)
+    return section, changed
 
 
 def _of(unmeasured: tuple[Unmeasured, ...], names: set[str]) -> tuple[Unmeasured, ...]:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.errors import ArtifactError
+from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.ondevice.json_records import from_json
 from resnet_edge.ondevice.machine import host_file_name
 from resnet_edge.ondevice.measurements import (
@@ -83,6 +83,32 @@ def read_device_result(path: Path) -> DeviceResult:
             "with this resnet-edge and run it again, or update resnet-edge"
         )
     return from_json(DeviceResult, data, str(path), ArtifactError)
+
+
+def check_given(path: Path) -> None:
+    """Refuse a path of ``--on-device`` at which there is nothing.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(
+            f"--on-device: no such file: {path}; expected the result that the run of a bundle "
+            "wrote on a device"
+        )
+
+
+def check_timed(result: DeviceResult) -> None:
+    """Refuse a result of ``--on-device`` whose latencies do not count.
+
+    Raises:
+        ArtifactError: The device was emulated.
+    """
+    if result.emulated:
+        raise ArtifactError(
+            f"--on-device: {result.machine.host} was emulated, so its latencies say nothing; "
+            "expected the result of a real device"
+        )
 
 
 def device_path(results: Path, result: DeviceResult) -> Path:

@@ -23,9 +23,13 @@ def threads_words(latency: Latency) -> str:
 
     A percentile of means is not one of single queries, so it must not look like one.
     """
-    queries = latency.queries_per_sample
-    means = "" if queries == 1 else f"; means of {queries} queries"
-    return f"{latency.threads}{means}"
+    return count_words(latency.threads, latency.queries_per_sample)
+
+
+def count_words(threads: int, queries_per_sample: int) -> str:
+    """Return the same as ``threads_words`` of the two numbers."""
+    means = "" if queries_per_sample == 1 else f"; means of {queries_per_sample} queries"
+    return f"{threads}{means}"
 
 
 def times(slow: Latency, quick: Latency) -> str:

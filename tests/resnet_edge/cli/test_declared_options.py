@@ -82,8 +82,14 @@ FLAGS = {
         "--allow-inconclusive",
     },
     "bundle": {"--out", "--formats", "--images", "--max-bytes", *GATES, *LIMITS, *PLACEMENT},
+    "browser": {
+        *("--out", "--formats", "--images", "--max-bytes", *GATES, *LIMITS, *PLACEMENT, *SPEC),
+        *("--threads", "--port", "--host", "--lan", "--open", "--name", "--saved"),
+        "--allow-inconclusive",
+    },
     "recommend": {
-        *("--out", "--formats", "--threads", "--max-p90-ms", "--allow-inconclusive", *SPEC),
+        *("--out", "--formats", "--threads", *LIMITS, "--allow-inconclusive", *SPEC),
+        "--on-device",
     },
     "compress": {
         *("--out", "--formats", "--rewrites", "--max-p90-ms", "--max-bytes", "--max-loss"),

@@ -160,3 +160,27 @@ def test_warnings_come_last(why):
         "int8.onnx and fp32.onnx are not proven: too few test pictures to decide the accuracy "
         "gate.",
     )
+
+
+def test_float16_that_is_slower_names_its_price_and_no_cause_that_is_not_known(why):
+    reasons = why(fp32_onnx=(20, 10), fp16_onnx=(31, 12))
+    assert reasons[0] == "fp32.onnx is the fastest: p50 10.0 ms in onnxruntime with 2 threads."
+    assert (
+        "fp16.onnx takes 31.0 ms in onnxruntime with 1 thread, 1.55 times as long as fp32.onnx; "
+        "with 2 threads 12.0 ms, 1.20 times as long."
+    ) in reasons
+
+
+def test_float16_within_the_noise_is_not_called_slower(why):
+    reasons = why(fp32_onnx=(20, 10), fp16_onnx=(20.4, 12))
+    assert (
+        "fp16.onnx takes 12.0 ms in onnxruntime with 2 threads, 1.20 times as long as fp32.onnx."
+    ) in reasons
+    assert (
+        "fp16.onnx is not faster than fp32.onnx in onnxruntime: as fast with 1 thread (20.4 ms "
+        "against 20.0 ms)."
+    ) in why(fp32_onnx=(20,), fp16_onnx=(20.4,))
+    assert any(
+        text.startswith("fp16.onnx is faster only with some thread counts than fp32.onnx")
+        for text in why(fp32_onnx=(20, 10), fp16_onnx=(10, 20))
+    )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.recommendation import Candidate, LeftOut, choose
 from resnet_edge.recommendation.rows import HEADINGS, choice_rows, verdict_rows
@@ -24,6 +26,14 @@ def test_rows(hand_bench, hand_parity):
     )
     assert [label for label, _ in labels[3:]] == ["why", "", "left out"]
     assert labels[-1] == ("left out", "int8.onnx: fail: by hand")
+
+
+def test_means_of_queries_do_not_look_like_single_ones(hand_bench, hand_parity):
+    bench = hand_bench("fp32.onnx", 94_000_000, 102)
+    means = replace(bench, latencies=(replace(bench.latencies[0], queries_per_sample=5),))
+    found = choose([Candidate(hand_parity("fp32.onnx"), means)], [means], (), describe_machine({}))
+    (row,) = choice_rows(found)
+    assert row[2:4] == ("1; means of 5 queries", "102 / 102")
 
 
 def test_nothing_but_what_was_left_out():

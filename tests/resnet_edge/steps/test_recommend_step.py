@@ -260,6 +260,16 @@ def test_the_faster_of_two_runtimes_is_chosen_where_its_answers_hold(two_runtime
     assert {c.name: c.runtime for c in found.choices}["fp32.onnx"] == "onnxruntime"
 
 
+def test_a_runtime_that_does_not_hold_a_limit_is_named(two_runtimes, measuring):
+    """As each that is refused for its answers is."""
+    answered_in_openvino(two_runtimes, "int8.onnx", Verdict.PASS)
+    found = recommend(replace(two_runtimes, gates=Gates(max_p90_ms=20), formats=("int8.onnx",)))
+    assert [(c.runtime, c.p50_s) for c in found.choices] == [("OpenVINO", 0.011)]
+    (out,) = found.left_out
+    assert out.name == "int8.onnx in onnxruntime"
+    assert out.reason.startswith("fail: p90 61 ms, bound 61 ms at 99% confidence (at most 20 ms")
+
+
 def test_a_runtime_that_refused_is_named_and_not_asked_again(two_runtimes, measuring):
     """One refused the file, one answered and crashed when it was timed: neither is measured."""
     answered_in_openvino(two_runtimes, "int8.onnx", Verdict.PASS)
