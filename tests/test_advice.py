@@ -31,6 +31,7 @@ SHOWN_BY: Mapping[str, frozenset[str]] = {
         "resnet_edge.ondevice.latency.warnings": "run bench recommend",  # the report repeats them
         "resnet_edge.ondevice.latency.counts": "run bench recommend",
         "resnet_edge.ondevice.parity.gates": "run bench recommend",  # queries: the report repeats
+        "resnet_edge.ondevice.parity.placement": "run bench report bundle browser",
         "resnet_edge.ondevice.runtimes.base": "bench",
         "resnet_edge.steps.choose_pictures": "run export",
         "resnet_edge.steps.known_model": "export reference",  # run's model says everything itself

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import webbrowser
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -85,13 +86,8 @@ def browser(
         made = step.judge_saved(options, saved, name, terminal)
     else:
         where = Where(port, host, lan)
-
-        def announce(address: str) -> None:
-            _show_code(address, terminal)
-            if open_page and not lan:
-                webbrowser.open(address)
-
-        made = step.browser(options, where, name, announce, terminal)
+        announced = _Announced(opened=open_page and not lan, terminal=terminal)
+        made = step.browser(options, where, name, announced, terminal)
     if as_json:
         print_json(made.result)
     else:
@@ -105,9 +101,19 @@ def browser(
         raise typer.Exit(1)
 
 
-def _show_code(address: str, terminal: Terminal) -> None:
-    """Draw an address for a phone's camera, on terminals that have the characters."""
-    from resnet_edge.devices.browser.addresses import qr_code
+@dataclass(frozen=True)
+class _Announced:
+    """What is done with the address once the page is there."""
 
-    if terminal.console.is_terminal and terminal.console.encoding.startswith("utf"):
-        terminal.say(qr_code(address))
+    opened: bool
+    terminal: Terminal = field(compare=False)
+
+    def __call__(self, address: str) -> None:
+        """Draw the address for a phone's camera, and open it."""
+        from resnet_edge.devices.browser.addresses import qr_code
+
+        console = self.terminal.console
+        if console.is_terminal and console.encoding.startswith("utf"):
+            self.terminal.say(qr_code(address))
+        if self.opened:
+            webbrowser.open(address)

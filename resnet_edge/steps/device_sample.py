@@ -38,7 +38,7 @@ def sample_places(
     if without := len(set(reference.classes.tolist())) - len(set(reference.classes[places])):
         display.warn(
             f"{len(places)} pictures for the device: {without} classes have none; "
-            "raise --images or --max-bytes"
+            "raise --images or --max-bytes of `resnet-edge bundle` or `resnet-edge browser`"
         )
     return places
 

@@ -31,7 +31,7 @@ HEAVY = (
 
 VERBS = (
     *("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle"),
-    *("recommend", "compress", "compare", "inspect", "doctor"),
+    *("browser", "recommend", "compress", "compare", "inspect", "doctor"),
 )
 
 

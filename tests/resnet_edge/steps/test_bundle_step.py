@@ -121,7 +121,8 @@ def test_a_sample(options: Options, tmp_path: Path):
 def test_classes_without_a_picture_are_said(options: Options, recorder):
     bundle(replace(options, bundle=BundleOptions(images=2)), recorder)
     assert recorder.warned == [
-        "2 pictures for the device: 1 classes have none; raise --images or --max-bytes"
+        "2 pictures for the device: 1 classes have none; raise --images or --max-bytes of "
+        "`resnet-edge bundle` or `resnet-edge browser`"
     ]
 
 
