@@ -18,6 +18,7 @@ from resnet_edge.ondevice.latency.noise import best_latency
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
     ArtifactParity,
+    Browser,
     FurtherGate,
     GateResult,
     Latency,
@@ -223,6 +224,8 @@ class DeviceSection:
     left_out: tuple[Unmeasured, ...] = ()
     pictures: tuple[str, ...] = ()
     """SHA-256 of the sample's files."""
+    browser: Browser | None = None
+    """What a browser tells of its runs; None where Python measured."""
 
     @property
     def lost(self) -> tuple[str, ...]:

@@ -11,6 +11,9 @@ from resnet_edge import units
 from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.reporting.answer import find_answer
 from resnet_edge.reporting.artifact_plots import legend, plot_accuracy_latency, plot_differences
+from resnet_edge.reporting.browser_runs import HEADINGS as BROWSER_HEADINGS
+from resnet_edge.reporting.browser_runs import LEAD as BROWSERS_LEAD
+from resnet_edge.reporting.browser_runs import BrowserRuns, build_browsers
 from resnet_edge.reporting.changed_answers import ChangedSection, build_changed
 from resnet_edge.reporting.class_table import ClassTable, build_class_table
 from resnet_edge.reporting.confusion_matrices import ConfusionSection, build_confusion
@@ -127,6 +130,9 @@ class Page:
     text_columns: int
     """The first columns of these two tables, which are text."""
     devices: DeviceTable | None
+    browsers: tuple[BrowserRuns, ...]
+    browsers_lead: str
+    browser_headings: tuple[str, ...]
     full_precision: ReferenceView | None
     throughput_headings: tuple[str, ...]
     robustness: RobustnessSection | None
@@ -188,6 +194,9 @@ def build_page(content: ReportContent) -> Page:
         trial_headings=TRIAL_HEADINGS,
         text_columns=TEXT_COLUMNS,
         devices=build_devices(content),
+        browsers=build_browsers(content),
+        browsers_lead=BROWSERS_LEAD,
+        browser_headings=BROWSER_HEADINGS,
         full_precision=build_reference(content.reference),
         throughput_headings=THROUGHPUT_HEADINGS,
         robustness=build_robustness(content),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from resnet_edge import units
+from resnet_edge.reporting import browser_runs
 from resnet_edge.reporting.answer import find_answer
 from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.device_table import build_devices
@@ -175,7 +176,19 @@ def _devices(content: ReportContent) -> list[str]:
     for why in table.reasons:
         words = f"{why.device}, {why.artifact}, {why.what}: {why.reason}"
         lines.append(f"- {escape_markdown(words)}")
-    return [*lines, ""] if table.reasons else lines
+    end = [""] if table.reasons else []
+    return [*lines, *end, *_browsers(content)]
+
+
+def _browsers(content: ReportContent) -> list[str]:
+    browsers = browser_runs.build_browsers(content)
+    lead = escape_markdown(browser_runs.LEAD)
+    lines = ["### In the browser", "", lead, ""] if browsers else []
+    for browser in browsers:
+        lines += [f"{escape_markdown(browser.device)}: {escape_markdown(browser.facts)}.", ""]
+        headings = browser_runs.HEADINGS
+        lines += [*markdown_table(headings, browser.rows, text_columns=len(headings)), ""]
+    return lines
 
 
 def _conditions(content: ReportContent) -> list[str]:

@@ -26,7 +26,7 @@ nothing is known of it. ``devices`` holds each device's measurements of the same
 of the test split; its ``agreement_here`` is the share of these pictures to which the same file
 gives the same answer on this machine. Its ``failed`` holds what could not be measured: an artifact
 in a ``runtime``, or as a whole where that is null. An artifact that came through in another runtime
-has not failed.
+has not failed. Its ``browser`` is null where Python measured.
 
 In a latency, ``p90_bound_ms`` is an upper bound of the 90th percentile with 99 % confidence
 (MLPerf's early stopping; null below 64 queries), ``drift`` the relative change of the median from

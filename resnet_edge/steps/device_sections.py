@@ -87,6 +87,7 @@ def _section(
         failed=_of(result.failed, names),
         left_out=_of(result.left_out, names),
         pictures=result.pictures,
+        browser=result.browser,
     )
     return section, changed
 

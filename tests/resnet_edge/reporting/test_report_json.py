@@ -229,7 +229,7 @@ ALL_KEYS = {
     "quantization": "calibration_sha256 pictures method findings layers trials",
     "trial": "layer float_layers agreement sqnr_db sqnr_exact bytes latency_ms holds best",
     "device": "machine emulated bundle_sha256 images reference_top1 failed left_out verdict "
-    "artifacts agreement_here",
+    "artifacts agreement_here browser",
 }
 
 
