@@ -23,17 +23,20 @@ def browser_sentences(
         name, runtime = candidate.name, candidate.latency.runtime
         runs = [run for run in browser.runs if (run.artifact, run.runtime) == (name, runtime)]
         yield from _threads(runs, cores)
-        if any(run.fully_accelerated is False for run in runs):
+        if any(run.fully_accelerated is False for run in runs if _on_gpu(run)):
             yield (
                 f"{name} was not fully accelerated in {runtime}: the answer came at least partly "
                 "from the processor."
             )
 
 
+def _on_gpu(run: BrowserRun) -> bool:
+    return run.runtime.endswith("WebGPU")
+
+
 def _threads(runs: Sequence[BrowserRun], cores: int) -> Iterator[str]:
     """Say that a runtime had fewer threads than the browser claims cores."""
-    # Only what runs on the GPU tells of acceleration, and there the threads say nothing.
-    on_cores = [run for run in runs if run.fully_accelerated is None]
+    on_cores = [run for run in runs if not _on_gpu(run)]  # on a GPU threads say nothing
     if not on_cores:
         return
     most = max(on_cores, key=lambda run: run.threads)

@@ -13,8 +13,9 @@ HEADINGS = ("file and runtime", "threads", "ran there", "wasm memory", "remarks"
 
 LEAD = (
     "What the runtimes told beside the answers: the threads that they have (read back, not as "
-    "asked), whether every operator ran where it was asked to, and the WebAssembly memory at the "
-    "end, to which a GPU's comes."
+    "asked), whether every operator ran where it was asked to (on wasm: in XNNPACK), and the "
+    "WebAssembly memory at the end, to which a GPU's comes. An int8 file runs in part: XNNPACK "
+    "leaves the conversion of its pixels to other kernels."
 )
 
 

@@ -30,7 +30,7 @@ KNOWN_TRAITS = (
     KnownTrait(
         runtime="LiteRT.js wasm",
         precision=Precision.FLOAT16,
-        fact="turns the float16 weights into float32 at every query",
+        fact="leaves convolutions over float16 weights to slow kernels",
         seen_with="2.5.3",
         advice="take fp32.tflite or an integer file",
     ),

@@ -101,8 +101,9 @@ def test_the_reasons(there, result):
         "long.",
         "int8.tflite takes 10.0 ms with 1 thread, 2.00 times as long.",
         "fp16.tflite takes 108 ms in LiteRT.js wasm with 1 thread, 4.50 times as long as "
-        "fp32.tflite; with 4 threads 60.0 ms, 5.00 times as long. LiteRT.js wasm turns the float16 "
-        "weights into float32 at every query (seen with 2.5.3), so there take fp32.tflite or an "
+        "fp32.tflite; with 4 threads 60.0 ms, 5.00 times as long. LiteRT.js wasm leaves "
+        "convolutions over float16 weights to slow kernels (seen with 2.5.3), so there take "
+        "fp32.tflite or an "
         "integer file.",
         "int8.tflite is faster than fp32.tflite in LiteRT.js wasm: 2.40 times as fast with 1 "
         "thread (10.0 ms against 24.0 ms), 2.40 times as fast with 4 threads (5.00 ms against 12.0 "

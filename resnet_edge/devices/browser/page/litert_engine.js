@@ -60,8 +60,9 @@ export async function openLiteRt(work, hooks, scope) {
         runtime_version: litert.version,
         threads: ranOnGpu ? 1 : 1 + hooks.threadsStarted(),
         provider: ranOnGpu ? "WebGPU" : "wasm",
-        // After the fallback the new model, on wasm, calls itself fully accelerated.
-        fully_accelerated: onGpu ? ranOnGpu && model.isFullyAccelerated : null,
+        // After the fallback the new model, on wasm, calls itself fully accelerated. On wasm it tells
+        // of XNNPACK.
+        fully_accelerated: ranOnGpu === onGpu && model.isFullyAccelerated,
       };
     },
   };

@@ -32,7 +32,7 @@ def test_the_figures(hand_bench):
             "LiteRT.js wasm",
             107,
             "fp16.tflite takes 107 ms in LiteRT.js wasm with 1 thread, 4.28 times as long as "
-            "fp32.tflite. LiteRT.js wasm turns the float16 weights into float32 at every query "
+            "fp32.tflite. LiteRT.js wasm leaves convolutions over float16 weights to slow kernels "
             "(seen with 2.5.3), so there take fp32.tflite or an integer file.",
         ),
         (
