@@ -43,7 +43,7 @@ LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend compress report \
-	bundle web install bench-peers docs check check-page format test test-all fuzz test-arm64 test-gpu \
+	bundle browser web install bench-peers docs check check-page format test test-all fuzz test-arm64 test-gpu \
 	lock wheel clean
 
 help: ## List the targets
@@ -89,6 +89,9 @@ report: $(READY) ## OUT/report.html, report.md, report.json
 
 bundle: $(READY) ## OUT/resnet-edge-device.pyz: artifacts, runner and test pictures for a device
 	@$(COMMAND) bundle $(INTO) $(call option,formats,$(FORMATS))
+
+browser: $(READY) $(RUNTIMES) ## Let a browser be the device: a page that measures, and OUT/results/device-*.json
+	@$(COMMAND) browser $(INTO) $(call option,formats,$(FORMATS))
 
 web: $(RUNTIMES) ## Get the runtimes that `resnet-edge browser` serves (needs npm)
 
@@ -143,8 +146,11 @@ check: $(TOOLS) check-page ## Format, lint, types
 	$(BIN)/mypy
 
 check-page: ## Lint, types and tests of the page of `resnet-edge browser`; skipped without Node.js
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) && npm run --prefix web --silent check; \
-	else echo 'the page of resnet-edge browser was not checked: there is no Node.js here'; fi
+	@if ! command -v npm >/dev/null; then \
+		echo 'the page of resnet-edge browser was NOT checked: there is no Node.js here'; \
+	elif ! $(MAKE) --no-print-directory $(NODE_MODULES); then \
+		echo 'the page of resnet-edge browser was NOT checked: npm could not get the tools (see above)'; \
+	else npm run --prefix web --silent check; fi
 
 format: $(TOOLS) ## Format and mend what can be mended
 	$(BIN)/ruff format .
