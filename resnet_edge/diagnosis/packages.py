@@ -43,10 +43,21 @@ _OWN = (
     Need("packaging", "compares versions"),
     Need("typer", "the command line"),
     Need("rich", "tables and progress bars"),
+    Need("segno", "a page's address for a phone's camera (browser)"),
+    Need("trustme", "a certificate for that page (browser --lan)"),
 )
 """The packages that resnet-edge itself needs."""
 
 _PICTURES = (Need("pillow-heif", "reads HEIC, which iPhones make", required=False),)
+
+_BROWSERS = (
+    Need(
+        "resnet-edge-browser",
+        "what runs files in browsers; a checkout has it by `make web`",
+        required=False,
+        install="pip install 'resnet-edge[browser]'",
+    ),
+)
 
 _BACKENDS = (
     Need("jax", "the reference on another Keras backend (KERAS_BACKEND=jax)", required=False),
@@ -72,7 +83,7 @@ def _own_environment(kind: RuntimeKind) -> str:
     )
 
 
-NEEDS = (*_OWN, *_runtime_needs(), *_PICTURES, *_BACKENDS)
+NEEDS = (*_OWN, *_runtime_needs(), *_BROWSERS, *_PICTURES, *_BACKENDS)
 """Everything that resnet-edge can use, in the order of the table."""
 
 
