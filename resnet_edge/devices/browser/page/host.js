@@ -5,8 +5,8 @@
  * @property {string} verdict "pass", "inconclusive", "fail" or "not checked"; "" where the row had
  *     no answers.
  * @property {string} words
- * @property {number | null} agreement
- * @property {number | null} sqnr_db
+ * @property {import("./words.js").Figure} agreement
+ * @property {import("./words.js").Figure} sqnr_db
  * @property {number | null} p50_ms
  * @property {string} not_timed Why there is no latency that counts; "" where there is one.
  */

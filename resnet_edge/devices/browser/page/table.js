@@ -68,9 +68,8 @@ export function tableBody(document, job, running) {
     cell(6, milliseconds(result?.p50_ms)),
   );
   const body = make("tbody", { class: state.running ? "running" : "" }, figures);
-  const why = [result?.words, job.state === "failed" ? job.words : "", result?.not_timed].filter(
-    Boolean,
-  );
+  const notTimed = result?.not_timed ? `not timed: ${result.not_timed}` : "";
+  const why = [result?.words, job.state === "failed" ? job.words : "", notTimed].filter(Boolean);
   if (why.length) {
     const items = why.map((words) => make("li", {}, String(words)));
     body.append(

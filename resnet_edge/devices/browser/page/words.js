@@ -20,21 +20,28 @@ export function bytesInWords(bytes) {
 }
 
 /**
- * @param {number | null | undefined} share
+ * A figure of the host's. JSON has no infinite numbers, and none that are no number: they come as words.
+ *
+ * @typedef {number | "inf" | "-inf" | "nan" | null | undefined} Figure
+ */
+
+/**
+ * @param {Figure} share
  * @returns {string} For instance "99.33%"; only all of them are "100%".
  */
 export function percent(share) {
-  if (share == null) return NONE;
+  if (typeof share !== "number") return NONE;
   if (share === 1) return "100%";
   return `${(Math.floor(share * 10_000) / 100).toFixed(2)}%`;
 }
 
 /**
- * @param {number | null | undefined} db Null and infinity come as null where they are not told apart.
- * @returns {string}
+ * @param {Figure} db
+ * @returns {string} For instance "36.2 dB"; answers without any error are "exact".
  */
 export function decibels(db) {
-  return db == null ? NONE : `${db.toFixed(1)}${GAP}dB`;
+  if (db === "inf") return "exact";
+  return typeof db === "number" ? `${db.toFixed(1)}${GAP}dB` : NONE;
 }
 
 /**

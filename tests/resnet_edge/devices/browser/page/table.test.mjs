@@ -76,7 +76,18 @@ test("on small screens each figure is named, and what is not known is left away"
 test("a row without latency has the reason", () => {
   const result = { ...RESULT, words: "", p50_ms: null, not_timed: "the clock steps by 16 ms" };
   const body = tableBody(document, job({ state: "done", result }), null);
-  assert.deepEqual(cells(body).slice(-2), ["–", "the clock steps by 16 ms"]);
+  assert.deepEqual(cells(body).slice(-2), ["–", "not timed: the clock steps by 16 ms"]);
+});
+
+test("answers that are none, and answers without error, are words in JSON", () => {
+  for (const [figure, shown] of [
+    ["nan", "–"],
+    ["inf", "exact"],
+  ]) {
+    const result = { ...RESULT, words: "", sqnr_db: figure, agreement: "nan" };
+    const body = tableBody(document, job({ state: "done", result }), null);
+    assert.deepEqual(cells(body).slice(3, 5), ["–", shown]);
+  }
 });
 
 test("a job that failed has its reason", () => {
