@@ -43,11 +43,8 @@ class Served:
     content: bytes | Path
     content_type: str
     sha256: str
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+    size: int
+    """Bytes, when the call began: a build may be made anew meanwhile."""
 
 
 def runtimes_folder() -> Path:
@@ -81,9 +78,11 @@ def served_files(plan: Plan, runtimes: Path) -> dict[str, Served]:
         for path in _files(runtimes / folder):
             found[f"runtimes/{folder}/{path.name}"] = _file(path)
     for artifact in plan.artifacts:
-        found[f"artifacts/{artifact.name}"] = Served(artifact.path, BYTES, artifact.sidecar.sha256)
+        found[f"artifacts/{artifact.name}"] = Served(
+            artifact.path, BYTES, artifact.sidecar.sha256, artifact.sidecar.bytes
+        )
     pixels = plan.pixels.tobytes()
-    found["pictures"] = Served(pixels, BYTES, hashlib.sha256(pixels).hexdigest())
+    found["pictures"] = Served(pixels, BYTES, hashlib.sha256(pixels).hexdigest(), len(pixels))
     return found
 
 
@@ -92,4 +91,4 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _file(path: Path) -> Served:
-    return Served(path, CONTENT_TYPES[path.suffix], hash_path(path))
+    return Served(path, CONTENT_TYPES[path.suffix], hash_path(path), path.stat().st_size)

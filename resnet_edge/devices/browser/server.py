@@ -8,7 +8,9 @@ DNS rebinding) and ``Origin``, by the content type and the size of what is poste
 from __future__ import annotations
 
 import hmac
+import io
 import json
+import os
 import re
 import ssl
 import threading
@@ -180,14 +182,14 @@ class _Handler(BaseHTTPRequestHandler):
         if (start, end) != (0, served.size):
             status = HTTPStatus.PARTIAL_CONTENT
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{served.size}"
-        self._head(status, {**headers, "Content-Length": str(end - start)})
-        if self.command == "HEAD" or start == end:
-            return
-        if isinstance(served.content, bytes):
-            self.wfile.write(memoryview(served.content)[start:end])
-            return
-        with served.content.open("rb") as file:
-            self.connection.sendfile(cast(BinaryIO, file), start, end - start)
+        with _opened(served) as file:
+            self._head(status, {**headers, "Content-Length": str(end - start)})
+            if self.command == "HEAD" or start == end:
+                return
+            if isinstance(served.content, bytes):
+                self.wfile.write(memoryview(served.content)[start:end])
+            else:
+                self.connection.sendfile(file, start, end - start)
 
     def _range(self, served: Served) -> tuple[int, int]:
         """Return the part that is asked for (RFC 9110, 14.2); more than one part is the whole."""
@@ -251,6 +253,28 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**HEADERS, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def _opened(served: Served) -> BinaryIO:
+    """Open a file before its headers are sent, while a refusal can still be told."""
+    if isinstance(served.content, bytes):
+        return io.BytesIO()
+    try:
+        file = served.content.open("rb")
+    except OSError as problem:
+        raise _changed(served.content.name) from problem
+    if os.fstat(file.fileno()).st_size != served.size:
+        file.close()
+        raise _changed(served.content.name)
+    return file
+
+
+def _changed(name: str) -> PageRefusedError:
+    return PageRefusedError(
+        f"{name} is gone or was made anew since this call began; end it and call "
+        "`resnet-edge browser` again",
+        HTTPStatus.NOT_FOUND,
+    )
 
 
 def serve_in_background(server: BrowserServer) -> threading.Thread:

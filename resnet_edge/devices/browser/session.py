@@ -5,6 +5,7 @@ Every method may be called from any thread; a page's request is answered before 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -315,7 +316,8 @@ def _row_answer(judged: Judged) -> RowAnswer:
         verdict=gate.verdict.value if gate else "",
         words=gate.reason if gate else "",
         agreement=parity.agreement if parity else None,
-        sqnr_db=parity.sqnr_db if parity else None,
+        # JSON has neither infinity nor NaN; the words say what they mean.
+        sqnr_db=parity.sqnr_db if parity and math.isfinite(parity.sqnr_db) else None,
         p50_ms=latency.p50_s * 1e3 if latency else None,
         not_timed=judged.not_timed,
     )

@@ -50,7 +50,10 @@ export async function fetchFile(address, bytes, progress, surroundings = {}) {
  */
 async function fetchOnce(fetch, address, bytes, progress, signal) {
   const response = await fetch(address, { signal });
-  if (!response.ok) throw new Error(`the host answered with status ${response.status}`);
+  if (!response.ok) {
+    const { error } = await response.json().catch(() => ({}));
+    throw new Error(error ?? `the host answered with status ${response.status}`);
+  }
   const counted = response.body?.pipeThrough(counting(progress));
   const blob = await (counted ? new Response(counted) : response).blob();
   if (blob.size !== bytes) {

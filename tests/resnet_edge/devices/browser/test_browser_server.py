@@ -217,6 +217,23 @@ def test_an_unknown_address_takes_nothing(page):
     assert page.post("results", {})[0] == 404
 
 
+@pytest.mark.parametrize("now", [None, b"another file"], ids=["gone", "made anew"])
+def test_a_file_that_changed_since_the_call_began_is_refused(page, plan, now):
+    """A run beside the call exports again; the plan's hash is of the file before it."""
+    path = plan.artifact("fp32.onnx").path
+    path.unlink()
+    if now is not None:
+        path.write_bytes(now)
+    status, _, body = page.ask("GET", "artifacts/fp32.onnx")
+    assert status == 404
+    assert json.loads(body)["error"] == (
+        "fp32.onnx is gone or was made anew since this call began; end it and call "
+        "`resnet-edge browser` again"
+    )
+    status, told = page.post("look", Look(hand_facts()))  # what counts its bytes still answers
+    assert (status, told["left"]) == (200, 6)
+
+
 def test_a_page_measures_to_the_end(page, site, plan):
     status, told = page.post("look", Look(hand_facts(cores=1)))
     assert (status, told["left"]) == (200, 3)

@@ -89,7 +89,7 @@ def test_answers_are_judged_and_asked_once_in_each_runtime(host):
     overview = host.session.begin(Begin("one", hand_facts()))
     assert answering(overview)[:2] == [WASM_2, WASM_1]
     answer, overview = host.session.row(hand_row(WASM_2, ANSWERS))
-    assert (answer.verdict, answer.agreement, answer.sqnr_db) == ("pass", 1.0, float("inf"))
+    assert (answer.verdict, answer.agreement, answer.sqnr_db) == ("pass", 1.0, None)
     assert answer.p50_ms == pytest.approx(20)
     assert states(overview)[WASM_2] == "done"
     assert answering(overview)[:2] == [WASM_2, "int8_full.tflite/litert-wasm/2"]
@@ -259,3 +259,11 @@ def test_latency_that_means_nothing_is_not_kept(host, gpu, changes, words):
     assert answer.p50_ms is None
     assert answer.not_timed.startswith(words)
     assert answer.verdict == "pass"
+
+
+@pytest.mark.parametrize("answers", [ANSWERS, np.full_like(ANSWERS, np.nan)], ids=["exact", "nan"])
+def test_a_page_is_told_no_number_that_json_lacks(host, answers):
+    host.session.begin(Begin("one", hand_facts()))
+    told, overview = host.session.row(hand_row(WASM_2, answers))
+    assert told.sqnr_db is None
+    assert next(job for job in overview.jobs if job.id == WASM_2).result == told
