@@ -95,14 +95,16 @@ def browser(
     )
     with _serving(where, site) as addresses:
         _tell(addresses, where, display)
-        if announce is not None:
-            announce(addresses[0])
         try:
+            if announce is not None:
+                announce(addresses[0])
             session.ended.wait()
             session.told.wait(TOLD_S)
         except KeyboardInterrupt:
-            display.say("interrupted; keeping what was measured")
             session.end()
+            if keeper.is_empty:
+                raise
+            display.say("interrupted; what was measured is kept")
     return keeper.outcome()
 
 
@@ -235,6 +237,11 @@ class _Keeper:
             return ""
         self._kept = BrowserBench(path=path, result=result)
         return path.name
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing was measured."""
+        return self._kept is None and self._problem is None
 
     def outcome(self) -> BrowserBench:
         """Return what was kept.

@@ -118,6 +118,28 @@ def test_a_page_that_measures_nothing_leaves_nothing(options: Options, runtimes)
     assert list(options.layout.results.glob("device-*")) == []
 
 
+def test_ctrl_c_keeps_what_was_measured(options: Options, runtimes, recorder):
+    def measure_one(address: str) -> None:
+        page = Page(address)
+        answers = read_reference(options.layout.reference).probabilities.astype(np.float32)
+        _, told = page.post("begin", Begin("one", hand_facts(cores=1)))
+        assert page.post("row", hand_row(told["jobs"][0]["id"], answers))[0] == 200
+        raise KeyboardInterrupt
+
+    made = browser(options, None, None, measure_one, recorder)
+    assert len(made.result.parity.artifacts) == 1
+    assert recorder.said[-1] == "interrupted; what was measured is kept"
+
+
+def test_ctrl_c_before_anything_is_an_interruption(options: Options, runtimes):
+    def interrupt(address: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        browser(options, None, None, interrupt)
+    assert list(options.layout.results.glob("device-*")) == []
+
+
 def test_a_port_that_is_taken_is_named(options: Options, runtimes):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
