@@ -292,7 +292,8 @@ _ENGINES = (
     ("Opera", r"OPR/([\d.]+)"),
     ("Firefox", r"(?:Firefox|FxiOS)/([\d.]+)"),
     ("Chrome", r"(?:Headless)?(?:Chrome|CriOS|Chromium)/([\d.]+)"),
-    ("Safari", r"Version/([\d.]+).*Safari/"),
+    # WebKit names Safari on Linux too, where there is none.
+    ("Safari", r"(?:Mac|iP(?:hone|ad|od)).*Version/([\d.]+).*Safari/"),
     ("WebKit", r"AppleWebKit/([\d.]+)"),
 )
 """Names and patterns of user agents, the most particular first."""

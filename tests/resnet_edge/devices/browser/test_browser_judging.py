@@ -18,6 +18,10 @@ from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.measurements import Unmeasured, Verdict
 from resnet_edge.ondevice.parity.gates import Gates
 
+WEBKITGTK = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/60.5 "
+    "Safari/605.1.15"
+)
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
     "Gecko) Version/26.0 Mobile/15E148 Safari/604.1"
@@ -167,6 +171,7 @@ def test_latency_limits_are_judged_where_there_is_a_latency(plan):
         (PIXEL + " Edg/150.0.1.2", (("Chromium", "150"),), ("Edge", "150.0.1.2")),
         ("… Gecko/20100101 Firefox/140.0", (), ("Firefox", "140.0")),
         (IPHONE, (), ("Safari", "26.0")),
+        (WEBKITGTK, (), ("WebKit", "605.1.15")),
         ("Mozilla/5.0 (X11) AppleWebKit/605.1.15 (KHTML)", (), ("WebKit", "605.1.15")),
         ("curl/8", (), ("unknown browser", "")),
     ],
