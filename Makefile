@@ -43,8 +43,8 @@ LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend compress report \
-	bundle browser web install bench-peers docs check check-page format test test-all fuzz test-arm64 test-gpu \
-	lock wheel clean
+	bundle browser web install bench-peers docs check check-page format test test-all fuzz test-arm64 \
+	test-browser test-gpu lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -164,6 +164,9 @@ test-all: check ## All tests, also the slow ones at real size and in real runtim
 
 fuzz: $(TOOLS) ## Damage files of every kind that is read, for SECONDS, and count the faults
 	$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(SECONDS)
+
+test-browser: $(TOOLS) ## The page in real browsers: Chromium, Firefox, WebKitGTK, as far as they are here
+	$(BIN)/pytest -m browser tests/resnet_edge/devices/browser
 
 test-gpu: $(TOOLS) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
 	$(BIN)/pytest -m gpu

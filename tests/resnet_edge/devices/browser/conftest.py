@@ -1,7 +1,8 @@
-"""A plan made by hand."""
+"""A plan made by hand; and small builds that real browsers run."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from resnet_edge.ondevice.measurements import Latency
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
 from resnet_edge.ondevice.runtimes.base import Scaling
+from resnet_edge.options import BenchOptions, BundleOptions, DataOptions, Options
 
 
 @pytest.fixture
@@ -50,3 +52,72 @@ def plan(tmp_path: Path, hand_artifact: Callable[..., Artifact]) -> Plan:
         threads=None,
         made_by="resnet-edge 0.1.0",
     )
+
+
+ALL = "fp32.tflite,fp16.tflite,dynamic.tflite,int8.tflite,int8_full.tflite,int16x8.tflite"
+USUAL = "fp32.tflite,int8.tflite,fp32.onnx,int8.onnx"
+NETWORKS = {
+    "plain": f"{ALL},fp32.onnx,fp16.onnx,int8.onnx",
+    "mobilenet": USUAL,
+    "resnet50": USUAL,
+}
+"""The networks of the builds for real browsers, and their formats."""
+
+
+def save_network(name: str, path: Path, labels: tuple[str, ...]) -> None:
+    """A small network of this kind with random weights, for pictures of 32x32."""
+    import keras
+
+    from resnet_edge.model.model_file import ModelInfo, write_model
+    from resnet_edge.model.resnet50 import resnet50
+
+    keras.utils.set_random_seed(0)
+    shape = (32, 32, 3)
+    if name == "mobilenet":
+        network = keras.applications.MobileNetV2(
+            shape, alpha=0.35, weights=None, classes=len(labels)
+        )
+    else:
+        network = resnet50(shape, len(labels), width=1 / 8)
+    # Statistics as after a training; with those of new layers all pictures look the same.
+    norms = [each for each in network.layers if isinstance(each, keras.layers.BatchNormalization)]
+    for norm in norms:
+        norm.momentum = 0.0
+    rng = np.random.default_rng(0)
+    colours = rng.uniform(0, 1, (64, 1, 1, 3)) + rng.normal(0, 0.1, (64, *shape))
+    network(colours.astype(np.float32), training=True)
+    for norm in norms:
+        norm.momentum = 0.99
+    write_model(path, network, ModelInfo(name, labels, "unit", "crop", "random"))
+
+
+@pytest.fixture(scope="session")
+def browser_options(
+    edge_photos: Path, edge_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Options]:
+    """Options for a build of a network; it is exported, and has a reference.
+
+    Its results are not to be asked for: calls write into the same folder.
+    """
+    from resnet_edge.cli import main
+
+    @functools.cache
+    def make(name: str) -> Options:
+        folder = tmp_path_factory.mktemp(f"browser-{name}")
+        model, out = edge_model, folder / "build"
+        if name != "plain":
+            model = folder / "network.keras"
+            save_network(name, model, tuple(sorted(each.name for each in edge_photos.iterdir())))
+        where = ["--data", str(edge_photos), "--out", str(out)]
+        training = ["--epochs", "10", "--learning-rate", "0.2", "--no-augment"]
+        assert main(["finetune", "--weights", str(model), *where, *training]) == 0
+        assert main(["export", "--out", str(out), "--formats", NETWORKS[name]]) == 0
+        assert main(["reference", "--out", str(out)]) == 0
+        return Options(
+            out=out,
+            data=DataOptions(edge_photos),
+            bundle=BundleOptions(images=9),  # the processor may have to play the GPU
+            bench=BenchOptions(LatencySpec(0.05, 8, 0.5), None),
+        )
+
+    return make
