@@ -82,7 +82,8 @@ def test_what_is_in_it(wheel: Path):
             "converters/tflite/conversion.py",
         ),
         *("resnet_edge/reporting/report.html.j2", "resnet_edge/exporting/worker.py"),
-        *("resnet_edge/devices/browser/page/index.html", "resnet_edge/devices/browser/page/page.js"),
+        "resnet_edge/devices/browser/page/index.html",
+        "resnet_edge/devices/browser/page/page.js",
     ):
         assert name in names
     others = ("tests/", "benchmarks/", "docs/", "web/", "resnet_edge/devices/browser/distribution/")
