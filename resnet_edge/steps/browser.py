@@ -99,6 +99,8 @@ def browser(
             if announce is not None:
                 announce(addresses[0])
             session.ended.wait()
+            if session.problem is not None:
+                raise session.problem
             session.told.wait(TOLD_S)
         except KeyboardInterrupt:
             session.end()

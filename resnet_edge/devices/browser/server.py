@@ -232,6 +232,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise
         except RemoteError as problem:
             raise _refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
+        except Exception as problem:  # a defect: told at the host, where a person can report it
+            site.session.break_off(problem)
+            raise _refused(HTTPStatus.GONE, f"the host has a defect: {problem}") from problem
         self._send_json(HTTPStatus.OK, answer)
         if site.session.ended.is_set():
             site.session.told.set()

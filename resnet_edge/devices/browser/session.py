@@ -122,6 +122,8 @@ class Session:
         """Set when nothing is left to do and the result is kept."""
         self.told = threading.Event()
         """Set when the page knows that."""
+        self.problem: Exception | None = None
+        """A defect that ended it."""
         self._result = ""
 
     def look(self, facts: Facts) -> Overview:
@@ -219,6 +221,12 @@ class Session:
             if not self.ended.is_set():
                 self._result = self._finish(self._measured())
                 self.ended.set()
+
+    def break_off(self, problem: Exception) -> None:
+        """End because of a defect of the host, which the caller raises."""
+        with self._lock:
+            self.problem = problem
+            self.ended.set()
 
     def _measured(self) -> Measured | None:
         """Return what was measured so far, with the rest as left out; None if nothing was."""

@@ -118,6 +118,15 @@ def test_a_page_that_measures_nothing_leaves_nothing(options: Options, runtimes)
     assert list(options.layout.results.glob("device-*")) == []
 
 
+def test_a_defect_is_raised_where_a_person_can_report_it(options: Options, runtimes, monkeypatch):
+    def fail(*anything: object) -> None:
+        raise ZeroDivisionError("by hand")
+
+    monkeypatch.setattr("resnet_edge.devices.browser.session.judge_row", fail)
+    with pytest.raises(ZeroDivisionError, match="by hand"):
+        browser(options, None, None, Visitor(options))
+
+
 def test_ctrl_c_keeps_what_was_measured(options: Options, runtimes, recorder):
     def measure_one(address: str) -> None:
         page = Page(address)

@@ -1,6 +1,7 @@
 /** One .onnx file in onnxruntime-web. */
 
 import { Placement } from "./ort_placement.js";
+import { reasonOf } from "./reasons.js";
 
 const FOLDER = "../runtimes/ort/";
 
@@ -28,14 +29,10 @@ export async function openOrt(work, hooks, scope) {
     // Only the session's log tells which nodes the GPU left to the CPU; the other log has its shaders.
     hooks.onLine((line) => placement.read(line));
   }
-  const session = await ort.InferenceSession.create(
-    new Uint8Array(await work.artifact.arrayBuffer()),
-    {
-      executionProviders: [onGpu ? "webgpu" : "wasm"],
-      logSeverityLevel: onGpu ? VERBOSE : ERROR,
-      graphOptimizationLevel: "all", // the default of onnxruntime in Python
-    },
-  );
+  const session = await open(ort, new Uint8Array(await work.artifact.arrayBuffer()), {
+    executionProviders: [onGpu ? "webgpu" : "wasm"],
+    logSeverityLevel: onGpu ? VERBOSE : ERROR,
+  });
   const dims = [1, work.height, work.width, 3];
   const name = session.inputNames[0];
   const options = { logSeverityLevel: ERROR };
@@ -56,6 +53,30 @@ export async function openOrt(work, hooks, scope) {
       fully_accelerated: onGpu ? placement.onlyOn("WebGpuExecutionProvider") : null,
     }),
   };
+}
+
+/**
+ * Load a file with all optimizations, as onnxruntime does in Python. onnxruntime-web 1.30 breaks some
+ * graphs with integer depthwise convolutions while it optimizes them; such a file is loaded with the
+ * basic ones, and a warning says so.
+ *
+ * @param {typeof import("onnxruntime-web")} ort
+ * @param {Uint8Array} bytes
+ * @param {import("onnxruntime-web").InferenceSession.SessionOptions} options
+ * @returns {Promise<import("onnxruntime-web").InferenceSession>}
+ */
+async function open(ort, bytes, options) {
+  const load = (/** @type {"all" | "basic"} */ graphOptimizationLevel) =>
+    ort.InferenceSession.create(bytes, { ...options, graphOptimizationLevel });
+  try {
+    return await load("all");
+  } catch (refusal) {
+    const session = await load("basic").catch(() => {
+      throw refusal;
+    });
+    console.warn(`loaded with basic optimizations; with all of them: ${reasonOf(refusal)}`);
+    return session;
+  }
 }
 
 /**

@@ -257,6 +257,20 @@ def test_a_page_measures_to_the_end(page, site, plan):
     )
 
 
+def test_a_defect_of_the_host_ends_the_call(page, site, monkeypatch):
+    def fail(message):
+        raise ZeroDivisionError("by hand")
+
+    page.post("begin", Begin("one", hand_facts()))
+    monkeypatch.setattr(site.session, "row", fail)
+    assert page.post("row", hand_row("fp32.tflite/litert-wasm/2", ANSWERS)) == (
+        410,
+        {"error": "the host has a defect: by hand", "gone": False},
+    )
+    assert site.session.ended.is_set()
+    assert isinstance(site.session.problem, ZeroDivisionError)
+
+
 def test_pages_that_do_not_measure_are_told(page):
     page.post("begin", Begin("one", hand_facts()))
     status, told = page.post("begin", Begin("two", hand_facts()))

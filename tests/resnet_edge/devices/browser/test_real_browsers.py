@@ -51,14 +51,6 @@ REFUSED = {
     "int8.tflite/litert-webgpu/1": "the runtime refuses the file",
 }
 
-DEPTHWISE = {
-    # onnxruntime-web 1.30 breaks some graphs with integer depthwise convolutions while it optimizes
-    # them; with graphOptimizationLevel "basic" the same file runs and answers the same.
-    f"int8.onnx/{backend}/{threads}": "two nodes with same node name"
-    for backend in ("ort-wasm", "ort-webgpu")
-    for threads in (1, 2)
-}
-
 NO_ORT = {
     f"{name}.onnx/ort-wasm/1": "shared memory is disabled" for name in ("fp32", "fp16", "int8")
 }
@@ -131,7 +123,7 @@ def test_answers_are_those_of_the_python_runtime(
 ) -> None:
     skip_without(kind)
     call = measure(kind, browser_options(name))
-    check_answers(call, {**REFUSED, **DEPTHWISE} if name == "mobilenet" else REFUSED)
+    check_answers(call, REFUSED)
     check_times(call)
     facts = call.session.begun[0].facts
     assert facts.isolated
