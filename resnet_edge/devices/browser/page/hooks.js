@@ -174,9 +174,10 @@ function watchDevices(GPUAdapter) {
       const device = await original.apply(this, args);
       const tell = (/** @type {string} */ reason) =>
         listeners.forEach((listener) => listener(reason));
-      device.lost.then((/** @type {{message: string, reason: string}} */ info) =>
-        tell(`the GPU was lost: ${info.message || info.reason}`),
-      );
+      device.lost.then((/** @type {{message: string, reason: string}} */ info) => {
+        // A runtime that refuses a file destroys the device itself, and says why.
+        if (info.reason !== "destroyed") tell(`the GPU was lost: ${info.message || info.reason}`);
+      });
       device.addEventListener(
         "uncapturederror",
         (/** @type {{error: {message: string}}} */ event) =>

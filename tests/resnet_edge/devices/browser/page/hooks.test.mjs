@@ -130,6 +130,21 @@ test("a GPU that is lost, or refuses a program, is told", async () => {
   ]);
 });
 
+test("a runtime that ends its own GPU device says why itself", async () => {
+  const lost = Promise.resolve({ message: "Device was destroyed.", reason: "destroyed" });
+  class GPUAdapter {
+    async requestDevice() {
+      return Object.assign(new EventTarget(), { lost });
+    }
+  }
+  const hooks = installHooks(scope({ GPUAdapter }));
+  const told = [];
+  hooks.onGpuProblem((reason) => told.push(reason));
+  await new GPUAdapter().requestDevice();
+  await new Promise((go) => setImmediate(go));
+  assert.deepEqual(told, []);
+});
+
 // -- onnxruntime's placement
 
 test("all nodes on one provider", () => {
