@@ -18,6 +18,10 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
 from resnet_edge.ondevice.json_records import write_record
 from resnet_edge.ondevice.reference_file import read_reference
 
+AGAIN = "make the bundle again with `resnet-edge bundle` and run it on the device"
+
+AGAIN_IN_BROWSER = "measure again with `resnet-edge browser`"
+
 EXPORTED_ANEW = "exported anew since the bundle was made; make it again and run it on the device"
 """The reason to leave out an artifact whose file is not the one that a device measured."""
 
@@ -79,7 +83,7 @@ def _check_whole(result: DeviceResult, path: Path) -> None:
 
 def other_build(layout: Layout, result: DeviceResult, model_sha256: str) -> str | None:
     """Return the reason why a result does not belong to this build; None if it does."""
-    again = "make the bundle again with `resnet-edge bundle` and run it on the device"
+    again = AGAIN if result.browser is None else AGAIN_IN_BROWSER
     theirs = result.parity.model_sha256
     if theirs != model_sha256:
         return f"it is of model {theirs[:16]}…, this build of {model_sha256[:16]}…; {again}"

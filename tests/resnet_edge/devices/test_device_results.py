@@ -20,7 +20,13 @@ from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.sidecar import load_artifacts
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.machine import describe_machine
-from resnet_edge.ondevice.measurements import BenchResult, GateResult, ParityResult, Verdict
+from resnet_edge.ondevice.measurements import (
+    BenchResult,
+    Browser,
+    GateResult,
+    ParityResult,
+    Verdict,
+)
 from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.options import Options
 from resnet_edge.steps.device_sections import read_devices
@@ -69,6 +75,13 @@ def test_a_result_is_kept_and_merged(options: Options, result, keep, recorder):
     assert device["artifacts"][0] == host
     for path in (written.html, written.markdown):
         assert "Arm Cortex-A76, 4 cores" in path.read_text(), path
+
+
+def test_a_browser_is_to_measure_again(result, keep):
+    browser = Browser("Firefox", "153.0", "Linux", "…", True, True, True, "", 2e-5, ())
+    other = replace(result.parity, model_sha256="ab" * 32)
+    with pytest.raises(ArtifactError, match=r"; measure again with `resnet-edge browser`$"):
+        keep(replace(result, parity=other, browser=browser))
 
 
 def test_the_same_device_again_takes_its_place(options: Options, result, keep):
