@@ -91,6 +91,7 @@ async function measure(plan, facts, workshop) {
   });
   runner = current;
   const alive = setInterval(() => {
+    if (!current.jobs.length) return; // it waits until another page has ended
     host.alive(document.hidden).catch((problem) => {
       view.waiting(problem.message);
       current.stop();
