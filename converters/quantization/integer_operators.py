@@ -15,9 +15,13 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.quantization.integer_kinds import KERNEL_VERSIONS
 from converters.quantization.tensor_range import Range
 from converters.quantization.tflite_network import SAME_RANGE, Operation, TfliteNetwork
-from converters.tflite.flatbuffer import quantize_operator, read_flatbuffer, write_flatbuffer
+from converters.tflite.flatbuffer import (
+    operator_kind,
+    quantize_operator,
+    read_flatbuffer,
+    write_flatbuffer,
+)
 
-_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 _CONVERSIONS = ("DEQUANTIZE", "QUANTIZE")
 
 
@@ -65,7 +69,7 @@ def use_general_sums(data: bytes) -> bytes:
     model = read_flatbuffer(data)
     for operator in model.subgraphs[0].operators:
         code = model.operatorCodes[operator.opcodeIndex]
-        least = _GENERAL_SUMS.get(_NAMES[code.builtinCode])
+        least = _GENERAL_SUMS.get(operator_kind(model, operator))
         if least is not None:
             operator.builtinOptions.potScaleInt16 = False
             code.version = max(code.version, least)
@@ -91,7 +95,7 @@ class _Graph:
                 self.twins[int(operator.outputs[0])] = int(operator.inputs[0])
 
     def kind_of(self, operator: schema.OperatorT) -> str:
-        return str(_NAMES[self.model.operatorCodes[operator.opcodeIndex].builtinCode])
+        return operator_kind(self.model, operator)
 
     def make_integer(
         self, operator: schema.OperatorT, operation: Operation, ranges: Mapping[int, Range]

@@ -32,7 +32,7 @@ from converters.quantization.tflite_network import (
     TfliteNetwork,
     write_parameters,
 )
-from converters.tflite.flatbuffer import read_flatbuffer
+from converters.tflite.flatbuffer import operator_kind, read_flatbuffer
 
 _Operator = qtyping.TFLOperationName
 _FLOAT_TYPES = (
@@ -221,13 +221,12 @@ def _keep_float(
 def float_operators(data: bytes) -> tuple[str, ...]:
     """Return the kinds of operators that read or write float tensors, sorted, each once."""
     model = read_flatbuffer(data)
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
     found = set()
     for graph in model.subgraphs:
         for operator in graph.operators:
             tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
             if any(tensor.type in _FLOAT_TYPES for tensor in tensors):
-                found.add(names[model.operatorCodes[operator.opcodeIndex].builtinCode])
+                found.add(operator_kind(model, operator))
     return tuple(sorted(found))
 
 

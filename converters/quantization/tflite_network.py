@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.tflite.flatbuffer import read_flatbuffer, write_flatbuffer
+from converters.tflite.flatbuffer import operator_kind, read_flatbuffer, write_flatbuffer
 
 CONVOLUTION, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 WITH_KERNEL = (CONVOLUTION, DEPTHWISE, DENSE)
@@ -49,7 +49,6 @@ SAME_RANGE = SAME_VALUES | {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
 
 ELEMENTWISE = frozenset({"ADD", "DIV", "MAXIMUM", "MUL", "SUB"})
 
-_KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 _ACTIVATIONS = {
     code: name for name, code in vars(schema.ActivationFunctionType).items() if name[0] != "_"
 }
@@ -265,7 +264,7 @@ def write_parameters(
             uses[int(tensor)] = uses.get(int(tensor), 0) + 1
     for index, values in parameters.items():
         operator = graph.operators[index]
-        kind = _KINDS[model.operatorCodes[operator.opcodeIndex].builtinCode]
+        kind = operator_kind(model, operator)
         stored = {1: _stored_kernel(kind, values.kernel)}
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             stored[2] = values.bias
@@ -352,7 +351,7 @@ def _operation(
     names: tuple[str, ...],
     layers: frozenset[str],
 ) -> Operation:
-    kind = _KINDS[model.operatorCodes[operator.opcodeIndex].builtinCode]
+    kind = operator_kind(model, operator)
     inputs = tuple(int(i) for i in operator.inputs)
     outputs = tuple(int(i) for i in operator.outputs)
     fused = getattr(operator.builtinOptions, "fusedActivationFunction", 0)

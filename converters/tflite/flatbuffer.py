@@ -6,6 +6,8 @@ here are names of input and output, and uint8 instead of int8 pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -13,6 +15,8 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.endpoints import INPUT_NAME, OUTPUT_NAME
 
 FILE_IDENTIFIER = b"TFL3"
+
+_KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 
 SIGNATURE = b"serving_default"
 """Name of the signature, as the TFLite converter gives it."""
@@ -108,19 +112,43 @@ def quantize_operator(
     model: schema.ModelT, source: int, target: int, back: bool = False
 ) -> schema.OperatorT:
     """Return an operator that rounds a tensor to another one's integers; ``back`` to its floats."""
-    name = "DEQUANTIZE" if back else "QUANTIZE"
+    if back:  # takes int8 since version 2
+        return new_operator(model, "DEQUANTIZE", [source], target, schema.DequantizeOptionsT(), 2)
+    return new_operator(model, "QUANTIZE", [source], target, schema.QuantizeOptionsT())
+
+
+def new_operator(
+    model: schema.ModelT,
+    kind: str,
+    inputs: Sequence[int],
+    output: int,
+    options: object,
+    version: int = 1,
+) -> schema.OperatorT:
+    """Return an operator for the graph's list; its code is added to the model.
+
+    Args:
+        model: Changed in place.
+        kind: A name of the schema's ``BuiltinOperator``, with a code below 127.
+        inputs: Indices of the tensors that it reads.
+        output: Index of the tensor that it writes.
+        options: The schema's ``...OptionsT``.
+        version: The operator's.
+    """
     code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
-    code.version = 2 if back else 1  # DEQUANTIZE takes int8 since version 2
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
+    code.version = version
     model.operatorCodes.append(code)
     operator = schema.OperatorT()
     operator.opcodeIndex = len(model.operatorCodes) - 1
-    operator.inputs = np.array([source], np.int32)
-    operator.outputs = np.array([target], np.int32)
-    if back:
-        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
-        operator.builtinOptions = schema.DequantizeOptionsT()
-    else:
-        operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
-        operator.builtinOptions = schema.QuantizeOptionsT()
+    operator.inputs = np.array(inputs, np.int32)
+    operator.outputs = np.array([output], np.int32)
+    options_kind = type(options).__name__.removesuffix("T")
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, options_kind)
+    operator.builtinOptions = options
     return operator
+
+
+def operator_kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
+    """Return an operator's name in the schema, for instance ``CONV_2D``."""
+    return str(_KINDS[model.operatorCodes[operator.opcodeIndex].builtinCode])

@@ -10,13 +10,9 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.tflite.flatbuffer import read_flatbuffer, write_flatbuffer
+from converters.tflite.flatbuffer import operator_kind, read_flatbuffer, write_flatbuffer
 
-_CODES = schema.BuiltinOperator
-
-_BROADCASTING = frozenset(
-    {_CODES.ADD, _CODES.DIV, _CODES.MAXIMUM, _CODES.MINIMUM, _CODES.MUL, _CODES.SUB}
-)
+_BROADCASTING = frozenset({"ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "SUB"})
 
 
 def without_squeezes(data: bytes) -> bytes:
@@ -27,10 +23,6 @@ def without_squeezes(data: bytes) -> bytes:
     """
     model = read_flatbuffer(data)
     graph = model.subgraphs[0]
-
-    def code_of(operator: schema.OperatorT) -> int:
-        code = model.operatorCodes[operator.opcodeIndex]
-        return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
 
     def rank(tensor: int) -> int:
         return len(graph.tensors[tensor].shape)
@@ -45,12 +37,13 @@ def without_squeezes(data: bytes) -> bytes:
             and wide == [1] * (len(wide) - 1) + flat
             and len(flat) == 1
             and all(
-                code_of(op) in _BROADCASTING and rank(int(op.outputs[0])) == len(wide)
+                operator_kind(model, op) in _BROADCASTING and rank(int(op.outputs[0])) == len(wide)
                 for op in readers
             )
         )
 
-    needless = [op for op in graph.operators if code_of(op) == _CODES.RESHAPE and is_needless(op)]
+    reshapes = [op for op in graph.operators if operator_kind(model, op) == "RESHAPE"]
+    needless = [op for op in reshapes if is_needless(op)]
     if not needless:
         return data
     sources = {int(op.outputs[0]): int(op.inputs[0]) for op in needless}

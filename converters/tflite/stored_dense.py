@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-_CODES = schema.BuiltinOperator
+from converters.tflite.flatbuffer import new_operator, operator_kind
 
 
 def dense_as_convolutions(model: schema.ModelT) -> None:
@@ -23,7 +23,7 @@ def dense_as_convolutions(model: schema.ModelT) -> None:
             integer operands themselves, or are read elsewhere too, stay as they are.
     """
     graph = _Graph(model)
-    for operator in [op for op in graph.operators if graph.code_of(op) == _CODES.FULLY_CONNECTED]:
+    for operator in [op for op in graph.operators if graph.kind_of(op) == "FULLY_CONNECTED"]:
         stored = graph.stored_weights(operator)
         if stored is not None:
             graph.replace(operator, stored)
@@ -41,14 +41,13 @@ class _Graph:
     def operators(self) -> list[schema.OperatorT]:
         return self._graph.operators  # type: ignore[no-any-return]
 
-    def code_of(self, operator: schema.OperatorT) -> int:
-        code = self._model.operatorCodes[operator.opcodeIndex]
-        return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+    def kind_of(self, operator: schema.OperatorT) -> str:
+        return operator_kind(self._model, operator)
 
     def stored_weights(self, dense: schema.OperatorT) -> schema.TensorT | None:
         """Return the int8 constant behind a layer's weights; None without one of its own."""
         writer = self._writers.get(int(dense.inputs[1]))
-        if writer is None or self.code_of(writer) != _CODES.DEQUANTIZE:
+        if writer is None or self.kind_of(writer) != "DEQUANTIZE":
             return None
         stored = self._graph.tensors[int(writer.inputs[0])]
         own = self._reads[int(writer.inputs[0])] == self._reads[int(dense.inputs[1])] == 1
@@ -96,34 +95,18 @@ class _Graph:
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 
-    def _operator(self, name: str, inputs: list[int], output: int) -> schema.OperatorT:
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = getattr(_CODES, name)
-        code.version = 1
-        self._model.operatorCodes.append(code)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = len(self._model.operatorCodes) - 1
-        operator.inputs = np.array(inputs, np.int32)
-        operator.outputs = np.array([output], np.int32)
-        return operator
-
     def _reshape(self, source: int, target: int) -> schema.OperatorT:
-        shape = np.array(self._graph.tensors[target].shape, np.int32)
-        constant = self._constant(target, shape, b"_shape")
-        operator = self._operator("RESHAPE", [source, constant], target)
-        operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-        operator.builtinOptions = schema.ReshapeOptionsT()
-        operator.builtinOptions.newShape = shape
-        return operator
+        options = schema.ReshapeOptionsT()
+        options.newShape = np.array(self._graph.tensors[target].shape, np.int32)
+        constant = self._constant(target, options.newShape, b"_shape")
+        return new_operator(self._model, "RESHAPE", [source, constant], target, options)
 
     def _convolution(
         self, dense: schema.OperatorT, inputs: list[int], output: int
     ) -> schema.OperatorT:
-        operator, options = self._operator("CONV_2D", inputs, output), schema.Conv2DOptionsT()
+        options = schema.Conv2DOptionsT()
         options.padding = schema.Padding.VALID
         options.strideW = options.strideH = 1
         options.dilationWFactor = options.dilationHFactor = 1
         options.fusedActivationFunction = dense.builtinOptions.fusedActivationFunction
-        operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
-        operator.builtinOptions = options
-        return operator
+        return new_operator(self._model, "CONV_2D", inputs, output, options)

@@ -31,13 +31,13 @@ from resnet_edge.ondevice.command.device_result import DeviceResult, device_path
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.formats.sidecar import Artifact, exported_names, load_artifacts
 from resnet_edge.ondevice.json_records import write_record
-from resnet_edge.ondevice.reference_file import check_model, read_reference
+from resnet_edge.ondevice.reference_file import read_reference
 from resnet_edge.ondevice.runtimes.base import Scaling
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.bundle import bundle_formats
 from resnet_edge.steps.device_sample import sample_answers, sample_pixels, sample_places
-from resnet_edge.steps.evaluation import check_alike
+from resnet_edge.steps.evaluation import check_reference
 
 TOLD_S = 5.0
 """The longest wait for the page's last question to be answered."""
@@ -164,9 +164,7 @@ def make_plan(options: Options, display: Display) -> Plan:
     layout = options.layout
     artifacts = _artifacts(options)
     reference = read_reference(layout.reference)
-    for artifact in artifacts:
-        check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-    check_alike(artifacts, reference)
+    check_reference(artifacts, reference)
     if not len(reference.classes):
         raise UsageError(
             "no test pictures, so that a browser's answers cannot be judged; make the reference "

@@ -38,14 +38,13 @@ from resnet_edge.ondevice.formats.sidecar import (
 from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.reference_file import (
     Reference,
-    check_model,
     read_reference,
     write_reference,
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.steps.device_sample import sample_answers, sample_pixels, sample_places
-from resnet_edge.steps.evaluation import check_alike
+from resnet_edge.steps.evaluation import check_reference
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 from resnet_edge.zipapp import MAIN_FILE, ON_DEVICE, Content, find_sources, write_archive
@@ -123,9 +122,7 @@ def bundle(options: Options, display: Display | None = None) -> Bundled:
         )
     artifacts = load_artifacts(layout.artifacts, names)
     reference = read_reference(layout.reference)
-    for artifact in artifacts:
-        check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-    check_alike(artifacts, reference)
+    check_reference(artifacts, reference)
     code = {name: path.read_bytes() for name, path in find_sources(ON_DEVICE).items()}
     inputs = {
         "artifacts": digest([(a.name, a.sidecar) for a in artifacts]),

@@ -19,6 +19,7 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, recorded_hashes
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.parity.answering import Answers
 from resnet_edge.ondevice.parity.compare import EvaluationSet
+from resnet_edge.ondevice.parity.evaluation import evaluation_set
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.ondevice.runtimes.installed import all_installed
@@ -30,7 +31,7 @@ from resnet_edge.robustness.judging import compare_corrupted, describe_reference
 from resnet_edge.robustness.pixel_file import corrupted_pixels
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, CorruptionResult
 from resnet_edge.robustness.reference_answers import check_same_questions, differences, read_answers
-from resnet_edge.steps.evaluation import Question, ask_all, decode_test, evaluation_set
+from resnet_edge.steps.evaluation import Question, ask_all, decode_test
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Advance, Display
@@ -22,8 +19,9 @@ from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar
 from resnet_edge.ondevice.measurements import ArtifactParity, Unmeasured
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import Answers, answer_pictures
-from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
-from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
+from resnet_edge.ondevice.parity.compare import compare_artifact, unchecked_artifact
+from resnet_edge.ondevice.parity.evaluation import evaluation_set
+from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo, check_model
 from resnet_edge.ondevice.runtimes.installed import further_runtimes
 from resnet_edge.ondevice.workers.process import crew_of
 from resnet_edge.options import Options
@@ -70,6 +68,18 @@ def _differences(one: Sidecar, other: Sidecar | ReferenceInfo) -> Iterator[tuple
         pairs = enumerate(zip(one.labels, other.labels, strict=True))
         place, (ours, theirs) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         yield "labels", f"whose number {place + 1} is {ours!r}", repr(theirs)
+
+
+def check_reference(artifacts: Sequence[Artifact], reference: Reference) -> None:
+    """Refuse a reference of another model than the artifacts', or one that was asked otherwise.
+
+    Raises:
+        ReferenceFileError: The reference is of another model, or differs from the artifacts.
+        ArtifactError: The artifacts differ from one another.
+    """
+    for artifact in artifacts:
+        check_model(reference, artifact.sidecar.model_sha256, artifact.name)
+    check_alike(artifacts, reference)
 
 
 def decode_test(
@@ -140,7 +150,7 @@ def compare_all(
             )
         )
     pixels = decode_test(options, reference, artifacts[0], display)
-    evaluation = evaluation_set(reference, reference.probabilities)
+    evaluation = evaluation_set(reference)
     questions: list[Question] = [Question(a, None) for a in artifacts]
     questions += [
         Question(a, name)
@@ -233,14 +243,3 @@ def ask_all(
             return found
 
         return tuple(crew.pool.map(ask, range(len(questions))))
-
-
-def evaluation_set(reference: Reference, probabilities: npt.NDArray[np.floating]) -> EvaluationSet:
-    """Return the labelled pictures with the reference's answers to them, clean or corrupted."""
-    return EvaluationSet(
-        reference=probabilities,
-        labels=reference.classes,
-        label_names=reference.info.labels,
-        pictures=reference.info.pictures,
-        hashes=reference.info.hashes,
-    )

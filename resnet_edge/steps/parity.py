@@ -19,20 +19,19 @@ from resnet_edge.ondevice.formats.sidecar import (
 )
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import ParityResult
+from resnet_edge.ondevice.parity.evaluation import evaluation_set, parity_result
 from resnet_edge.ondevice.parity.judging import (
-    accuracy_gates,
     is_complete,
     judge_again,
     missing_words,
 )
-from resnet_edge.ondevice.parity.metrics import topk_hits
-from resnet_edge.ondevice.reference_file import Reference, check_model, read_reference
+from resnet_edge.ondevice.reference_file import Reference, read_reference
 from resnet_edge.ondevice.runtimes.installed import all_installed, check_asked
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
 from resnet_edge.robustness.record import CorruptionResult
 from resnet_edge.steps.corruptions import compare_under_corruptions, judge_saved_corruptions
-from resnet_edge.steps.evaluation import check_alike, compare_all, warn_refused
+from resnet_edge.steps.evaluation import check_reference, compare_all, warn_refused
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.up_to_date import is_current, write_stamp
 
@@ -84,9 +83,7 @@ def _compare_clean(
     check_asked(options.also_in)
     reference = read_reference(layout.reference)
     artifacts = load_artifacts(layout.artifacts, names)
-    for artifact in artifacts:
-        check_model(reference, artifact.sidecar.model_sha256, artifact.name)
-    check_alike(artifacts, reference)
+    check_reference(artifacts, reference)
     inputs = {
         "reference": hash_path(layout.reference),
         "artifacts": digest([(a.name, a.sidecar.sha256) for a in artifacts]),
@@ -105,17 +102,14 @@ def _compare_clean(
                 _write(options, judged, inputs)
             return Compared(_only(judged, names), rebuilt=False), reference, artifacts
     compared = compare_all(options, reference, artifacts, display)
-    result = ParityResult(
-        model_sha256=reference.info.model_sha256,
-        reference_sha256=inputs["reference"],
-        images=len(reference.classes),
-        labels=reference.info.labels,
-        reference_top1=_accuracy(reference, 1),
-        reference_top5=_accuracy(reference, 5),
-        artifacts=compared.artifacts,
-        gates=accuracy_gates(options.gates),
-        elsewhere=compared.elsewhere,
-        refused=compared.refused,
+    result = parity_result(
+        evaluation_set(reference),
+        reference.info.model_sha256,
+        inputs["reference"],
+        options.gates,
+        compared.artifacts,
+        compared.elsewhere,
+        compared.refused,
     )
     _write(options, _with_others(result, options), inputs)
     return Compared(result, rebuilt=True), reference, artifacts
@@ -197,9 +191,3 @@ def judge_saved(options: Options, display: Display | None = None) -> Compared:
 def _write(options: Options, result: ParityResult, inputs: dict[str, str]) -> None:
     write_record(options.layout.parity, result)
     write_stamp(options.out, "parity", inputs, (options.layout.parity,))
-
-
-def _accuracy(reference: Reference, k: int) -> float:
-    if not len(reference.classes):
-        return float("nan")
-    return float(topk_hits(reference.probabilities, reference.classes, k).mean())

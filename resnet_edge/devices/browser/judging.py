@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from resnet_edge.devices.browser.plan import Job, Plan
 from resnet_edge.errors import RemoteError
 from resnet_edge.ondevice.command.device_result import DeviceResult
 from resnet_edge.ondevice.formats.kinds import artifact_kind
+from resnet_edge.ondevice.latency.bench import judged_bench
 from resnet_edge.ondevice.measurements import (
     UNNAMED,
     ArtifactBench,
@@ -21,18 +22,14 @@ from resnet_edge.ondevice.measurements import (
     BenchResult,
     Browser,
     BrowserRun,
-    GateResult,
     Latency,
     Machine,
-    ParityResult,
     Provider,
     Unmeasured,
-    preferred_latencies,
 )
 from resnet_edge.ondevice.parity.compare import compare_artifact
-from resnet_edge.ondevice.parity.gates import judge_latency, not_checked
-from resnet_edge.ondevice.parity.judging import accuracy_gates
-from resnet_edge.ondevice.parity.metrics import topk_hits
+from resnet_edge.ondevice.parity.evaluation import parity_result
+from resnet_edge.ondevice.parity.gates import not_checked
 
 HIDDEN = "the page was hidden while it measured, which slows it down; keep it in front"
 
@@ -146,7 +143,14 @@ def device_result(
     return DeviceResult(
         bundle_sha256=plan.id,
         pictures=plan.reference.info.hashes,
-        parity=_parity_result(plan, first, elsewhere),
+        parity=parity_result(
+            plan.evaluation,
+            plan.model_sha256,
+            plan.reference_sha256,
+            plan.gates,
+            first,
+            elsewhere,
+        ),
         bench=BenchResult(
             _machine(facts, name, judged),
             tuple(_bench(plan, each, judged) for each in first),
@@ -171,40 +175,17 @@ def _parities(
     return tuple(first), tuple(elsewhere)
 
 
-def _parity_result(
-    plan: Plan, first: tuple[ArtifactParity, ...], elsewhere: tuple[ArtifactParity, ...]
-) -> ParityResult:
-    evaluation = plan.evaluation
-    top1, top5 = (
-        float(topk_hits(evaluation.reference, evaluation.labels, k).mean()) for k in (1, 5)
-    )
-    return ParityResult(
-        model_sha256=plan.model_sha256,
-        reference_sha256=plan.reference_sha256,
-        images=len(evaluation.pictures),
-        labels=evaluation.label_names,
-        reference_top1=top1,
-        reference_top5=top5,
-        artifacts=first,
-        gates=accuracy_gates(plan.gates),
-        elsewhere=elsewhere,
-    )
-
-
 def _bench(plan: Plan, parity: ArtifactParity, judged: Sequence[Judged]) -> ArtifactBench:
-    sidecar = plan.artifact(parity.name).sidecar
     own = [each for each in judged if each.job.artifact == parity.name]
     latencies = _once(each.latency for each in own if each.latency is not None)
     # The artifact is judged in the runtime that its answers are judged in.
-    preferred = tuple(each for each in latencies if each.runtime == parity.runtime_name)
-    others = tuple(each for each in latencies if each.runtime != parity.runtime_name)
-    return ArtifactBench(
-        name=parity.name,
-        sha256=sidecar.sha256,
-        bytes=sidecar.bytes,
-        latencies=(*preferred, *others),
-        gate=_latency_gate(plan, preferred, own),
-    )
+    ordered = sorted(latencies, key=lambda each: each.runtime != parity.runtime_name)
+    p50_s = plan.reference.info.latency.p50_s
+    bench = judged_bench(plan.artifact(parity.name), tuple(ordered), p50_s, plan.gates)
+    if bench.in_runtime(parity.runtime_name):
+        return bench
+    reasons = dict.fromkeys(each.not_timed for each in own if each.not_timed)
+    return replace(bench, gate=not_checked("; ".join(reasons)))
 
 
 def _once(latencies: Iterable[Latency]) -> tuple[Latency, ...]:
@@ -214,14 +195,6 @@ def _once(latencies: Iterable[Latency]) -> tuple[Latency, ...]:
     """
     by_threads = {(each.runtime, each.threads): each for each in latencies}
     return tuple(by_threads.values())
-
-
-def _latency_gate(plan: Plan, preferred: tuple[Latency, ...], own: Sequence[Judged]) -> GateResult:
-    reasons = dict.fromkeys(each.not_timed for each in own if each.not_timed)
-    if not preferred and reasons:
-        return not_checked("; ".join(reasons))
-    p50_s = plan.reference.info.latency.p50_s
-    return judge_latency(preferred_latencies(preferred) if preferred else (), p50_s, plan.gates)
 
 
 def _failures(

@@ -16,6 +16,7 @@ from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.measurements import Unmeasured
 from resnet_edge.ondevice.parity.compare import EvaluationSet
+from resnet_edge.ondevice.parity.evaluation import evaluation_set
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.ondevice.runtimes.base import Scaling
@@ -71,14 +72,7 @@ class Plan:
     @functools.cached_property
     def evaluation(self) -> EvaluationSet:
         """The reference's answers to the sample, which stay on this machine."""
-        info = self.reference.info
-        return EvaluationSet(
-            reference=self.reference.probabilities,
-            labels=self.reference.classes,
-            label_names=info.labels,
-            pictures=info.pictures,
-            hashes=info.hashes,
-        )
+        return evaluation_set(self.reference)
 
     def artifact(self, name: str) -> Artifact:
         """Return one of the artifacts."""

@@ -28,10 +28,9 @@ from resnet_edge.ondevice.measurements import (
 )
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob
 from resnet_edge.ondevice.parity.answering import answer_pictures
-from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact, unchecked_artifact
+from resnet_edge.ondevice.parity.compare import compare_artifact, unchecked_artifact
+from resnet_edge.ondevice.parity.evaluation import evaluation_set, parity_result
 from resnet_edge.ondevice.parity.gates import Gates, not_checked
-from resnet_edge.ondevice.parity.judging import accuracy_gates
-from resnet_edge.ondevice.parity.metrics import topk_hits
 from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.ondevice.runtimes.installed import installed_runtimes
 
@@ -93,14 +92,7 @@ class Session:
         self.reference: Reference = bundle.reference(folder)
         self._pictures = bundle.extract(PICTURES, folder)
         self._manifest, self._options, self._say = bundle.manifest, options, say
-        info = self.reference.info
-        self._evaluation = EvaluationSet(
-            reference=self.reference.probabilities,
-            labels=self.reference.classes,
-            label_names=info.labels,
-            pictures=info.pictures,
-            hashes=info.hashes,
-        )
+        self._evaluation = evaluation_set(self.reference)
 
     def measure(self, artifact: Artifact) -> MeasuredArtifact:
         """Let an artifact answer and time it, in one runtime after another.
@@ -199,20 +191,11 @@ class Session:
         self, artifacts: tuple[ArtifactParity, ...], elsewhere: tuple[ArtifactParity, ...]
     ) -> ParityResult:
         """Return all comparisons, with the reference's own accuracy on the sample."""
-        return ParityResult(
-            model_sha256=self._manifest.model_sha256,
-            reference_sha256=self._manifest.reference_sha256,
-            images=len(self._evaluation.pictures),
-            labels=self._evaluation.label_names,
-            reference_top1=self._accuracy(1),
-            reference_top5=self._accuracy(5),
-            artifacts=artifacts,
-            gates=accuracy_gates(self._options.gates),
-            elsewhere=elsewhere,
+        return parity_result(
+            self._evaluation,
+            self._manifest.model_sha256,
+            self._manifest.reference_sha256,
+            self._options.gates,
+            artifacts,
+            elsewhere,
         )
-
-    def _accuracy(self, k: int) -> float:
-        if not self._evaluation.pictures:
-            return float("nan")
-        labels = self._evaluation.labels
-        return float(topk_hits(self._evaluation.reference, labels, k).mean())
