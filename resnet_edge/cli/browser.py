@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import webbrowser
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from resnet_edge.cli.binding import only
-from resnet_edge.cli.console import Json, Terminal, print_json
+from resnet_edge.cli.console import Json, Terminal, out_words, print_json
 from resnet_edge.cli.verdict import AllowInconclusive
 from resnet_edge.ondevice.measurements import any_refused
 from resnet_edge.ondevice.option import Option
@@ -93,8 +92,7 @@ def browser(
     else:
         print("\n".join(result_lines(made.result)))
         print(f"result: {made.path}")
-        there = "" if options.out == Options().out else f" --out {shlex.quote(str(options.out))}"
-        print(f"in the report: resnet-edge report{there}")
+        print(f"in the report: resnet-edge report{out_words(options)}")
     measured = {parity.name for parity in made.result.parity.artifacts}
     missing = set(options.formats or ()) - measured
     if missing or any_refused(made.result.verdicts, allow_inconclusive):

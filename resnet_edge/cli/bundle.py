@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 from resnet_edge import units
 from resnet_edge.cli.binding import only
-from resnet_edge.cli.console import Json, Terminal, print_json, print_rows
+from resnet_edge.cli.console import Json, Terminal, out_words, print_json, print_rows
 from resnet_edge.options import Options
 
 
@@ -22,8 +21,7 @@ def bundle(
     if as_json:
         print_json(made)
         return
-    out = options.out
-    there = "" if out == Options().out else f" --out {shlex.quote(str(out))}"
+    there = out_words(options)
     print(f"{made.path}: {units.size(made.bytes)}, sha256 {made.sha256}")
     print_rows([("artifacts", ", ".join(made.artifacts)), ("pictures", str(made.images))])
     # Not folded: these lines are there to be copied.

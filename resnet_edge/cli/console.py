@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -15,6 +16,7 @@ from rich.table import Table
 from resnet_edge.display import Advance
 from resnet_edge.ondevice.option import Option
 from resnet_edge.ondevice.terminal import json_text
+from resnet_edge.options import Options
 
 VERDICT_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 """The look of each verdict in a table."""
@@ -55,6 +57,11 @@ class Terminal:
                 progress.update(task, completed=done, total=total, description=escape(text))
 
             yield advance
+
+
+def out_words(options: Options) -> str:
+    """Return the option that names the build in a line to copy; empty for the default one."""
+    return "" if options.out == Options().out else f" --out {shlex.quote(str(options.out))}"
 
 
 def print_json(record: object) -> None:

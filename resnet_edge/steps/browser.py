@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from resnet_edge.devices.browser.addresses import (
     CERTIFICATE,
+    LOOPBACK,
     Where,
     adb_line,
     allowed_hosts,
@@ -261,7 +263,7 @@ class _Keeper:
 def _serving(where: Where, site: Site) -> Iterator[tuple[str, ...]]:
     """Serve while the context lasts; yield the addresses, the best one first."""
     names = where.names()
-    if where.lan and names[0] == "127.0.0.1":
+    if where.lan and names[0] == LOOPBACK:
         raise UsageError("--lan: this machine has no address in a network; connect it to one")
     try:
         server = BrowserServer(
@@ -288,7 +290,8 @@ def _tell(addresses: Sequence[str], where: Where, display: Display) -> None:
     if where.lan:
         display.say(CERTIFICATE)
     elif where.is_secure:
-        port = int(addresses[0].split(":")[2].partition("/")[0])
+        port = urlsplit(addresses[0]).port
+        assert port is not None  # every address names it
         display.say(
             f"an Android phone at a cable: run `{adb_line(port)}`, then open the same address "
             "there; other phones: --lan"

@@ -205,9 +205,7 @@ def _failures(
     refused: list[Unmeasured] = []
     fewer_threads: list[Unmeasured] = []
     for job, reason in failed:
-        words = f"with {job.threads} threads: {reason}" if job.threads > 1 else reason
-        gone = Unmeasured(job.artifact, words, job.backend.title)
-        (fewer_threads if job.question in answered else refused).append(gone)
+        (fewer_threads if job.question in answered else refused).append(job.gone(reason))
     return tuple(refused), tuple(fewer_threads)
 
 

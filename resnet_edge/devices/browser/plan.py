@@ -37,6 +37,16 @@ class Job:
         return f"{self.artifact}/{self.backend.name}/{self.threads}"
 
     @property
+    def where(self) -> str:
+        """The artifact with the runtime: ``int8.onnx in ORT Web wasm``."""
+        return f"{self.artifact} in {self.backend.title}"
+
+    def gone(self, reason: str) -> Unmeasured:
+        """Return the record of a job that was not done; its reason names threads, if several."""
+        words = f"with {self.threads} threads: {reason}" if self.threads > 1 else reason
+        return Unmeasured(self.artifact, words, self.backend.title)
+
+    @property
     def question(self) -> tuple[str, str]:
         """Artifact and runtime: what answers belong to, whatever the threads."""
         return self.artifact, self.backend.title
@@ -89,11 +99,7 @@ class Plan:
 
     def left_out(self, facts: Facts) -> tuple[Unmeasured, ...]:
         """Return what a browser cannot do, with the reasons."""
-        return tuple(
-            Unmeasured(job.artifact, reason, job.backend.title)
-            for job, reason in self._all(facts)
-            if reason
-        )
+        return tuple(job.gone(reason) for job, reason in self._all(facts) if reason)
 
     def _all(self, facts: Facts) -> Iterator[tuple[Job, str]]:
         for artifact in sorted(self.artifacts, key=lambda each: each.sidecar.bytes):
@@ -104,8 +110,7 @@ class Plan:
                     continue
                 for threads in self._threads(backend, facts):
                     reason = backend.threads_refusal(facts) if threads > 1 else ""
-                    words = f"with {threads} threads: {reason}" if reason else ""
-                    yield Job(artifact.name, backend, threads), words
+                    yield Job(artifact.name, backend, threads), reason
 
     def _threads(self, backend: Backend, facts: Facts) -> tuple[int, ...]:
         if backend.webgpu:

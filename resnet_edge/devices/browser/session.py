@@ -230,21 +230,20 @@ class Session:
 
     def _measured(self) -> Measured | None:
         """Return what was measured so far, with the rest as left out; None if nothing was."""
-        with self._lock:
-            if self._facts is None or not (self._judged or self._failed):
-                return None
-            jobs = self.plan.jobs(self._facts)
-            never = [job for job in jobs if job.id not in {*self._judged, *self._failed}]
-            stopped = "not measured: stopped before its turn"
-            return Measured(
-                self._facts,
-                tuple(self._judged[job.id] for job in jobs if job.id in self._judged),
-                tuple((job, self._failed[job.id]) for job in jobs if job.id in self._failed),
-                (
-                    *self.plan.left_out(self._facts),
-                    *(Unmeasured(job.artifact, stopped, job.backend.title) for job in never),
-                ),
-            )
+        if self._facts is None or not (self._judged or self._failed):
+            return None
+        jobs = self.plan.jobs(self._facts)
+        never = [job for job in jobs if job.id not in {*self._judged, *self._failed}]
+        stopped = "not measured: stopped before its turn"
+        return Measured(
+            self._facts,
+            tuple(self._judged[job.id] for job in jobs if job.id in self._judged),
+            tuple((job, self._failed[job.id]) for job in jobs if job.id in self._failed),
+            (
+                *self.plan.left_out(self._facts),
+                *(Unmeasured(job.artifact, stopped, job.backend.title) for job in never),
+            ),
+        )
 
     def _check(self, page: str) -> Facts:
         if self._facts is None or page != self._page:
@@ -273,7 +272,7 @@ class Session:
         self._running = None
         if job.id not in self._judged:  # a late message about a job that came through
             self._failed[job.id] = reason
-            self._say(f"{job.artifact} in {job.backend.title}: {reason}")
+            self._say(f"{job.where}: {reason}")
 
     def _answers(self, job: Job) -> bool:
         """Return True if a job has to answer: no other one has in this runtime."""
@@ -307,9 +306,11 @@ class Session:
         )
 
     def _end_if_done(self) -> Overview:
-        if not self._current().left:
-            self.end()
-        return self._current()
+        overview = self._current()
+        if overview.left:
+            return overview
+        self.end()
+        return self._current()  # with the result's name
 
 
 def _device(facts: Facts) -> tuple[str, ...]:
@@ -333,7 +334,7 @@ def _row_answer(judged: Judged) -> RowAnswer:
 
 def _line(judged: Judged, answer: RowAnswer) -> str:
     threads = f", {judged.row.threads} threads" if judged.row.threads > 1 else ""
-    where = f"{judged.job.artifact} in {judged.job.backend.title}{threads}"
+    where = f"{judged.job.where}{threads}"
     answers = f"{answer.verdict}: {answer.words}; " if answer.verdict else ""
     timed = f"p50 {answer.p50_ms:.4g} ms" if answer.p50_ms else f"not timed: {answer.not_timed}"
     return f"{where}: {answers}{timed}"
