@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 from resnet_edge.compression.limits import CompressionOptions
-from resnet_edge.compression.trials import MODEL, Stage
+from resnet_edge.compression.trials import MODEL, Stage, TrialLog
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.model.model_file import read_model_info
 from resnet_edge.ondevice.files import hash_path
@@ -144,6 +145,22 @@ def test_a_second_call_measures_nothing_again(
     data = json.loads((again.folder / "front.json").read_text())
     assert data["chosen"] == (first.front.chosen and first.front.chosen.title)
     assert len(data["entries"]) == len(first.front.entries)
+
+
+def test_an_aim_that_ends_at_a_known_network_is_not_tried_again(
+    searched: Searched, copied: Options, monkeypatch
+) -> None:
+    (key,) = {trial.key for trial in searched.found.trials}
+    log = TrialLog(copied.layout.compressed / "trials.jsonl", key)
+    known = log.at(Stage.FITTED)[0]
+    monkeypatch.setattr(compress_trials, "_name", lambda *_: (known.name, known))
+    compress_trials.fit(SimpleNamespace(log=log), known.size, None, "another aim")
+    again = TrialLog(copied.layout.compressed / "trials.jsonl", key)
+    assert again.has_aim("another aim")
+    assert again.has_aim(known.aim)
+    assert [trial.name for trial in again.at(Stage.FITTED)] == [
+        t.name for t in log.at(Stage.FITTED)
+    ]
 
 
 def test_an_interrupted_search_goes_on(searched: Searched, copied: Options, recorder) -> None:

@@ -26,7 +26,7 @@ from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, C
 from resnet_edge.steps import bench as bench_step
 from resnet_edge.steps.recommend import recommend
 
-AGAIN = "; make the bundle again with `resnet-edge bundle` and run it on the device"
+AGAIN = "; measure again with `resnet-edge browser`"
 
 
 @pytest.fixture
