@@ -121,7 +121,7 @@ def count_looks(folder: Path) -> None:
     """Count copies that are known, and pictures that are taken for copies of another."""
     with tempfile.TemporaryDirectory() as cache:
         pictures = load_dataset(folder, Path(cache)).pictures
-    found = {picture.name: picture.path.read_bytes() for picture in pictures}
+    found = {picture.name: picture.place.read_bytes() for picture in pictures}
     looks = {name: look_of(check_bytes(data, name)) for name, data in found.items()}
     seen = Counter(look for look in looks.values() if look)
     print(f"{len(looks):,} pictures, {sum(n - 1 for n in seen.values())} look like another one")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_edge.data.address import Source
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.picture_list import ListedPicture, find_pictures, list_pictures
 from resnet_edge.errors import DataError, UsageError
@@ -108,12 +109,13 @@ def write_calibration(path: Path, calibration: CalibrationSet) -> None:
     write_record(path, _CalibrationFile(c.source, c.seed, c.requested, c.labels, entries))
 
 
-def read_calibration(path: Path, root: Path) -> CalibrationSet:
+def read_calibration(path: Path, root: Source, training: Sequence[Picture] = ()) -> CalibrationSet:
     """Read ``calibration.json``.
 
     Args:
         path: The file.
         root: The folder that the pictures' names are relative to.
+        training: Pictures that the set may have been chosen from, whose places are known.
 
     Returns:
         The set as it was written. Decoding checks that the files are still the same.
@@ -124,5 +126,9 @@ def read_calibration(path: Path, root: Path) -> CalibrationSet:
     record = read_record(_CalibrationFile, path, DataError)
     if not all(0 <= entry.label < len(record.labels) for entry in record.pictures):
         raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
-    pictures = find_pictures(record.pictures, root)
+    known = {(p.name, p.label, p.sha256): p for p in training}
+    pictures = tuple(
+        known.get((found.name, found.label, found.sha256), found)
+        for found in find_pictures(record.pictures, root)
+    )
     return CalibrationSet(pictures, record.labels, record.requested, record.seed, record.source)

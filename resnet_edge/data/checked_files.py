@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_edge.data.places import Place, place_key
 from resnet_edge.ondevice.files import write_bytes
-
-_SETTLED_NS = 2 * 10**9
-"""A file that was written less than two seconds ago may change again at the same time stamp."""
 
 _UNSETTLED = -1
 _SHA256_DIGITS = 64
@@ -22,10 +19,12 @@ class CheckedFile:
     """A picture that was found to be whole."""
 
     path: str
+    """The place's text."""
     size: int
-    """Bytes; -1 where the file was too fresh to be known again by its time."""
+    """Bytes; -1 where it was too fresh to be known again by its time, or nothing tells its version.
+    """
     time_ns: int
-    """Time of its last change."""
+    """Time of its last change, or the number of a store's version of it."""
     sha256: str
     look: str
     """Its perceptual hash, hexadecimal; empty for a picture of one colour."""
@@ -43,32 +42,26 @@ class Memory:
     """All pictures that were checked before."""
 
     files: Mapping[str, CheckedFile]
-    """By path."""
+    """By the text of the place."""
     looks: Mapping[str, str]
     """Perceptual hashes by sha256 of the content."""
 
-    def find(self, path: Path) -> CheckedFile | None:
-        """Return what is known of a file that was not changed since; None asks to read it."""
-        known = self.files.get(str(path))
-        if known is None:
+    def find(self, place: Place) -> CheckedFile | None:
+        """Return what is known of a picture that was not changed since; None asks to read it."""
+        known = self.files.get(place_key(place))
+        stamp = None if known is None else place.stamp()
+        if known is None or stamp is None:
             return None
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        same = (known.size, known.time_ns) == (found.st_size, found.st_mtime_ns)
-        return known if same else None
+        return known if (known.size, known.time_ns) == (stamp.size, stamp.time_ns) else None
 
 
-def describe_file(path: Path, sha256: str, look: str) -> CheckedFile:
-    """Describe a file that was just read."""
-    try:
-        found = path.stat()
-    except OSError:  # gone already
-        return CheckedFile(str(path), _UNSETTLED, 0, sha256, look)
-    fresh = found.st_mtime_ns > time.time_ns() - _SETTLED_NS
-    size = _UNSETTLED if fresh else found.st_size
-    return CheckedFile(str(path), size, found.st_mtime_ns, sha256, look)
+def describe_file(place: Place, sha256: str, look: str) -> CheckedFile:
+    """Describe a picture that was just read."""
+    stamp = place.stamp()
+    if stamp is None:  # gone already, or of a store that tells no version
+        return CheckedFile(place_key(place), _UNSETTLED, 0, sha256, look)
+    size = stamp.size if stamp.settled else _UNSETTLED
+    return CheckedFile(place_key(place), size, stamp.time_ns, sha256, look)
 
 
 def read_memory(path: Path) -> Memory:

@@ -21,9 +21,10 @@ from resnet_edge.data.checked_files import (
     write_memory,
 )
 from resnet_edge.data.listing import Candidate
+from resnet_edge.data.places import read_place
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import PictureError
-from resnet_edge.ondevice.pictures import check_bytes, read_picture
+from resnet_edge.ondevice.pictures import check_bytes
 from resnet_edge.ondevice.versions import installed_version
 
 OnPicture = Callable[[int, int], None]
@@ -83,10 +84,10 @@ def decoder() -> str:
 
 
 def _check(candidate: Candidate, memory: Memory) -> Checked:
-    if known := memory.find(candidate.path):
+    if known := memory.find(candidate.place):
         return Checked(known)
     try:
-        data = read_picture(candidate.path, candidate.name)
+        data = read_place(candidate.place, candidate.name)
         sha256 = hashlib.sha256(data).hexdigest()
         look = memory.looks.get(sha256)
         if look is None:
@@ -94,7 +95,7 @@ def _check(candidate: Candidate, memory: Memory) -> Checked:
                 look = look_of(check_bytes(data, candidate.name))
     except PictureError as problem:
         return Checked(None, problem.reason)
-    return Checked(describe_file(candidate.path, sha256, look))
+    return Checked(describe_file(candidate.place, sha256, look))
 
 
 def look_of(picture: Image.Image) -> str:

@@ -7,26 +7,25 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.archive import OnEntry, unpack_zip
+from resnet_edge.data.address import Source
+from resnet_edge.data.archive import OnEntry
 from resnet_edge.data.checking import OnPicture, check_all
-from resnet_edge.data.layouts import list_any, list_folders
 from resnet_edge.data.listing import Listing, take_sides
 from resnet_edge.data.names import label_of, natural_key
+from resnet_edge.data.places import FilePlace, Place, place_words, read_place
 from resnet_edge.data.sides import Side
-from resnet_edge.data.table import is_table, list_table
-from resnet_edge.data.tree import Folder, read_tree
-from resnet_edge.errors import DataError, UsageError
-from resnet_edge.ondevice.pictures import read_picture
+from resnet_edge.data.sources.listing_of import list_source
+from resnet_edge.errors import DataError, PictureError
 
 _LISTED = 20
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture file that was found to be whole."""
+    """One picture that was found to be whole."""
 
-    path: Path
-    """Absolute path."""
+    place: Place
+    """Where its bytes are."""
     name: str
     """Path relative to the data's root with forward slashes, for instance ``cat/1.jpg``."""
     label: int
@@ -39,7 +38,8 @@ class Picture:
 class Dataset:
     """Pictures with their classes."""
 
-    root: Path
+    root: Source
+    """The folder, or the archive, that names are relative to."""
     labels: tuple[str, ...]
     pictures: tuple[Picture, ...]
     """By label, then by name in natural order."""
@@ -54,7 +54,7 @@ class Dataset:
 
 
 def load_dataset(
-    source: Path,
+    source: Source,
     unpack_to: Path,
     *,
     labels: tuple[str, ...] | None = None,
@@ -93,10 +93,7 @@ def load_dataset(
         OutputError: ``unpack_to`` cannot be written.
     """
     known = None if labels is None else tuple(map(label_of, labels))
-    if is_table(source):
-        listing = list_table(source)
-    else:
-        listing = list_folders(_open(source, unpack_to, exclude, unpacking), source, known)
+    listing = list_source(source, unpack_to, known=known, exclude=exclude, unpacking=unpacking)
     listing = take_sides(listing, take, source)
     names = _labels(listing, source) if known is None else known
     _check_known(listing, names, source)
@@ -106,7 +103,7 @@ def load_dataset(
     return dataset
 
 
-def find_labels(source: Path, unpack_to: Path, exclude: Path) -> tuple[str, ...]:
+def find_labels(source: Source, unpack_to: Path, exclude: Path) -> tuple[str, ...]:
     """Return the names of the classes that a folder, a zip or a table has pictures of.
 
     Nothing is opened but the archive.
@@ -120,15 +117,13 @@ def find_labels(source: Path, unpack_to: Path, exclude: Path) -> tuple[str, ...]
         In natural order; nothing where there are no class folders.
     """
     try:
-        if is_table(source):
-            return list_table(source).labels
-        return list_folders(_open(source, unpack_to, exclude), source, None).labels
+        return list_source(source, unpack_to, known=None, exclude=exclude).labels
     except DataError:  # it is said where the pictures are read
         return ()
 
 
 def load_unlabelled(
-    source: Path,
+    source: Source,
     memory: Path,
     *,
     labels: tuple[str, ...],
@@ -153,10 +148,7 @@ def load_unlabelled(
         DataError: A picture cannot be decoded (each is listed), or there is none.
     """
     known = tuple(map(label_of, labels))
-    if is_table(source):
-        listing = list_table(source)
-    else:
-        listing = list_any(_open(source, memory, exclude), source, known)
+    listing = list_source(source, memory, known=known, exclude=exclude, classes=False)
     listing = take_sides(listing, (Side.TRAIN, Side.VALIDATION, Side.TEST), source)
     dataset = _load(listing, known, source, memory, skip_unreadable, progress)
     if not dataset.pictures:
@@ -165,38 +157,30 @@ def load_unlabelled(
 
 
 def read_verified(picture: Picture) -> bytes:
-    """Read a picture's file and check that it is still the one that was hashed.
+    """Read a picture and check that it is still the one that was hashed.
 
     Raises:
         DataError: It was changed since, or is gone.
     """
-    if not picture.path.is_file():
-        raise DataError(
-            f"{picture.path}: gone since the data were split; put it back, or run finetune again"
-        )
-    data = read_picture(picture.path, picture.name)
+    place, words = picture.place, place_words(picture.place, picture.name)
+    gone = f"{words}: gone since the data were split; put it back, or run finetune again"
+    if isinstance(place, FilePlace) and not place.path.is_file():
+        raise DataError(gone)
+    try:
+        data = read_place(place, picture.name)
+    except PictureError as problem:
+        if isinstance(problem.__cause__, FileNotFoundError):
+            raise DataError(gone) from problem
+        raise
     if (actual := hashlib.sha256(data).hexdigest()) != picture.sha256:
         raise DataError(
-            f"{picture.path}: changed since the data were split (sha256 is {actual[:16]}…, "
+            f"{words}: changed since the data were split (sha256 is {actual[:16]}…, "
             f"expected {picture.sha256[:16]}…); put the old file back, or run finetune again"
         )
     return data
 
 
-def _open(
-    source: Path, unpack_to: Path, exclude: Path | None, unpacking: OnEntry | None = None
-) -> Folder:
-    """Read a folder's tree; a zip is unpacked first."""
-    if not source.exists():
-        raise UsageError(
-            f"{source}: no such folder or zip file; expected a folder per class; check the path"
-        )
-    if source.is_dir():
-        return read_tree(source.absolute(), exclude and exclude.absolute())
-    return read_tree(unpack_zip(source.absolute(), unpack_to.absolute(), unpacking))
-
-
-def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
+def _labels(listing: Listing, source: Source) -> tuple[str, ...]:
     """The labels of the training side, or of all pictures where there are no sides."""
     trained = {c.label for c in listing.candidates if c.side is Side.TRAIN}
     if not trained:
@@ -211,7 +195,7 @@ def _labels(listing: Listing, source: Path) -> tuple[str, ...]:
     return listing.labels
 
 
-def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None:
+def _check_known(listing: Listing, names: tuple[str, ...], source: Source) -> None:
     if unknown := [name for name in listing.labels if name not in names]:
         nameless = all(re.fullmatch(r"class \d+", name) for name in names)
         named = "export it again with its names: `resnet-edge export --labels FILE`"
@@ -225,27 +209,27 @@ def _check_known(listing: Listing, names: tuple[str, ...], source: Path) -> None
 def _load(
     listing: Listing,
     names: tuple[str, ...],
-    source: Path,
+    source: Source,
     memory: Path,
     skip_unreadable: bool,
     progress: OnPicture | None,
 ) -> Dataset:
     index = {name: number for number, name in enumerate(names)}
-    candidates = tuple(
-        sorted(
-            listing.candidates, key=lambda c: (index.get(c.label, 0), natural_key(c.name), c.label)
-        )
+    # In the order of the places: archives and row groups are read from their start to their end.
+    checks = zip(listing.candidates, check_all(listing.candidates, memory, progress), strict=True)
+    ordered = sorted(
+        checks, key=lambda c: (index.get(c[0].label, 0), natural_key(c[0].name), c[0].label)
     )
     pictures: list[Picture] = []
     sides: list[Side] = []
     looks: list[str] = []
     problems = list(listing.problems)
-    for candidate, checked in zip(candidates, check_all(candidates, memory, progress), strict=True):
+    for candidate, checked in ordered:
         if checked.file is None:
             problems.append(checked.problem)
             continue
         label, sha256 = index.get(candidate.label, 0), checked.file.sha256
-        pictures.append(Picture(candidate.path, candidate.name, label, sha256))
+        pictures.append(Picture(candidate.place, candidate.name, label, sha256))
         looks.append(checked.file.look)
         if candidate.side is not None:
             sides.append(candidate.side)
@@ -262,7 +246,7 @@ def _load(
     )
 
 
-def _list_problems(source: Path, problems: list[str], readable: int) -> str:
+def _list_problems(source: Source, problems: list[str], readable: int) -> str:
     shown = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
     more = len(problems) - _LISTED
     missing = "install what is missing, " if any("`pip install" in p for p in problems) else ""

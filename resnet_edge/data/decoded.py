@@ -12,8 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from resnet_edge.data.address import Address
 from resnet_edge.data.checking import OnPicture, decoder
 from resnet_edge.data.dataset import Picture, read_verified
+from resnet_edge.data.places import ObjectPlace
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.array_files import map_array
@@ -96,11 +98,10 @@ def _check_unchanged(pictures: Sequence[Picture], cached: Path) -> None:
     """Hash again what was written after the cache, as ``make`` would."""
     cached_ns = cached.stat().st_mtime_ns
     for picture in pictures:
-        try:
-            newer = picture.path.stat().st_mtime_ns >= cached_ns
-        except OSError:
-            newer = True
-        if newer:
+        if isinstance(picture.place.archive or picture.place, (Address, ObjectPlace)):
+            continue  # a store is not asked for each: the pixels are those of the hash
+        stamp = picture.place.stamp()
+        if stamp is None or stamp.time_ns >= cached_ns:
             read_verified(picture)
 
 
@@ -160,11 +161,20 @@ def _decoded(
     progress: OnPicture | None,
 ) -> Iterator[bytes]:
     def decode(picture: Picture) -> bytes:
-        data = read_verified(picture)
-        with room_for(data, picture.name):
-            return decode_bytes(data, picture.name, size, fit).tobytes()
+        return decode_verified(picture, size, fit).tobytes()
 
     yield from in_batches(decode, pictures, progress)
+
+
+def decode_verified(picture: Picture, size: tuple[int, int], fit: Fit) -> Pixels:
+    """Decode one picture: uint8 ``(height, width, 3)``.
+
+    Raises:
+        DataError: It is gone or is another than was hashed.
+    """
+    data = read_verified(picture)
+    with room_for(data, picture.name):
+        return decode_bytes(data, picture.name, size, fit)
 
 
 def in_batches(

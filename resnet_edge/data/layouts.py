@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
+from resnet_edge.data.address import Source
 from resnet_edge.data.listing import Candidate, Listing
 from resnet_edge.data.names import is_utf8, label_of, natural_key, shown
+from resnet_edge.data.origins import Origin
 from resnet_edge.data.sides import Side, SideName, side_name
 from resnet_edge.data.tree import Folder
 from resnet_edge.errors import DataError
@@ -41,11 +43,14 @@ class _Found:
     notes: tuple[str, ...] = ()
 
 
-def list_folders(tree: Folder, source: Path, known: tuple[str, ...] | None) -> Listing:
+def list_folders(
+    tree: Folder, source: Source, known: tuple[str, ...] | None, origin: Origin
+) -> Listing:
     """List the pictures of a folder by class and, where folders say it, by side.
 
     Args:
         tree: The folder.
+        origin: What it was read from.
         source: Its name in messages.
         known: Labels of a model that exists; a folder named like one is a class.
 
@@ -65,9 +70,9 @@ def list_folders(tree: Folder, source: Path, known: tuple[str, ...] | None) -> L
         classes = tuple(_ClassFolder(f, _label(f, source), None) for f in top.folders)
         _check_copies(top, source)
         found = _Found(classes, _loose(top, top.path), _same_inside(top))
-    candidates, problems = _list(found.folders, top.path)
+    candidates, problems = _list(found.folders, top.path, origin)
     return Listing(
-        root=top.path,
+        root=origin.root(top.path),
         labels=tuple(sorted({c.label for c in found.folders}, key=natural_key)),
         candidates=tuple(candidates),
         problems=(*outside, *found.problems, *problems),
@@ -96,7 +101,9 @@ def _look_through(tree: Folder, known: Sequence[str]) -> tuple[Folder, tuple[str
         top = only
 
 
-def _sides_then_classes(top: Folder, source: Path, known: tuple[str, ...] | None) -> _Found | None:
+def _sides_then_classes(
+    top: Folder, source: Source, known: tuple[str, ...] | None
+) -> _Found | None:
     folders = [folder for folder in top.folders if folder.has_pictures]
     names = {folder.name: found for folder in folders if (found := side_name(folder.name))}
     if not _is_split(folders, names, source):
@@ -122,7 +129,7 @@ def _sides_then_classes(top: Folder, source: Path, known: tuple[str, ...] | None
     return _Found(tuple(classes), tuple(problems), tuple(notes))
 
 
-def _is_split(folders: list[Folder], names: dict[str, SideName], source: Path) -> bool:
+def _is_split(folders: list[Folder], names: dict[str, SideName], source: Source) -> bool:
     """Decide by all folders that lie side by side; the name of one says nothing.
 
     Raises:
@@ -161,7 +168,7 @@ def _inside(folder: Folder) -> set[str]:
     return {label_of(inner.name) for inner in folder.folders if inner.has_pictures}
 
 
-def _classes_then_sides(top: Folder, source: Path) -> _Found | None:
+def _classes_then_sides(top: Folder, source: Source) -> _Found | None:
     """Read ``cat/train/1.jpg``: every class must be divided, and into nothing but sides."""
     divided: dict[str, list[tuple[Folder, Side]]] = {}
     whole: list[str] = []
@@ -201,7 +208,7 @@ def _split_note(names: list[tuple[str, Side]]) -> str:
     return f"the folders are a split: {'; '.join(sides)}"
 
 
-def _check_copies(top: Folder, source: Path) -> None:
+def _check_copies(top: Folder, source: Source) -> None:
     """Refuse a folder among the classes that holds all of them once more, as some archives do.
 
     Raises:
@@ -234,7 +241,7 @@ def _same_inside(top: Folder) -> tuple[str, ...]:
     )
 
 
-def _label(folder: Folder, source: Path) -> str:
+def _label(folder: Folder, source: Source) -> str:
     label = label_of(folder.name)
     if not label or not label.isprintable():
         raise DataError(
@@ -243,7 +250,7 @@ def _label(folder: Folder, source: Path) -> str:
     return label
 
 
-def _loose(folder: Folder, root: Path) -> tuple[str, ...]:
+def _loose(folder: Folder, root: PurePath) -> tuple[str, ...]:
     """Problems of the pictures that lie beside the class folders, or beside the sides."""
     return tuple(
         f"{shown((folder.path / name).relative_to(root).as_posix())}: a picture outside the class "
@@ -257,7 +264,9 @@ def _table_advice(top: Folder) -> str:
     return f"; if {tables[0]} lists their classes, pass that file instead" if tables else ""
 
 
-def _list(folders: Sequence[_ClassFolder], root: Path) -> tuple[list[Candidate], list[str]]:
+def _list(
+    folders: Sequence[_ClassFolder], root: PurePath, origin: Origin
+) -> tuple[list[Candidate], list[str]]:
     """Return the files that must be pictures, and the problems that names alone show."""
     found: list[Candidate] = []
     problems: list[str] = []
@@ -272,17 +281,18 @@ def _list(folders: Sequence[_ClassFolder], root: Path) -> tuple[list[Candidate],
                 path = folder.path / name
                 where = path.relative_to(root).as_posix()
                 if is_utf8(where):
-                    found.append(Candidate(path, where, entry.label, entry.side))
+                    found.append(Candidate(origin.place(path), where, entry.label, entry.side))
                 else:
                     problems.append(f"{shown(where)}: not named in UTF-8; rename it")
     return found, problems
 
 
-def list_any(tree: Folder, source: Path, known: tuple[str, ...]) -> Listing:
+def list_any(tree: Folder, source: Source, known: tuple[str, ...], origin: Origin) -> Listing:
     """List all pictures below a folder, in whatever folders they lie.
 
     Args:
         tree: The folder.
+        origin: What it was read from.
         source: Its name in messages.
         known: The model's labels. A folder named like one, at any depth, gives its pictures that
             label; others have none.
@@ -291,18 +301,18 @@ def list_any(tree: Folder, source: Path, known: tuple[str, ...]) -> Listing:
         A listing with sides where the folders are a split.
     """
     try:
-        listing = list_folders(tree, source, known)
+        listing = list_folders(tree, source, known, origin)
     except DataError:  # pictures without classes will do
         pass
     else:
         if any(candidate.side is not None for candidate in listing.candidates):
             return listing
-    candidates, problems = _list([_ClassFolder(tree, "", None)], tree.path)
+    candidates, problems = _list([_ClassFolder(tree, "", None)], tree.path, origin)
     labelled = tuple(
         replace(c, label=next((label_of(p) for p in _folders(c) if label_of(p) in known), ""))
         for c in candidates
     )
-    return Listing(tree.path, known, labelled, tuple(problems), ())
+    return Listing(origin.root(tree.path), known, labelled, tuple(problems), ())
 
 
 def _folders(candidate: Candidate) -> tuple[str, ...]:

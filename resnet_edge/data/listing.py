@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from resnet_edge.data.address import Source
+from resnet_edge.data.places import Place
 from resnet_edge.data.sides import Side
 from resnet_edge.errors import DataError
 
@@ -13,10 +14,9 @@ from resnet_edge.errors import DataError
 class Candidate:
     """A file that must be a picture."""
 
-    path: Path
-    """Absolute path."""
+    place: Place
     name: str
-    """Path relative to the root, with forward slashes."""
+    """Path relative to the root, with forward slashes; unique among all."""
     label: str
     side: Side | None = None
     """The side that its folder, or its line in the table, puts it on."""
@@ -26,10 +26,10 @@ class Candidate:
 class Listing:
     """All files that must be pictures."""
 
-    root: Path
-    """The folder that names are relative to."""
+    root: Source
+    """The folder or the archive that names are relative to."""
     labels: tuple[str, ...]
-    """In natural order, also those without pictures."""
+    """In natural order of the folders, also those without pictures."""
     candidates: tuple[Candidate, ...]
     problems: tuple[str, ...]
     """Defects that names alone show, as ``name: reason``."""
@@ -37,7 +37,7 @@ class Listing:
     """What was recognised and what was passed over, in sentences."""
 
 
-def take_sides(listing: Listing, sides: tuple[Side, ...], source: Path) -> Listing:
+def take_sides(listing: Listing, sides: tuple[Side, ...], source: Source) -> Listing:
     """Of a split, keep the first of these sides that has pictures. All else stays as it is.
 
     Raises:

@@ -5,11 +5,21 @@ Every later step takes its pictures from here, so that no step can see another s
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.dataset import Dataset
-from resnet_edge.data.picture_list import ListedPicture, find_pictures, list_pictures
+from resnet_edge.data import stores
+from resnet_edge.data.address import Source, parse_source, source_text
+from resnet_edge.data.dataset import Dataset, Picture
+from resnet_edge.data.picture_list import (
+    ListedPicture,
+    find_pictures,
+    list_pictures,
+    list_places,
+)
+from resnet_edge.data.places import FilePlace, ObjectPlace, place_words
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
@@ -23,10 +33,10 @@ MANIFEST_VERSION = 1
 class Manifest:
     """The content of ``dataset.json``."""
 
-    root: Path
-    """Folder of training and validation pictures, absolute."""
-    test_root: Path
-    """Folder of the test pictures: the same unless the test set was given apart."""
+    root: Source
+    """Folder or archive of training and validation pictures, absolute."""
+    test_root: Source
+    """Those of the test pictures: the same unless the test set was given apart."""
     labels: tuple[str, ...]
     split: Split
     size: tuple[int, int]
@@ -42,8 +52,8 @@ class Manifest:
 
 @dataclass(frozen=True)
 class _ManifestFile:
-    root: Path
-    test_root: Path
+    root: str
+    test_root: str
     labels: tuple[str, ...]
     size: tuple[int, int]
     fit: Fit
@@ -55,6 +65,9 @@ class _ManifestFile:
     size_reason: str = ""
     split_reason: str = ""
     advice: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    """Text of each picture's place: train, validation, test, dropped, one after another. Empty
+    where all are the files of their names, as in earlier versions."""
     schema: int = MANIFEST_VERSION
 
 
@@ -86,9 +99,15 @@ def write_manifest(
     Raises:
         OutputError: It cannot be written.
     """
+    root, test_root = dataset.root, (test or dataset).root
+    places = (
+        *list_places((*split.train, *split.validation), root),
+        *list_places(split.test, test_root),
+        *list_places(split.dropped, root),
+    )
     record = _ManifestFile(
-        root=dataset.root.absolute(),
-        test_root=(test or dataset).root.absolute(),
+        root=source_text(root),
+        test_root=source_text(test_root),
         labels=dataset.labels,
         size=size,
         fit=fit,
@@ -100,6 +119,7 @@ def write_manifest(
         size_reason=size_reason,
         split_reason=split_reason,
         advice=advice,
+        places=places if any(places) else (),
     )
     write_record(path, record)
 
@@ -113,25 +133,21 @@ def read_manifest(path: Path) -> Manifest:
         DataError: The file is missing, damaged or of another version, or pictures are gone.
     """
     record = read_record(_ManifestFile, path, DataError)
-    split = Split(
-        find_pictures(record.train, record.root),
-        find_pictures(record.validation, record.root),
-        find_pictures(record.test, record.test_root),
-        find_pictures(record.dropped, record.root),
-    )
-    used = split.train + split.validation + split.test
-    if not all(0 <= picture.label < len(record.labels) for picture in used):
-        raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
-    with refusing(lambda reason: DataError(f"{path}: damaged ({reason}); run finetune again")):
-        gone = [picture.path for picture in used if not picture.path.is_file()]
+    with refusing(lambda reason: _damaged(path, reason)):
+        root, test_root = parse_source(record.root), parse_source(record.test_root)
+        split = _find_split(record, root, test_root)
+        used = split.train + split.validation + split.test
+        if not all(0 <= picture.label < len(record.labels) for picture in used):
+            raise _damaged(path, "a label without a name")
+        gone = _gone(used)
     if gone:
         raise DataError(
             f"{path}: {len(gone)} of its {len(used)} pictures are gone, the first is {gone[0]}; "
             "put them back, or run finetune again"
         )
     return Manifest(
-        root=record.root,
-        test_root=record.test_root,
+        root=root,
+        test_root=test_root,
         labels=record.labels,
         split=split,
         size=record.size,
@@ -140,3 +156,36 @@ def read_manifest(path: Path) -> Manifest:
         split_reason=record.split_reason,
         advice=record.advice,
     )
+
+
+def _damaged(path: Path, reason: str) -> DataError:
+    return DataError(f"{path}: damaged ({reason}); run finetune again")
+
+
+def _find_split(record: _ManifestFile, root: Source, test_root: Source) -> Split:
+    lists = (record.train, record.validation, record.test, record.dropped)
+    counts = [len(listed) for listed in lists]
+    if record.places and len(record.places) != sum(counts):
+        raise ValueError(f"{len(record.places)} places of {sum(counts)} pictures")
+    ends = list(itertools.accumulate(counts))
+    places = [record.places[end - count : end] for end, count in zip(ends, counts, strict=True)]
+    roots = (root, root, test_root, root)
+    return Split(*map(find_pictures, lists, roots, places))
+
+
+def _gone(pictures: Sequence[Picture]) -> list[str]:
+    """Name the pictures whose file is gone; of those in an archive, all if that is gone.
+
+    A store is asked for each archive, and for one object of those that lie in no archive.
+    """
+    archives = {p.place.archive for p in pictures if p.place.archive is not None}
+    lost = {archive for archive in archives if not stores.exists(archive)}
+    stored = next((p.place for p in pictures if isinstance(p.place, ObjectPlace)), None)
+    away = stored is not None and not stores.exists(stored.address)
+    return [
+        place_words(p.place, p.name)
+        for p in pictures
+        if (isinstance(p.place, FilePlace) and not p.place.path.is_file())
+        or (isinstance(p.place, ObjectPlace) and away)
+        or p.place.archive in lost
+    ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from resnet_edge.data.address import Source
 from resnet_edge.data.dataset import Picture
+from resnet_edge.data.places import find_place, place_text
 
 _LONGEST_PART = 255
 """Bytes of the longest name of a file or folder in any system."""
@@ -31,6 +32,27 @@ def list_pictures(pictures: Iterable[Picture]) -> tuple[ListedPicture, ...]:
     return tuple(ListedPicture(p.name, p.label, p.sha256) for p in pictures)
 
 
-def find_pictures(listed: Iterable[ListedPicture], root: Path) -> tuple[Picture, ...]:
-    """Return the pictures of a list, below the folder that their names are relative to."""
-    return tuple(Picture(root / e.name, e.name, e.label, e.sha256) for e in listed)
+def find_pictures(
+    listed: Sequence[ListedPicture], root: Source, places: Sequence[str] = ()
+) -> tuple[Picture, ...]:
+    """Return the pictures of a list.
+
+    Args:
+        listed: The list.
+        root: The folder, or the archive, that their names are relative to.
+        places: Text of each one's place (``resnet_edge.data.places``); without, all are the files
+            of their names.
+
+    Raises:
+        UsageError: A place is an address with a password in it.
+    """
+    texts = places or ("",) * len(listed)
+    return tuple(
+        Picture(find_place(text, root, e.name), e.name, e.label, e.sha256)
+        for e, text in zip(listed, texts, strict=True)
+    )
+
+
+def list_places(pictures: Iterable[Picture], root: Source) -> tuple[str, ...]:
+    """Return the texts of the places of pictures, as a file lists them beside the pictures."""
+    return tuple(place_text(p.place, root, p.name) for p in pictures)

@@ -138,8 +138,8 @@ def _apart(
         ours = SplitShares(shares.train / both, 1 - shares.train / both, 0)
         hashed = _by_hash(train, ours, len(dataset.labels))
         train, validation = hashed.train, hashed.validation
-    used = {picture.path for picture in (*train, *validation, *test)}
-    dropped = tuple(picture for picture in dataset.pictures if picture.path not in used)
+    used = {picture.place for picture in (*train, *validation, *test)}
+    dropped = tuple(picture for picture in dataset.pictures if picture.place not in used)
     return Split(train, validation, test, dropped)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resnet_edge.data.listing import Candidate, Listing
 from resnet_edge.data.names import label_of, natural_key, shown
+from resnet_edge.data.places import FilePlace, Place
 from resnet_edge.data.sides import Side, side_name
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.picture_kinds import PICTURE_SUFFIXES
@@ -66,7 +67,7 @@ def list_table(source: Path) -> Listing:
     """
     rows = _read_rows(source)
     columns = _find_columns(rows, source)
-    found: dict[tuple[Path, str], Candidate] = {}
+    found: dict[tuple[Place, str], Candidate] = {}
     problems: list[str] = []
     sides: set[Side | None] = set()
     for number, row in rows[columns.header :]:
@@ -85,8 +86,8 @@ def list_table(source: Path) -> Listing:
             continue
         sides.add(side)
         path = _find(source.parent, row[columns.path].strip())
-        name = _name(path, source.parent)
-        found.setdefault((path, label), Candidate(path, name, label, side))
+        place, name = FilePlace(path), _name(path, source.parent)
+        found.setdefault((place, label), Candidate(place, name, label, side))
     if None in sides and len(sides) > 1:
         raise DataError(
             f"{source}: some lines have a split and some have none; expected one in each line, or "

@@ -23,7 +23,8 @@ _SNIFFED = 50
 class Folder:
     """A folder below the data's root."""
 
-    path: Path
+    path: PurePath
+    """Absolute on a disk; in a store or an archive relative to its top."""
     name: str
     folders: tuple[Folder, ...]
     """In natural order of their names."""
@@ -31,7 +32,7 @@ class Folder:
     """In the same order; the pictures and what must not be among them."""
     links: tuple[str, ...]
     """Links to folders that are not followed, because they could lead in circles."""
-    hidden: tuple[Path, ...]
+    hidden: tuple[PurePath, ...]
     """Hidden folders with pictures in them, here and below, that were passed over."""
     has_pictures: bool
     """True if there are pictures in it or below it."""
@@ -44,7 +45,7 @@ class Folder:
     @property
     def pictures(self) -> tuple[str, ...]:
         """Its own files that are named like pictures."""
-        return tuple(name for name in self.files if _is_named_like_one(name))
+        return tuple(name for name in self.files if is_named_like_one(name))
 
     def walk(self) -> Iterator[Folder]:
         """Yield this folder and all below it."""
@@ -64,7 +65,8 @@ class _Scanned:
     hidden: tuple[Path, ...]
 
 
-def _is_named_like_one(name: str) -> bool:
+def is_named_like_one(name: str) -> bool:
+    """Return True for a name that ends like a picture's."""
     return PurePath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
@@ -168,7 +170,7 @@ def _is_strange(path: Path) -> bool:
     if path.name.casefold().startswith(_KNOWN_HIDDEN) or not path.name.startswith("."):
         return False
     try:
-        return any(_is_named_like_one(inner.name) for inner in path.iterdir())
+        return any(is_named_like_one(inner.name) for inner in path.iterdir())
     except OSError:
         return False
 
@@ -195,6 +197,6 @@ def _folder(found: _Scanned, folders: dict[Path, Folder]) -> Folder:
 
 
 def _holds_pictures(found: _Scanned) -> bool:
-    if any(map(_is_named_like_one, found.files)):
+    if any(map(is_named_like_one, found.files)):
         return True
     return any(_begins_like_one(found.path / name) for name in found.files[:_SNIFFED])

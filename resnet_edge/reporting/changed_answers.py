@@ -7,16 +7,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
 from resnet_edge import units
-from resnet_edge.errors import PictureError
+from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.measurements import ChangedPicture
-from resnet_edge.ondevice.pictures import decode_bytes, read_picture
-from resnet_edge.reporting.content import ArtifactRow, ReportContent
+from resnet_edge.ondevice.pictures import decode_bytes
+from resnet_edge.reporting.content import ArtifactRow, PictureFile, ReportContent
 
 THUMBNAIL_PIXELS = 96
 MAX_SHOWN = 12
@@ -128,20 +127,20 @@ def _thumbnail(
     changed: ChangedPicture,
     row: ArtifactRow,
     image_size: tuple[int, int],
-    pictures: Mapping[str, Path],
+    pictures: Mapping[str, PictureFile],
 ) -> tuple[str | None, str]:
     """Return a data URI of the picture as the model sees it, or the reason why there is none."""
-    path = pictures.get(changed.sha256)
-    if path is None:
+    file = pictures.get(changed.sha256)
+    if file is None:
         return None, "not at hand"
     try:
-        data = read_picture(path, path.name)
+        data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != changed.sha256:
             return None, "changed since"
         scale = min(1.0, THUMBNAIL_PIXELS / max(image_size))
         height, width = (max(1, round(side * scale)) for side in image_size)
-        pixels = decode_bytes(data, path.name, (height, width), Fit(row.sidecar.fit))
-    except PictureError:
+        pixels = decode_bytes(data, changed.picture, (height, width), Fit(row.sidecar.fit))
+    except (DataError, OSError, ValueError):
         return None, "cannot be read"
     kind = "PNG" if max(image_size) <= _PNG_PIXELS else "JPEG"
     stream = BytesIO()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Protocol
 
 from resnet_edge.errors import ArtifactError
 from resnet_edge.exporting.failures import Failure
@@ -35,6 +35,18 @@ from resnet_edge.robustness.record import CorruptedParity, CorruptedReference
 
 Confusion = tuple[tuple[int, ...], ...]
 """Counts; rows are true classes, columns are answers."""
+
+
+class PictureFile(Protocol):
+    """A picture wherever it lies; a path is one."""
+
+    def read_bytes(self) -> bytes:
+        """Return the file's content.
+
+        Raises:
+            OSError: It cannot be read.
+            DataError: It lies in a store that does not give it.
+        """
 
 
 @dataclass(frozen=True)
@@ -263,8 +275,8 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     """Sentences that a reader must know: random weights, steps that were left out, …"""
     made_by: str = "resnet-edge"
-    pictures: Mapping[str, Path] = field(default_factory=dict)
-    """The paths of the test pictures, by the SHA-256 of their bytes."""
+    pictures: Mapping[str, PictureFile] = field(default_factory=dict)
+    """The files of the test pictures, by the SHA-256 of their bytes."""
     quantization: QuantizationResult | None = None
     """The making of the integer artifacts; None where it is not known."""
     devices: tuple[DeviceSection, ...] = ()

@@ -11,9 +11,9 @@ from io import BytesIO
 from PIL import Image
 
 from resnet_edge import units
-from resnet_edge.errors import PictureError
+from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.ondevice.pictures import Pixels, decode_bytes, read_picture
+from resnet_edge.ondevice.pictures import Pixels, decode_bytes
 from resnet_edge.reporting.content import ArtifactRow, ReportContent
 from resnet_edge.robustness.corrupting import corrupt
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference
@@ -137,13 +137,12 @@ def _examples(
     fit = Fit(content.artifacts[0].sidecar.fit)
     height, width = content.model.image_size
     for sha256 in sorted(content.pictures):
-        path = content.pictures[sha256]
         try:
-            data = read_picture(path, path.name)
+            data = content.pictures[sha256].read_bytes()
             if hashlib.sha256(data).hexdigest() != sha256:
                 continue
-            pixels = decode_bytes(data, path.name, (height, width), fit)
-        except PictureError:  # the next one will do
+            pixels = decode_bytes(data, sha256, (height, width), fit)
+        except (DataError, OSError, ValueError):  # the next one will do
             continue
         yield Example(CLEAN, "", _data_uri(pixels))
         for each in references:

@@ -215,7 +215,7 @@ def find_calibration(options: Options, labels: tuple[str, ...], display: Display
             f"{', '.join(formats)}: need pictures to measure ranges on; pass --calibration DIR, or "
             "leave them out with --formats"
         )
-    recorded = read_calibration(layout.calibration, manifest.root)
+    recorded = read_calibration(layout.calibration, manifest.root, manifest.split.train)
     wanted = replace(
         options.calibration,
         calibration_count=options.calibration.calibration_count or recorded.requested,

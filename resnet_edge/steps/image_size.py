@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.dataset import Picture
-from resnet_edge.ondevice.pictures import longer_side, read_picture
+from resnet_edge.data.places import read_place
+from resnet_edge.ondevice.pictures import longer_side
 from resnet_edge.options import (
     PRETRAINED_IMAGE_SIZE,
     SMALL_IMAGE_SIZE,
@@ -68,4 +69,4 @@ def choose_image_size(options: Options, pictures: Iterable[Picture]) -> ImageSiz
 
 
 def _side(picture: Picture) -> int:
-    return longer_side(read_picture(picture.path, picture.name), picture.name)
+    return longer_side(read_place(picture.place, picture.name), picture.name)

@@ -122,7 +122,7 @@ def collect(
         machine=bench.machine if bench else None,
         notes=(*_notes(training), *_advice(manifest), *left_out),
         made_by=f"resnet-edge {version_of('resnet-edge')}",
-        pictures={p.sha256: p.path for p in manifest.split.test} if manifest else {},
+        pictures={p.sha256: p.place for p in manifest.split.test} if manifest else {},
         quantization=quantization,
         devices=devices.sections,
         failed=failed,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.data.calibration import choose_calibration, read_calibration, write_calibration
 from resnet_edge.data.dataset import Picture
+from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import DataError, UsageError
 
 LABELS = ("cat", "dog", "owl")
@@ -17,9 +18,8 @@ LABELS = ("cat", "dog", "owl")
 
 def picture(content: str, label: int) -> Picture:
     name = f"{LABELS[label]}/{content}.png"
-    return Picture(
-        Path("/photos") / name, name, label, hashlib.sha256(content.encode()).hexdigest()
-    )
+    place = FilePlace(Path("/photos") / name)
+    return Picture(place, name, label, hashlib.sha256(content.encode()).hexdigest())
 
 
 PICTURES = [picture(f"{label}-{i}", label) for label in range(3) for i in range(20)]
@@ -62,7 +62,7 @@ def test_seed_chooses_others():
 
 def test_copies_count_once():
     copies = [
-        Picture(p.path, p.name.replace(".png", "-copy.png"), p.label, p.sha256) for p in PICTURES
+        Picture(p.place, p.name.replace(".png", "-copy.png"), p.label, p.sha256) for p in PICTURES
     ]
     both = PICTURES + copies
     random.Random(0).shuffle(both)
@@ -85,7 +85,7 @@ def test_file_and_back(tmp_path):
     assert read_calibration(path, Path("/photos")) == chosen
     assert "/photos" not in path.read_text()  # the same on every machine
     moved = read_calibration(path, Path("/moved"))
-    assert moved.pictures[0].path == Path("/moved") / chosen.pictures[0].name
+    assert moved.pictures[0].place == FilePlace(Path("/moved") / chosen.pictures[0].name)
 
 
 def test_damaged_file(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from resnet_edge.data import checking
 from resnet_edge.data.checked_files import read_memory
 from resnet_edge.data.dataset import load_dataset
+from resnet_edge.data.places import Place
 
 
 def noise(seed: int, kind: str = "PNG") -> bytes:
@@ -40,13 +41,13 @@ def long_ago(path: Path, seconds: float = 3600) -> None:
 def read(monkeypatch) -> list[str]:
     """Names of the files that are read."""
     names: list[str] = []
-    whole = checking.read_picture
+    whole = checking.read_place
 
-    def note(path: Path, name: str) -> bytes:
+    def note(place: Place, name: str) -> bytes:
         names.append(name)
-        return whole(path, name)
+        return whole(place, name)
 
-    monkeypatch.setattr(checking, "read_picture", note)
+    monkeypatch.setattr(checking, "read_place", note)
     return names
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from resnet_edge.data import checking
 from resnet_edge.data.dataset import load_dataset, read_verified
 from resnet_edge.data.names import natural_key
+from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import DataError, OutputError, UsageError
 
 
@@ -49,7 +50,7 @@ def test_folder_per_class(photos, tmp_path):
     names = ["2/2.png", "2/10.png", "2/deep/1.png", "10/1.png"]
     assert [p.name for p in data.pictures] == names
     assert [p.label for p in data.pictures] == [0, 0, 0, 1]
-    assert data.pictures[0].path == photos / "2" / "2.png"
+    assert data.pictures[0].place == FilePlace(photos / "2" / "2.png")
     assert data.pictures[0].sha256 == hashlib.sha256(png(2)).hexdigest()
     assert data.skipped == ()
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -64,7 +65,7 @@ def test_zip_gives_the_same(photos, tmp_path, prefix):
     assert from_zip.labels == from_folder.labels
     for one, other in zip(from_folder.pictures, from_zip.pictures, strict=True):
         assert (one.name, one.label, one.sha256) == (other.name, other.label, other.sha256)
-        assert other.path.read_bytes() == one.path.read_bytes()
+        assert other.place.read_bytes() == one.place.read_bytes()
 
 
 def test_labels_of_a_model(photos, tmp_path):
@@ -215,10 +216,10 @@ def test_an_interruption_does_not_decode_the_rest(photos, tmp_path):
 def test_changed_or_gone_picture(photos, tmp_path):
     picture = load_dataset(photos, tmp_path / "c").pictures[0]
     assert read_verified(picture) == png(2)
-    picture.path.write_bytes(png(3))
+    picture.place.path.write_bytes(png(3))
     with pytest.raises(DataError, match=r"2\.png: changed since the data were split \(sha256 is"):
         read_verified(picture)
-    picture.path.unlink()
+    picture.place.path.unlink()
     with pytest.raises(DataError, match=r"2\.png: gone since the data were split; put it back"):
         read_verified(picture)
 

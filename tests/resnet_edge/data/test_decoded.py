@@ -16,6 +16,7 @@ from PIL import Image
 from resnet_edge.data import decoded
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import DataError, OutputError, PictureError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import decode_picture
@@ -31,7 +32,7 @@ def png(seed: int) -> bytes:
 
 
 def picture(path: Path) -> Picture:
-    return Picture(path, path.name, 0, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Picture(FilePlace(path), path.name, 0, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_equals_the_one_function(pictures, tmp_path, monkeypatch):
     pixels = decode_pictures(
         pictures, SIZE, Fit.CROP, tmp_path / "c", lambda done, n: seen.append((done, n))
     )
-    expected = np.stack([decode_picture(p.path, SIZE, Fit.CROP) for p in pictures])
+    expected = np.stack([decode_picture(p.place.path, SIZE, Fit.CROP) for p in pictures])
     np.testing.assert_array_equal(pixels, expected)
     assert pixels.dtype == np.uint8
     assert not pixels.flags.writeable
@@ -86,23 +87,23 @@ def test_no_pictures(tmp_path):
 def test_changed_picture(pictures, tmp_path, cached):
     if cached:
         decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c")
-    pictures[2].path.write_bytes(png(77))
+    pictures[2].place.path.write_bytes(png(77))
     with pytest.raises(DataError, match=r"2\.png: changed since the data were split"):
         decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c")
-    pictures[2].path.unlink()
+    pictures[2].place.path.unlink()
     with pytest.raises(DataError, match=r"2\.png: gone since the data were split"):
         decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c")
 
 
 def test_touched_picture_is_no_changed_picture(pictures, tmp_path):
     first = decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c")
-    pictures[2].path.touch()
+    pictures[2].place.path.touch()
     np.testing.assert_array_equal(decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c"), first)
 
 
 def test_unreadable_picture_leaves_nothing(pictures, tmp_path):
-    pictures[1].path.write_bytes(b"words")
-    pictures[1] = picture(pictures[1].path)
+    pictures[1].place.path.write_bytes(b"words")
+    pictures[1] = picture(pictures[1].place.path)
     with pytest.raises(PictureError, match=r"1\.png: not a picture but a text file"):
         decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c")
     assert list((tmp_path / "c").iterdir()) == []
@@ -134,9 +135,10 @@ def test_kill_9_then_the_same_again(pictures, tmp_path):
         from pathlib import Path
         from resnet_edge.data.dataset import Picture
         from resnet_edge.data.decoded import decode_pictures
+        from resnet_edge.data.places import FilePlace
         from resnet_edge.ondevice.fit import Fit
-        pictures = [Picture(Path(p), n, 0, h) for p, n, h in
-                    {[(str(p.path), p.name, p.sha256) for p in pictures]!r}]
+        pictures = [Picture(FilePlace(Path(p)), n, 0, h) for p, n, h in
+                    {[(str(p.place.path), p.name, p.sha256) for p in pictures]!r}]
         def hang(done, total):
             if done == 3:
                 Path({str(started)!r}).touch()
@@ -154,7 +156,7 @@ def test_kill_9_then_the_same_again(pictures, tmp_path):
     assert started.exists()
     assert list((tmp_path / "c").glob("decoded-*")) == []
     pixels = decode_pictures(pictures, SIZE, Fit.CROP, tmp_path / "c")
-    expected = np.stack([decode_picture(p.path, SIZE, Fit.CROP) for p in pictures])
+    expected = np.stack([decode_picture(p.place.path, SIZE, Fit.CROP) for p in pictures])
     np.testing.assert_array_equal(pixels, expected)
     assert len(list((tmp_path / "c").iterdir())) == 1
 

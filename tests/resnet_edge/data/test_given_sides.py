@@ -9,6 +9,7 @@ from PIL import Image
 
 from resnet_edge.data.advice import advice
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset
+from resnet_edge.data.places import FilePlace
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import SplitShares, split_dataset
 from resnet_edge.errors import DataError
@@ -21,7 +22,7 @@ def given(*rows: tuple[str, int, Side], classes: int = 2) -> Dataset:
     """Pictures by content, class and side; their names say side and content."""
     pictures = tuple(
         Picture(
-            ROOT / f"{side.value}/{label}/{number}",
+            FilePlace(ROOT / f"{side.value}/{label}/{number}"),
             f"{side.value}/{label}/{content}",
             label,
             hashlib.sha256(content.encode()).hexdigest(),
@@ -112,7 +113,7 @@ def test_a_class_that_a_side_lacks():
 def plain(contents: list[tuple[str, int]], classes: int) -> Dataset:
     pictures = tuple(
         Picture(
-            ROOT / f"{label}/{number}",
+            FilePlace(ROOT / f"{label}/{number}"),
             f"{label}/{content}",
             label,
             hashlib.sha256(content.encode()).hexdigest(),

@@ -13,6 +13,7 @@ from PIL import Image
 from resnet_edge.data.dataset import load_dataset, load_unlabelled
 from resnet_edge.data.layouts import list_any, list_folders
 from resnet_edge.data.listing import Listing
+from resnet_edge.data.origins import OnDisk
 from resnet_edge.data.sides import Side
 from resnet_edge.data.tree import read_tree
 from resnet_edge.errors import DataError
@@ -27,7 +28,7 @@ def make(root: Path, *names: str) -> Path:
 
 
 def listed(root: Path, known: tuple[str, ...] | None = None) -> Listing:
-    return list_folders(read_tree(root), root, known)
+    return list_folders(read_tree(root), root, known, OnDisk(root))
 
 
 def sides(listing: Listing) -> dict[str, str | None]:
@@ -372,7 +373,7 @@ def test_of_a_split_the_training_side_calibrates(tmp_path):
 
 def test_pictures_for_calibration_lie_anywhere(tmp_path):
     root = make(tmp_path, "1.jpg", "x/2.jpg", "x/dog/deep/3.jpg", "Thumbs.db", "@eaDir/4.jpg")
-    found = list_any(read_tree(root), root, ("cat", "dog"))
+    found = list_any(read_tree(root), root, ("cat", "dog"), OnDisk(root))
     assert {c.name: c.label for c in found.candidates} == {
         "1.jpg": "", "x/2.jpg": "", "x/dog/deep/3.jpg": "dog",
     }  # fmt: skip

@@ -7,13 +7,14 @@ import pytest
 from resnet_edge.data.calibration import CalibrationSet
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.lessons import lessons_of
+from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import UsageError
 
 LABELS = ("cat", "Süße Hunde")
 
 
 def picture(name: str, label: int) -> Picture:
-    return Picture(Path("/photos") / name, name, label, f"{hash(name):x}")
+    return Picture(FilePlace(Path("/photos") / name), name, label, f"{hash(name):x}")
 
 
 def calibration(pictures: list[Picture]) -> CalibrationSet:

@@ -7,6 +7,7 @@ import pytest
 from resnet_edge.data.dataset import Dataset, Picture
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.picture_list import ListedPicture
+from resnet_edge.data.places import FilePlace
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
@@ -19,7 +20,9 @@ def make_dataset(root: Path, *names: str, skipped: tuple[str, ...] = ()) -> Data
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
         label = ("cat", "dog").index(path.parent.name)
-        pictures.append(Picture(path, name, label, hashlib.sha256(name.encode()).hexdigest()))
+        pictures.append(
+            Picture(FilePlace(path), name, label, hashlib.sha256(name.encode()).hexdigest())
+        )
     return Dataset(root, ("cat", "dog"), tuple(pictures), skipped)
 
 
@@ -56,11 +59,11 @@ def test_separate_test_set(tmp_path):
 
 def test_pictures_that_are_gone(written):
     path, data, _ = written
-    data.pictures[1].path.unlink()
+    data.pictures[1].place.path.unlink()
     with pytest.raises(DataError) as caught:
         read_manifest(path)
     assert str(caught.value) == (
-        f"{path}: 1 of its 4 pictures are gone, the first is {data.pictures[1].path}; "
+        f"{path}: 1 of its 4 pictures are gone, the first is {data.pictures[1].place}; "
         "put them back, or run finetune again"
     )
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.data.dataset import Dataset, Picture
+from resnet_edge.data.places import FilePlace
 from resnet_edge.data.split import Split, SplitShares, parse_shares, split_dataset
 from resnet_edge.errors import DataError, UsageError
 
@@ -15,12 +16,16 @@ SHARES = SplitShares()
 
 def picture(content: str, label: int, name: str | None = None) -> Picture:
     name = name or f"{label}/{content}.png"
-    return Picture(ROOT / name, name, label, hashlib.sha256(content.encode()).hexdigest())
+    return Picture(
+        FilePlace(ROOT / name), name, label, hashlib.sha256(content.encode()).hexdigest()
+    )
 
 
 def at(share: float, label: int, name: str) -> Picture:
     """Return a picture whose hash is the number ``share``."""
-    return Picture(ROOT / name, name, label, f"{int(share * 2**64):016x}" + f"{label:048x}")
+    return Picture(
+        FilePlace(ROOT / name), name, label, f"{int(share * 2**64):016x}" + f"{label:048x}"
+    )
 
 
 def dataset(*pictures: Picture, labels: tuple[str, ...] = ("cat", "dog")) -> Dataset:

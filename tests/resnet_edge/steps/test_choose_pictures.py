@@ -71,8 +71,8 @@ def test_a_calibration_folder(edge_photos, write_photos, tmp_path):
 def test_calibration_pictures_that_test_too_are_refused(edge_photos, tmp_path):
     split = load_photos(DataOptions(edge_photos), tmp_path, Silent()).split
     (tmp_path / "leak").mkdir()
-    shutil.copy(split.test[0].path, tmp_path / "leak" / "renamed.png")
-    shutil.copy(split.train[0].path, tmp_path / "leak" / "fine.png")
+    shutil.copy(split.test[0].place.path, tmp_path / "leak" / "renamed.png")
+    shutil.copy(split.train[0].place.path, tmp_path / "leak" / "fine.png")
     layout = Layout(tmp_path)
     with pytest.raises(DataError) as caught:
         choose_pictures(CalibrationOptions(tmp_path / "leak"), (), split.test, LABELS, layout)
@@ -124,7 +124,7 @@ def test_folders_for_the_sides_decide(write_photos, tmp_path, recorder):
     test = write_photos(root / "validation", count=4, seed=2)
     shutil.copy(test / "red" / "0.png", root / "train" / "red" / "leaked.png")
     photos = load_photos(DataOptions(root), tmp_path / "cache", recorder)
-    assert {p.path for p in photos.split.test} == set(test.rglob("*.png"))
+    assert {p.place.path for p in photos.split.test} == set(test.rglob("*.png"))
     assert len(photos.split.train) + len(photos.split.validation) == 36
     assert recorder.said == [
         "photos: the folders are a split: train for train; validation for validation",
@@ -137,7 +137,7 @@ def test_folders_for_the_sides_decide(write_photos, tmp_path, recorder):
     ]
     apart = load_photos(DataOptions(root / "train", test=root), tmp_path / "cache", recorder)
     assert apart.split.test == apart.test.pictures
-    assert {p.path for p in apart.split.test} == set(test.rglob("*.png"))
+    assert {p.place.path for p in apart.split.test} == set(test.rglob("*.png"))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_every_path_sees_the_same_bytes(edge_build: Path):
         assert path.is_file(), f"{side} did not decode through the cache"
         pixels = np.load(path, allow_pickle=False)
         for picture, row in zip(pictures, pixels, strict=True):
-            expected = decode_picture(picture.path, manifest.size, manifest.fit)
+            expected = decode_picture(picture.place.path, manifest.size, manifest.fit)
             assert (row == expected).all(), (side, picture.name)
             seen.setdefault(picture.sha256, set()).add(row.tobytes())
     assert {len(versions) for versions in seen.values()} == {1}
@@ -203,4 +203,4 @@ def test_a_split_of_other_shapes_is_what_decode_picture_gives(tmp_path, fit):
     pictures = load_dataset(tmp_path / "photos", tmp_path / "cache").pictures
     decoded = decode_split(pictures, (48, 32), fit, Layout(tmp_path), Silent(), "training")
     for picture, row in zip(pictures, decoded, strict=True):
-        assert (row == decode_picture(picture.path, (48, 32), fit)).all()
+        assert (row == decode_picture(picture.place.path, (48, 32), fit)).all()

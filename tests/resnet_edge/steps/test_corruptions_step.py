@@ -146,7 +146,8 @@ def test_the_reference_answers_what_keras_answers(options: Options):
     for corruption in Corruption:
         answers = read_answers(options.layout.reference_under(corruption.value), corruption)
         pixels = [
-            corrupt(decode_picture(each.path, (32, 32)), each.sha256, corruption) for each in test
+            corrupt(decode_picture(each.place.path, (32, 32)), each.sha256, corruption)
+            for each in test
         ]
         expected = network.predict(np.stack(pixels) / np.float32(255), verbose=0)
         assert np.abs(answers.probabilities[:5] - expected).max() < 1e-5

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from resnet_edge.data.dataset import Picture
+from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import PictureError
 from resnet_edge.options import DataOptions, ModelOptions, Options
 from resnet_edge.steps.image_size import ImageSize, choose_image_size
@@ -17,7 +18,7 @@ def pictures(folder: Path, *sizes: tuple[int, int]) -> list[Picture]:
     paths = [folder / f"{number}.png" for number in range(len(sizes))]
     for path, size in zip(paths, sizes, strict=True):
         Image.new("L", size).save(path)
-    return [Picture(path, path.name, 0, "0" * 64) for path in paths]
+    return [Picture(FilePlace(path), path.name, 0, "0" * 64) for path in paths]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_without_weights_the_pictures_decide(sizes, expected: int, tmp_path: Pat
 
 def test_the_first_larger_picture_is_the_last_that_is_read(tmp_path: Path):
     large, gone = pictures(tmp_path, (64, 64), (8, 8))
-    gone.path.unlink()
+    gone.place.path.unlink()
     assert choose_image_size(Options(), [large, gone]).side == 64
     with pytest.raises(PictureError, match=r"^1.png: cannot be read"):
         choose_image_size(Options(), [gone, large])
@@ -80,4 +81,4 @@ def test_a_damaged_header_is_named(tmp_path: Path):
     path = tmp_path / "cut.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     with pytest.raises(PictureError, match=r"^cut.png: damaged or truncated PNG .*copy it again"):
-        choose_image_size(Options(), [Picture(path, path.name, 0, "0" * 64)])
+        choose_image_size(Options(), [Picture(FilePlace(path), path.name, 0, "0" * 64)])

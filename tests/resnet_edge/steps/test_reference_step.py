@@ -36,7 +36,7 @@ def test_it_is_the_models_own_answers(edge_build: Path):
     test = read_manifest(edge_build / "dataset.json").split.test
     assert reference.info.pictures == tuple(p.name for p in test)
     assert reference.info.hashes == tuple(p.sha256 for p in test)
-    raw = np.stack([decode_picture(p.path, (32, 32)) for p in test])
+    raw = np.stack([decode_picture(p.place.path, (32, 32)) for p in test])
     pixels = raw.astype(np.float32) / 255
     model = keras.saving.load_model(edge_build / "model.keras")
     expected = keras.ops.convert_to_numpy(model(pixels))
