@@ -32,7 +32,7 @@ from resnet_edge.ondevice.latency.measure import measure
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.machine import peak_memory_bytes
 from resnet_edge.ondevice.measurements import Latency
-from resnet_edge.ondevice.parity.metrics import centred_logits
+from resnet_edge.ondevice.parity.derived_logits import DerivedLogits
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo
 from resnet_edge.ondevice.versions import version_of
 
@@ -139,7 +139,7 @@ def answer_questions(
     return Reference(
         info=info,
         probabilities=probabilities,
-        logits=centred_logits(probabilities),
+        logits=DerivedLogits(probabilities),
         classes=np.array(questions.classes, np.int64),
     )
 

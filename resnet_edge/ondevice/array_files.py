@@ -7,17 +7,39 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import struct
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from resnet_edge.ondevice.row_blocks import Rows, row_blocks
 
 HASHED = 64
 """Number of pictures whose pixels are hashed at once."""
 
 _KINDS = "biuf"
 """Kinds of numbers: truth values, integers, floats."""
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""Before each member of a zip file: a mark, and at the end the lengths of its name and its extra
+field, which follow and stand before the content (APPNOTE.TXT 4.3.7)."""
+
+_REPLACES_OPEN_FILES = os.name != "nt"
+"""Windows refuses to replace or remove a file that is mapped."""
+
+
+@dataclass(frozen=True)
+class ArrayHeader:
+    """The header of a ``.npy`` file."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    """True for columns first."""
+    dtype: np.dtype
 
 
 def read_array(stream: BinaryIO, size_bytes: int) -> np.ndarray:
@@ -60,14 +82,77 @@ def read_member_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         KeyError: There is no such member.
         ValueError: As ``read_array``, or it is compressed, which none of ours is.
     """
-    info = archive.getinfo(f"{name}.npy")
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{name} is compressed")
+    info = _stored_member(archive, name)
     with archive.open(info) as stream:
         return read_array(stream, info.file_size)  # type: ignore[arg-type]  # a reader of bytes
 
 
-def check_header(stream: BinaryIO, size_bytes: int) -> None:
+def map_member_array(file: BinaryIO, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Map a member of an ``.npz`` file, read-only, after its checksum was compared.
+
+    It is read whole where the system does not let a mapped file be replaced.
+
+    Args:
+        file: The file on disk, which may be closed afterwards.
+        archive: The same, opened as the zip it is.
+        name: The array's name, without ``.npy``.
+
+    Returns:
+        The array. Its numbers need not be aligned, which only costs time.
+
+    Raises:
+        KeyError: There is no such member.
+        ValueError: As ``read_member_array``.
+    """
+    if not _REPLACES_OPEN_FILES:
+        return read_member_array(archive, name)
+    info = _stored_member(archive, name)
+    with archive.open(info) as stream:
+        header = check_header(stream, info.file_size)  # type: ignore[arg-type]
+        length = stream.tell()
+        while stream.read(1 << 20):  # at the end the checksum is compared
+            pass
+    if not math.prod(header.shape):  # no file can be mapped of nothing
+        return np.empty(header.shape, header.dtype)
+    file.seek(info.header_offset)
+    _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+    order = "F" if header.fortran else "C"
+    mapped: np.ndarray = np.memmap(
+        file,  # type: ignore[call-overload]  # a file on disk has all that is asked for
+        header.dtype,
+        "r",
+        start + length,
+        header.shape,
+        order,
+    )
+    return np.asarray(mapped)
+
+
+def _stored_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    return info
+
+
+def write_member_array(archive: zipfile.ZipFile, name: str, rows: Rows, dtype: str) -> None:
+    """Write a member as ``numpy.savez`` does, byte for byte, a block of rows at a time.
+
+    Args:
+        archive: The file.
+        name: The array's name, without ``.npy``.
+        rows: The array, or what computes its rows.
+        dtype: As in the header, for instance ``<f4``.
+    """
+    header = {"descr": dtype, "fortran_order": False, "shape": rows.shape}
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for _, (block,) in row_blocks(rows):
+            stream.write(block.astype(dtype, copy=False).data)
+
+
+def check_header(stream: BinaryIO, size_bytes: int) -> ArrayHeader:
     """Compare the header of a ``.npy`` file with the file's size, before anything is allocated.
 
     Raises:
@@ -75,9 +160,9 @@ def check_header(stream: BinaryIO, size_bytes: int) -> None:
     """
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     else:
         raise ValueError(f"an array file of version {version[0]}.{version[1]}")
     if dtype.hasobject:
@@ -91,6 +176,7 @@ def check_header(stream: BinaryIO, size_bytes: int) -> None:
         raise ValueError(
             f"an array of {dtype} {shape}, which takes {claimed:,} bytes; it has {there:,}"
         )
+    return ArrayHeader(shape, fortran, dtype)
 
 
 def hash_pixels(pixels: np.ndarray) -> str:

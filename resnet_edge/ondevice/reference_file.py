@@ -5,20 +5,25 @@ The file holds no pickles.
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from resnet_edge.errors import ReferenceFileError
-from resnet_edge.ondevice.array_files import read_member_array
-from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.array_files import (
+    map_member_array,
+    read_member_array,
+    write_member_array,
+)
+from resnet_edge.ondevice.files import write_file
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.measurements import Latency, Throughput
 from resnet_edge.ondevice.reading import parse_json, refusing
+from resnet_edge.ondevice.row_blocks import Rows, all_finite
 
 REFERENCE_VERSION = 1
 
@@ -65,10 +70,10 @@ class Reference:
 
     info: ReferenceInfo
     probabilities: np.ndarray
-    """Float32 ``(n, classes)``."""
-    logits: np.ndarray
+    """Float32 ``(n, classes)``; mapped from disk where it was read."""
+    logits: Rows
     """Centred log-probabilities, float64 ``(n, classes)``: logits up to a constant, which
-    a softmax does not keep."""
+    a softmax does not keep. Mapped, or computed when they are asked for."""
     classes: np.ndarray
     """True class of each picture, int64 ``(n,)``."""
 
@@ -92,7 +97,7 @@ class Reference:
             )
 
     def _answers_hold(self) -> bool:
-        numbers = np.isfinite(self.probabilities).all() and np.isfinite(self.logits).all()
+        numbers = all_finite(self.probabilities) and all_finite(self.logits)
         known = np.isin(self.classes, np.arange(len(self.info.labels)))
         return bool(numbers and known.all())
 
@@ -103,19 +108,20 @@ def write_reference(path: Path, reference: Reference) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        info=np.frombuffer(json.dumps(to_json(reference.info)).encode(), np.uint8),
-        probabilities=reference.probabilities,
-        logits=reference.logits,
-        classes=reference.classes,
-    )
-    write_bytes(path, stream.getvalue())
+    info = np.frombuffer(json.dumps(to_json(reference.info)).encode(), np.uint8)
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            write_member_array(archive, "info", info, "|u1")
+            write_member_array(archive, "probabilities", reference.probabilities, "<f4")
+            write_member_array(archive, "logits", reference.logits, "<f8")
+            write_member_array(archive, "classes", reference.classes, "<i8")
+
+    write_file(path, write)
 
 
 def read_reference(path: Path) -> Reference:
-    """Read ``reference.npz``.
+    """Read ``reference.npz``; its answers are mapped, not held.
 
     Raises:
         ReferenceFileError: It is missing, damaged, not a reference, or of another version.
@@ -128,13 +134,14 @@ def read_reference(path: Path) -> Reference:
             f"{path}: not a reference file ({reason}); make it again with `resnet-edge reference`"
         )
 
-    with refusing(refusal), zipfile.ZipFile(path) as archive:
+    with refusing(refusal), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         data = parse_json(read_member_array(archive, "info").tobytes())
-        names = ("probabilities", "logits", "classes")
-        numbers = [read_member_array(archive, name) for name in names]
+        probabilities = map_member_array(file, archive, "probabilities")
+        logits = map_member_array(file, archive, "logits")
+        classes = read_member_array(archive, "classes")
     info = from_json(ReferenceInfo, data, str(path), ReferenceFileError)
     try:
-        return Reference(info, *numbers)
+        return Reference(info, probabilities, logits, classes)
     except ReferenceFileError as problem:
         raise ReferenceFileError(f"{path}: {problem}") from problem
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from resnet_edge.errors import ReferenceFileError
-from resnet_edge.ondevice.array_files import read_member_array
-from resnet_edge.ondevice.files import write_bytes
+from resnet_edge.ondevice.array_files import (
+    map_member_array,
+    read_member_array,
+    write_member_array,
+)
+from resnet_edge.ondevice.files import write_file
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.ondevice.reading import parse_json, refusing
 from resnet_edge.ondevice.reference_file import ReferenceInfo
+from resnet_edge.ondevice.row_blocks import all_finite
 from resnet_edge.robustness.corruptions import Corruption
 
 SCHEMA = 1
@@ -52,13 +57,13 @@ class CorruptedAnswers:
 
     info: CorruptedInfo
     probabilities: np.ndarray
-    """Float32 ``(n, classes)``, finite."""
+    """Float32 ``(n, classes)``, finite; mapped from disk where they were read."""
 
     def __post_init__(self) -> None:
         shape = (len(self.info.hashes), len(self.info.labels))
         if self.probabilities.shape != shape:
             raise ValueError(f"answers of shape {self.probabilities.shape}; expected {shape}")
-        if not np.isfinite(self.probabilities).all():
+        if not all_finite(self.probabilities):
             raise ValueError("NaN or infinity in its answers")
 
 
@@ -68,10 +73,14 @@ def write_answers(path: Path, answers: CorruptedAnswers) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    stream = io.BytesIO()
     info = np.frombuffer(json.dumps(to_json(answers.info)).encode(), np.uint8)
-    np.savez(stream, info=info, probabilities=answers.probabilities)
-    write_bytes(path, stream.getvalue())
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            write_member_array(archive, "info", info, "|u1")
+            write_member_array(archive, "probabilities", answers.probabilities, "<f4")
+
+    write_file(path, write)
 
 
 def read_answers(path: Path, corruption: Corruption) -> CorruptedAnswers:
@@ -93,9 +102,9 @@ def read_answers(path: Path, corruption: Corruption) -> CorruptedAnswers:
         )
 
     with refusing(refusal):
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             data = parse_json(read_member_array(archive, "info").tobytes())
-            probabilities = read_member_array(archive, "probabilities")
+            probabilities = map_member_array(file, archive, "probabilities")
         info = from_json(CorruptedInfo, data, str(path), ReferenceFileError)
         if info.corruption is not corruption:
             raise ValueError(f"they are of {info.corruption.value}, not of {corruption.value}")

@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_edge.errors import ArtifactError, DataError
-from resnet_edge.ondevice.array_files import map_array, read_array, read_member_array
+from resnet_edge.ondevice import array_files
+from resnet_edge.ondevice.array_files import (
+    map_array,
+    map_member_array,
+    read_array,
+    read_member_array,
+    write_member_array,
+)
 from resnet_edge.ondevice.reading import parse_json, read_member, refusing
 
 
@@ -147,3 +154,71 @@ def test_members_of_a_zip_have_a_limit():
             read_member(archive, "a.npy", 99)
         with pytest.raises(ValueError, match="a is compressed"):
             read_member_array(archive, "a")
+
+
+ARRAYS = {
+    "a": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "none": np.zeros((0, 3)),
+    "line": np.arange(5),
+}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "x.npz", **ARRAYS)
+    return tmp_path / "x.npz"
+
+
+def mapped(path: Path, name: str) -> np.ndarray:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        return map_member_array(file, archive, name)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("prefix", [b"", b"#!/bin/sh\n"])
+def test_members_are_mapped_in_place(name: str, prefix: bytes, archive: Path):
+    archive.write_bytes(prefix + archive.read_bytes())
+    found = mapped(archive, name)
+    np.testing.assert_array_equal(found, ARRAYS[name])
+    assert found.dtype == ARRAYS[name].dtype
+    assert isinstance(found.base, np.memmap) == (name != "none")
+    assert found.flags.writeable == (name == "none")
+
+
+def test_a_mapped_member_outlives_its_file(archive: Path):
+    found = mapped(archive, "a")
+    archive.unlink()
+    np.testing.assert_array_equal(found, ARRAYS["a"])
+
+
+def test_a_damaged_member_is_not_mapped(archive: Path):
+    data = bytearray(archive.read_bytes())
+    place = data.index(np.float32(7).tobytes())  # a number of the first member
+    data[place + 3] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(zipfile.BadZipFile, match=r"Bad CRC-32 for file 'a\.npy'"):
+        mapped(archive, "a")
+    np.testing.assert_array_equal(mapped(archive, "line"), ARRAYS["line"])
+
+
+def test_a_compressed_member_is_not_mapped(tmp_path: Path):
+    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1000))
+    with pytest.raises(ValueError, match="a is compressed"):
+        mapped(tmp_path / "x.npz", "a")
+
+
+def test_members_are_read_whole_where_a_mapped_file_stays(archive: Path, monkeypatch):
+    monkeypatch.setattr(array_files, "_REPLACES_OPEN_FILES", False)
+    found = mapped(archive, "a")
+    assert not isinstance(found.base, np.memmap)
+    np.testing.assert_array_equal(found, ARRAYS["a"])
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_members_are_written_as_numpy_writes_them(name: str, tmp_path: Path):
+    array = np.ascontiguousarray(ARRAYS[name])
+    np.savez(tmp_path / "numpy.npz", **{name: array})
+    with zipfile.ZipFile(tmp_path / "ours.npz", "w") as archive:
+        write_member_array(archive, name, array, array.dtype.str)
+    assert (tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()

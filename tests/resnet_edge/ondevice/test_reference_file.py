@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -9,7 +11,11 @@ import numpy as np
 import pytest
 
 from resnet_edge.errors import ReferenceFileError
+from resnet_edge.ondevice import row_blocks
+from resnet_edge.ondevice.json_records import to_json
 from resnet_edge.ondevice.measurements import Latency
+from resnet_edge.ondevice.parity.derived_logits import DerivedLogits
+from resnet_edge.ondevice.parity.metrics import centred_logits
 from resnet_edge.ondevice.reference_file import (
     Reference,
     ReferenceInfo,
@@ -177,3 +183,57 @@ def test_damaged_headers(tmp_path: Path, name: str, data: bytes, words: str):
 def test_numbers_that_are_no_answers(field: str, array: np.ndarray):
     with pytest.raises(ReferenceFileError, match=AGAIN):
         dataclasses.replace(make_reference(), **{field: array})
+
+
+def saved_by_numpy(reference: Reference) -> bytes:
+    """The file as earlier versions wrote it."""
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        info=np.frombuffer(json.dumps(to_json(reference.info)).encode(), np.uint8),
+        probabilities=reference.probabilities,
+        logits=np.asarray(reference.logits),
+        classes=reference.classes,
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 3, 4, 5])
+def test_the_file_is_that_of_earlier_versions(tmp_path: Path, monkeypatch, pictures: int):
+    monkeypatch.setattr(row_blocks, "NUMBERS", 8)  # blocks of four pictures
+    reference = make_reference(pictures)
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([1, 1], pictures).astype(np.float32).reshape(pictures, 2)
+    derived = dataclasses.replace(
+        reference, probabilities=probabilities, logits=DerivedLogits(probabilities)
+    )
+    write_reference(tmp_path / "r.npz", derived)
+    assert (tmp_path / "r.npz").read_bytes() == saved_by_numpy(derived)
+    with np.load(tmp_path / "r.npz") as members:
+        np.testing.assert_array_equal(members["logits"], centred_logits(probabilities))
+
+
+def test_answers_are_mapped(written: Path):
+    found = read_reference(written)
+    assert isinstance(found.probabilities.base, np.memmap)
+    assert not found.probabilities.flags.writeable
+    write_reference(written, found)  # over the file that is mapped
+    np.testing.assert_array_equal(read_reference(written).probabilities, found.probabilities)
+
+
+@pytest.mark.parametrize("member", ["probabilities", "logits"])
+def test_nan_in_the_file_is_refused(written: Path, member: str):
+    with np.load(written) as members:
+        arrays = dict(members)
+    arrays[member][3, 1] = np.nan
+    np.savez(written, **arrays)
+    with pytest.raises(ReferenceFileError, match=rf"reference: NaN, infinity .*; {AGAIN}"):
+        read_reference(written)
+
+
+def test_a_flipped_bit_is_found(written: Path):
+    data = bytearray(written.read_bytes())
+    data[data.index(np.full(3, 0.5, np.float32).tobytes()) + 1] ^= 1
+    written.write_bytes(data)
+    with pytest.raises(ReferenceFileError, match=r"Bad CRC-32 for file 'probabilities.npy'"):
+        read_reference(written)
