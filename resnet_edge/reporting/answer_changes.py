@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_edge.ondevice.measurements import ArtifactParity, GrownConfusion, Interval
+from resnet_edge.ondevice.measurements import ArtifactParity, ConfusedPair, Interval
 from resnet_edge.ondevice.parity.answers import count_only
 from resnet_edge.ondevice.parity.calibration_error import CalibrationChange, calibration_of
 from resnet_edge.ondevice.parity.class_loss import ClassChange, class_changes
@@ -37,7 +37,7 @@ class AnswerChanges:
     flips: tuple[MarginRow, ...]
     classes: tuple[ClassChange, ...]
     """Significant losses first, then the largest."""
-    new_confusions: tuple[GrownConfusion, ...]
+    new_confusions: tuple[ConfusedPair, ...]
 
 
 def answer_changes(parity: ArtifactParity) -> AnswerChanges | None:

@@ -15,9 +15,11 @@ from resnet_edge.ondevice.measurements import GateResult, Verdict
 from resnet_edge.ondevice.option import Changes
 from resnet_edge.ondevice.parity import metrics
 from resnet_edge.ondevice.parity.answers import record_answers
+from resnet_edge.ondevice.parity.collapse import find_collapse
 from resnet_edge.ondevice.parity.compare import EvaluationSet, probability_floor
 from resnet_edge.ondevice.parity.gates import LATENCY_GATES, Gates, judge_accuracy, not_checked
 from resnet_edge.ondevice.parity.judging import accuracy_gates, weigh
+from resnet_edge.ondevice.parity.picture_figures import picture_figures
 from resnet_edge.robustness.corruptions import Corruption
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, CorruptionResult
 
@@ -32,12 +34,12 @@ def describe_reference(
         answers_sha256: Hash of the file of its answers.
         evaluation: Those answers, with the labels; at least one.
     """
-    answers, labels = evaluation.reference, evaluation.labels
+    figures = evaluation.figures
     return CorruptedReference(
         corruption=corruption,
         answers_sha256=answers_sha256,
-        top1=float(metrics.topk_hits(answers, labels, 1).mean()),
-        collapse=metrics.find_collapse(answers, labels, evaluation.label_names),
+        top1=float(figures.right.mean()),
+        collapse=find_collapse(figures, evaluation.labels, evaluation.label_names),
     )
 
 
@@ -73,12 +75,11 @@ def compare_corrupted(
             f"{kind.name} under {corruption.value}: answers have shape {probabilities.shape}; "
             f"expected {evaluation.reference.shape}; the file is of another model, export it again"
         )
-    hits = metrics.topk_hits(probabilities, evaluation.labels, 1)
+    figures = picture_figures(probabilities, evaluation.labels)
+    hits, right = figures.right, evaluation.figures.right
     agree = metrics.agreements(evaluation.reference, probabilities)
-    right = metrics.topk_hits(evaluation.reference, evaluation.labels, 1)
-    labels = [evaluation.label_names[label] for label in evaluation.labels.tolist()]
     floor = probability_floor(kind)
-    bad = int(len(hits) - metrics.finite_rows(probabilities).sum())
+    bad = int(len(hits) - figures.finite.sum())
     return CorruptedParity(
         corruption=corruption,
         name=kind.name,
@@ -90,7 +91,7 @@ def compare_corrupted(
         agreement=float(agree.mean()),
         sqnr_db=metrics.compare_logits(evaluation.reference, probabilities, floor).sqnr_db,
         unusable=f"NaN or infinity in {bad} of {len(hits)} answers" if bad else None,
-        answers=record_answers(evaluation.hashes, labels, hits, right, agree),
+        answers=record_answers(evaluation.order, hits, right, agree),
         gate=not_checked("not judged yet"),
     )
 

@@ -31,6 +31,7 @@ from resnet_edge.ondevice.measurements import (
     Verdict,
 )
 from resnet_edge.ondevice.option import Changes
+from resnet_edge.ondevice.parity.evaluation import evaluation_set
 from resnet_edge.ondevice.parity.gates import LATENCY_GATES, Gates
 from resnet_edge.ondevice.parity.judging import (
     AS_JUDGED,
@@ -244,8 +245,8 @@ def _reference_section(
     info = reference.info
     confusion = None
     if len(reference.classes):
-        rows = confusion_rows(reference.probabilities, reference.classes, len(info.labels))
-        confusion = rows or None
+        answers = evaluation_set(reference).figures.answers
+        confusion = confusion_rows(answers, reference.classes, len(info.labels)) or None
     return ReferenceSection(
         device=info.device,
         backend=info.backend,

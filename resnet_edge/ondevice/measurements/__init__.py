@@ -22,7 +22,7 @@ from resnet_edge.ondevice.measurements.parity import (
     ArtifactParity,
     ChangedPicture,
     ClassResult,
-    GrownConfusion,
+    ConfusedPair,
     ParityResult,
 )
 from resnet_edge.ondevice.measurements.picture_digits import (
@@ -60,9 +60,9 @@ __all__ = [
     "BrowserRun",
     "ChangedPicture",
     "ClassResult",
+    "ConfusedPair",
     "FurtherGate",
     "GateResult",
-    "GrownConfusion",
     "Interval",
     "Latency",
     "Machine",

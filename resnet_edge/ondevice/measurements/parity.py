@@ -37,8 +37,8 @@ class ClassResult:
 
 
 @dataclass(frozen=True)
-class GrownConfusion:
-    """A wrong answer that the artifact gives to more pictures of a class than the reference."""
+class ConfusedPair:
+    """A wrong answer to pictures of a class."""
 
     label: str
     """The true class."""
@@ -91,9 +91,11 @@ class ArtifactParity:
     """None where no answers were compared, and in records of earlier versions."""
     probabilities: PictureProbabilities | None = None
     """None where an answer is no probability, and in records of earlier versions."""
-    grown: tuple[GrownConfusion, ...] | None = None
+    grown: tuple[ConfusedPair, ...] | None = None
     """The confusions that grew most; None where no answers were compared, and in records of
     earlier versions."""
+    confused: tuple[ConfusedPair, ...] | None = None
+    """The reference's most frequent confusions; None as ``grown``."""
     further_gates: tuple[FurtherGate, ...] = ()
     """The gates beside that of the accuracy; only those that a limit was given for."""
 

@@ -4,47 +4,58 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from resnet_edge.ondevice.measurements import PictureAnswers, PictureProbabilities
-from resnet_edge.ondevice.parity.metrics import (
-    Booleans,
-    Floats,
-    Integers,
-    finite_rows,
-    largest_two,
-    topk_hits,
-)
+from resnet_edge.ondevice.parity.metrics import Booleans, Floats, Integers
+from resnet_edge.ondevice.parity.picture_figures import PictureFigures
 
 _STEPS = 65535
 """A share is kept in 16 bits."""
 
 
-def record_answers(
-    hashes: Sequence[str],
-    labels: Sequence[str],
-    right: Booleans,
-    reference_right: Booleans,
-    agrees: Booleans,
-) -> PictureAnswers:
-    """Pack the right answers, picture by picture.
+@dataclass(frozen=True)
+class PictureOrder:
+    """The order that a record keeps pictures in; it does not depend on the order of a list."""
+
+    rows: Integers
+    """The places of the n pictures, in that order."""
+    sha256: str
+    """The hash of all pictures and labels, in that order."""
+
+
+def picture_order(hashes: Sequence[str], labels: Sequence[str]) -> PictureOrder:
+    """Return the order of pictures in a record.
 
     Args:
         hashes: SHA-256 of the n pictures' files.
         labels: Names of their true classes.
+    """
+    pictures = [f"{sha256} {label}" for sha256, label in zip(hashes, labels)]
+    rows = sorted(range(len(pictures)), key=pictures.__getitem__)
+    listed = "\n".join(pictures[row] for row in rows)
+    return PictureOrder(np.array(rows, np.int64), hashlib.sha256(listed.encode()).hexdigest())
+
+
+def record_answers(
+    order: PictureOrder, right: Booleans, reference_right: Booleans, agrees: Booleans
+) -> PictureAnswers:
+    """Pack the right answers, picture by picture.
+
+    Args:
+        order: Of the n pictures.
         right: bool (n,), True where the artifact has the picture right.
         reference_right: bool (n,), True where the reference has it right.
         agrees: bool (n,), True where both give the same answer.
 
     Returns:
-        The bits in an order that does not depend on the order of the arguments.
+        The bits in that order.
     """
-    order = _order(hashes, labels)
-    listed = "\n".join(f"{hashes[row]} {labels[row]}" for row in order)
     return PictureAnswers(
-        pictures_sha256=hashlib.sha256(listed.encode()).hexdigest(),
+        pictures_sha256=order.sha256,
         right=_pack(right, order),
         reference_right=_pack(reference_right, order),
         agrees=_pack(agrees, order),
@@ -52,46 +63,32 @@ def record_answers(
 
 
 def record_probabilities(
-    hashes: Sequence[str],
-    labels: Sequence[str],
-    classes: Integers,
-    artifact: Floats,
-    reference: Floats,
+    order: PictureOrder, artifact: PictureFigures, reference: PictureFigures
 ) -> PictureProbabilities | None:
     """Pack the probabilities that calibration, flips and top-5 come from.
 
     Args:
-        hashes: SHA-256 of the n pictures' files.
-        labels: Names of their true classes.
-        classes: Their numbers, (n,).
-        artifact: Its answers, (n, classes).
+        order: Of the n pictures.
+        artifact: Its answers.
         reference: The reference's.
 
     Returns:
-        In the order of ``record_answers``; None where an answer is not finite or no probability.
+        In that order; None where an answer is not finite or no probability.
     """
-    largest = artifact.max(axis=1)
-    if not (finite_rows(artifact).all() and (largest >= 0).all() and (largest <= 1.001).all()):
+    largest = artifact.largest
+    if not (artifact.finite.all() and (largest >= 0).all() and (largest <= 1.001).all()):
         return None
-    order = _order(hashes, labels)
-    second, first = largest_two(reference)
     return PictureProbabilities(
         confidence=_pack_shares(largest, order),
-        reference_confidence=_pack_shares(first, order),
-        reference_margin=_pack_shares(first - second, order),
-        top5=_pack(topk_hits(artifact, classes, 5), order),
-        reference_top5=_pack(topk_hits(reference, classes, 5), order),
+        reference_confidence=_pack_shares(reference.largest, order),
+        reference_margin=_pack_shares(reference.largest - reference.second, order),
+        top5=_pack(artifact.top5, order),
+        reference_top5=_pack(reference.top5, order),
     )
 
 
-def _order(hashes: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """Return the order that a record keeps pictures in."""
-    pictures = [f"{hashes[row]} {labels[row]}" for row in range(len(hashes))]
-    return sorted(range(len(pictures)), key=pictures.__getitem__)
-
-
-def _pack_shares(values: Floats, order: Sequence[int]) -> str:
-    steps = np.rint(np.clip(values[list(order)], 0, 1) * float(_STEPS))
+def _pack_shares(values: Floats, order: PictureOrder) -> str:
+    steps = np.rint(np.clip(values[order.rows], 0, 1) * float(_STEPS))
     digits: str = steps.astype(">u2").tobytes().hex()
     return digits
 
@@ -106,8 +103,8 @@ def unpack_bits(bits: str, count: int) -> Booleans:
     return np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8))[:count].astype(np.bool_)
 
 
-def _pack(which: Booleans, order: Sequence[int]) -> str:
-    return np.packbits(which[list(order)]).tobytes().hex()
+def _pack(which: Booleans, order: PictureOrder) -> str:
+    return np.packbits(which[order.rows]).tobytes().hex()
 
 
 def count_ones(bits: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -17,11 +18,18 @@ from resnet_edge.ondevice.measurements import (
     GateResult,
 )
 from resnet_edge.ondevice.parity import metrics
-from resnet_edge.ondevice.parity.answers import record_answers, record_probabilities
+from resnet_edge.ondevice.parity.answers import (
+    PictureOrder,
+    picture_order,
+    record_answers,
+    record_probabilities,
+)
+from resnet_edge.ondevice.parity.collapse import find_collapse
+from resnet_edge.ondevice.parity.confused_pairs import Confusions
 from resnet_edge.ondevice.parity.further_gates import judge_further
 from resnet_edge.ondevice.parity.gates import Evidence, Gates, judge_accuracy, not_checked
 from resnet_edge.ondevice.parity.judging import weigh
-from resnet_edge.ondevice.parity.new_confusions import grown_confusions
+from resnet_edge.ondevice.parity.picture_figures import PictureFigures, picture_figures
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class EvaluationSet:
     """The labelled pictures and the reference's answers to them."""
 
     reference: npt.NDArray[np.floating]
-    """Probabilities, shape (n, classes)."""
+    """Probabilities, shape (n, classes); may be mapped from disk."""
     labels: npt.NDArray[np.integer]
     """Shape (n,), in [0, classes)."""
     label_names: tuple[str, ...]
@@ -56,13 +64,23 @@ class EvaluationSet:
                 f"labels from {self.labels.min()} to {self.labels.max()}; "
                 f"expected 0 to {classes - 1}; run `resnet-edge reference` with this model"
             )
-        finite = metrics.finite_rows(self.reference)
-        if not finite.all():
+        if count and not (finite := self.figures.finite).all():
             raise ReferenceFileError(
                 f"the reference answers NaN or infinity to {int(count - finite.sum())} of {count} "
                 f"pictures, first {self.pictures[int(finite.argmin())]}; the model's weights are "
                 "damaged or training diverged"
             )
+
+    @functools.cached_property
+    def figures(self) -> PictureFigures:
+        """The figures of the reference's answers."""
+        return picture_figures(self.reference, self.labels)
+
+    @functools.cached_property
+    def order(self) -> PictureOrder:
+        """The order that records keep the pictures in."""
+        labels = [self.label_names[label] for label in self.labels.tolist()]
+        return picture_order(self.hashes, labels)
 
 
 def probability_floor(kind: ArtifactKind) -> float:
@@ -175,26 +193,21 @@ def _compare(
     gates: Gates,
 ) -> ArtifactParity:
     floor = probability_floor(kind)
+    labels, names = evaluation.labels, evaluation.label_names
+    ours, theirs = evaluation.figures, picture_figures(probabilities, labels)
     logits = metrics.compare_logits(evaluation.reference, probabilities, floor)
-    collapse = metrics.find_collapse(
-        probabilities, evaluation.labels, evaluation.label_names, floor
-    )
+    collapse = find_collapse(theirs, labels, names, floor)
     agree = metrics.agreements(evaluation.reference, probabilities)
-    hits = metrics.topk_hits(probabilities, evaluation.labels, 1)
-    reference_hits = metrics.topk_hits(evaluation.reference, evaluation.labels, 1)
-    labels = [evaluation.label_names[label] for label in evaluation.labels.tolist()]
-    answers = record_answers(evaluation.hashes, labels, hits, reference_hits, agree)
-    probabilities_kept = record_probabilities(
-        evaluation.hashes, labels, evaluation.labels, probabilities, evaluation.reference
-    )
-    evidence = weigh(answers, len(hits), logits.max_abs, logits.logit_range, collapse)
+    confusions = Confusions(ours.answers, theirs.answers, labels, names)
+    answers = record_answers(evaluation.order, theirs.right, ours.right, agree)
+    evidence = weigh(answers, len(labels), logits.max_abs, logits.logit_range, collapse)
     compared = ArtifactParity(
         name=kind.name,
         sha256=sha256,
         runtime=runtime,
-        images=len(hits),
-        top1=float(hits.mean()),
-        top5=float(metrics.topk_hits(probabilities, evaluation.labels, 5).mean()),
+        images=len(labels),
+        top1=float(theirs.right.mean()),
+        top5=float(theirs.top5.mean()),
         agreement=float(agree.mean()),
         max_abs_logit=logits.max_abs,
         mean_abs_logit=logits.mean_abs,
@@ -202,73 +215,78 @@ def _compare(
         cosine=logits.cosine,
         sqnr_db=logits.sqnr_db,
         kl=logits.kl,
-        classes=_class_results(evaluation, hits, reference_hits, agree),
-        confusion=metrics.confusion_rows(
-            probabilities, evaluation.labels, len(evaluation.label_names)
-        ),
-        changed=_changed_pictures(evaluation, probabilities, agree),
+        classes=_class_results(evaluation, theirs.right, agree),
+        confusion=metrics.confusion_rows(theirs.answers, labels, len(names)),
+        changed=_changed_pictures(evaluation, probabilities, theirs, agree),
         collapse=collapse,
         gate=judge_accuracy(kind.precision, evidence, gates),
         answers=answers,
-        probabilities=probabilities_kept,
-        grown=grown_confusions(
-            evaluation.reference, probabilities, evaluation.labels, evaluation.label_names
-        ),
+        probabilities=record_probabilities(evaluation.order, theirs, ours),
+        grown=confusions.grown(),
+        confused=confusions.most(),
     )
     return replace(compared, further_gates=judge_further(compared, gates))
 
 
 def _class_results(
-    evaluation: EvaluationSet,
-    hits: metrics.Booleans,
-    reference: metrics.Booleans,
-    agree: metrics.Booleans,
+    evaluation: EvaluationSet, hits: metrics.Booleans, agree: metrics.Booleans
 ) -> tuple[ClassResult, ...]:
-    results = []
-    for label, name in enumerate(evaluation.label_names):
-        own = evaluation.labels == label
-        count = int(own.sum())
-        top1, reference_top1, agreement = (
-            float(which[own].mean()) if count else math.nan for which in (hits, reference, agree)
+    reference = evaluation.figures.right
+    counted = (
+        np.bincount(evaluation.labels[which], minlength=len(evaluation.label_names)).tolist()
+        for which in (
+            slice(None),
+            hits,
+            reference,
+            agree,
+            hits & ~reference,
+            reference & ~hits,
         )
-        results.append(
-            ClassResult(
-                label=name,
-                images=count,
-                top1=top1,
-                reference_top1=reference_top1,
-                agreement=agreement,
-                gained=int((own & hits & ~reference).sum()),
-                lost=int((own & reference & ~hits).sum()),
-            )
+    )
+    return tuple(
+        ClassResult(
+            label=name,
+            images=images,
+            top1=right / images if images else math.nan,
+            reference_top1=before / images if images else math.nan,
+            agreement=same / images if images else math.nan,
+            gained=gained,
+            lost=lost,
         )
-    return tuple(results)
+        for name, images, right, before, same, gained, lost in zip(evaluation.label_names, *counted)
+    )
 
 
 def _changed_pictures(
-    evaluation: EvaluationSet, probabilities: npt.NDArray[np.floating], agree: metrics.Booleans
+    evaluation: EvaluationSet,
+    probabilities: npt.NDArray[np.floating],
+    figures: PictureFigures,
+    agree: metrics.Booleans,
 ) -> tuple[ChangedPicture, ...]:
-    rows = np.flatnonzero(~agree)
-    ours = metrics.best_classes(evaluation.reference[rows])
-    theirs = metrics.best_classes(probabilities[rows])
+    names, before = evaluation.label_names, evaluation.figures
     return tuple(
         ChangedPicture(
             picture=evaluation.pictures[row],
             sha256=evaluation.hashes[row],
-            label=evaluation.label_names[evaluation.labels[row]],
-            reference_answer=_answer_words(ours[i], evaluation.label_names),
-            artifact_answer=_answer_words(theirs[i], evaluation.label_names),
-            reference_probability=float(evaluation.reference[row].max()),
-            artifact_probability=float(probabilities[row].max()),
+            label=names[evaluation.labels[row]],
+            reference_answer=_answer_words(evaluation.reference, before, row, names),
+            artifact_answer=_answer_words(probabilities, figures, row, names),
+            reference_probability=float(before.largest[row]),
+            artifact_probability=float(figures.largest[row]),
         )
-        for i, row in enumerate(rows.tolist())
+        for row in np.flatnonzero(~agree).tolist()
     )
 
 
-def _answer_words(best: metrics.Booleans, names: tuple[str, ...]) -> str:
-    tied = np.flatnonzero(best).tolist()
+def _answer_words(
+    probabilities: metrics.Floats, figures: PictureFigures, row: int, names: tuple[str, ...]
+) -> str:
+    tied = int(figures.ties[row])
     if not tied:
         return "no answer (NaN or infinity)"
-    if len(tied) > 3:
-        return f"a tie of {len(tied)} classes"
-    return " or ".join(names[index] for index in tied)
+    if tied == 1:
+        return names[int(figures.first_best[row])]
+    if tied > 3:
+        return f"a tie of {tied} classes"
+    best = np.flatnonzero(metrics.best_classes(probabilities[row : row + 1])[0])
+    return " or ".join(names[index] for index in best.tolist())

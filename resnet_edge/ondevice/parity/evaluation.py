@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,7 +12,6 @@ from resnet_edge.ondevice.measurements import ArtifactParity, ParityResult, Unme
 from resnet_edge.ondevice.parity.compare import EvaluationSet
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.parity.judging import accuracy_gates
-from resnet_edge.ondevice.parity.metrics import topk_hits
 from resnet_edge.ondevice.reference_file import Reference
 
 
@@ -54,21 +54,16 @@ def parity_result(
         elsewhere: The same in further runtimes.
         refused: Further runtimes that refused one.
     """
+    pictures = len(evaluation.pictures)
     return ParityResult(
         model_sha256=model_sha256,
         reference_sha256=reference_sha256,
-        images=len(evaluation.pictures),
+        images=pictures,
         labels=evaluation.label_names,
-        reference_top1=_accuracy(evaluation, 1),
-        reference_top5=_accuracy(evaluation, 5),
+        reference_top1=float(evaluation.figures.right.mean()) if pictures else math.nan,
+        reference_top5=float(evaluation.figures.top5.mean()) if pictures else math.nan,
         artifacts=tuple(artifacts),
         gates=accuracy_gates(gates),
         elsewhere=tuple(elsewhere),
         refused=tuple(refused),
     )
-
-
-def _accuracy(evaluation: EvaluationSet, k: int) -> float:
-    if not evaluation.pictures:
-        return float("nan")
-    return float(topk_hits(evaluation.reference, evaluation.labels, k).mean())

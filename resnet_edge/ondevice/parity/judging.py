@@ -39,7 +39,7 @@ def accuracy_gates(gates: Gates) -> dict[str, float]:
 def is_complete(result: ParityResult) -> bool:
     """Return True if the record holds all that this version records of the answers."""
     return all(
-        parity.grown is not None or parity.answers is None
+        None not in (parity.grown, parity.confused) or parity.answers is None
         for parity in (*result.artifacts, *result.elsewhere)
     )
 

@@ -1,5 +1,8 @@
 """Distances between two sets of class probabilities: pure functions on arrays.
 
+Those that take two sides read them in blocks, so these may be mapped files of any length. Sums over
+pictures add one number of each picture, in their order, so that no figure depends on the blocks.
+
 ``probabilities`` is always float (n, classes) in [0, 1], and ``labels`` is integer (n,).
 
 Ties are settled so that none ever counts in an artifact's favour: a picture is right only where its
@@ -16,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from resnet_edge.ondevice.row_blocks import row_blocks
+
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 Booleans = npt.NDArray[np.bool_]
@@ -29,13 +34,8 @@ UINT8_FLOOR = 1 / 512
 NO_ANSWER = -1
 """Stands for the answer where probabilities are not finite."""
 
-CHANCE_LEVEL = 0.05
-"""One-sided error of the two binomial tests in ``find_collapse``."""
-
 CONFUSION_CLASSES = 100
 """With more classes the confusion matrix is left out: nobody reads a million numbers."""
-
-_ROWS = 4096  # bounds memory: 1000 classes in float64 are 33 MB
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,11 @@ def centred_logits(probabilities: Floats, floor: float = FLOAT_FLOOR) -> npt.NDA
     Returns:
         float64 (n, classes), every row of mean 0. NaN where the row holds NaN or infinity.
     """
-    logs = np.log(np.maximum(probabilities.astype(np.float64), floor))
+    logs: npt.NDArray[np.float64] = np.maximum(probabilities, floor, dtype=np.float64)
+    np.log(logs, out=logs)
     with np.errstate(invalid="ignore"):
-        centred: npt.NDArray[np.float64] = logs - logs.mean(axis=1, keepdims=True)
-    return centred
+        logs -= logs.mean(axis=1, keepdims=True)
+    return logs
 
 
 def compare_logits(
@@ -87,30 +88,48 @@ def compare_logits(
     Returns:
         Figures over all n pictures; all NaN where n is 0 or an answer is not finite.
     """
-    if not len(reference) or not np.isfinite(artifact).all():
+    if not len(reference):
         return LogitComparison(*[math.nan] * 6)
-    signal = noise = power = product = distance = divergence = largest = 0.0
-    low, high = math.inf, -math.inf
-    for start in range(0, len(reference), _ROWS):
-        ours = centred_logits(reference[start : start + _ROWS], floor)
-        theirs = centred_logits(artifact[start : start + _ROWS], floor)
-        difference = np.abs(ours - theirs)
-        signal += float(np.square(ours).sum())
-        power += float(np.square(theirs).sum())
-        noise += float(np.square(difference).sum())
-        product += float((ours * theirs).sum())
-        distance += float(difference.sum())
-        divergence += float(_divergences(ours, theirs).sum())
-        largest = max(largest, float(difference.max()))
-        low, high = min(low, float(ours.min())), max(high, float(ours.max()))
+    sums = np.empty((6, len(reference)))
+    largest, low, high = 0.0, math.inf, -math.inf
+    for rows, (ours, theirs) in row_blocks(reference, artifact):
+        if not np.isfinite(theirs).all():
+            return LogitComparison(*[math.nan] * 6)
+        found = _distances(centred_logits(ours, floor), centred_logits(theirs, floor))
+        sums[:, rows] = found.sums
+        largest, low, high = max(largest, found.largest), min(low, found.low), max(high, found.high)
+    signal, power, noise, product, distance, divergence = sums.sum(axis=1).tolist()
     return LogitComparison(
         max_abs=largest,
-        mean_abs=distance / reference.size,
+        mean_abs=distance / math.prod(reference.shape),
         logit_range=high - low,
         cosine=_cosine(product, signal, power),
         sqnr_db=_decibels(signal, noise),
         kl=divergence / len(reference),
     )
+
+
+@dataclass(frozen=True)
+class _Distances:
+    sums: tuple[Floats, ...]
+    """Each of shape (n,)."""
+    largest: float
+    low: float
+    high: float
+
+
+def _distances(ours: Floats, theirs: Floats) -> _Distances:
+    """Measure a block of centred logits, picture by picture."""
+    difference = np.abs(ours - theirs)
+    sums: tuple[Floats, ...] = (
+        np.square(ours).sum(axis=1),
+        np.square(theirs).sum(axis=1),
+        np.square(difference).sum(axis=1),
+        (ours * theirs).sum(axis=1),
+        difference.sum(axis=1),
+        _divergences(ours, theirs),
+    )
+    return _Distances(sums, float(difference.max()), float(ours.min()), float(ours.max()))
 
 
 def _divergences(ours: Floats, theirs: Floats) -> Floats:
@@ -172,9 +191,8 @@ def largest_two(probabilities: Floats) -> tuple[Floats, Floats]:
     """
     count, classes = probabilities.shape
     two = np.zeros((count, 2), probabilities.dtype)
-    for start in range(0, count, _ROWS):
-        block = np.partition(probabilities[start : start + _ROWS], max(0, classes - 2), axis=1)
-        two[start : start + _ROWS, -min(2, classes) :] = block[:, -2:]
+    ordered = np.partition(probabilities, max(0, classes - 2), axis=1)
+    two[:, -min(2, classes) :] = ordered[:, -2:]
     return two[:, 0], two[:, 1]
 
 
@@ -193,6 +211,11 @@ def top_answers(probabilities: Floats, labels: Integers) -> Integers:
 
 def agreements(reference: Floats, artifact: Floats) -> Booleans:
     """Return True where both have the same best classes: bool (n,), False where not finite."""
+    parts = [_agree(*blocks) for _, blocks in row_blocks(reference, artifact)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
+
+
+def _agree(reference: Floats, artifact: Floats) -> Booleans:
     same = (best_classes(reference) == best_classes(artifact)).all(axis=1)
     agree: Booleans = same & finite_rows(reference) & finite_rows(artifact)
     return agree
@@ -216,100 +239,14 @@ def confusion_matrix(answers: Integers, labels: Integers, classes: int) -> Integ
 
 
 def confusion_rows(
-    probabilities: Floats, labels: Integers, classes: int
+    answers: Integers, labels: Integers, classes: int
 ) -> tuple[tuple[int, ...], ...]:
-    """Return the confusion matrix as a record keeps it.
+    """Return the confusion matrix as a record keeps it; see ``confusion_matrix``.
 
     Returns:
         A row per true class; nothing where there are more than ``CONFUSION_CLASSES``.
     """
     if classes > CONFUSION_CLASSES:
         return ()
-    matrix = confusion_matrix(top_answers(probabilities, labels), labels, classes)
+    matrix = confusion_matrix(answers, labels, classes)
     return tuple(tuple(row) for row in matrix.tolist())
-
-
-def find_collapse(
-    probabilities: Floats,
-    labels: Integers,
-    label_names: tuple[str, ...],
-    floor: float = FLOAT_FLOOR,
-) -> str | None:
-    """Return the reason why a set of answers is worthless; None if it is not.
-
-    The checks, in this order: no pictures; NaN or infinity; no probabilities (negative, or not
-    adding up to 1); one class for every picture though the labels are several; accuracy at chance
-    level.
-
-    Chance level is judged by two exact binomial tests at 5 %: the hits are no more than guessing
-    among all classes gives, *and* fewer than a model half-way between guessing and perfect would
-    have. With few pictures, the second test alone tells a useful model from a worthless one.
-
-    Args:
-        probabilities: Shape (n, classes).
-        labels: Shape (n,).
-        label_names: One per class.
-        floor: Half a step of the output; the sums may be off by one such half per class.
-
-    Returns:
-        A sentence for a person, or None.
-    """
-    count, classes = len(labels), len(label_names)
-    if count == 0:
-        return "no pictures were answered"
-    if bad := int(count - finite_rows(probabilities).sum()):
-        return f"NaN or infinity in the answers to {bad} of {count} pictures"
-    if problem := _find_bad_sums(probabilities, max(0.01, classes * floor)):
-        return problem
-    if len(set(labels.tolist())) > 1 and len(answers := set(probabilities.argmax(axis=1))) == 1:
-        name = label_names[int(answers.pop())]
-        return f"one class for everything: the answer to all {count} pictures is {name!r}"
-    return _find_chance(int(topk_hits(probabilities, labels, 1).sum()), count, classes)
-
-
-def _find_bad_sums(probabilities: Floats, tolerance: float) -> str | None:
-    sums = probabilities.sum(axis=1, dtype=np.float64)
-    bad = (np.abs(sums - 1) > tolerance) | (probabilities < 0).any(axis=1)
-    if not bad.any():
-        return None
-    example = float(sums[bad.argmax()])
-    return (
-        f"no probabilities: {int(bad.sum())} of {len(sums)} answers are negative or do not add up "
-        f"to 1 (the first adds up to {example:.4g}); is the softmax missing?"
-    )
-
-
-def _find_chance(hits: int, count: int, classes: int) -> str | None:
-    if classes < 2:
-        return None
-    chance = 1 / classes
-    guessed = 1 - binomial_cdf(hits - 1, count, chance)
-    useful = binomial_cdf(hits, count, (1 + chance) / 2)
-    if guessed <= CHANCE_LEVEL or useful > CHANCE_LEVEL:
-        return None
-    return (
-        f"chance level: {hits} of {count} pictures are right ({hits / count:.1%}); "
-        f"guessing among {classes} classes gives {chance:.1%}"
-    )
-
-
-def binomial_cdf(hits: int, count: int, share: float) -> float:
-    """Return the probability of at most ``hits`` successes in ``count`` trials of chance ``share``.
-
-    Args:
-        hits: Below 0 gives 0, ``count`` or more gives 1.
-        count: Number of trials.
-        share: Strictly between 0 and 1.
-    """
-    if hits >= count:
-        return 1.0
-    whole = math.lgamma(count + 1)
-    terms = (
-        whole
-        - math.lgamma(k + 1)
-        - math.lgamma(count - k + 1)
-        + k * math.log(share)
-        + (count - k) * math.log1p(-share)
-        for k in range(hits + 1)
-    )
-    return min(1.0, math.fsum(math.exp(term) for term in terms))

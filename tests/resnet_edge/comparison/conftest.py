@@ -22,7 +22,7 @@ from resnet_edge.ondevice.measurements import (
     ParityResult,
     Verdict,
 )
-from resnet_edge.ondevice.parity.answers import record_answers
+from resnet_edge.ondevice.parity.answers import picture_order, record_answers
 from resnet_edge.ondevice.parity.gates import Gates, judge_accuracy
 from resnet_edge.ondevice.parity.judging import accuracy_gates, weigh
 
@@ -43,7 +43,8 @@ def parity_of(
     """An artifact that has the pictures ``wrong`` wrong, where the reference has all right."""
     right = np.array([row not in wrong for row in range(images)], np.bool_)
     hashes = [f"{pictures} {row:05}" for row in range(images)]
-    answers = record_answers(hashes, ["cat"] * images, right, np.ones_like(right), right)
+    order = picture_order(hashes, ["cat"] * images)
+    answers = record_answers(order, right, np.ones_like(right), right)
     precision = artifact_kind(name).precision
     return ArtifactParity(
         name=name,

@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 from resnet_edge.ondevice.parity.answers import (
     count_ones,
     count_only,
+    picture_order,
     record_answers,
     record_probabilities,
     unpack_bits,
     unpack_shares,
 )
+from resnet_edge.ondevice.parity.picture_figures import picture_figures
+
+HASH = "1dce6b732ee85b5fd40f4f680922d0c6aa09040d5f94ae59177d13ff526732bb"
 
 
 def bits(*values: int) -> np.ndarray:
@@ -20,9 +24,8 @@ def bits(*values: int) -> np.ndarray:
 
 
 def test_bits_by_hand():
-    answers = record_answers(
-        ["c", "a", "b"], ["cat"] * 3, bits(1, 0, 1), bits(1, 1, 1), bits(0, 0, 1)
-    )
+    order = picture_order(["c", "a", "b"], ["cat"] * 3)
+    answers = record_answers(order, bits(1, 0, 1), bits(1, 1, 1), bits(0, 0, 1))
     # In the order a, b, c: 011, 111, 010, filled up to a byte.
     assert (answers.right, answers.reference_right, answers.agrees) == ("60", "e0", "40")
     assert (count_ones(answers.right), count_ones("")) == (2, 0)
@@ -38,7 +41,8 @@ def test_the_order_of_the_pictures_does_not_matter(marks, random):
 
     def record(order):
         ours, theirs = (bits(*(marks[row][side] for row in order)) for side in (0, 1))
-        return record_answers([f"{row}" for row in order], ["cat"] * len(order), ours, theirs, ours)
+        pictures = picture_order([f"{row}" for row in order], ["cat"] * len(order))
+        return record_answers(pictures, ours, theirs, ours)
 
     assert record(rows) == record(range(len(marks)))
     answers = record(rows)
@@ -47,10 +51,11 @@ def test_the_order_of_the_pictures_does_not_matter(marks, random):
 
 
 def test_other_pictures_or_other_labels_have_another_hash():
-    one = bits(1)
-    first = record_answers(["a"], ["cat"], one, one, one).pictures_sha256
-    assert first != record_answers(["b"], ["cat"], one, one, one).pictures_sha256
-    assert first != record_answers(["a"], ["dog"], one, one, one).pictures_sha256
+    first = picture_order(["a"], ["cat"]).sha256
+    assert first != picture_order(["b"], ["cat"]).sha256
+    assert first != picture_order(["a"], ["dog"]).sha256
+    # sha256sum of "a cat\nb dog"
+    assert picture_order(["b", "a"], ["dog", "cat"]).sha256 == HASH
 
 
 @pytest.mark.parametrize("field", ["right", "reference_right", "agrees"])
@@ -69,7 +74,9 @@ def test_probabilities_by_hand():
     artifact = np.array([[0.75, 0.25], [0.0, 1.0]])
     reference = np.array([[0.5, 0.5], [0.125, 0.875]])
     classes = np.array([1, 1])
-    kept = record_probabilities(["b", "a"], ["cat"] * 2, classes, artifact, reference)
+    order = picture_order(["b", "a"], ["cat"] * 2)
+    sides = (picture_figures(side, classes) for side in (artifact, reference))
+    kept = record_probabilities(order, *sides)
     # In the order a, b: 1 and 0.75 in steps of 1 / 65535, the latter 49151.25.
     assert kept.confidence == "ffffbfff"
     assert unpack_shares(kept.reference_confidence) == pytest.approx([0.875, 0.5], abs=1e-5)
@@ -82,13 +89,13 @@ def test_probabilities_by_hand():
 def test_what_is_no_probability_is_not_kept(bad):
     artifact = np.array([[bad, bad]])
     good = np.array([[0.5, 0.5]])
-    assert record_probabilities(["a"], ["cat"], np.array([0]), artifact, good) is None
+    sides = (picture_figures(side, np.array([0])) for side in (artifact, good))
+    assert record_probabilities(picture_order(["a"], ["cat"]), *sides) is None
 
 
 @settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=40))
 def test_bits_come_back(marks):
-    packed = record_answers(
-        [f"{row:03}" for row in range(len(marks))], ["cat"] * len(marks), *[bits(*marks)] * 3
-    )
+    order = picture_order([f"{row:03}" for row in range(len(marks))], ["cat"] * len(marks))
+    packed = record_answers(order, *[bits(*marks)] * 3)
     assert unpack_bits(packed.right, len(marks)).tolist() == marks

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from resnet_edge.ondevice.formats.kinds import artifact_kind
-from resnet_edge.ondevice.measurements import GrownConfusion
+from resnet_edge.ondevice.measurements import ConfusedPair
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact
 from resnet_edge.ondevice.parity.flips import MarginRow, flips_by_margin
 from resnet_edge.ondevice.parity.gates import Gates
@@ -39,11 +39,11 @@ def test_by_hand():
 
 def test_new_confusions_by_hand():
     assert compared().grown == (
-        GrownConfusion("cat", "dog", 0, 1),
-        GrownConfusion("dog", "eel", 0, 1),
-        GrownConfusion("eel", "dog", 0, 1),
+        ConfusedPair("cat", "dog", 0, 1),
+        ConfusedPair("dog", "eel", 0, 1),
+        ConfusedPair("eel", "dog", 0, 1),
     )
-    assert compared(ARTIFACT, REFERENCE).grown == (GrownConfusion("dog", "cat", 0, 1),)
+    assert compared(ARTIFACT, REFERENCE).grown == (ConfusedPair("dog", "cat", 0, 1),)
     assert compared(REFERENCE, REFERENCE).grown == ()
 
 
