@@ -149,7 +149,7 @@ def write_member_array(archive: zipfile.ZipFile, name: str, rows: Rows, dtype: s
     with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         for _, (block,) in row_blocks(rows):
-            stream.write(block.astype(dtype, copy=False).data)
+            stream.write(block.astype(dtype, copy=False).tobytes())
 
 
 def check_header(stream: BinaryIO, size_bytes: int) -> ArrayHeader:
