@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.options import Tolerance as Tolerance
     from resnet_edge.recommendation import Recommendation as Recommendation
     from resnet_edge.robustness.corruptions import RobustnessOptions as RobustnessOptions
+    from resnet_edge.scale.engine import EngineKind as EngineKind
+    from resnet_edge.scale.engine import ScaleOptions as ScaleOptions
     from resnet_edge.steps.bench import bench as bench
     from resnet_edge.steps.browser import browser as browser
     from resnet_edge.steps.bundle import bundle as bundle

@@ -42,6 +42,7 @@ from resnet_edge.ondevice.option import (
 from resnet_edge.ondevice.parity.gates import Gates
 from resnet_edge.ondevice.runtimes.kinds import REQUESTABLE
 from resnet_edge.robustness.corruptions import RobustnessOptions
+from resnet_edge.scale.engine import ScaleOptions
 from resnet_edge.training.training_settings import SEEDS, TrainingSettings
 
 EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
@@ -369,6 +370,7 @@ class Options:
     bench: BenchOptions = field(default_factory=BenchOptions)
     bundle: BundleOptions = field(default_factory=BundleOptions)
     compression: CompressionOptions = field(default_factory=CompressionOptions)
+    scale: ScaleOptions = field(default_factory=ScaleOptions)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -51,13 +51,15 @@ ROOMS = {
     "display": set(),
     "zipapp": {"errors", "ondevice"},
     # photos -> model.keras -> artifacts -> results -> report
-    "data": {"errors", "ondevice", "units"},
-    "training": {"converters", "errors", "ondevice"},
+    "scale": {"errors", "resnet_edge", "ondevice", "ondevice.workers"},
+    "data": {"errors", "ondevice", "scale", "units"},
+    "training": {"converters", "data", "errors", "ondevice", "scale"},
     "model": {"converters", "errors", "ondevice"},
     "robustness": {"errors", "units", "data", *ONDEVICE},
     "compression": ONDEVICE | {"converters", "display", "errors", "training", "units"},
     "options": ONDEVICE
-    | {"compression", "converters", "data", "errors", "layout", "robustness", "training", "units"},
+    | {"compression", "converters", "data", "errors", "layout", "robustness", "scale", "training"}
+    | {"units"},
     "exporting": BELOW | {"converters", "data", "inspection", "model", "training"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},

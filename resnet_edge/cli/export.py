@@ -20,7 +20,7 @@ def export(
     options: Annotated[
         Options,
         only("out", "formats", "rewrites", "data.fit", "data.image_size"),
-        only("data.skip_unreadable", "calibration"),
+        only("data.skip_unreadable", "calibration", "scale"),
         only("model.preprocessing", "model.labels", "quantization"),
     ],
     model: Model = None,

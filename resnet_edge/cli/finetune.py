@@ -13,6 +13,7 @@ def finetune(
     options: Annotated[
         Options,
         only("out", "data", "model.weights", "model.preprocessing", "training", "calibration"),
+        only("scale"),
     ],
     as_json: Json = False,
 ) -> None:

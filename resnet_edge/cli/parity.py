@@ -19,7 +19,7 @@ def parity(
         Options,
         only("out", "formats", "also_in", "gates.fp32_agreement", "gates.fp32_max_logit"),
         only("gates.fp16_agreement", "gates.int8_accuracy", "gates.confidence"),
-        only("robustness"),
+        only("robustness", "scale"),
         only("gates.max_ece_increase", "gates.max_class_loss"),
     ],
     allow_inconclusive: AllowInconclusive = False,

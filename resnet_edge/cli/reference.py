@@ -41,7 +41,7 @@ def reference(
         Options,
         only("out", "data.test", "data.fit", "data.image_size", "data.skip_unreadable"),
         only("model.preprocessing", "model.labels", "bench.spec", "bench.batches"),
-        only("robustness"),
+        only("robustness", "scale"),
     ],
     model: Model = None,
     pack: Pack = False,

@@ -17,7 +17,7 @@ def run(
         only("out", "formats", "rewrites", "also_in", "data"),
         only("model.weights", "model.preprocessing"),
         only("training", "calibration", "quantization", "gates", "bench.spec", "bench.threads"),
-        only("robustness"),
+        only("robustness", "scale"),
     ],
     junit: JunitFile = None,
     allow_inconclusive: AllowInconclusive = False,

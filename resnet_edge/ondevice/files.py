@@ -22,7 +22,7 @@ _STALE_S = 24 * 3600.0
 _LOCKED_WITHIN_S = 1.0
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file whole or not at all; see ``write_file``.
 
     Raises:
@@ -32,7 +32,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     def write(file: BinaryIO) -> None:
         file.write(data)
 
-    write_file(path, write)
+    write_file(path, write, durable=durable)
 
 
 def write_file(

@@ -16,9 +16,9 @@ from resnet_edge.data.calibration import (
     write_calibration,
 )
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
-from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.data.names import label_of
+from resnet_edge.data.pixel_source import ManyPixels, load_pixels
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display, Silent
@@ -283,10 +283,10 @@ def decode_split(
     layout: Layout,
     display: Display,
     title: str,
-) -> np.ndarray:
-    """Decode pictures once into the cache and map them: uint8 ``(n, height, width, 3)``."""
+) -> ManyPixels:
+    """Decode pictures once into the cache and map them, or stream them where they are many."""
     with display.bar(f"decoding {title} pictures") as advance:
-        return decode_pictures(pictures, size, fit, layout.cache, advance)
+        return load_pixels(pictures, size, fit, layout.cache, advance)
 
 
 def labels_of(pictures: tuple[Picture, ...]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from resnet_edge.data.calibration import CalibrationSet, choose_calibration
 from resnet_edge.data.dataset import Picture
+from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.lessons import HELD_OUT, Lessons, is_labelled, lessons_of
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.display import Display
@@ -16,8 +17,9 @@ from resnet_edge.layout import Layout
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import read_record
+from resnet_edge.ondevice.pictures import Pixels
 from resnet_edge.options import Options
-from resnet_edge.steps.choose_pictures import choose_pictures, decode_split, labels_of
+from resnet_edge.steps.choose_pictures import choose_pictures, labels_of
 from resnet_edge.training.training_record import TrainingRecord
 
 if TYPE_CHECKING:
@@ -111,13 +113,12 @@ def decoded_at(
     fit = Fit(info.fit)
 
     def decode(size: tuple[int, int]) -> Material:
-        lessons, validation = (
-            decode_split(pictures, size, fit, layout, display, title)
-            for pictures, title in (
-                (learning.lessons, "training"),
-                (learning.validation, "validation"),
-            )
-        )
+        def decoded(pictures: tuple[Picture, ...], title: str) -> Pixels:
+            with display.bar(f"decoding {title} pictures") as advance:
+                return decode_pictures(pictures, size, fit, layout.cache, advance)
+
+        lessons = decoded(learning.lessons, "training")
+        validation = decoded(learning.validation, "validation")
         known = learning.labelled
         return Material(
             lessons,

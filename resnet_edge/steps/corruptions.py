@@ -31,7 +31,8 @@ from resnet_edge.robustness.judging import compare_corrupted, describe_reference
 from resnet_edge.robustness.pixel_file import corrupted_pixels
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, CorruptionResult
 from resnet_edge.robustness.reference_answers import check_same_questions, differences, read_answers
-from resnet_edge.steps.evaluation import Question, ask_all, decode_test
+from resnet_edge.steps.answer_stage import Question
+from resnet_edge.steps.evaluation import ask_all, decode_test
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def compare_under_corruptions(
     if todo:
         clean = decode_test(options, reference, artifacts[0], display)
         for task in todo:
-            asked += _ask(task, clean, layout.cache, display)
+            asked += _ask(task, clean, options, display)
     merged = judge(_merge(before, tasks, asked), options.gates)
     if merged != before or not layout.corruptions.exists():
         write_record(layout.corruptions, merged)
@@ -170,7 +171,9 @@ def _other_pixels(path: Path, corruption: Corruption) -> str:
     )
 
 
-def _ask(task: _Task, clean: Path, cache: Path, display: Display) -> tuple[CorruptedParity, ...]:
+def _ask(
+    task: _Task, clean: Path, options: Options, display: Display
+) -> tuple[CorruptedParity, ...]:
     def compare(question: Question, found: Answers) -> CorruptedParity:
         artifact = question.artifact
         return compare_corrupted(
@@ -183,13 +186,13 @@ def _ask(task: _Task, clean: Path, cache: Path, display: Display) -> tuple[Corru
             inputs_sha256=_inputs(artifact, task.answers_sha256),
         )
 
-    name, evaluation = task.corruption.value, task.evaluation
-    with corrupted_pixels(map_array(clean), evaluation.hashes, task.corruption, cache) as pixels:
+    name, hashes, cache = task.corruption.value, task.evaluation.hashes, options.layout.cache
+    with corrupted_pixels(map_array(clean), hashes, task.corruption, cache) as pixels:
         if hash_pixels(map_array(pixels)) != task.pixels_sha256:
             raise ReferenceFileError(_other_pixels(task.path, task.corruption))
         questions = [Question(artifact, None) for artifact in task.artifacts]
-        with display.bar(f"parity under {name}") as advance:
-            return ask_all(questions, pixels, len(evaluation.hashes), advance, compare)
+        key, title = task.pixels_sha256, f"parity under {name}"
+        return ask_all(questions, map_array(pixels), key, options, title, display, compare)
 
 
 def _merge(

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.manifest import read_manifest
-from resnet_edge.display import Advance, Display
+from resnet_edge.data.pixel_source import ManyPixels, load_pixels
+from resnet_edge.display import Display
 from resnet_edge.errors import RUNTIME_ERRORS, ArtifactError, ReferenceFileError, ResnetEdgeError
-from resnet_edge.ondevice.cores import available_cores
+from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, Sidecar
 from resnet_edge.ondevice.measurements import ArtifactParity, Unmeasured
-from resnet_edge.ondevice.parity.answer_worker import AnswerJob
-from resnet_edge.ondevice.parity.answering import Answers, answer_pictures
+from resnet_edge.ondevice.parity.answering import Answers
 from resnet_edge.ondevice.parity.compare import compare_artifact, unchecked_artifact
 from resnet_edge.ondevice.parity.evaluation import evaluation_set
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo, check_model
 from resnet_edge.ondevice.runtimes.installed import further_runtimes
-from resnet_edge.ondevice.workers.process import crew_of
 from resnet_edge.options import Options
+from resnet_edge.scale.running import run_stages
+from resnet_edge.scale.stage import Stage
+from resnet_edge.steps.answer_stage import Question, answer_stage, joined_answers
 
 T = TypeVar("T")
 
@@ -99,17 +102,36 @@ def decode_test(
     Raises:
         ReferenceFileError: The reference is of other pictures.
     """
-    layout = options.layout
+    test = _test_split(options.layout, reference)
+    size, fit, cache = artifact.sidecar.image_size, Fit(artifact.sidecar.fit), options.layout.cache
+    with display.bar("decoding test pictures") as advance:
+        decode_pictures(test, size, fit, cache, advance)
+    return decoded_path(test, size, fit, cache).resolve()
+
+
+def load_test(
+    options: Options, reference: Reference, artifact: Artifact, display: Display
+) -> tuple[ManyPixels, str]:
+    """Return the test pictures as an array; arguments and errors as ``decode_test``.
+
+    Returns:
+        uint8 ``(n, height, width, 3)``, and the hash of all that the pixels depend on.
+    """
+    test = _test_split(options.layout, reference)
+    size, fit, cache = artifact.sidecar.image_size, Fit(artifact.sidecar.fit), options.layout.cache
+    with display.bar("decoding test pictures") as advance:
+        pictures = load_pixels(test, size, fit, cache, advance)
+    return pictures, decoded_path(test, size, fit, cache).name
+
+
+def _test_split(layout: Layout, reference: Reference) -> tuple[Picture, ...]:
     test = read_manifest(layout.dataset).split.test
     if tuple(picture.sha256 for picture in test) != reference.info.hashes:
         raise ReferenceFileError(
             f"{layout.reference}: made for {len(reference.info.hashes)} other pictures than the "
             f"test split's {len(test)}; make it again with `resnet-edge reference`"
         )
-    size, fit = artifact.sidecar.image_size, Fit(artifact.sidecar.fit)
-    with display.bar("decoding test pictures") as advance:
-        decode_pictures(test, size, fit, layout.cache, advance)
-    return decoded_path(test, size, fit, layout.cache).resolve()
+    return test
 
 
 @dataclass(frozen=True)
@@ -149,7 +171,7 @@ def compare_all(
                 for a in artifacts
             )
         )
-    pixels = decode_test(options, reference, artifacts[0], display)
+    pictures, key = load_test(options, reference, artifacts[0], display)
     evaluation = evaluation_set(reference)
     questions: list[Question] = [Question(a, None) for a in artifacts]
     questions += [
@@ -173,9 +195,7 @@ def compare_all(
             raise problem
         return Unmeasured(question.artifact.name, str(problem), question.runtime)
 
-    images = len(reference.classes)
-    with display.bar("parity") as advance:
-        found = ask_all(questions, pixels, images, advance, compare, refuse)
+    found = ask_all(questions, pictures, key, options, "parity", display, compare, refuse)
     parities = [each for each in found if isinstance(each, ArtifactParity)]
     refused = tuple(each for each in found if isinstance(each, Unmeasured))
     warn_refused(refused, display)
@@ -189,30 +209,27 @@ def warn_refused(refused: Iterable[Unmeasured], display: Display) -> None:
         display.warn(f"{gone.name} {gone.happened}, which decides nothing: {gone.reason}")
 
 
-@dataclass(frozen=True)
-class Question:
-    """An artifact, and the runtime that it answers in."""
-
-    artifact: Artifact
-    runtime: str | None
-    """The runtime's name; None takes the preferred one."""
-
-
 def ask_all(
     questions: Sequence[Question],
-    pixels: Path,
-    images: int,
-    advance: Advance,
+    pictures: ManyPixels,
+    key: str,
+    options: Options,
+    title: str,
+    display: Display,
     use: Callable[[Question, Answers], T],
     refuse: Callable[[Question, ResnetEdgeError], T] | None = None,
 ) -> tuple[T, ...]:
-    """Let artifacts answer the same pictures, as many at a time as there are cores.
+    """Let artifacts answer the same pictures, on all cores.
+
+    What an interrupted call had answered is not asked again.
 
     Args:
         questions: The artifacts with their runtimes.
-        pixels: A ``.npy`` file: uint8 ``(n, height, width, 3)``.
-        images: The number n.
-        advance: Shows the answers so far.
+        pictures: What they answer.
+        key: Hash of all that the pixels depend on.
+        options: The build, and who computes.
+        title: Of the progress bar.
+        display: Shows the answers so far, and what was done again.
         use: Makes what is returned of one artifact's answers, which are not kept.
         refuse: Makes what is returned where a runtime refuses a file or crashes, or raises
             that; None raises it.
@@ -220,26 +237,26 @@ def ask_all(
     Raises:
         ResnetEdgeError: An artifact cannot be loaded or run, and ``refuse`` did not take it.
     """
-    answered = dict.fromkeys(range(len(questions)), 0)
-    with tempfile.TemporaryDirectory() as folder, crew_of(available_cores()) as crew:
+    cache = options.layout.cache
+    stages = [answer_stage(question, pictures, key, cache) for question in questions]
+    asked = {stage.folder: question for stage, question in zip(stages, questions, strict=True)}
+    refused: dict[Path, T] = {}
 
-        def ask(number: int) -> T:
-            question = questions[number]
+    def fail(stage: Stage, problem: ResnetEdgeError) -> None:
+        if refuse is None or not isinstance(problem, RUNTIME_ERRORS):
+            raise problem
+        refused[stage.folder] = refuse(asked[stage.folder], problem)
 
-            def count(done: int) -> None:
-                answered[number] = done
-                advance(sum(answered.values()), len(questions) * images)
-
-            answers = Path(folder) / f"{number}.npy"
-            job = AnswerJob(question.artifact.path.resolve(), pixels, answers, 1, question.runtime)
-            try:
-                answered_all = answer_pictures(job, count, crew)
-            except RUNTIME_ERRORS as problem:
-                if refuse is None:
-                    raise
-                return refuse(question, problem)
-            found = use(question, answered_all)
-            answers.unlink()
-            return found
-
-        return tuple(crew.pool.map(ask, range(len(questions))))
+    with display.bar(title) as advance:
+        engine = options.scale.for_runtimes()
+        found = run_stages(stages, engine, advance, display.warn, fail)
+    results = []
+    for stage, computed in zip(stages, found, strict=True):
+        if computed is None:
+            results.append(refused[stage.folder])
+        else:
+            question = asked[stage.folder]
+            results.append(use(question, joined_answers(question, computed)))
+    for stage in stages:
+        shutil.rmtree(stage.folder, ignore_errors=True)
+    return tuple(results)

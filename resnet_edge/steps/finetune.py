@@ -140,7 +140,7 @@ def _train(
 
     from converters.preprocessing import PREPROCESSINGS
     from resnet_edge.model.model_file import ModelInfo, write_model
-    from resnet_edge.model.pixel_scaling import preprocessing_warning
+    from resnet_edge.model.pixel_scaling import PICTURES, preprocessing_warning
     from resnet_edge.model.weights import build_model
     from resnet_edge.training.labelled_pictures import LabelledPictures
     from resnet_edge.training.train import train_classifier
@@ -162,7 +162,8 @@ def _train(
 
     train = labelled(photos.split.train, "training")
     validation = labelled(photos.split.validation, "validation")
-    if warning := preprocessing_warning(loaded.model, preprocessing, train.pictures):
+    some = train.pictures[:: -(-len(train) // PICTURES)]
+    if warning := preprocessing_warning(loaded.model, preprocessing, some):
         display.warn(warning)
     with display.bar("training") as advance:
         result = train_classifier(
@@ -176,6 +177,8 @@ def _train(
             on_epoch=lambda epoch: display.say(_epoch_line(epoch)),
             on_step=lambda step, steps, loss: advance(step, steps),
             on_features=advance,
+            engine=options.scale.for_models(),
+            tell=display.warn,
         )
     info = ModelInfo(
         loaded.model.name,

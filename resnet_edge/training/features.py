@@ -6,28 +6,30 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
-from resnet_edge.errors import ModelError, OutputError
+from resnet_edge.data.pixel_source import pixel_source
+from resnet_edge.errors import OutputError
 from resnet_edge.ondevice.array_files import map_array
-from resnet_edge.ondevice.files import write_file
 from resnet_edge.ondevice.reading import refusing
+from resnet_edge.scale.arrays import join_rows
+from resnet_edge.scale.engine import Engine
+from resnet_edge.scale.running import Tell, run_stage
+from resnet_edge.scale.stage import Stage
+from resnet_edge.training.feature_work import FeatureJob, FeatureWork, OpenFeatureWork
 from resnet_edge.training.labelled_pictures import LabelledPictures
-from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches
+from resnet_edge.training.picture_stream import INFERENCE_BATCH
 from resnet_edge.training.seeds import derived_seed
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Everything that features depend on, besides the pictures."""
+    """Everything that features depend on, besides the pictures, and who computes them."""
 
     backbone: keras.Model
     key: str
@@ -36,13 +38,21 @@ class Extractor:
     seed: int
     """Seed of the augmented views."""
     cache: Path
+    engine: Engine
+    tell: Tell
+    """Shows what was done again."""
 
-    @cached_property
-    def forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Pictures ``(batch, height, width, 3)`` to features ``(batch, channels)``, compiled."""
-        return tf.function(  # type: ignore[no-any-return]  # TensorFlow has no types
-            lambda batch: self.backbone(batch, training=False), reduce_retracing=True
-        )
+    def work(self, view_seed: int | None) -> FeatureWork | OpenFeatureWork:
+        """Return the work of a view; for other processes the backbone is written into the cache."""
+        if not self.engine.starters:
+            return OpenFeatureWork(self.backbone, self.preprocessing, view_seed)
+        path = (self.cache / f"backbone-{self.key[:16]}.keras").absolute()
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.stem}.part.keras")
+            self.backbone.save(part)
+            part.replace(path)
+        return FeatureWork(path, self.preprocessing, view_seed)
 
 
 def weights_key(model: keras.Model) -> str:
@@ -98,14 +108,64 @@ def compute_features(
     if (cached := _read(path, shape)) is not None:
         on_batch(len(split))
         return cached
-    write_file(path, lambda file: _write(file, extractor, split, view, on_batch))
+    computed = run_stage(
+        feature_stage(extractor, split, view), extractor.engine, _steps(on_batch), extractor.tell
+    )
+    join_rows(path, computed.files(), shape, "<f4")
+    computed.finished.remove()
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def feature_stage(extractor: Extractor, split: LabelledPictures, view: int) -> Stage:
+    """Return the stage of one view's features: rows of float32 ``(n, channels)``.
+
+    A shard is a batch of the network. Augmentation is seeded by view and shard.
+    """
+    seed = derived_seed(extractor.seed, "view", view) if view else None
+    key = _key(extractor, split, view)
+
+    def job(start: int, stop: int) -> FeatureJob:
+        return FeatureJob(pixel_source(split.pictures, start, stop), start)
+
+    return Stage(
+        title=f"features of view {view}",
+        key=key,
+        work=extractor.work(seed),
+        items=len(split),
+        job=job,
+        folder=extractor.cache / "features" / key,
+        shard=INFERENCE_BATCH,
+    )
+
+
+def _steps(on_batch: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Return a count of all pictures that tells the number since its last call."""
+    before = 0
+
+    def count(done: int, _: int) -> None:
+        nonlocal before
+        if done > before:
+            on_batch(done - before)
+        before = done
+
+    return count
+
+
+_METHOD = 2
+"""Raise it when the same inputs begin to give other features."""
 
 
 def _key(extractor: Extractor, split: LabelledPictures, view: int) -> str:
     augmented = derived_seed(extractor.seed, "view", view) if view else None
     text = repr(
-        (extractor.key, extractor.preprocessing, split.key, split.pictures.shape, augmented)
+        (
+            extractor.key,
+            extractor.preprocessing,
+            split.key,
+            split.pictures.shape,
+            augmented,
+            _METHOD,
+        )
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -118,36 +178,3 @@ def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     except OutputError:
         return None
     return array if array.shape == shape and array.dtype == np.float32 else None
-
-
-def _write(
-    file: BinaryIO,
-    extractor: Extractor,
-    split: LabelledPictures,
-    view: int,
-    on_batch: Callable[[int], None],
-) -> None:
-    """Write the features batch by batch.
-
-    Not through a memory map: there a full disk ends the process instead of raising an error.
-    """
-    width = int(extractor.backbone.outputs[0].shape[-1])
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(split), width)}
-    np.lib.format.write_array_header_1_0(file, header)
-    stream = picture_batches(
-        split.pictures,
-        extractor.preprocessing,
-        np.arange(len(split)),
-        INFERENCE_BATCH,
-        augment_seed=derived_seed(extractor.seed, "view", view) if view else None,
-    )
-    for batch, indices in stream.prefetch(2):
-        features = extractor.forward(batch).numpy().astype("<f4")
-        if not np.isfinite(features).all():
-            bad = int(indices[np.flatnonzero(~np.isfinite(features).all(axis=1))[0]])
-            raise ModelError(
-                f"{extractor.backbone.name}: the backbone answers NaN or infinity for picture "
-                f"{bad}; expected finite features; check the weights and --preprocessing"
-            )
-        file.write(features.tobytes())
-        on_batch(len(features))

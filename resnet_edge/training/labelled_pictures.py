@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.errors import DataError
 
 
@@ -18,8 +19,8 @@ class LabelledPictures:
         DataError: The arrays do not fit together, or there is no picture.
     """
 
-    pictures: NDArray[np.uint8]
-    """RGB ``(n, height, width, 3)``; may be a memory map larger than memory."""
+    pictures: ManyPixels
+    """RGB ``(n, height, width, 3)``; may be a memory map larger than memory, or streamed."""
     labels: NDArray[np.int64]
     """Class of each picture, ``(n,)``, from 0."""
     key: str

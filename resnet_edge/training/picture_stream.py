@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
+from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.training.augmentation import augmentation
 
 INFERENCE_BATCH = 64
@@ -65,7 +66,7 @@ def batches(
 
 
 def picture_batches(
-    pictures: NDArray[np.uint8],
+    pictures: ManyPixels,
     preprocessing: Preprocessing,
     order: NDArray[np.int64],
     batch_size: int,

@@ -12,6 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
+from resnet_edge.scale.engine import Engine
+from resnet_edge.scale.running import Tell
 from resnet_edge.training.checkpoint import Checkpoint, TrainingProgress
 from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches, with_targets
@@ -66,6 +68,10 @@ class TrainingJob:
     on_epoch: OnEpoch | None
     on_step: OnStep | None
     on_features: OnFeatures | None
+    engine: Engine
+    """Who computes the features."""
+    tell: Tell
+    """Shows what was computed again."""
 
     @property
     def batch_size(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Callable
 
 import resnet_edge
 from resnet_edge.errors import WorkerError
@@ -64,6 +65,65 @@ def module_command(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
 
 
+@dataclass(frozen=True)
+class RunningProcess:
+    """A process that is being listened to."""
+
+    lines: Iterator[str]
+    """Its standard output by lines, as they come; raises ``WorkerError`` at the end of a process
+    that exited with an error, was killed by a signal, or took too long."""
+    send: Callable[[str], None]
+    """Writes a line to its standard input; one that has ended is no error here."""
+
+
+@contextlib.contextmanager
+def open_process(
+    command: Sequence[str],
+    title: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    crew: Crew | None = None,
+) -> Iterator[RunningProcess]:
+    """Run a command in a new process while the context lasts.
+
+    The process does not outlive the context: on Ctrl-C or any error here it is killed. A worker
+    that calls ``serve`` does not outlive this process either.
+
+    Args:
+        command: From ``module_command``; the process finds this very package.
+        title: Names the work in errors.
+        environment: Variables set beside this process's own.
+        timeout_s: Seconds after which the process is killed.
+        crew: The workers that it belongs to, where several run at a time.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = _start(command, log, environment)
+        expired = threading.Event()
+        alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
+        if timeout_s is not None:
+            alarm.start()
+
+        def lines() -> Iterator[str]:
+            assert process.stdout is not None
+            yield from (line.strip() for line in process.stdout)
+            status = process.wait()
+            if expired.is_set():
+                raise WorkerError(
+                    f"{title}: no result within {timeout_s:g} s; measure fewer queries or seconds"
+                )
+            if status:
+                log.seek(0)
+                raise WorkerError(f"{title}: {_death_words(status)}{_tail(log.read())}")
+
+        try:
+            _join(crew, process)
+            yield RunningProcess(lines(), functools.partial(_send, process))
+        finally:
+            alarm.cancel()
+            _end(process, crew)
+
+
 def run_process(
     command: Sequence[str],
     title: str,
@@ -76,11 +136,8 @@ def run_process(
 ) -> Iterator[str]:
     """Run a command in a new process and yield its standard output by lines, as they come.
 
-    The process does not outlive the iteration: on Ctrl-C or any error here it is killed. A worker
-    that calls ``serve`` does not outlive this process either.
-
     Args:
-        command: From ``module_command``; the process finds this very package.
+        command: As all others in ``open_process``.
         title: Names the work in errors.
         first: The first line of its standard input.
         word: The next line, sent as soon as it is there.
@@ -91,31 +148,14 @@ def run_process(
     Raises:
         WorkerError: The process exited with an error, was killed by a signal, or took too long.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        process = _start(command, log, environment)
-        expired = threading.Event()
-        alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
-        if timeout_s is not None:
-            alarm.start()
-        assert process.stdout is not None
-        try:
-            _join(crew, process)
-            if first is not None:
-                _send(process, first)
-            if word is not None:
-                word.add_done_callback(lambda told: _send(process, told.result()))
-            yield from (line.strip() for line in process.stdout)
-            status = process.wait()
-        finally:
-            alarm.cancel()
-            _end(process, crew)
-        if expired.is_set():
-            raise WorkerError(
-                f"{title}: no result within {timeout_s:g} s; measure fewer queries or seconds"
-            )
-        if status:
-            log.seek(0)
-            raise WorkerError(f"{title}: {_death_words(status)}{_tail(log.read())}")
+    with open_process(
+        command, title, environment=environment, timeout_s=timeout_s, crew=crew
+    ) as process:
+        if first is not None:
+            process.send(first)
+        if word is not None:
+            word.add_done_callback(lambda told: process.send(told.result()))
+        yield from process.lines
 
 
 def _start(

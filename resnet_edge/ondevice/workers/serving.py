@@ -29,8 +29,13 @@ Job = TypeVar("Job")
 class Reporter:
     """Tells the parent about progress; a step can use it as its display."""
 
-    def __init__(self, send: Callable[[WorkerEvent], None], receive: Callable[[], str]) -> None:
-        self._send, self._receive = send, receive
+    def __init__(
+        self,
+        send: Callable[[WorkerEvent], None],
+        receive: Callable[[], str],
+        poll: Callable[[], str] | None = None,
+    ) -> None:
+        self._send, self._receive, self._poll = send, receive, poll or receive
         self._word: str | None = None
 
     def say(self, text: str) -> None:
@@ -60,9 +65,14 @@ class Reporter:
             WorkerEvent(EventKind.LOST, str(error), error=kind, traceback=words, names=names)
         )
 
-    def ready(self, problem: str = "") -> None:
-        """Tell that what another worker waits for is there, or why it cannot be made."""
-        self._send(WorkerEvent(EventKind.READY, problem))
+    def ready(self, problem: str = "", places: int = 0) -> None:
+        """Tell that what another worker waits for is there, or why it cannot be made.
+
+        Args:
+            problem: The reason; empty if it is there.
+            places: Of a worker that takes jobs one after the other: how many it takes at a time.
+        """
+        self._send(WorkerEvent(EventKind.READY, problem, total=places))
 
     def bar(self, title: str) -> AbstractContextManager[Callable[..., None]]:
         """Show a progress bar while the context lasts."""
@@ -73,6 +83,16 @@ class Reporter:
         self._send(WorkerEvent(EventKind.BAR, title))
         yield self.advance
         self._send(WorkerEvent(EventKind.END))
+
+    def next_line(self) -> str:
+        """Return the next line that the parent sends; waits until it comes."""
+        return self._receive()
+
+    def line_if_any(self) -> str | None:
+        """Return the next line that the parent sends; None where none is there yet."""
+        with contextlib.suppress(queue.Empty):
+            return self._poll()
+        return None
 
     def wait(self) -> str:
         """Return the word that the parent sends; the first call waits until it comes."""
@@ -110,7 +130,7 @@ def serve(kind: type[Job], work: Callable[[Job, Reporter], object]) -> int:
 
     try:
         job = from_json(kind, _read_job(received.get()), "job", WorkerError)
-        result = work(job, Reporter(send, received.get))
+        result = work(job, Reporter(send, received.get, received.get_nowait))
         send(WorkerEvent(EventKind.RESULT, json.dumps(to_json(result))))
     except (Exception, KeyboardInterrupt) as problem:
         error = translate(problem)

@@ -33,6 +33,7 @@ from resnet_edge.options import (
     Tolerance,
 )
 from resnet_edge.robustness.corruptions import RobustnessOptions
+from resnet_edge.scale.engine import ScaleOptions
 from resnet_edge.training.training_settings import TrainingSettings
 
 STEPS = ("run", "finetune", "export", "reference", "parity", "bench", "report", "bundle")
@@ -42,6 +43,7 @@ GATES = (
 )
 LIMITS = ("--max-p90-ms", "--max-latency-ratio")
 PLACEMENT = ("--require-delegate", "--delegate-except")
+SCALE = ("--engine", "--workers", "--ray-address")
 SPEC = ("--min-seconds", "--min-queries")
 DATA = ("--data", "--test", "--split", "--image-size", "--fit", "--skip-unreadable")
 CALIBRATION = ("--calibration", "--calibration-count", "--seed")
@@ -59,19 +61,20 @@ FLAGS = {
     "run": {
         *("--out", "--formats", "--rewrites", *DATA, *MODEL, *TRAINING, *CALIBRATION),
         *(*QUANTIZATION, *GATES, *LIMITS, *SPEC, "--threads", "--allow-inconclusive"),
-        *("--corruptions", "--junit", "--also-in", *PLACEMENT),
+        *("--corruptions", "--junit", "--also-in", *PLACEMENT, *SCALE),
     },
-    "finetune": {"--out", *DATA, *MODEL, *TRAINING, *CALIBRATION},
+    "finetune": {"--out", *DATA, *MODEL, *TRAINING, *CALIBRATION, *SCALE},
     "export": {
         *("--out", "--formats", "--rewrites", "--fit", "--image-size", "--preprocessing"),
-        *("--labels", "--skip-unreadable", *CALIBRATION, *QUANTIZATION),
+        *("--labels", "--skip-unreadable", *CALIBRATION, *QUANTIZATION, *SCALE),
     },
     "reference": {
         *("--out", "--test", "--fit", "--image-size", "--skip-unreadable", "--preprocessing"),
-        *("--labels", *SPEC, "--batches", "--corruptions", "--pack", "--from"),
+        *("--labels", *SPEC, "--batches", "--corruptions", "--pack", "--from", *SCALE),
     },
     "parity": {
         *("--out", "--formats", "--also-in", "--corruptions", *GATES, "--allow-inconclusive"),
+        *SCALE,
     },
     "bench": {
         *("--out", "--formats", *SPEC, "--threads", *LIMITS, "--profile", "--mlperf", "--host"),
@@ -107,7 +110,7 @@ FLAGS = {
 RECORDS = (
     *(Options, DataOptions, ModelOptions, TrainingSettings, CalibrationOptions, Gates),
     *(QuantizationOptions, BenchOptions, LatencySpec, BundleOptions, Tolerance),
-    *(RobustnessOptions, CompressionOptions),
+    *(RobustnessOptions, CompressionOptions, ScaleOptions),
 )
 DECLARED = [each for record in RECORDS for each in declared_options(record)]
 RANGED = [

@@ -271,9 +271,9 @@ def test_memory_stays_flat_and_nothing_is_left(options: Options, monkeypatch):
     seen = []
     ask = corruptions.ask_all
 
-    def watched(questions, pixels, images, advance, use):
+    def watched(*arguments):
         seen.append([path.name for path in options.layout.cache.glob("corrupted-*")])
-        return ask(questions, pixels, images, advance, use)
+        return ask(*arguments)
 
     monkeypatch.setattr(corruptions, "ask_all", watched)
     options.layout.corruptions.unlink()

@@ -1,9 +1,16 @@
+"""Features of a frozen backbone: right, cached, whole or not there, whoever computes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import ModelError, OutputError
+from resnet_edge.scale.engine import IN_THIS_PROCESS, Engine, EngineKind
 from resnet_edge.training import features as module
 from resnet_edge.training.features import Extractor, compute_features, weights_key
 
@@ -15,7 +22,7 @@ def extractor(tmp_path):
     """A backbone whose features are the mean colours."""
     inputs = keras.Input((32, 32, 3))
     backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    return Extractor(backbone, "network", UNIT, 0, tmp_path / "cache")
+    return Extractor(backbone, "network", UNIT, 0, tmp_path / "cache", IN_THIS_PROCESS, print)
 
 
 def compute(extractor, split, view=0):
@@ -23,12 +30,16 @@ def compute(extractor, split, view=0):
     return np.array(compute_features(extractor, split, view, done.append)), done
 
 
+def files(extractor):
+    return list(extractor.cache.glob("*.npy"))
+
+
 def test_features_are_computed_once(extractor, make_pictures, monkeypatch):
     split = make_pictures(70, 0)
     features, done = compute(extractor, split)
     np.testing.assert_allclose(features, split.pictures.mean(axis=(1, 2)) / 255, rtol=1e-4)
     assert done == [64, 6]
-    monkeypatch.setattr(module, "_write", None)
+    monkeypatch.setattr(module, "run_stage", None)
     again, done = compute(extractor, split)
     assert (again == features).all()
     assert done == [70]
@@ -42,15 +53,38 @@ def test_views_pictures_and_network_have_files_of_their_own(extractor, make_pict
     assert np.abs(plain - first).max() > 1e-4
     assert np.abs(first - second).max() > 1e-4
     compute(extractor, make_pictures(6, 1))
-    other = Extractor(extractor.backbone, "other weights", UNIT, 0, extractor.cache)
+    other = replace(extractor, key="other weights")
     compute(other, split)
-    assert len(list(extractor.cache.iterdir())) == 5
+    assert len(files(extractor)) == 5
+    assert not list((extractor.cache / "features").iterdir())
+
+
+def test_a_shard_is_varied_alike_whatever_came_before(extractor, make_pictures, tmp_path):
+    split = make_pictures(70, 0)
+    whole, _ = compute(extractor, split, view=1)
+    stage = module.feature_stage(extractor, split, 1)
+    alone = stage.work.open()(stage.job_of(1))
+    assert alone.payload == whole[64:].tobytes()
+    twice = replace(
+        split, pictures=np.concatenate([split.pictures[:64]] * 2), labels=np.zeros(128, int)
+    )
+    both, _ = compute(extractor, twice, view=1)
+    assert np.abs(both[:64] - both[64:]).max() > 1e-4
+
+
+def test_other_processes_compute_the_same_bytes(extractor, make_pictures, tmp_path):
+    split = make_pictures(70, 0)
+    apart = replace(extractor, cache=tmp_path / "apart", engine=Engine(EngineKind.LOCAL, 2, 1))
+    for view in (0, 1):
+        here, _ = compute(extractor, split, view)
+        there, _ = compute(apart, split, view)
+        assert here.tobytes() == there.tobytes()
 
 
 def test_a_cut_off_file_is_made_again(extractor, make_pictures):
     split = make_pictures(6, 0)
     features, _ = compute(extractor, split)
-    (path,) = extractor.cache.iterdir()
+    (path,) = files(extractor)
     path.write_bytes(path.read_bytes()[:-8])
     again, _ = compute(extractor, split)
     assert (again == features).all()
@@ -60,20 +94,20 @@ def test_nan_is_refused_and_nothing_is_kept(extractor, make_pictures):
     inputs = keras.Input((32, 32, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
     broken = keras.Model(inputs, keras.ops.log(-pooled), name="broken")
-    bad = Extractor(broken, "network", UNIT, 0, extractor.cache)
+    bad = replace(extractor, backbone=broken)
     with pytest.raises(ModelError, match="broken: the backbone answers NaN or infinity for pic"):
         compute(bad, make_pictures(6, 0))
-    assert not list(extractor.cache.glob("*.npy"))
+    assert not files(extractor)
 
 
 def test_a_full_disk_is_said(extractor, make_pictures, monkeypatch):
     def fail(*_args):
-        raise OSError(28, "No space left on device")
+        raise OutputError("features.npy: cannot be written (No space left on device); free some")
 
-    monkeypatch.setattr(module, "_write", fail)
+    monkeypatch.setattr(module, "join_rows", fail)
     with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\); free"):
         compute(extractor, make_pictures(6, 0))
-    assert not list(extractor.cache.iterdir())
+    assert not files(extractor)
 
 
 def test_the_key_follows_the_weights(make_small):
