@@ -38,6 +38,8 @@ class AnswerChanges:
     classes: tuple[ClassChange, ...]
     """Significant losses first, then the largest."""
     new_confusions: tuple[ConfusedPair, ...]
+    most_confused: tuple[ConfusedPair, ...]
+    """The wrong answers that the reference gives most; none where an earlier version recorded."""
 
 
 def answer_changes(parity: ArtifactParity) -> AnswerChanges | None:
@@ -57,6 +59,7 @@ def answer_changes(parity: ArtifactParity) -> AnswerChanges | None:
         flips=flips,
         classes=classes,
         new_confusions=grown,
+        most_confused=parity.confused or (),
     )
 
 

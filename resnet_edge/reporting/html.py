@@ -1,4 +1,7 @@
-"""The report as one HTML page without scripts, which loads nothing from anywhere."""
+"""The report as one HTML page, which loads nothing from anywhere.
+
+It has no script but one that searches and sorts long tables, where there are any.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from resnet_edge.reporting.browser_runs import HEADINGS as BROWSER_HEADINGS
 from resnet_edge.reporting.browser_runs import LEAD as BROWSERS_LEAD
 from resnet_edge.reporting.browser_runs import BrowserRuns, build_browsers
 from resnet_edge.reporting.changed_answers import ChangedSection, build_changed
-from resnet_edge.reporting.class_table import ClassTable, build_class_table
+from resnet_edge.reporting.class_table import MAX_CLASSES, ClassTable, build_class_table
+from resnet_edge.reporting.confused_table import ConfusedTable, build_confused
 from resnet_edge.reporting.confusion_matrices import ConfusionSection, build_confusion
 from resnet_edge.reporting.content import ArtifactRow, EpochPoint, ReportContent
 from resnet_edge.reporting.device_table import DeviceTable, build_devices
@@ -53,6 +57,7 @@ from resnet_edge.reporting.robustness_section import (
     RobustnessSection,
     build_robustness,
 )
+from resnet_edge.reporting.search import Script, search_script
 from resnet_edge.reporting.tables import (
     BOUND,
     EVERY_ARTIFACT,
@@ -111,7 +116,12 @@ class Page:
     curves: tuple[Markup, ...]
     phases: str
     confusion: ConfusionSection | None
+    confused: ConfusedTable | None
+    many_classes: bool
+    """True if their names are as long and as many as ImageNet's, so that they are not cut short."""
     classes: ClassTable | None
+    script: Script | None
+    """None where no table is long."""
     changed: tuple[ChangedSection, ...]
     quality: QualitySection | None
     reliability: tuple[tuple[QualityDetails, Markup], ...]
@@ -153,7 +163,7 @@ def build_page(content: ReportContent) -> Page:
     """Return all that the template shows of a report."""
     summary = summary_rows(content)
     has_reference = content.reference is not None
-    quality = build_quality(content)
+    quality, classes = build_quality(content), build_class_table(content)
     return Page(
         title=content.model.name,
         made_by=content.made_by,
@@ -179,7 +189,10 @@ def build_page(content: ReportContent) -> Page:
         curves=tuple(Markup(svg) for svg in plot_training(content.history)),
         phases=_phases(content.history),
         confusion=build_confusion(content),
-        classes=build_class_table(content),
+        confused=build_confused(content),
+        many_classes=len(content.model.labels) > MAX_CLASSES,
+        classes=classes,
+        script=search_script() if classes and classes.every else None,
         changed=build_changed(content),
         quality=quality,
         reliability=_reliability(quality),

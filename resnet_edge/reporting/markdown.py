@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from resnet_edge import units
 from resnet_edge.reporting import browser_runs
 from resnet_edge.reporting.answer import find_answer
+from resnet_edge.reporting.class_table import ClassRow, build_class_table
+from resnet_edge.reporting.confused_table import build_confused
 from resnet_edge.reporting.content import ReportContent
 from resnet_edge.reporting.device_table import build_devices
 from resnet_edge.reporting.findings import find_findings
@@ -77,6 +79,8 @@ def render_markdown(content: ReportContent) -> str:
         *_devices(content),
         *_reference(content),
         *_quality(content),
+        *_confused(content),
+        *_classes(content),
         *_changed(content),
         *_quantization(content),
         "## Provenance",
@@ -254,6 +258,40 @@ def _quality(content: ReportContent) -> list[str]:
                 lines += [f"### {escape_markdown(f'{details.artifact}: {title}')}", ""]
                 lines += [*markdown_table(headings, rows, text_columns=texts), ""]
     return lines
+
+
+def _confused(content: ReportContent) -> list[str]:
+    table = build_confused(content)
+    if table is None:
+        return []
+    headings = ("true class", "answer", "reference", *table.artifacts)
+    rows = (
+        (row.label, row.answer, row.reference, *(cell.pictures for cell in row.cells))
+        for row in table.rows
+    )
+    lead = "The wrong answers that the reference gives most, in test pictures."
+    lines = markdown_table(headings, rows, text_columns=2)
+    return ["## Most confused classes", "", lead, "", *lines, ""]
+
+
+def _classes(content: ReportContent) -> list[str]:
+    """Return the classes that changed most, of so many that ``report.json`` alone has them all."""
+    table = build_class_table(content)
+    if table is None or not table.every or not table.artifacts:
+        return []
+    headings = ("class", "pictures", "reference", *table.artifacts)
+
+    def listed(title: str, rows: Sequence[ClassRow]) -> list[str]:
+        cells = (
+            (row.label, row.images, row.reference, *(cell.top1 for cell in row.cells))
+            for row in rows
+        )
+        return [f"### {title}", "", *markdown_table(headings, cells, text_columns=1), ""]
+
+    words = f"Top-1 of each class; `report.json` has all {units.count(table.classes)}."
+    gaining = listed("Classes that gain most", table.gaining) if table.gaining else []
+    losing = listed("Classes that lose most", table.rows)
+    return ["## Accuracy by class", "", words, "", *losing, *gaining]
 
 
 def _quantization(content: ReportContent) -> list[str]:

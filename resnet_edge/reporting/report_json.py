@@ -8,9 +8,9 @@ null, and so is NaN, which shows in the verdict (``fail``) and its reason. An SQ
 ``findings`` are sentences: harm that top-1 does not show, and that is not chance. ``changes`` has
 an artifact's changes from the reference with 95 % intervals: top-1, top-5 (null with five classes
 or fewer), calibration with the points of the reliability diagram, flips by the reference's margin,
-classes (their intervals hold together), and the confusions that are new. It is null where the
-record of ``parity`` does not hold them. ``verdict`` names the gates of calibration and classes only
-where a limit was given.
+classes (their intervals hold together), the confusions that are new, and those that the reference
+has most. It is null where the record of ``parity`` does not hold them. ``verdict`` names the gates
+of calibration and classes only where a limit was given.
 
 ``take`` is the artifact to take on this machine, null where none is proven. ``undecided`` has the
 artifacts that the test pictures neither prove nor refute: ``images`` there are, about

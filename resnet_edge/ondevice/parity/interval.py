@@ -11,6 +11,7 @@ the two models never differ (a bootstrap or a Wald interval has width 0 there).
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 
@@ -47,6 +48,11 @@ def accuracy_interval(
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence}; expected a number between 0 and 1")
+    return _interval(gained, lost, pairs, confidence)
+
+
+@functools.lru_cache(maxsize=1 << 12)  # of a thousand classes most share their few counts
+def _interval(gained: float, lost: float, pairs: float, confidence: float) -> Interval:
     quantile = NormalDist().inv_cdf((1 + confidence) / 2)
     high = _upper_bound(gained, lost, pairs, quantile)
     low = -_upper_bound(lost, gained, pairs, quantile)

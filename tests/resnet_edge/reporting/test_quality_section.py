@@ -151,7 +151,9 @@ def test_json_has_all_of_it(planted: ReportContent):
     record = json.loads(json.dumps(report_json(planted), allow_nan=False))
     sharp = record["artifacts"][2]
     changes = sharp["changes"]
-    assert set(changes) == {"top1", "top5", "calibration", "flips", "classes", "new_confusions"}
+    assert set(changes) == {
+        *("top1", "top5", "calibration", "flips", "classes", "new_confusions", "most_confused")
+    }
     assert changes["calibration"]["interval"]["confidence"] == 0.95
     assert changes["calibration"]["artifact"]["ece"] > changes["calibration"]["reference"]["ece"]
     assert sum(row["pictures"] for row in changes["flips"]) == 1600

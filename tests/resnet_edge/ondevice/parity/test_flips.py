@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from resnet_edge.ondevice.formats.kinds import artifact_kind
-from resnet_edge.ondevice.measurements import ConfusedPair
 from resnet_edge.ondevice.parity.compare import EvaluationSet, compare_artifact
 from resnet_edge.ondevice.parity.flips import MarginRow, flips_by_margin
 from resnet_edge.ondevice.parity.gates import Gates
@@ -35,16 +34,6 @@ def test_by_hand():
         *(0, 2, 1, 1, 0, 0)
     ]
     assert sum(row.gained for row in flips_by_margin(compared(ARTIFACT, REFERENCE))) == 2
-
-
-def test_new_confusions_by_hand():
-    assert compared().grown == (
-        ConfusedPair("cat", "dog", 0, 1),
-        ConfusedPair("dog", "eel", 0, 1),
-        ConfusedPair("eel", "dog", 0, 1),
-    )
-    assert compared(ARTIFACT, REFERENCE).grown == (ConfusedPair("dog", "cat", 0, 1),)
-    assert compared(REFERENCE, REFERENCE).grown == ()
 
 
 def test_not_known_of_an_earlier_version():
