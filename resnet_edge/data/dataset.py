@@ -1,4 +1,4 @@
-"""Pictures in folders, in a table, or in a zip of folders: found, checked and hashed."""
+"""Pictures of any source: found, checked and hashed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Dataset:
     """The folder, or the archive, that names are relative to."""
     labels: tuple[str, ...]
     pictures: tuple[Picture, ...]
-    """By label, then by name in natural order."""
+    """By label, then by name in natural order; of archives in the order that they lie in, so that
+    every step reads those from their start to their end."""
     skipped: tuple[str, ...]
     """Unreadable pictures that were left out with --skip-unreadable, as ``name: reason``."""
     sides: tuple[Side, ...] = ()
@@ -64,7 +65,7 @@ def load_dataset(
     exclude: Path | None = None,
     take: tuple[Side, ...] = (),
 ) -> Dataset:
-    """Find, check and hash the pictures of a folder, a zip of that, or a table.
+    """Find, check and hash the pictures of any source.
 
     Every picture is decoded once, so that a truncated one is found here and not in an epoch's
     middle. What was found is kept in ``unpack_to``: later runs read only what was changed.
@@ -72,8 +73,9 @@ def load_dataset(
     are not named like pictures; anything else must be a picture.
 
     Args:
-        source: Folder (``resnet_edge.data.layouts``), zip file of one, or CSV file
-            (``resnet_edge.data.table``).
+        source: Folder (``resnet_edge.data.layouts``), zip file of one, CSV file
+            (``resnet_edge.data.table``), archive or archives (``resnet_edge.data.sources``), here
+            or in a store.
         unpack_to: Cache folder: a zip is unpacked in it, and the memory of checks lies there.
         labels: Labels of a model that exists; the folders must be among them. None takes the
             folders' names in natural order (2 before 10).
@@ -84,7 +86,7 @@ def load_dataset(
         take: Of a split, take the first of these sides that has pictures; none takes all sides.
 
     Returns:
-        All pictures that decode, by label and name.
+        All pictures that decode.
 
     Raises:
         UsageError: ``source`` does not exist.
@@ -104,7 +106,7 @@ def load_dataset(
 
 
 def find_labels(source: Source, unpack_to: Path, exclude: Path) -> tuple[str, ...]:
-    """Return the names of the classes that a folder, a zip or a table has pictures of.
+    """Return the names of the classes that a source has pictures of.
 
     Nothing is opened but the archive.
 
@@ -131,12 +133,12 @@ def load_unlabelled(
     progress: OnPicture | None = None,
     exclude: Path | None = None,
 ) -> Dataset:
-    """Find, check and hash all pictures below a folder, for calibration, which needs no classes.
+    """Find, check and hash all pictures of a source, for calibration, which needs no classes.
 
     Args:
-        source: Pictures, directly or in folders; a zip of that, or a table. Of a split, the
-            training side is taken. A folder named like a class gives its pictures that class, so
-            that they can be balanced; all others get class 0.
+        source: As in ``load_dataset``, or pictures in whatever folders, or without labels. Of a
+            split, the training side is taken. A folder named like a class gives its pictures that
+            class, so that they can be balanced; all others get class 0.
         memory: Cache folder: a zip is unpacked in it, and the memory of checks lies there.
         labels: The model's classes.
         skip_unreadable: Leave out what cannot be decoded, and list it in ``skipped``.
@@ -215,11 +217,10 @@ def _load(
     progress: OnPicture | None,
 ) -> Dataset:
     index = {name: number for number, name in enumerate(names)}
-    # In the order of the places: archives and row groups are read from their start to their end.
     checks = zip(listing.candidates, check_all(listing.candidates, memory, progress), strict=True)
-    ordered = sorted(
-        checks, key=lambda c: (index.get(c[0].label, 0), natural_key(c[0].name), c[0].label)
-    )
+    ordered = list(checks)
+    if all(candidate.place.archive is None for candidate in listing.candidates):
+        ordered.sort(key=lambda c: (index.get(c[0].label, 0), natural_key(c[0].name), c[0].label))
     pictures: list[Picture] = []
     sides: list[Side] = []
     looks: list[str] = []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+LONGEST_PART = 255
+"""Bytes of the longest name of a file or folder in any system."""
+
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
     """Return a sort key that puts 2 before 10, numbers before words, and ignores case."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from resnet_edge.data.address import Source
 from resnet_edge.data.dataset import Picture
+from resnet_edge.data.names import LONGEST_PART
 from resnet_edge.data.places import find_place, place_text
-
-_LONGEST_PART = 255
-"""Bytes of the longest name of a file or folder in any system."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class ListedPicture:
 
     def __post_init__(self) -> None:
         parts = self.name.split("/")
-        if "\0" in self.name or any(len(part.encode()) > _LONGEST_PART for part in parts):
+        if "\0" in self.name or any(len(part.encode()) > LONGEST_PART for part in parts):
             raise ValueError(f"{self.name[:40]!a} is no name of a picture")
 
 

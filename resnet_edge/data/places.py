@@ -122,7 +122,7 @@ class RowPlace:
         """Read the row's picture, with its whole row group, which is kept for the next ones."""
         from resnet_edge.data.sources.parquet_rows import read_row  # late: only a user of it pays
 
-        return read_row(self.archive, self.group, self.row)
+        return read_row(self.archive, self.group, self.row, self.stamp())
 
     def stamp(self) -> Stamp | None:
         """Return the file's size and time; None where it is gone."""

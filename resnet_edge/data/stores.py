@@ -140,6 +140,11 @@ def asking(address: Address) -> Iterator[None]:
         ) from problem
 
 
+def _is_of_store(problem: Exception) -> bool:
+    package = type(problem).__module__.partition(".")[0]
+    return package in ("aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "fsspec", "s3fs")
+
+
 def read_object(address: Address) -> bytes:
     """Read an object whole.
 
@@ -211,8 +216,15 @@ def opened(source: Source, block_bytes: int = BLOCK_BYTES) -> Iterator[BinaryIO]
         return
     with asking(source):
         files, path = _filesystem(source)
-        with files.open(path, "rb", block_size=block_bytes, cache_type="readahead") as file:
+        file = files.open(path, "rb", block_size=block_bytes, cache_type="readahead")
+    with file:
+        try:
             yield file
+        except Exception as problem:
+            if not isinstance(problem, OSError) and not _is_of_store(problem):
+                raise  # of who parses the file
+            with asking(source):
+                raise
 
 
 def describe(address: Address) -> StoredFile | None:

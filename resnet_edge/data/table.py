@@ -7,16 +7,18 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from resnet_edge.data.address import Address, Source, parse_source
 from resnet_edge.data.listing import Candidate, Listing
-from resnet_edge.data.names import label_of, natural_key, shown
-from resnet_edge.data.places import FilePlace, Place
+from resnet_edge.data.names import LONGEST_PART, label_of, natural_key, shown
+from resnet_edge.data.places import FilePlace, ObjectPlace, Place
 from resnet_edge.data.sides import Side, side_name
+from resnet_edge.data.stores import read_file
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.picture_kinds import PICTURE_SUFFIXES
 from resnet_edge.ondevice.reading import refusing
-from resnet_edge.ondevice.text_files import read_text
+from resnet_edge.ondevice.text_files import decode_text
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 
@@ -50,17 +52,12 @@ class _Columns:
     header: bool
 
 
-def is_table(source: Path) -> bool:
-    """Return True for a file that is named like a table."""
-    return source.suffix.lower() in TABLE_SUFFIXES and source.is_file()
-
-
-def list_table(source: Path) -> Listing:
+def list_table(source: Source) -> Listing:
     """List the pictures of a table.
 
     Columns are separated by a comma, a semicolon or a tab. A first line of names tells which column
     is which; without it they are path, label and split in this order. Paths are relative to the
-    table's folder, or absolute.
+    table's folder, absolute, or addresses; a table in a store has no paths of this machine.
 
     Raises:
         DataError: The file is no such table.
@@ -85,8 +82,11 @@ def list_table(source: Path) -> Listing:
         if side is Side.UNLABELLED:
             continue
         sides.add(side)
-        path = _find(source.parent, row[columns.path].strip())
-        place, name = FilePlace(path), _name(path, source.parent)
+        place = _place(source.parent, row[columns.path].strip())
+        name = _name(place, source.parent)
+        if any(len(part.encode()) > LONGEST_PART for part in name.split("/")):
+            problems.append(f"{line}: a name of over {LONGEST_PART} bytes; expected a shorter one")
+            continue
         found.setdefault((place, label), Candidate(place, name, label, side))
     if None in sides and len(sides) > 1:
         raise DataError(
@@ -102,18 +102,19 @@ def list_table(source: Path) -> Listing:
     )
 
 
-def _read_rows(source: Path) -> list[tuple[int, list[str]]]:
+def _read_rows(source: Source) -> list[tuple[int, list[str]]]:
     """Return the lines that are not empty, each with its number."""
-    if source.stat().st_size > MAX_BYTES:
-        raise DataError(
-            f"{source}: {source.stat().st_size:,} bytes; expected a table of at most {MAX_BYTES:,}"
-        )
 
     def refusal(reason: str) -> DataError:
         return DataError(f"{source}: cannot be read as a table ({reason}); {_EXPECTED}")
 
     with refusing(refusal):
-        text = read_text(source)
+        data = read_file(source)
+        if len(data) > MAX_BYTES:
+            raise DataError(
+                f"{source}: {len(data):,} bytes; expected a table of at most {MAX_BYTES:,}"
+            )
+        text = decode_text(data)
         sample = [line for line in text[:_SAMPLE].splitlines() if line.strip()][:20]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(sample))
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
@@ -131,7 +132,7 @@ def _delimiter(sample: Sequence[str]) -> str:
     return max(",;\t", key=columns)
 
 
-def _find_columns(rows: list[tuple[int, list[str]]], source: Path) -> _Columns:
+def _find_columns(rows: list[tuple[int, list[str]]], source: Source) -> _Columns:
     first = [cell.strip().casefold().replace(" ", "_") for cell in rows[0][1]]
     path, label, side = (
         next((at for at, cell in enumerate(first) if cell in words), None)
@@ -139,8 +140,7 @@ def _find_columns(rows: list[tuple[int, list[str]]], source: Path) -> _Columns:
     )
     if path is not None and label is not None:
         return _Columns(path, label, side, header=True)
-    is_file = Path(rows[0][1][0].strip()).suffix.lower() in PICTURE_SUFFIXES
-    if len(first) not in (2, 3) or not (is_file or _find(source.parent, rows[0][1][0]).is_file()):
+    if len(first) not in (2, 3) or not _is_picture(source.parent, rows[0][1][0].strip()):
         raise DataError(
             f"{source}: its first line is {', '.join(map(shown, rows[0][1][:_SHOWN]))}; {_EXPECTED}"
             ", and these names in the first line if there are other columns"
@@ -159,6 +159,22 @@ def _side_of(cells: list[str], columns: _Columns, line: str) -> Side | None:
     return name.side
 
 
+def _is_picture(folder: Source, cell: str) -> bool:
+    if PurePosixPath(cell.partition("?")[0]).suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    return isinstance(folder, Path) and _find(folder, cell).is_file()
+
+
+def _place(folder: Source, cell: str) -> Place:
+    """Return the place that a cell names: an address, or a path from the table's folder."""
+    where = parse_source(cell)
+    if isinstance(where, Address):
+        return ObjectPlace(where)
+    if isinstance(folder, Address):
+        return ObjectPlace(folder / cell.replace("\\", "/").removeprefix("./"))
+    return FilePlace(where if cell.startswith("file:") else _find(folder, cell))
+
+
 def _find(folder: Path, cell: str) -> Path:
     """Return the file that a cell names; the plain path where there is none.
 
@@ -172,8 +188,10 @@ def _find(folder: Path, cell: str) -> Path:
     return (folder / cell).absolute()
 
 
-def _name(path: Path, folder: Path) -> str:
-    try:
-        return path.relative_to(folder.absolute()).as_posix()
-    except ValueError:
-        return path.as_posix()
+def _name(place: Place, folder: Source) -> str:
+    if isinstance(place, FilePlace) and isinstance(folder, Path):
+        try:
+            return place.path.relative_to(folder.absolute()).as_posix()
+        except ValueError:
+            return place.path.as_posix()
+    return str(place).removeprefix(f"{folder}/")

@@ -21,7 +21,15 @@ def read_text(path: Path) -> str:
         OSError: The file cannot be read.
         UnicodeDecodeError: It is in another encoding.
     """
-    data = path.read_bytes()
+    return decode_text(path.read_bytes())
+
+
+def decode_text(data: bytes) -> str:
+    """Decode a text file's content: UTF-8, or what its byte order mark says.
+
+    Raises:
+        UnicodeDecodeError: It is in another encoding.
+    """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from resnet_edge.data.address import Address, Source
-from resnet_edge.data.stores import opened
+from resnet_edge.data.stores import Stamp, opened
 from resnet_edge.errors import DataError, RuntimeMissingError
 from resnet_edge.ondevice.reading import refusing
 
@@ -22,7 +22,7 @@ _KEPT_BYTES = 256 << 20
 _MOST_BYTES = 4 << 30
 """Pictures of a row group that is read."""
 
-_kept: OrderedDict[tuple[Source, int], Any] = OrderedDict()
+_kept: OrderedDict[tuple[Source, int, Stamp | None], Any] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -75,30 +75,31 @@ def picture_column(file: Any) -> str:  # noqa: ANN401 - pyarrow has no types
     return next((path for path in wanted if path in binary), "")
 
 
-def read_row(source: Source, group: int, row: int) -> bytes:
+def read_row(source: Source, group: int, row: int, stamp: Stamp | None) -> bytes:
     """Read the picture of a row.
 
     Args:
         source: The Parquet file.
         group: The row group.
         row: The row within it.
+        stamp: The file's version: of another one nothing kept is used.
 
     Raises:
         ValueError: There is no such row, or no picture in it.
         DataError: The file cannot be read.
         RuntimeMissingError: pyarrow is not installed.
     """
-    values = _group(source, group)
+    values = _group(source, group, stamp)
     data = values[row].as_py() if row < len(values) else None
     if not isinstance(data, bytes):
         raise ValueError(f"row {row} of row group {group} has no bytes")
     return data
 
 
-def _group(source: Source, group: int) -> Any:  # noqa: ANN401 - pyarrow has no types
+def _group(source: Source, group: int, stamp: Stamp | None) -> Any:  # noqa: ANN401 - pyarrow has no types
     """Return a row group's pictures as an array of pyarrow, read or kept."""
     with _lock:  # one thread reads, the others find what it has read
-        key = (source, group)
+        key = (source, group, stamp)
         if key not in _kept:
             with open_parquet(source) as file:
                 _kept[key] = _read_group(file, group)
