@@ -25,6 +25,9 @@ CUT_SHORT = b"# coding: latin-1\nerror: this bundle is cut short; copy it again 
 cut short, Python takes the file for a script, and every version shows this line as a syntax error.
 """
 
+START = SHEBANG + CUT_SHORT
+"""What stands before the zip."""
+
 MAIN_FILE = "__main__.py"
 """The member that Python starts."""
 
@@ -77,15 +80,20 @@ def write_archive(path: Path, contents: Mapping[str, Content]) -> None:
             f"{path}: {total / 1e9:.1f} GB together; expected less than 4.2 GB, which is what "
             "Python can start; choose fewer artifacts (--formats) or pictures"
         )
-    write_file(path, lambda file: _write(file, contents), rights=0o777)
+
+    def write(file: BinaryIO) -> None:
+        file.write(START)
+        write_members(file, contents)
+
+    write_file(path, write, rights=0o777)
 
 
 def _size(content: Content) -> int:
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
-def _write(file: BinaryIO, contents: Mapping[str, Content]) -> None:
-    file.write(SHEBANG + CUT_SHORT)
+def write_members(file: BinaryIO, contents: Mapping[str, Content]) -> None:
+    """Write the zip alone; see ``write_archive``. Its offsets count from the file's beginning."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in contents.items():
             member = zipfile.ZipInfo(name, _DATE)
