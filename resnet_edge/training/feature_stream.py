@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from resnet_edge.training.shuffled_features import ShuffledFeatures
 from resnet_edge.training.standardization import Standardization
 
 _ROWS = 1024
-"""Features read at once, at least; the rest stays on disk."""
+"""Features handed on at once, at least."""
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -25,18 +24,16 @@ class FeatureStream:
 
     def __init__(
         self,
-        views: Sequence[NDArray[np.float32]],
+        features: ShuffledFeatures,
         standardization: Standardization,
         labels: NDArray[np.int64],
         class_weights: NDArray[np.float32],
         batch_size: int,
     ) -> None:
-        self._views = views
+        self._features = features
         self._standardization = standardization
         self._labels = labels
         self._class_weights = class_weights
-        self._order = np.arange(len(labels))
-        self._view_of = np.zeros(len(labels), np.int64)
         chunk = -(-_ROWS // batch_size) * batch_size
         positions = tf.data.Dataset.range(len(labels)).batch(chunk)
         drawn = positions.map(self._load).rebatch(batch_size, drop_remainder=True)
@@ -53,29 +50,21 @@ class FeatureStream:
             A dataset of features ``(batch, channels)``, one-hot targets ``(batch, classes)`` and
             weights ``(batch,)``, all float32.
         """
-        generator = np.random.default_rng(seed)
-        self._order = generator.permutation(len(self._labels))
-        self._view_of = generator.integers(len(self._views), size=len(self._labels))
+        self._features.draw(seed)
         return self._dataset
 
     def _load(self, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         kinds = (tf.float32, tf.float32, tf.float32)
         features, targets, weights = tf.numpy_function(self._read, [positions], kinds)
         return (
-            tf.ensure_shape(features, (None, self._views[0].shape[1])),
+            tf.ensure_shape(features, (None, self._features.channels)),
             tf.ensure_shape(targets, (None, len(self._class_weights))),
             tf.ensure_shape(weights, (None,)),
         )
 
     def _read(self, positions: NDArray[np.int64]) -> Batch:
-        rows = self._order[positions]
-        features = np.empty((len(rows), self._views[0].shape[1]), np.float32)
-        for number, view in enumerate(self._views):
-            chosen = self._view_of[rows] == number
-            features[chosen] = view[rows[chosen]]
-        targets = np.eye(len(self._class_weights), dtype=np.float32)[self._labels[rows]]
-        return (
-            self._standardization.apply(features),
-            targets,
-            self._class_weights[self._labels[rows]],
-        )
+        features, rows = self._features.read(positions)
+        labels = self._labels[rows]
+        targets = np.zeros((len(rows), len(self._class_weights)), np.float32)
+        targets[np.arange(len(rows)), labels] = 1
+        return self._standardization.apply(features), targets, self._class_weights[labels]

@@ -13,6 +13,7 @@ from resnet_edge.training.checkpoint import Checkpoint
 from resnet_edge.training.feature_stream import FeatureStream
 from resnet_edge.training.features import Extractor, compute_features
 from resnet_edge.training.picture_stream import batches
+from resnet_edge.training.shuffled_features import ShuffledFeatures
 from resnet_edge.training.standardization import Standardization, measure_standardization
 from resnet_edge.training.training_copy import softmax_layer, train_last_stages
 from resnet_edge.training.training_job import TrainingJob, TrainingOutcome, outcome
@@ -82,7 +83,11 @@ def _head_phase(
         # Keras' loop over steps fails in TensorFlow where a strategy mirrors variables.
         steps_at_once=job.steps if replicas == 1 else 1,
         stream=FeatureStream(
-            views, standardization, job.train.labels, job.class_weights, job.batch_size
+            ShuffledFeatures(views),
+            standardization,
+            job.train.labels,
+            job.class_weights,
+            job.batch_size,
         ),
         validation=batches(
             lambda indices: standardization.apply(validation[indices]),

@@ -141,13 +141,26 @@ class Measurement:
             stream: Batches of ``(samples, indices)`` in order.
             labels: Classes, ``(n,)``.
         """
-        answers = np.concatenate([self._forward(batch).numpy() for batch, _ in stream])
+        losses, hits, start = [], 0, 0
+        for batch, _ in stream:
+            answers = self._forward(batch).numpy()
+            if not np.isfinite(answers).all():
+                return math.nan, 0.0
+            true = labels[start : start + len(answers)]
+            losses.append(self._cross_entropy(answers, true))
+            hits += int(np.count_nonzero(answers.argmax(axis=1) == true))
+            start += len(answers)
+        return float(np.concatenate(losses).mean()), hits / len(labels)
+
+    def _cross_entropy(
+        self, answers: NDArray[np.float32], labels: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         logs = np.log(np.clip(answers.astype(np.float64), 1e-7, 1.0))
-        if not np.isfinite(answers).all():
-            return math.nan, 0.0
         true = logs[np.arange(len(labels)), labels]
-        cross_entropy = -(1 - self._smoothing) * true - self._smoothing * logs.mean(axis=1)
-        return float(cross_entropy.mean()), float((answers.argmax(axis=1) == labels).mean())
+        losses: NDArray[np.float64] = -(1 - self._smoothing) * true - self._smoothing * logs.mean(
+            axis=1
+        )
+        return losses
 
 
 def _compile(

@@ -1,6 +1,7 @@
 import numpy as np
 
 from resnet_edge.training.feature_stream import FeatureStream
+from resnet_edge.training.shuffled_features import ShuffledFeatures
 from resnet_edge.training.standardization import Standardization
 
 PLAIN = Standardization(np.zeros(1, np.float32), np.ones(1, np.float32))
@@ -10,7 +11,8 @@ def make_stream(count=10, views=2, batch_size=4, standardization=PLAIN):
     """Features say which picture they are of, and by hundreds of which view."""
     features = [np.arange(count, dtype=np.float32)[:, None] + 100 * v for v in range(views)]
     weights = np.array([1, 2, 3], np.float32)
-    return FeatureStream(features, standardization, np.arange(count) % 3, weights, batch_size)
+    shuffled = ShuffledFeatures(features)
+    return FeatureStream(shuffled, standardization, np.arange(count) % 3, weights, batch_size)
 
 
 def read(stream, seed):
