@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath, PurePosixPath
 
 from resnet_edge.data.address import Source
+from resnet_edge.data.class_folders import ClassFolder, list_class_folders
+from resnet_edge.data.imagenet import KitFiles, is_synset, is_validation, labels_in_words
 from resnet_edge.data.listing import Candidate, Listing
 from resnet_edge.data.names import is_utf8, label_of, natural_key, shown
 from resnet_edge.data.origins import Origin
@@ -28,17 +30,10 @@ _HOW = "sides, such as train and test, with a folder per class in each, or a fol
 
 
 @dataclass(frozen=True)
-class _ClassFolder:
-    folder: Folder
-    label: str
-    side: Side | None
-
-
-@dataclass(frozen=True)
 class _Found:
     """What a layout says: the class folders, and what lies outside of them."""
 
-    folders: tuple[_ClassFolder, ...]
+    folders: tuple[ClassFolder, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -58,6 +53,10 @@ def list_folders(
         DataError: There are no class folders, or they contradict each other.
     """
     top, outside = _look_through(tree, known or ())
+    kit = _kit_files(tree, top, source, origin)
+    if not top.folders and is_validation(top.pictures):
+        flat = _flat(top, kit, None)
+        return _listing(_Found((flat,)), top, tree, outside, known, kit, origin)
     if not top.folders:
         raise DataError(
             f"{source}: no folders in it; expected a folder per class with its pictures, "
@@ -65,19 +64,56 @@ def list_folders(
         )
     if bad := [folder.name for folder in top.folders if not is_utf8(folder.name)]:
         raise DataError(f"{source}: folder {bad[0]!r} is not named in UTF-8; rename it")
-    found = _sides_then_classes(top, source, known) or _classes_then_sides(top, source)
+    found = _sides_then_classes(top, source, known, kit) or _classes_then_sides(top, source)
     if found is None:
-        classes = tuple(_ClassFolder(f, _label(f, source), None) for f in top.folders)
+        classes = tuple(ClassFolder(f, _label(f, source), None) for f in top.folders)
         _check_copies(top, source)
         found = _Found(classes, _loose(top, top.path), _same_inside(top))
-    candidates, problems = _list(found.folders, top.path, origin)
+    return _listing(found, top, tree, outside, known, kit, origin)
+
+
+def _listing(
+    found: _Found,
+    top: Folder,
+    tree: Folder,
+    outside: tuple[str, ...],
+    known: tuple[str, ...] | None,
+    kit: KitFiles,
+    origin: Origin,
+) -> Listing:
+    used = {label for c in found.folders for label in (c.labels.values() or [c.label])}
+    synsets, names = {label for label in used if is_synset(label)}, {}
+    if synsets == used and (words := kit.words()):
+        names = labels_in_words(synsets, words, known)
+    candidates, problems = list_class_folders(found.folders, top.path, origin, names)
     return Listing(
         root=origin.root(top.path),
-        labels=tuple(sorted({c.label for c in found.folders}, key=natural_key)),
+        labels=tuple(names.get(label, label) for label in sorted(used, key=natural_key)),
         candidates=tuple(candidates),
         problems=(*outside, *found.problems, *problems),
         notes=(*found.notes, *(f"{shown(str(p))}: hidden, passed over" for p in tree.hidden)),
     )
+
+
+def _kit_files(tree: Folder, top: Folder, source: Source, origin: Origin) -> KitFiles:
+    """The files that ImageNet comes with may lie in the folders of the sides, or around them."""
+    above = [path for path in (top.path, *top.path.parents) if path.is_relative_to(tree.path)]
+    sides = [folder.path for folder in top.folders if side_name(folder.name) is not None]
+    folders = dict.fromkeys((*above, *sides, *origin.around()))
+    return KitFiles(tuple(folders), origin.read, source)
+
+
+def _flat(folder: Folder, kit: KitFiles, side: Side | None) -> ClassFolder:
+    """A flat folder of ImageNet's, with the labels of its pictures from a file.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    names = [name for inner in folder.walk() for name in inner.pictures]
+    found = kit.validation_labels(names)
+    if found is None:
+        raise kit.missing(folder.name or "it", len(names))
+    return ClassFolder(folder, "", side, *found)
 
 
 def _look_through(tree: Folder, known: Sequence[str]) -> tuple[Folder, tuple[str, ...]]:
@@ -102,23 +138,31 @@ def _look_through(tree: Folder, known: Sequence[str]) -> tuple[Folder, tuple[str
 
 
 def _sides_then_classes(
-    top: Folder, source: Source, known: tuple[str, ...] | None
+    top: Folder, source: Source, known: tuple[str, ...] | None, kit: KitFiles
 ) -> _Found | None:
     folders = [folder for folder in top.folders if folder.has_pictures]
     names = {folder.name: found for folder in folders if (found := side_name(folder.name))}
     if not _is_split(folders, names, source):
         return None
-    classes: list[_ClassFolder] = []
+    classes: list[ClassFolder] = []
     problems: list[str] = list(_loose(top, top.path))
     notes: list[str] = []
+    imagenet = any(map(_holds_synsets, folders))
     for folder in folders:
         side = names[folder.name].side
         inner, outside = _look_through(folder, known or ())
+        if imagenet and not _holds_synsets(folder):
+            if side is Side.VALIDATION:
+                classes.append(flat := _flat(folder, kit, side))
+                notes.append(f"{folder.name}: labels from {flat.labels_file}")
+            else:
+                notes.append(f"{folder.name}: pictures without class folders, not used")
+            continue
         if side is Side.UNLABELLED or not any(f.has_pictures for f in inner.folders):
             notes.append(f"{folder.name}: pictures without class folders, not used")
             continue
         problems += [*outside, *_loose(inner, top.path)]
-        classes += [_ClassFolder(f, _label(f, source), side) for f in inner.folders]
+        classes += [ClassFolder(f, _label(f, source), side) for f in inner.folders]
     if not classes:
         raise DataError(
             f"{source}: folders {', '.join(names)} look like a split, not like classes; expected "
@@ -127,6 +171,12 @@ def _sides_then_classes(
         )
     notes.insert(0, _split_note([(f.name, names[f.name].side) for f in folders]))
     return _Found(tuple(classes), tuple(problems), tuple(notes))
+
+
+def _holds_synsets(folder: Folder) -> bool:
+    """Return True for a side whose classes are named like ImageNet's."""
+    inside = [inner.name for inner in folder.folders if inner.has_pictures]
+    return bool(inside) and all(map(is_synset, inside))
 
 
 def _is_split(folders: list[Folder], names: dict[str, SideName], source: Source) -> bool:
@@ -189,7 +239,7 @@ def _classes_then_sides(top: Folder, source: Source) -> _Found | None:
             f"expected all classes to be divided alike; expected {_HOW}"
         )
     classes = [
-        _ClassFolder(inner, _label(folder, source), side)
+        ClassFolder(inner, _label(folder, source), side)
         for folder in top.folders
         for inner, side in divided[folder.name]
     ]
@@ -264,29 +314,6 @@ def _table_advice(top: Folder) -> str:
     return f"; if {tables[0]} lists their classes, pass that file instead" if tables else ""
 
 
-def _list(
-    folders: Sequence[_ClassFolder], root: PurePath, origin: Origin
-) -> tuple[list[Candidate], list[str]]:
-    """Return the files that must be pictures, and the problems that names alone show."""
-    found: list[Candidate] = []
-    problems: list[str] = []
-    for entry in folders:
-        for folder in entry.folder.walk():
-            for name in folder.links:
-                where = (folder.path / name).relative_to(root).as_posix()
-                problems.append(
-                    f"{shown(where)}: a symbolic link to a folder; expected the folder itself"
-                )
-            for name in folder.files:
-                path = folder.path / name
-                where = path.relative_to(root).as_posix()
-                if is_utf8(where):
-                    found.append(Candidate(origin.place(path), where, entry.label, entry.side))
-                else:
-                    problems.append(f"{shown(where)}: not named in UTF-8; rename it")
-    return found, problems
-
-
 def list_any(tree: Folder, source: Source, known: tuple[str, ...], origin: Origin) -> Listing:
     """List all pictures below a folder, in whatever folders they lie.
 
@@ -307,7 +334,7 @@ def list_any(tree: Folder, source: Source, known: tuple[str, ...], origin: Origi
     else:
         if any(candidate.side is not None for candidate in listing.candidates):
             return listing
-    candidates, problems = _list([_ClassFolder(tree, "", None)], tree.path, origin)
+    candidates, problems = list_class_folders([ClassFolder(tree, "", None)], tree.path, origin, {})
     labelled = tuple(
         replace(c, label=next((label_of(p) for p in _folders(c) if label_of(p) in known), ""))
         for c in candidates
