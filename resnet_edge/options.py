@@ -7,7 +7,6 @@ and Python API follow from it. What devices are told as well is declared in ``on
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from converters.preprocessing import PREPROCESSINGS
 from converters.quantization.settings import FEWEST_PICTURES, Level, Target
 from resnet_edge import units
 from resnet_edge.compression.limits import CompressionOptions
+from resnet_edge.data.address import Source, is_pattern, parse_source
 from resnet_edge.data.split import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
@@ -45,7 +45,7 @@ from resnet_edge.robustness.corruptions import RobustnessOptions
 from resnet_edge.scale.engine import ScaleOptions
 from resnet_edge.training.training_settings import SEEDS, TrainingSettings
 
-EMBEDDED_DATA = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
+EMBEDDED_DATA: Source = Path(__file__).resolve().parent.parent / "calibration_data" / "digits.zip"
 """The embedded default: handwritten digits (see ``calibration_data/README.md``)."""
 
 SMALL_IMAGE_SIZE = 64
@@ -60,12 +60,18 @@ CALIBRATION_COUNT = 200
 PRETRAINED_IMAGE_SIZE = 224
 """Default side with ImageNet weights: the one that they were trained at."""
 
-SQNR_TOLERANCE_DB = 3.0
-
-_LOSS = Range("a share, 0 or more", low=0, high=math.inf, open_high=True)
-_COMPARISON = "Options"  # typer's own panel
 _BUILD, _PICTURES, _MODEL = "Build", "Pictures", "Model"
 _CALIBRATION, _QUANTIZATION, _DEVICE = "Calibration", "Quantization", "Device"
+
+
+def _as_source(given: Source | str | None) -> Source | None:
+    """Read what a Python caller may write as text."""
+    return parse_source(given) if isinstance(given, str) else given
+
+
+def _is_missing(source: Source | None) -> bool:
+    """Return True for a path of this machine where there is nothing; a store is asked later."""
+    return isinstance(source, Path) and not source.exists() and not is_pattern(source)
 
 
 @dataclass(frozen=True)
@@ -76,16 +82,21 @@ class DataOptions:
         UsageError: A folder does not exist, or a value is out of its range.
     """
 
-    data: Path = option(
+    data: Source = option(
         EMBEDDED_DATA,
-        "A folder per class, a zip of that, or a CSV of path,label. Default: the embedded digits.",
+        "A folder per class, a zip of that, a CSV of path,label, or tar, Parquet or TFRecord "
+        "files; here, or s3://, gs:// or https://. Default: the embedded digits.",
         _PICTURES,
+        metavar="PATH",
+        parse=parse_source,
         show_default=False,
     )
-    test: Path | None = option(
+    test: Source | None = option(
         None,
-        "Separate test pictures, a folder per class. Default: a share of --data.",
+        "Separate test pictures, in any form of --data. Default: a share of --data.",
         _PICTURES,
+        metavar="PATH",
+        parse=parse_source,
     )
     split: SplitShares = option(
         SplitShares(), "Shares of training, validation and test.", _PICTURES, parse=parse_shares
@@ -109,13 +120,15 @@ class DataOptions:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
-        for flag, path in (("--data", self.data), ("--test", self.test)):
-            if path is not None and not path.exists():
+        for name in ("data", "test"):
+            source = _as_source(getattr(self, name))
+            object.__setattr__(self, name, source)
+            if _is_missing(source):
                 raise UsageError(
-                    f"{flag}: no such folder or zip: {path}; "
+                    f"--{name}: no such folder or zip: {source}; "
                     "expected one folder per class, each with pictures"
                 )
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -126,10 +139,13 @@ class CalibrationOptions:
         UsageError: The folder does not exist, or a value is out of its range.
     """
 
-    calibration: Path | None = option(
+    calibration: Source | None = option(
         None,
-        "Folder, zip or CSV of calibration pictures. Default: the training split.",
+        "Calibration pictures in any form of --data, also without labels. Default: the training "
+        "split.",
         _CALIBRATION,
+        metavar="PATH",
+        parse=parse_source,
     )
     calibration_count: int | None = option(
         None,
@@ -146,8 +162,9 @@ class CalibrationOptions:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "calibration", _as_source(self.calibration))
         check_options(self)
-        if self.calibration is not None and not self.calibration.exists():
+        if _is_missing(self.calibration):
             raise UsageError(
                 f"--calibration: no such folder: {self.calibration}; expected a folder of pictures"
             )
@@ -289,40 +306,6 @@ class BundleOptions:
         within=AT_LEAST_1,
     )
     """300 pictures of 224 x 224 are 45 MB."""
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """The loss from build A to build B that ``compare`` tolerates. More is a regression.
-
-    Raises:
-        UsageError: A value is no share.
-    """
-
-    share: float = option(
-        0.05,
-        "Exit 1 where latency, size or memory is worse by more than this share of A's, and by more "
-        "than noise.",
-        _COMPARISON,
-        flag="--tolerance",
-        within=_LOSS,
-    )
-    accuracy: float = option(
-        0.01,
-        "Exit 1 where top-1 or agreement is proven worse and by more than this share: 0.01 is one "
-        f"point. An SQNR lower by more than {SQNR_TOLERANCE_DB:g} dB and a gate that fails where "
-        "it did not are always a regression.",
-        _COMPARISON,
-        flag="--accuracy-tolerance",
-        within=_LOSS,
-    )
-    """The default is what the int8 gate lets pass."""
-    sqnr_db: float = option(
-        SQNR_TOLERANCE_DB, "Loss of SQNR in dB; the default is three times the noise.", within=_LOSS
-    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.quantization.settings import FEWEST_PICTURES
+from resnet_edge.data.address import Source
 from resnet_edge.data.advice import advice, roles
 from resnet_edge.data.calibration import (
     CalibrationSet,
@@ -85,7 +86,7 @@ def load_photos(options: DataOptions, cache: Path, display: Display) -> Photos:
 
 
 def load_test(
-    source: Path,
+    source: Source,
     options: DataOptions,
     cache: Path,
     display: Display,
@@ -101,7 +102,7 @@ def load_test(
 
 
 def load_pictures(
-    source: Path,
+    source: Source,
     options: DataOptions,
     cache: Path,
     display: Display,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from resnet_edge.data.address import Source
 from resnet_edge.data.dataset import find_labels
 from resnet_edge.display import Display
 from resnet_edge.errors import ArtifactError, UsageError
@@ -79,7 +80,7 @@ def _describe(options: Options, source: Path, known: Expected) -> ModelInfo:
     return info
 
 
-def _named(info: ModelInfo, options: Options, folder: Path | None, display: Display) -> ModelInfo:
+def _named(info: ModelInfo, options: Options, folder: Source | None, display: Display) -> ModelInfo:
     """Give classes without names those of class folders, and say so either way."""
     if not are_placeholders(info.labels):
         return info
@@ -97,7 +98,7 @@ def _named(info: ModelInfo, options: Options, folder: Path | None, display: Disp
     return info
 
 
-def _class_folders(options: Options, source: Path | None) -> tuple[str, ...]:
+def _class_folders(options: Options, source: Source | None) -> tuple[str, ...]:
     """Return the names of the classes that pictures lie in, in natural order."""
     if source is None:
         return ()
