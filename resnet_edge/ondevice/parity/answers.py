@@ -36,8 +36,11 @@ def picture_order(hashes: Sequence[str], labels: Sequence[str]) -> PictureOrder:
     """
     pictures = [f"{sha256} {label}" for sha256, label in zip(hashes, labels)]
     rows = sorted(range(len(pictures)), key=pictures.__getitem__)
-    listed = "\n".join(pictures[row] for row in rows)
-    return PictureOrder(np.array(rows, np.int64), hashlib.sha256(listed.encode()).hexdigest())
+    found, separator = hashlib.sha256(), ""
+    for row in rows:  # joined first, a million would take as much memory again
+        found.update(f"{separator}{pictures[row]}".encode())
+        separator = "\n"
+    return PictureOrder(np.array(rows, np.int64), found.hexdigest())
 
 
 def record_answers(
