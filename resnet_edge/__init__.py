@@ -18,7 +18,8 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # The table of the public names: type checkers read it, and ``_homes`` does.
-    from resnet_edge.comparison import Comparison as Comparison
+    from resnet_edge.comparison.compare_builds import Comparison as Comparison
+    from resnet_edge.comparison.tolerance import Tolerance as Tolerance
     from resnet_edge.compression.limits import CompressionOptions as CompressionOptions
     from resnet_edge.data.split import SplitShares as SplitShares
     from resnet_edge.display import Display as Display
@@ -44,7 +45,6 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.options import ModelOptions as ModelOptions
     from resnet_edge.options import Options as Options
     from resnet_edge.options import QuantizationOptions as QuantizationOptions
-    from resnet_edge.options import Tolerance as Tolerance
     from resnet_edge.recommendation import Recommendation as Recommendation
     from resnet_edge.robustness.corruptions import RobustnessOptions as RobustnessOptions
     from resnet_edge.scale.engine import EngineKind as EngineKind

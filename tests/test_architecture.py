@@ -55,7 +55,7 @@ ROOMS = {
     "data": {"errors", "ondevice", "scale", "units"},
     "training": {"converters", "data", "errors", "ondevice", "scale"},
     "model": {"converters", "errors", "ondevice"},
-    "robustness": {"errors", "units", "data", *ONDEVICE},
+    "robustness": {"errors", "units", "data", "scale", *ONDEVICE},
     "compression": ONDEVICE | {"converters", "display", "errors", "training", "units"},
     "options": ONDEVICE
     | {"compression", "converters", "data", "errors", "layout", "robustness", "scale", "training"}

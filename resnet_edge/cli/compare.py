@@ -10,7 +10,7 @@ import typer
 from resnet_edge import units
 from resnet_edge.cli.binding import Argument
 from resnet_edge.cli.console import Json, Terminal, print_json, print_rich_table, print_rows
-from resnet_edge.options import Tolerance
+from resnet_edge.comparison.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from resnet_edge.comparison.rows import Row
@@ -45,7 +45,7 @@ def print_comparison(rows: tuple[Row, ...]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from resnet_edge.comparison import Change
+    from resnet_edge.comparison.differences import Change
     from resnet_edge.comparison.rows import HEADINGS
 
     styles = {Change.BETTER: "green", Change.WORSE: "bold red", Change.NOISE: "dim"}

@@ -12,11 +12,11 @@ from resnet_edge.comparison.differences import (
     judge_interval,
 )
 from resnet_edge.comparison.intervals import CONFIDENCE, share_interval
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.ondevice.measurements import ArtifactParity
 from resnet_edge.ondevice.parity.answers import count_only
 from resnet_edge.ondevice.parity.interval import accuracy_interval
 from resnet_edge.ondevice.parity.noise import ENOUGH_DB, SAME_DB
-from resnet_edge.options import Tolerance
 
 
 def compare_answers(

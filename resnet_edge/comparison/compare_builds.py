@@ -23,10 +23,10 @@ from resnet_edge.comparison.pairing import (
     unmatched_notes,
 )
 from resnet_edge.comparison.results_files import Side
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity, Verdict
-from resnet_edge.options import Tolerance
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from resnet_edge.comparison.differences import Change, Difference, Figure, apart, exceeds
 from resnet_edge.comparison.intervals import LEAST_SAMPLES, ratio_interval
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.ondevice.latency.noise import SAME_MEDIAN, as_fast
 from resnet_edge.ondevice.measurements import ArtifactBench, Interval, Latency
-from resnet_edge.options import Tolerance
 
 SAME_LOAD = 0.75
 """Load times this near each other, as a share of the longer one, count as equal. A larger change is

@@ -9,21 +9,17 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.data.checking import OnPicture
 from resnet_edge.data.dataset import Picture
-from resnet_edge.data.decoded import decode_pictures, decode_verified, in_batches
+from resnet_edge.data.decoded import decode_verified, in_batches
 from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels
 from resnet_edge.scale.shared_files import shared_file
-
-MOST_DECODED_BYTES = 4 << 30
-"""Pixels beyond this are not stored: ImageNet's at 224 x 224 would be 193 GB."""
 
 
 class PixelSource(Protocol):
@@ -129,35 +125,28 @@ class StreamedPictures:
         return DecodedPixels(tuple(self.pictures[start:stop]), self.size, self.fit)
 
 
-ManyPixels: TypeAlias = Pixels | StreamedPictures
+@runtime_checkable
+class PixelStream(Protocol):
+    """Pictures like an array that is stored nowhere."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, height, width, 3)``."""
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """The type of the pixels."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: slice | npt.NDArray[np.integer], /) -> Pixels: ...
+
+    def source(self, start: int, stop: int) -> PixelSource:
+        """Return a shard for another process."""
+
+
+ManyPixels: TypeAlias = Pixels | PixelStream
 """uint8 ``(n, height, width, 3)``."""
-
-
-def load_pixels(
-    pictures: Sequence[Picture],
-    size: tuple[int, int],
-    fit: Fit,
-    cache: Path,
-    progress: OnPicture | None = None,
-    most_bytes: int = MOST_DECODED_BYTES,
-) -> ManyPixels:
-    """Decode pictures into a file, or let each be decoded where it is needed if they are many.
-
-    Args:
-        pictures: In the order of the result.
-        size: Height and width in pixels.
-        fit: Way to bring pictures to that size.
-        cache: Folder for the file.
-        progress: Called after each picture that is decoded here.
-        most_bytes: The largest file; of more pictures none is written.
-
-    Raises:
-        DataError: A picture is gone or is another than was hashed.
-        OutputError: The cache cannot be written.
-    """
-    if len(pictures) * size[0] * size[1] * 3 > most_bytes:
-        return StreamedPictures(pictures, size, fit)
-    return decode_pictures(pictures, size, fit, cache, progress)
 
 
 def pixel_source(pictures: ManyPixels, start: int, stop: int) -> PixelSource:
@@ -168,7 +157,7 @@ def pixel_source(pictures: ManyPixels, start: int, stop: int) -> PixelSource:
         start: The first one.
         stop: The one behind the last.
     """
-    if isinstance(pictures, StreamedPictures):
+    if isinstance(pictures, PixelStream):
         return pictures.source(start, stop)
     if isinstance(pictures, np.memmap) and isinstance(pictures.filename, Path | str):
         return MappedPixels(Path(pictures.filename).absolute(), start, stop)

@@ -39,6 +39,7 @@ from resnet_edge.ondevice.versions import version_of
 if TYPE_CHECKING:
     import keras
 
+    from resnet_edge.data.pixel_source import ManyPixels
     from resnet_edge.full_precision.inference import Infer
 
 Pixels = npt.NDArray[np.uint8]
@@ -94,9 +95,10 @@ class OpenNetwork:
 def answer_questions(
     network: OpenNetwork,
     questions: Questions,
-    load_pixels: Callable[[tuple[int, int]], Pixels],
+    load_pixels: Callable[[tuple[int, int]], ManyPixels],
     measuring: Measuring,
     display: Display,
+    answer: Callable[[ManyPixels], np.ndarray] | None = None,
 ) -> Reference:
     """Answer every picture and measure the speed.
 
@@ -106,13 +108,15 @@ def answer_questions(
         load_pixels: Returns uint8 ``(n, height, width, 3)`` for a height and a width.
         measuring: Duration of the measurements, and batch sizes.
         display: Shows the progress.
+        answer: Computes the probabilities, float32 ``(n, classes)``; None does it here, all at
+            once.
 
     Raises:
         ModelError: The model answers NaN.
     """
     height, width = network.size
     pixels = load_pixels(network.size)
-    probabilities = predict(network.infer, pixels, len(questions.labels), display)
+    probabilities = (answer or _answer_here(network, len(questions.labels), display))(pixels)
     check_finite(network.path, probabilities)
     sample = (pixels[:1] if len(pixels) else np.zeros((1, height, width, 3))).astype(np.float32)
     speed = _measure_speed(network, sample, measuring, display)
@@ -142,6 +146,16 @@ def answer_questions(
         logits=DerivedLogits(probabilities),
         classes=np.array(questions.classes, np.int64),
     )
+
+
+def _answer_here(
+    network: OpenNetwork, classes: int, display: Display
+) -> Callable[[ManyPixels], np.ndarray]:
+    def answer(pixels: ManyPixels) -> np.ndarray:
+        with display.bar("reference answers") as advance:
+            return answer_batches(network.infer, pixels[:], classes, display, advance)
+
+    return answer
 
 
 def open_network(model: Path, questions: Questions, display: Display) -> OpenNetwork:
@@ -216,12 +230,12 @@ def backend_versions(backend: str) -> dict[str, str]:
     return {name: version_of(name) for name in ("keras", backend, "numpy")}
 
 
-def predict(
+def answer_batches(
     infer: Infer,
     pixels: Pixels,
     classes: int,
     display: Display,
-    title: str = "reference answers",
+    advance: Advance = lambda done, total, words="": None,
 ) -> np.ndarray:
     """Answer every picture, one batch after another.
 
@@ -229,8 +243,8 @@ def predict(
         infer: The network.
         pixels: uint8 ``(n, height, width, 3)``.
         classes: The network's number of classes.
-        display: Shows the progress.
-        title: Title of the progress.
+        display: Is warned where memory runs out.
+        advance: Shows the progress.
 
     Returns:
         Probabilities, float32 ``(n, classes)``.
@@ -239,8 +253,7 @@ def predict(
 
     for size in BATCHES:
         try:
-            with display.bar(title) as advance:
-                return _predict(infer, pixels, classes, size, advance)
+            return _predict(infer, pixels, classes, size, advance)
         except Exception as problem:
             if size == BATCHES[-1] or not is_out_of_memory(problem):
                 raise

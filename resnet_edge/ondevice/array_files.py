@@ -12,7 +12,7 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -179,8 +179,16 @@ def check_header(stream: BinaryIO, size_bytes: int) -> ArrayHeader:
     return ArrayHeader(shape, fortran, dtype)
 
 
-def hash_pixels(pixels: np.ndarray) -> str:
-    """Return the SHA-256 of all pixels in order, in hexadecimal; the array may be mapped."""
+class Slices(Protocol):
+    """An array, in memory, mapped, or made a slice at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: slice, /) -> np.ndarray: ...
+
+
+def hash_pixels(pixels: Slices) -> str:
+    """Return the SHA-256 of all pixels in order, in hexadecimal."""
     digest = hashlib.sha256()
     for start in range(0, len(pixels), HASHED):
         digest.update(np.ascontiguousarray(pixels[start : start + HASHED]).tobytes())

@@ -7,7 +7,6 @@ doing again what a lost machine had, and taking more processes are one mechanism
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,8 +107,6 @@ class Finished:
             self._list.parent.mkdir(parents=True, exist_ok=True)
             with self._list.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as problem:
             raise OutputError(
                 f"{self._list}: cannot be written ({problem.strerror or problem}); {FREE_SPACE}"

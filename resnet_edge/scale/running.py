@@ -14,7 +14,7 @@ from resnet_edge.ondevice.machine import describe_machine
 from resnet_edge.ondevice.workers.calling import told_error
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent, decode_event
 from resnet_edge.ondevice.workers.process import Crew, RunningProcess, crew_of, open_process
-from resnet_edge.scale.engine import Engine, limits
+from resnet_edge.scale.engine import IN_THIS_PROCESS, Engine, limits
 from resnet_edge.scale.finished import Finished, FinishedShard, write_shard
 from resnet_edge.scale.jobs import Start, job_line, pack
 from resnet_edge.scale.schedule import Progress, Schedule
@@ -25,6 +25,18 @@ Count = Callable[[int, int], object]
 
 Tell = Callable[[str], object]
 """Shows a line that a person should not miss."""
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Who computes, and where it is told what was done again."""
+
+    engine: Engine
+    tell: Tell
+
+
+HERE = Computing(IN_THIS_PROCESS, lambda _: None)
+"""Computing in this process, which starts no other and so does nothing again."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +58,21 @@ class Computed:
         return self.finished.files()
 
 
-def run_stage(stage: Stage, engine: Engine, count: Count, tell: Tell) -> Computed:
+def run_stage(stage: Stage, computing: Computing, count: Count) -> Computed:
     """Compute one stage; see ``run_stages``."""
 
     def fail(_: Stage, problem: ResnetEdgeError) -> None:
         raise problem
 
-    (done,) = run_stages([stage], engine, count, tell, fail)
+    (done,) = run_stages([stage], computing, count, fail)
     assert done is not None
     return done
 
 
 def run_stages(
     stages: Sequence[Stage],
-    engine: Engine,
+    computing: Computing,
     count: Count,
-    tell: Tell,
     fail: Callable[[Stage, ResnetEdgeError], None],
 ) -> tuple[Computed | None, ...]:
     """Compute the shards that are not there yet.
@@ -72,9 +83,8 @@ def run_stages(
 
     Args:
         stages: They go on side by side.
-        engine: Who computes.
+        computing: Who computes.
         count: Shows the items done, of all stages.
-        tell: Shows what was done again, and why.
         fail: Called where a stage cannot be computed, from any thread; raises that, or gives up
             this stage alone.
 
@@ -84,7 +94,8 @@ def run_stages(
     Raises:
         ResnetEdgeError: What ``fail`` raised; results cannot be written; or machines differ.
     """
-    run = _Run(Schedule(stages), engine, count, tell, fail)
+    engine = computing.engine
+    run = _Run(Schedule(stages), engine, count, computing.tell, fail)
     run.show(sum(run.schedule.found))
     if engine.starters:
         with crew_of(engine.starters) as crew:

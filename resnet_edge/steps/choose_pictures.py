@@ -17,9 +17,10 @@ from resnet_edge.data.calibration import (
     write_calibration,
 )
 from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
+from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.data.names import label_of
-from resnet_edge.data.pixel_source import ManyPixels, load_pixels
+from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.display import Display, Silent
@@ -34,6 +35,7 @@ from resnet_edge.options import (
     Options,
     QuantizationOptions,
 )
+from resnet_edge.scale.running import Computing
 
 TRAINING_SPLIT = "training split"
 """Source of calibration pictures that were not given in a folder of their own."""
@@ -281,13 +283,14 @@ def decode_split(
     pictures: tuple[Picture, ...],
     size: tuple[int, int],
     fit: Fit,
-    layout: Layout,
+    options: Options,
     display: Display,
     title: str,
 ) -> ManyPixels:
     """Decode pictures once into the cache and map them, or stream them where they are many."""
     with display.bar(f"decoding {title} pictures") as advance:
-        return load_pixels(pictures, size, fit, layout.cache, advance)
+        computing = Computing(options.scale.for_pictures(), display.warn)
+        return load_pixels(pictures, size, fit, options.layout.cache, advance, computing=computing)
 
 
 def labels_of(pictures: tuple[Picture, ...]) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_edge.comparison import Comparison, compare_sides, read_side
+from resnet_edge.comparison.compare_builds import Comparison, compare_sides
+from resnet_edge.comparison.results_files import read_side
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.errors import UsageError
-from resnet_edge.options import StrPath, Tolerance
+from resnet_edge.options import StrPath
 
 
 def compare(a: StrPath, b: StrPath, tolerance: Tolerance | None = None) -> Comparison:

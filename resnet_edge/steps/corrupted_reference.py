@@ -6,12 +6,12 @@ A part of the step ``reference``, with ``--corruptions``.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from resnet_edge.display import Display
 from resnet_edge.errors import ReferenceFileError
-from resnet_edge.full_precision.compute import OpenNetwork, check_finite, predict
-from resnet_edge.ondevice.array_files import hash_pixels, map_array
+from resnet_edge.full_precision.compute import check_finite
+from resnet_edge.ondevice.array_files import hash_pixels
+from resnet_edge.ondevice.files import digest
 from resnet_edge.ondevice.reference_file import ReferenceInfo
 from resnet_edge.options import Options
 from resnet_edge.robustness.corrupting import METHOD
@@ -24,7 +24,9 @@ from resnet_edge.robustness.reference_answers import (
     read_answers,
     write_answers,
 )
+from resnet_edge.scale.running import Computing
 from resnet_edge.steps.reference_inputs import ReferenceInputs
+from resnet_edge.steps.reference_stage import Answering
 
 
 def answer_corrupted(
@@ -32,8 +34,7 @@ def answer_corrupted(
     inputs: ReferenceInputs,
     reference: ReferenceInfo,
     versions: dict[str, str],
-    network: Callable[[], OpenNetwork],
-    display: Display,
+    answering: Answering,
 ) -> bool:
     """Answer the test split under each corruption that has no current answers yet.
 
@@ -42,8 +43,7 @@ def answer_corrupted(
         inputs: The model and its test pictures.
         reference: The reference that the answers stand beside.
         versions: Packages that answers depend on, here and now.
-        network: Opens the model.
-        display: Shows the progress.
+        answering: How the model answers.
 
     Returns:
         True if there was something to answer.
@@ -51,7 +51,7 @@ def answer_corrupted(
     Raises:
         ResnetEdgeError: See the subclass for what was wrong.
     """
-    layout, chosen = options.layout, options.robustness.chosen
+    layout, chosen, display = options.layout, options.robustness.chosen, answering.display
     missing = [
         corruption
         for corruption in chosen
@@ -61,7 +61,7 @@ def answer_corrupted(
         for corruption in chosen if inputs.test else ():
             display.say(f"{layout.reference_under(corruption.value)} is up to date")
         return False
-    for corruption, answers in _answers(options, inputs, missing, versions, network(), display):
+    for corruption, answers in _answers(options, inputs, missing, versions, answering):
         write_answers(layout.reference_under(corruption.value), answers)
     return True
 
@@ -82,17 +82,16 @@ def _answers(
     inputs: ReferenceInputs,
     corruptions: list[Corruption],
     versions: dict[str, str],
-    network: OpenNetwork,
-    display: Display,
+    answering: Answering,
 ) -> Iterator[tuple[Corruption, CorruptedAnswers]]:
     questions, cache = inputs.questions, options.layout.cache
-    clean = inputs.decode(cache, display)
+    clean, network = inputs.load(options, answering.display), answering.network()
+    computing = Computing(options.scale.for_pictures(), answering.display.warn)
     for corruption in corruptions:
         title = f"reference answers under {corruption.value}"
-        with corrupted_pixels(clean, questions.hashes, corruption, cache) as path:
-            pixels = map_array(path)
-            classes = len(questions.labels)
-            probabilities = predict(network.infer, pixels, classes, display, title)
+        with corrupted_pixels(clean, questions.hashes, corruption, cache, computing) as pixels:
+            key = digest(METHOD, corruption, inputs.pixels_key)
+            probabilities = answering.answer(pixels, key, title)
             check_finite(network.path, probabilities)
             info = CorruptedInfo(
                 corruption=corruption,

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.display import Display
 from resnet_edge.errors import InferenceError, ReferenceFileError, ResnetEdgeError
 from resnet_edge.layout import Layout
-from resnet_edge.ondevice.array_files import hash_pixels, map_array
+from resnet_edge.ondevice.array_files import hash_pixels
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.formats.kinds import ARTIFACT_NAMES, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import Artifact, recorded_hashes
@@ -31,8 +32,9 @@ from resnet_edge.robustness.judging import compare_corrupted, describe_reference
 from resnet_edge.robustness.pixel_file import corrupted_pixels
 from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, CorruptionResult
 from resnet_edge.robustness.reference_answers import check_same_questions, differences, read_answers
+from resnet_edge.scale.running import Computing
 from resnet_edge.steps.answer_stage import Question
-from resnet_edge.steps.evaluation import ask_all, decode_test
+from resnet_edge.steps.evaluation import ask_all, load_test
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def compare_under_corruptions(
     todo = [task for task in tasks if task.artifacts]
     asked: list[CorruptedParity] = []
     if todo:
-        clean = decode_test(options, reference, artifacts[0], display)
+        clean, _ = load_test(options, reference, artifacts[0], display)
         for task in todo:
             asked += _ask(task, clean, options, display)
     merged = judge(_merge(before, tasks, asked), options.gates)
@@ -172,7 +174,7 @@ def _other_pixels(path: Path, corruption: Corruption) -> str:
 
 
 def _ask(
-    task: _Task, clean: Path, options: Options, display: Display
+    task: _Task, clean: ManyPixels, options: Options, display: Display
 ) -> tuple[CorruptedParity, ...]:
     def compare(question: Question, found: Answers) -> CorruptedParity:
         artifact = question.artifact
@@ -187,12 +189,13 @@ def _ask(
         )
 
     name, hashes, cache = task.corruption.value, task.evaluation.hashes, options.layout.cache
-    with corrupted_pixels(map_array(clean), hashes, task.corruption, cache) as pixels:
-        if hash_pixels(map_array(pixels)) != task.pixels_sha256:
+    computing = Computing(options.scale.for_pictures(), display.warn)
+    with corrupted_pixels(clean, hashes, task.corruption, cache, computing) as pixels:
+        if hash_pixels(pixels) != task.pixels_sha256:
             raise ReferenceFileError(_other_pixels(task.path, task.corruption))
         questions = [Question(artifact, None) for artifact in task.artifacts]
         key, title = task.pixels_sha256, f"parity under {name}"
-        return ask_all(questions, map_array(pixels), key, options, title, display, compare)
+        return ask_all(questions, pixels, key, options, title, display, compare)
 
 
 def _merge(

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest
-from resnet_edge.data.pixel_source import ManyPixels, load_pixels
+from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.display import Display
 from resnet_edge.errors import RUNTIME_ERRORS, ArtifactError, ReferenceFileError, ResnetEdgeError
 from resnet_edge.layout import Layout
@@ -25,7 +26,7 @@ from resnet_edge.ondevice.parity.evaluation import evaluation_set
 from resnet_edge.ondevice.reference_file import Reference, ReferenceInfo, check_model
 from resnet_edge.ondevice.runtimes.installed import further_runtimes
 from resnet_edge.options import Options
-from resnet_edge.scale.running import run_stages
+from resnet_edge.scale.running import Computing, run_stages
 from resnet_edge.scale.stage import Stage
 from resnet_edge.steps.answer_stage import Question, answer_stage, joined_answers
 
@@ -120,7 +121,8 @@ def load_test(
     test = _test_split(options.layout, reference)
     size, fit, cache = artifact.sidecar.image_size, Fit(artifact.sidecar.fit), options.layout.cache
     with display.bar("decoding test pictures") as advance:
-        pictures = load_pixels(test, size, fit, cache, advance)
+        computing = Computing(options.scale.for_pictures(), display.warn)
+        pictures = load_pixels(test, size, fit, cache, advance, computing=computing)
     return pictures, decoded_path(test, size, fit, cache).name
 
 
@@ -248,8 +250,8 @@ def ask_all(
         refused[stage.folder] = refuse(asked[stage.folder], problem)
 
     with display.bar(title) as advance:
-        engine = options.scale.for_runtimes()
-        found = run_stages(stages, engine, advance, display.warn, fail)
+        computing = Computing(options.scale.for_runtimes(), display.warn)
+        found = run_stages(stages, computing, advance, fail)
     results = []
     for stage, computed in zip(stages, found, strict=True):
         if computed is None:

@@ -17,6 +17,7 @@ from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options
+from resnet_edge.scale.running import Computing
 from resnet_edge.steps.choose_pictures import (
     Photos,
     check_calibration,
@@ -157,7 +158,7 @@ def _train(
 
     def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
         fit = options.data.fit or Fit.CROP
-        pixels = decode_split(pictures, size, fit, layout, display, title)
+        pixels = decode_split(pictures, size, fit, options, display, title)
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))
 
     train = labelled(photos.split.train, "training")
@@ -177,8 +178,7 @@ def _train(
             on_epoch=lambda epoch: display.say(_epoch_line(epoch)),
             on_step=lambda step, steps, loss: advance(step, steps),
             on_features=advance,
-            engine=options.scale.for_models(),
-            tell=display.warn,
+            computing=Computing(options.scale.for_models(), display.warn),
         )
     info = ModelInfo(
         loaded.model.name,

@@ -6,7 +6,7 @@ Runs on any Keras backend; TensorFlow is imported only where it is the backend.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass
 
 from resnet_edge.display import Display, Silent
@@ -27,10 +27,12 @@ from resnet_edge.ondevice.reference_file import (
 )
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
+from resnet_edge.scale.running import Computing
 from resnet_edge.steps.corrupted_reference import answer_corrupted
 from resnet_edge.steps.model_check import answers_warning
 from resnet_edge.steps.one_writer import sole_writer
 from resnet_edge.steps.reference_inputs import OWN_PACKAGES, ReferenceInputs, reference_inputs
+from resnet_edge.steps.reference_stage import Answering
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,26 @@ def reference(
     def network() -> OpenNetwork:  # opened only where there is something to answer
         return open_network(inputs.model, inputs.questions, display)
 
-    done = _answer_clean(options, inputs, network, display)
-    further = answer_corrupted(options, inputs, done.reference.info, _versions(), network, display)
+    answering = Answering(
+        network,
+        inputs.model,
+        inputs.questions,
+        options.layout.cache,
+        Computing(options.scale.for_models(), display.warn),
+        display,
+    )
+    done = _answer_clean(options, inputs, answering)
+    further = answer_corrupted(options, inputs, done.reference.info, _versions(), answering)
+    shutil.rmtree(options.layout.cache / "reference", ignore_errors=True)
     return Referenced(done.reference, done.rebuilt or further)
 
 
 def _answer_clean(
     options: Options,
     inputs: ReferenceInputs,
-    network: Callable[[], OpenNetwork],
-    display: Display,
+    answering: Answering,
 ) -> Referenced:
+    display = answering.display
     found = _find_reference(options)
     if found is not None and _is_current(options, inputs.questions, found):
         origin = f" (answered by {found.info.host})" if found.info.adopted else ""
@@ -86,11 +97,12 @@ def _answer_clean(
             "other pictures; it is made again on this machine"
         )
     reference = answer_questions(
-        network(),
+        answering.network(),
         inputs.questions,
-        lambda _: inputs.decode(options.layout.cache, display),
+        lambda _: inputs.load(options, display),
         Measuring(options.bench.spec, options.bench.batches),
         display,
+        lambda pictures: answering.answer(pictures, inputs.pixels_key, "reference answers"),
     )
     if warning := answers_warning(reference):
         display.warn(warning)

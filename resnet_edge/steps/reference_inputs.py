@@ -7,18 +7,21 @@ from pathlib import Path
 
 from resnet_edge.data.calibration import read_calibration
 from resnet_edge.data.dataset import Picture
-from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.decoded import decoded_path
+from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest, write_manifest
+from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.data.split import Split
 from resnet_edge.display import Display
 from resnet_edge.errors import UsageError
 from resnet_edge.full_precision.backend import set_environment
-from resnet_edge.full_precision.compute import Pixels, Questions
+from resnet_edge.full_precision.compute import Questions
 from resnet_edge.model.model_file import ModelInfo
 from resnet_edge.ondevice.files import hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.versions import version_of
 from resnet_edge.options import Options, StrPath
+from resnet_edge.scale.running import Computing
 from resnet_edge.steps.choose_pictures import check_apart, load_test
 from resnet_edge.steps.known_model import describe_for_reference, size_for_reference
 
@@ -37,10 +40,17 @@ class ReferenceInputs:
     test: tuple[Picture, ...]
     questions: Questions
 
-    def decode(self, cache: Path, display: Display) -> Pixels:
-        """Decode the test pictures: uint8 ``(n, height, width, 3)``."""
+    def load(self, options: Options, display: Display) -> ManyPixels:
+        """Return the test pictures' pixels: uint8 ``(n, height, width, 3)``."""
+        computing = Computing(options.scale.for_pictures(), display.warn)
+        fit, cache = Fit(self.info.fit), options.layout.cache
         with display.bar("decoding test pictures") as advance:
-            return decode_pictures(self.test, self.size, Fit(self.info.fit), cache, advance)
+            return load_pixels(self.test, self.size, fit, cache, advance, computing=computing)
+
+    @property
+    def pixels_key(self) -> str:
+        """Hash of all that the pixels depend on."""
+        return decoded_path(self.test, self.size, Fit(self.info.fit), Path()).name
 
 
 def reference_inputs(options: Options, model: StrPath | None, display: Display) -> ReferenceInputs:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_edge.data.decoded import decoded_path
+from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ReferenceFileError, UsageError
 from resnet_edge.full_precision.compute import Questions
@@ -65,11 +65,12 @@ def pack_reference(
             f"--pack: {inputs.model} is a {kind.value}; expected a .keras file, which other "
             "machines load; answer here, without --pack"
         )
-    cache = options.layout.cache
-    inputs.decode(cache, display)
+    cache, fit = options.layout.cache, Fit(inputs.info.fit)
+    with display.bar("decoding test pictures") as advance:
+        decode_pictures(inputs.test, inputs.size, fit, cache, advance)
     path = options.layout.reference_pack
     display.say(f"packing {path}")
-    pixels = decoded_path(inputs.test, inputs.size, Fit(inputs.info.fit), cache)
+    pixels = decoded_path(inputs.test, inputs.size, fit, cache)
     write_pack(path, inputs.model, inputs.questions, pixels)
     return Packed(path, path.stat().st_size, hash_path(path), len(inputs.test))
 
@@ -156,7 +157,7 @@ def _check_answers(file: Path, reference: Reference) -> None:
 def _check_pixels(
     file: Path, reference: Reference, inputs: ReferenceInputs, options: Options, display: Display
 ) -> None:
-    pixels = inputs.decode(options.layout.cache, display)
+    pixels = inputs.load(options, display)
     if reference.info.pixels_sha256 != hash_pixels(pixels):
         raise ReferenceFileError(
             f"{file}: answers other pixels than these pictures decode to here (another fit, or "

@@ -18,8 +18,7 @@ from resnet_edge.errors import OutputError
 from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.reading import refusing
 from resnet_edge.scale.arrays import join_rows
-from resnet_edge.scale.engine import Engine
-from resnet_edge.scale.running import Tell, run_stage
+from resnet_edge.scale.running import Computing, run_stage
 from resnet_edge.scale.stage import Stage
 from resnet_edge.training.feature_work import FeatureJob, FeatureWork, OpenFeatureWork
 from resnet_edge.training.labelled_pictures import LabelledPictures
@@ -38,13 +37,11 @@ class Extractor:
     seed: int
     """Seed of the augmented views."""
     cache: Path
-    engine: Engine
-    tell: Tell
-    """Shows what was done again."""
+    computing: Computing
 
     def work(self, view_seed: int | None) -> FeatureWork | OpenFeatureWork:
         """Return the work of a view; for other processes the backbone is written into the cache."""
-        if not self.engine.starters:
+        if not self.computing.engine.starters:
             return OpenFeatureWork(self.backbone, self.preprocessing, view_seed)
         path = (self.cache / f"backbone-{self.key[:16]}.keras").absolute()
         if not path.exists():
@@ -108,9 +105,8 @@ def compute_features(
     if (cached := _read(path, shape)) is not None:
         on_batch(len(split))
         return cached
-    computed = run_stage(
-        feature_stage(extractor, split, view), extractor.engine, _steps(on_batch), extractor.tell
-    )
+    stage = feature_stage(extractor, split, view)
+    computed = run_stage(stage, extractor.computing, _steps(on_batch))
     join_rows(path, computed.files(), shape, "<f4")
     computed.finished.remove()
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]

@@ -108,6 +108,7 @@ def _features(job: TrainingJob) -> tuple[list[NDArray[np.float32]], NDArray[np.f
         job.preprocessing,
         job.settings.seed,
         job.work,
+        job.computing,
     )
     total = len(job.train) * job.settings.views + len(job.validation)
     done = 0

@@ -11,8 +11,7 @@ import numpy as np
 
 from converters.preprocessing import Preprocessing
 from resnet_edge.errors import DataError
-from resnet_edge.scale.engine import IN_THIS_PROCESS, Engine
-from resnet_edge.scale.running import Tell
+from resnet_edge.scale.running import HERE, Computing
 from resnet_edge.training.checkpoint import delete_checkpoint, load_checkpoint
 from resnet_edge.training.features import weights_key
 from resnet_edge.training.fine_tuning import train_head
@@ -48,8 +47,7 @@ def train_classifier(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     on_features: OnFeatures | None = None,
-    engine: Engine = IN_THIS_PROCESS,
-    tell: Tell | None = None,
+    computing: Computing = HERE,
 ) -> TrainingResult:
     """Train a classifier and keep the weights with the lowest validation loss.
 
@@ -75,8 +73,7 @@ def train_classifier(
         on_step: Called with step and steps of the phase, and the epoch's mean loss so far; for a
             head once an epoch. Training may end before the last step.
         on_features: Called with the pictures whose features are done, and with all of them.
-        engine: Who computes the features of a frozen backbone.
-        tell: Called with a sentence about what was computed again.
+        computing: Who computes the features of a frozen backbone.
 
     Returns:
         The model and what was done to it.
@@ -111,8 +108,7 @@ def train_classifier(
             else np.ones(classes, np.float32),
             scratch=scratch,
             work=work,
-            engine=engine,
-            tell=tell or (lambda _: None),
+            computing=computing,
             on_epoch=on_epoch,
             on_step=on_step,
             on_features=on_features,

@@ -12,8 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from converters.preprocessing import Preprocessing
-from resnet_edge.scale.engine import Engine
-from resnet_edge.scale.running import Tell
+from resnet_edge.scale.running import Computing
 from resnet_edge.training.checkpoint import Checkpoint, TrainingProgress
 from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.picture_stream import INFERENCE_BATCH, picture_batches, with_targets
@@ -68,10 +67,8 @@ class TrainingJob:
     on_epoch: OnEpoch | None
     on_step: OnStep | None
     on_features: OnFeatures | None
-    engine: Engine
+    computing: Computing
     """Who computes the features."""
-    tell: Tell
-    """Shows what was computed again."""
 
     @property
     def batch_size(self) -> int:

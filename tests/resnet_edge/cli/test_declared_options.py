@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.cli.app import COMMANDS
 from resnet_edge.cli.binding import Told
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.compression.limits import CompressionOptions
 from resnet_edge.errors import ArtifactError, UsageError
 from resnet_edge.ondevice.latency.spec import LatencySpec
@@ -30,7 +31,6 @@ from resnet_edge.options import (
     ModelOptions,
     Options,
     QuantizationOptions,
-    Tolerance,
 )
 from resnet_edge.robustness.corruptions import RobustnessOptions
 from resnet_edge.scale.engine import ScaleOptions

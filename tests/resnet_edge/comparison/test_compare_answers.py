@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from resnet_edge.comparison.compare_answers import compare_answers
 from resnet_edge.comparison.differences import Change, Figure
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.ondevice.parity.interval import accuracy_interval
-from resnet_edge.options import Tolerance
 
 TOLERANCE = Tolerance()
 OPPOSITE = {

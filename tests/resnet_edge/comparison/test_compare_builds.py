@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.comparison import Change, Comparison, Figure, compare_sides, read_side
-from resnet_edge.comparison.results_files import ResultsFile, ResultsKind, Side
+from resnet_edge.comparison.compare_builds import Comparison, compare_sides
+from resnet_edge.comparison.differences import Change, Figure
+from resnet_edge.comparison.results_files import ResultsFile, ResultsKind, Side, read_side
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.measurements import Verdict
-from resnet_edge.options import Tolerance
 
 OPPOSITE = {
     Change.BETTER: Change.WORSE,

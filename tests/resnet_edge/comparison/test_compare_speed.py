@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.comparison.compare_speed import compare_size, compare_speed, noise_floors
 from resnet_edge.comparison.differences import Change, Figure
-from resnet_edge.options import Tolerance
+from resnet_edge.comparison.tolerance import Tolerance
 
 TOLERANCE = Tolerance()
 OPPOSITE = {

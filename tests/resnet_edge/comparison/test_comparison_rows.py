@@ -5,8 +5,8 @@ import math
 from resnet_edge.comparison.compare_builds import ArtifactComparison, Comparison, VerdictChange
 from resnet_edge.comparison.differences import Change, Difference, Figure
 from resnet_edge.comparison.rows import HEADINGS, comparison_rows, summary_rows
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.ondevice.measurements import Interval, Verdict
-from resnet_edge.options import Tolerance
 
 TOP1 = Difference(
     Figure.TOP1, 0.975, 0.92, Change.WORSE, -0.055, Interval(-0.08, -0.03, 0.95), "paired",

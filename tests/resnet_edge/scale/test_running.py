@@ -14,7 +14,7 @@ from resnet_edge.errors import DataError, OutputError, ResnetEdgeError, WorkerEr
 from resnet_edge.scale.arrays import join_rows
 from resnet_edge.scale.engine import Engine, EngineKind
 from resnet_edge.scale.finished import Finished, shard_path
-from resnet_edge.scale.running import Computed, run_stage, run_stages
+from resnet_edge.scale.running import Computed, Computing, run_stage, run_stages
 from resnet_edge.scale.stage import Stage
 
 HERE = Engine(EngineKind.LOCAL, 0, 1)
@@ -35,7 +35,8 @@ class Told:
         self.counts: list[tuple[int, int]] = []
 
     def run(self, stage: Stage, engine: Engine) -> Computed:
-        return run_stage(stage, engine, lambda *count: self.counts.append(count), self.lines.append)
+        computing = Computing(engine, self.lines.append)
+        return run_stage(stage, computing, lambda *count: self.counts.append(count))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_one_stage_fails_and_the_other_goes_on(tmp_path: Path, engine: Engine):
         stage_of(tmp_path, Squares(poisoned=0), title="bad"),
         stage_of(tmp_path, Squares(), title="good"),
     ]
-    bad, good = run_stages(stages, engine, lambda *_: None, lambda _: None, fail)
+    bad, good = run_stages(stages, Computing(engine, print), lambda *_: None, fail)
     assert bad is None
     assert good is not None
     assert bytes_of(good) == squares(300)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.comparison import Change, Figure
+from resnet_edge.comparison.differences import Change, Figure
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.measurements import BenchResult, ParityResult
-from resnet_edge.options import Tolerance
 from resnet_edge.steps.compare import compare
 
 

@@ -10,11 +10,13 @@ import pytest
 
 from converters.preprocessing import PREPROCESSINGS
 from resnet_edge.errors import ModelError, OutputError
-from resnet_edge.scale.engine import IN_THIS_PROCESS, Engine, EngineKind
+from resnet_edge.scale.engine import Engine, EngineKind
+from resnet_edge.scale.running import HERE, Computing
 from resnet_edge.training import features as module
 from resnet_edge.training.features import Extractor, compute_features, weights_key
 
 UNIT = PREPROCESSINGS["unit"]
+TWO = Computing(Engine(EngineKind.LOCAL, 2, 1), print)
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def extractor(tmp_path):
     """A backbone whose features are the mean colours."""
     inputs = keras.Input((32, 32, 3))
     backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    return Extractor(backbone, "network", UNIT, 0, tmp_path / "cache", IN_THIS_PROCESS, print)
+    return Extractor(backbone, "network", UNIT, 0, tmp_path / "cache", HERE)
 
 
 def compute(extractor, split, view=0):
@@ -74,7 +76,7 @@ def test_a_shard_is_varied_alike_whatever_came_before(extractor, make_pictures, 
 
 def test_other_processes_compute_the_same_bytes(extractor, make_pictures, tmp_path):
     split = make_pictures(70, 0)
-    apart = replace(extractor, cache=tmp_path / "apart", engine=Engine(EngineKind.LOCAL, 2, 1))
+    apart = replace(extractor, cache=tmp_path / "apart", computing=TWO)
     for view in (0, 1):
         here, _ = compute(extractor, split, view)
         there, _ = compute(apart, split, view)

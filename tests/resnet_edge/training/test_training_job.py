@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_edge.scale.engine import IN_THIS_PROCESS
+from resnet_edge.scale.running import HERE
 from resnet_edge.training.labelled_pictures import LabelledPictures
 from resnet_edge.training.training_job import TrainingJob
 from resnet_edge.training.training_settings import TrainingSettings
@@ -30,8 +30,7 @@ def make_job(count: int, settings: TrainingSettings, *, scratch: bool) -> Traini
         on_epoch=None,
         on_step=None,
         on_features=None,
-        engine=IN_THIS_PROCESS,
-        tell=print,
+        computing=HERE,
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.comparison.compare_speed import compare_speed
 from resnet_edge.comparison.differences import Change, Figure
+from resnet_edge.comparison.tolerance import Tolerance
 from resnet_edge.ondevice.latency.noise import as_fast, faster
 from resnet_edge.ondevice.measurements import (
     ArtifactBench,
@@ -21,7 +22,6 @@ from resnet_edge.ondevice.measurements import (
     Machine,
     Verdict,
 )
-from resnet_edge.options import Tolerance
 from resnet_edge.recommendation import Candidate, choose
 from resnet_edge.reporting.content import (
     ArtifactRow,
