@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_BYTES = 2**17
+BLOCK_BYTES = 2**16
 """Neighbouring features that are read together: single ones from a disk take many times as long."""
 WINDOW_BYTES = 2**28
 """Features that are in memory together. All of a smaller set are shuffled as one."""
@@ -26,8 +26,9 @@ class Drawn(NamedTuple):
 class ShuffledFeatures:
     """Features in an order of each epoch's own, of which memory holds a window at a time.
 
-    A window takes blocks from all over the file at random and shuffles their features. So pictures
-    may lie sorted by class: a window of 2,048 channels has 2,048 blocks of 16 pictures.
+    Of as many neighbouring blocks as there are windows, each window takes one at random; then its
+    features are shuffled. So every window has its share of every class, though pictures lie sorted
+    by class. With 2,048 channels it has 4,096 blocks of 8 pictures.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class ShuffledFeatures:
         self._count, self.channels = len(views[0]), int(views[0].shape[1])
         row_bytes = self.channels * np.dtype(np.float32).itemsize
         self._block = max(1, BLOCK_BYTES // row_bytes)
-        self._blocks_at_once = max(1, window_bytes // row_bytes // self._block)
+        blocks_at_once = max(1, window_bytes // row_bytes // self._block)
+        self._blocks = -(-self._count // self._block)
+        self._windows = -(-self._blocks // blocks_at_once)
         self._whole = self._count * row_bytes <= window_bytes
-        rows = 0 if self._whole else self._blocks_at_once * self._block
+        rows = 0 if self._whole else blocks_at_once * self._block
         self._window = np.empty((rows, self.channels), np.float32)
 
     def draw(self, seed: int) -> None:
@@ -56,10 +59,11 @@ class ShuffledFeatures:
             self._view_of = generator.integers(len(self._views), size=self._count)
             return
         self._seed, self._loaded = seed, -1
-        self._blocks = generator.permutation(-(-self._count // self._block))
-        sizes = np.minimum(self._block, self._count - self._blocks * self._block)
-        windows = np.arange(0, len(self._blocks), self._blocks_at_once)
-        self._ends = np.cumsum(np.add.reduceat(sizes, windows))
+        neighbours = np.tile(np.arange(self._windows), (-(-self._blocks // self._windows), 1))
+        self._window_of = generator.permuted(neighbours, axis=1).ravel()[: self._blocks]
+        sizes = np.full(self._blocks, self._block)
+        sizes[-1] = self._count - (self._blocks - 1) * self._block
+        self._ends = np.bincount(self._window_of, sizes).astype(np.int64).cumsum()
 
     def read(self, positions: NDArray[np.int64]) -> Drawn:
         """Read the features at some positions of the epoch's order.
@@ -91,8 +95,7 @@ class ShuffledFeatures:
 
     def _load(self, window: int) -> None:
         """Read a window's blocks in the order of the file, each from one view at random."""
-        start = window * self._blocks_at_once
-        blocks = np.sort(self._blocks[start : start + self._blocks_at_once])
+        blocks = np.flatnonzero(self._window_of == window)
         rows = (blocks[:, None] * self._block + np.arange(self._block)).ravel()
         rows = rows[rows < self._count]
         generator = np.random.default_rng((self._seed, window))

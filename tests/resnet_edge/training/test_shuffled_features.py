@@ -69,17 +69,19 @@ def test_what_is_read_at_once_changes_nothing():
     )
 
 
-def test_a_window_holds_blocks_from_all_over_in_mixed_order():
+def test_seeds_draw_the_order():
     features = make_features(400, window=40)
-    _, first = read(features, 0, 400)
-    _, other = read(features, 1, 400)
-    _, again = read(features, 0, 400)
-    assert first.tolist() == again.tolist()
-    assert first.tolist() != other.tolist()
-    blocks = set((first[:40] // BLOCK).tolist())
-    assert len(blocks) == 10  # a window: its features are of ten whole blocks
-    assert max(blocks) - min(blocks) > 10
-    assert (np.diff(first[:40]) == 1).sum() < 10  # and not in the order of the file
+    first, other, again = (read(features, seed, 400)[1].tolist() for seed in (0, 1, 0))
+    assert first == again
+    assert first != other
+
+
+def test_every_window_takes_one_of_as_many_neighbours_as_there_are_windows():
+    _, rows = read(make_features(400, window=40), 0, 400)
+    for window in rows.reshape(10, 40):
+        blocks = sorted(set((window // BLOCK).tolist()))
+        assert [block // 10 for block in blocks] == list(range(10))
+        assert (np.diff(window) == 1).sum() < 10  # not in the order of the file
 
 
 def test_blocks_come_from_every_view():
