@@ -25,6 +25,12 @@ def label_of(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
+def suffix_of(name: str) -> str:
+    """Return the ending of a file's name in lower case, ``.jpg``; as ``PurePath``, but fast."""
+    stem, _, ending = name.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if ending and stem else ""
+
+
 def is_utf8(name: str) -> bool:
     """Return False for a name that the system could not decode from UTF-8."""
     return not any("\ud800" <= c <= "\udfff" for c in name)

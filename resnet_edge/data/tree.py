@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from resnet_edge.data.litter import BUILD_FOLDERS, is_build, is_litter_file, is_litter_folder
-from resnet_edge.data.names import natural_key
+from resnet_edge.data.names import natural_key, suffix_of
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.picture_kinds import PICTURE_SUFFIXES, recognise
 
@@ -67,7 +67,7 @@ class _Scanned:
 
 def is_named_like_one(name: str) -> bool:
     """Return True for a name that ends like a picture's."""
-    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES
+    return suffix_of(name) in PICTURE_SUFFIXES
 
 
 def _begins_like_one(path: Path) -> bool:

@@ -7,9 +7,9 @@ import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from resnet_edge.data.litter import is_litter_file, is_litter_folder
+from resnet_edge.data.names import suffix_of
 from resnet_edge.data.places import RangePlace
 from resnet_edge.data.sources.archives import Archive, Contents, Entry
 from resnet_edge.data.stores import opened
@@ -73,7 +73,7 @@ def read_members(archive: Archive) -> TarMembers:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
-                name = "/".join(p for p in PurePosixPath(member.name).parts if p not in ("/", "."))
+                name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
                 if member.isdir() or _is_litter(name):
                     continue
                 if not member.isreg() or member.issparse():
@@ -84,7 +84,7 @@ def read_members(archive: Archive) -> TarMembers:
                     data = (member.offset_data, member.size)
                     files[name] = RangePlace(archive.source, *data, archive.version)
                     small = member.size <= _MOST_LABEL_BYTES
-                    if small and PurePosixPath(name).suffix.lower() in LABEL_SUFFIXES:
+                    if small and suffix_of(name) in LABEL_SUFFIXES:
                         stream.seek(member.offset_data)
                         labels[name] = stream.read(member.size)
             stream.seek(tar.offset)
@@ -101,7 +101,8 @@ def _is_litter(name: str) -> bool:
 
 def _stem(name: str) -> str:
     """A member's name without its last ending."""
-    return name.rpartition(".")[0] if "." in PurePosixPath(name).name else name
+    ending = len(suffix_of(name))
+    return name[:-ending] if ending else name
 
 
 def _key(name: str) -> str:
@@ -119,7 +120,7 @@ def webdataset_entries(members: TarMembers) -> Contents:
     pictures = [name for name in members.files if is_named_like_one(name)]
     labels: dict[str, dict[str, bytes]] = {}
     for name, data in members.labels.items():
-        labels.setdefault(_stem(name), {})[PurePosixPath(name).suffix.lower()] = data
+        labels.setdefault(_stem(name), {})[suffix_of(name)] = data
     labelled = {_stem(name) for name in pictures if _stem(name) in labels}
     entries: list[Entry] = []
     problems, others = list(members.problems), 0
