@@ -54,6 +54,26 @@ class _Form:
     known: tuple[str, ...] | None
     classes: bool
 
+    def of_tree(
+        self, tree: Folder, origin: Origin, root: Source, files: Sequence[Archive]
+    ) -> Listing:
+        """List a folder: the archives in it, or its folders of pictures.
+
+        Pictures in one folder beside archives are those that describe a data set.
+        """
+        holding = sum(bool(folder.pictures) for folder in tree.walk())
+        if holding > 1 or (tree.has_pictures and not self.classes):
+            return self.of_folders(tree, origin)
+        if tree.has_pictures and not any(kind_of(file.name) for file in files):
+            return self.of_folders(tree, origin)
+        archives = gather(root, files, self.source)
+        if archives is None:
+            return self.of_folders(tree, origin)
+        if holding:
+            note = "pictures beside the archives are not used"
+            archives = replace(archives, notes=(*archives.notes, note))
+        return self.of_archives(archives)
+
     def of_folders(self, tree: Folder, origin: Origin) -> Listing:
         """List folders of pictures."""
         if self.classes:
@@ -151,12 +171,9 @@ def list_source(
 
 def _list_folder(top: Path, exclude: Path | None, form: _Form) -> Listing:
     tree = read_tree(top, exclude and exclude.absolute())
-    if not tree.has_pictures:
-        names = [Path(f.path, name) for f in tree.walk() for name in f.files]
-        files = [Archive(path, path.relative_to(top).as_posix()) for path in names]
-        if (archives := gather(top, files, form.source)) is not None:
-            return form.of_archives(archives)
-    return form.of_folders(tree, OnDisk(top))
+    names = [Path(f.path, name) for f in tree.walk() for name in f.files]
+    files = [Archive(path, path.relative_to(top).as_posix()) for path in names]
+    return form.of_tree(tree, OnDisk(top), top, files)
 
 
 def _list_stored(source: Address, form: _Form) -> Listing:
@@ -185,12 +202,8 @@ def _list_stored(source: Address, form: _Form) -> Listing:
         raise _not_there(source) from problem
     if not files:
         raise _not_there(source)
-    tree = tree_of(files)
-    if not tree.has_pictures:
-        inside = [Archive(source / n, n, file.version) for n, file in files.items()]
-        if (archives := gather(source, inside, source)) is not None:
-            return form.of_archives(archives)
-    return form.of_folders(tree, InStore(source, files))
+    inside = [Archive(source / n, n, file.version) for n, file in files.items()]
+    return form.of_tree(tree_of(files), InStore(source, files), source, inside)
 
 
 def _not_there(source: Address) -> UsageError:

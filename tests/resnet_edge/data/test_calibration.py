@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resnet_edge.data.calibration import choose_calibration, read_calibration, write_calibration
 from resnet_edge.data.dataset import Picture
-from resnet_edge.data.places import FilePlace
+from resnet_edge.data.places import FilePlace, RangePlace
 from resnet_edge.errors import DataError, UsageError
 
 LABELS = ("cat", "dog", "owl")
@@ -86,6 +86,18 @@ def test_file_and_back(tmp_path):
     assert "/photos" not in path.read_text()  # the same on every machine
     moved = read_calibration(path, Path("/moved"))
     assert moved.pictures[0].place == FilePlace(Path("/moved") / chosen.pictures[0].name)
+
+
+def test_pictures_of_archives_are_found_among_those_that_train(tmp_path):
+    archive = Path("/wds/0.tar")
+    training = [
+        Picture(RangePlace(archive, n, 5), p.name, p.label, p.sha256)
+        for n, p in enumerate(PICTURES)
+    ]
+    path = tmp_path / "calibration.json"
+    chosen = choose_calibration(training, LABELS, 10)
+    write_calibration(path, chosen)
+    assert read_calibration(path, archive, training) == chosen
 
 
 def test_damaged_file(tmp_path):

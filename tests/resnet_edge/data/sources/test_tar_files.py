@@ -337,3 +337,14 @@ def test_any_bytes_are_a_tar_or_refused_with_words(tmp_path_factory, data):
         webdataset_entries(read_members(Archive(path, "t.tar")))
     except DataError as problem:
         assert str(problem).startswith(f"{path}: ")  # noqa: PT017
+
+
+def test_a_picture_that_describes_the_shards(shards, tmp_path, picture):
+    (shards / "assets").mkdir()
+    (shards / "assets" / "preview.png").write_bytes(picture(99))
+    data = load_dataset(shards, tmp_path / "c")
+    assert len(data.pictures) == 6
+    assert data.notes == ("pictures beside the archives are not used",)
+    (shards / "cat").mkdir()
+    (shards / "cat" / "1.png").write_bytes(picture(98))
+    assert load_dataset(shards, tmp_path / "c").labels == ("assets", "cat")
