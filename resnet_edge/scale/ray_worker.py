@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import math
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from resnet_edge.scale.jobs import Served, Start, read_job_line
 from resnet_edge.scale.ray_task import Answer, Failure, compute
 
 _POLL_S = 0.2
+_LOOK_S = 5.0
 _CONNECT_S = 5.0
 _LOOPBACK = "127.0.0.1"
 
@@ -54,8 +57,8 @@ def serve_with_ray(start: Start, reporter: Reporter) -> Served:
         ResnetEdgeError: The work's own error.
     """
     tasks = _Tasks(start, reporter, connect(start))
-    reporter.ready(places=2 * tasks.at_a_time())
     while True:
+        tasks.ask_for_more()
         while (
             line := reporter.line_if_any() if tasks.pending else reporter.next_line()
         ) is not None:
@@ -124,6 +127,10 @@ class _Tasks:
     lost: dict[int, int] = field(default_factory=dict)
     """How many times a shard was lost."""
     done: int = 0
+    places: int = 0
+    """Shards that the parent was asked for at a time."""
+    looked: float = -math.inf
+    """When the machines were counted last."""
 
     def __post_init__(self) -> None:
         self._work = self.ray.put(base64.b64decode(self.start.work))
@@ -143,16 +150,25 @@ class _Tasks:
             "RESNET_EDGE_STAGE": self.start.folder.name,
         }
 
-    def at_a_time(self) -> int:
-        """Return the number of tasks that the machines have cores for."""
-        cores = int(self.ray.cluster_resources().get("CPU", 0))
-        tasks = min(self.start.tasks or cores, cores // self.start.threads)
-        if not tasks:
+    def ask_for_more(self) -> None:
+        """Ask for two shards a task, so that none waits; machines may join at any time.
+
+        Raises:
+            WorkerError: No machine has the cores for a task.
+        """
+        if time.monotonic() - self.looked < _LOOK_S:
+            return
+        self.looked = time.monotonic()
+        cores, threads = int(self.ray.cluster_resources().get("CPU", 0)), self.start.threads
+        tasks = min(self.start.tasks or cores, cores // threads)
+        if not tasks and not self.pending:
             raise WorkerError(
-                f"--engine ray: its machines have {cores} cores, a task takes "
-                f"{self.start.threads}; expected at least as many; add machines"
+                f"--engine ray: its machines have {cores} cores, a task takes {threads}; expected "
+                "at least as many; add machines"
             )
-        return tasks
+        if (more := 2 * tasks - self.places) > 0:
+            self.places += more
+            self.reporter.ready(places=more)
 
     def submit(self, number: int, job: bytes) -> None:
         """Hand a shard to Ray."""
