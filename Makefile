@@ -44,7 +44,7 @@ LATENCY = $(if $(strip $(DATA)$(CONFIG)),,--min-seconds 0.5)
 .DEFAULT_GOAL := help
 .PHONY: help export finetune saved_model tflite onnx parity bench recommend compress report \
 	bundle browser web install bench-peers docs check check-page format test test-all fuzz test-arm64 \
-	test-browser test-gpu lock wheel clean
+	test-browser test-gpu test-ray lock wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -171,6 +171,13 @@ test-browser: $(TOOLS) ## The page in real browsers: Chromium, Firefox, WebKitGT
 test-gpu: $(TOOLS) ## Tests that need an NVIDIA GPU, on every Keras backend in .venv
 	$(BIN)/pytest -m gpu
 
+test-ray: $(VENV)/.ray ## Stages on two nodes of Ray, with nodes that are killed; installs the extra "ray"
+	$(BIN)/pytest -m ray
+
+$(VENV)/.ray: $(TOOLS) requirements-ray.lock
+	@$(PIP) --require-hashes -r requirements-ray.lock
+	@touch $@
+
 test-arm64: $(TOOLS) ## The bundle in every runtime on an emulated Arm processor (needs x86, apt, network)
 	RESNET_EDGE_REQUIRE_ARM64=1 $(BIN)/pytest -m '' tests/resnet_edge/ondevice/command/test_arm64.py
 
@@ -179,10 +186,10 @@ lock: $(READY) ## Pin all packages anew in the requirements*.lock files
 	echo pip | $(LOCK) --universal - --output-file requirements-pip.lock
 	$(LOCK) --universal pyproject.toml --output-file requirements.lock
 	$(LOCK) --group tflite-runtime --output-file requirements-tflite-runtime.lock
-	for extra in dev peers docs; do \
+	for extra in dev ray peers docs; do \
 		$(BIN)/python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
 		| $(LOCK) --universal - --output-file requirements-$$extra.lock \
-		$$([ $$extra = dev ] && echo --constraints requirements.lock) || exit 1; \
+		$$(case $$extra in dev|ray) echo --constraints requirements.lock;; esac) || exit 1; \
 	done
 
 wheel: $(TOOLS) ## Build the wheel into dist/, after `make web` that of the browsers' runtimes too
