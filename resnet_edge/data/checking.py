@@ -21,8 +21,8 @@ from resnet_edge.data.checked_files import (
     write_memory,
 )
 from resnet_edge.data.listing import Candidate
-from resnet_edge.data.places import read_place
-from resnet_edge.data.workers import WORKERS, room_for
+from resnet_edge.data.places import is_stored, read_place
+from resnet_edge.data.workers import STORE_WORKERS, WORKERS, room_for
 from resnet_edge.errors import PictureError
 from resnet_edge.ondevice.pictures import check_bytes
 from resnet_edge.ondevice.versions import installed_version
@@ -63,7 +63,8 @@ def check_all(
     path = folder / f"checked-{decoder()}-imagehash-{installed_version('imagehash')}.tsv"
     memory = read_memory(path)
     checks: list[Checked] = []
-    pool = ThreadPoolExecutor(WORKERS)
+    stored = any(is_stored(candidate.place) for candidate in candidates[:1])
+    pool = ThreadPoolExecutor(STORE_WORKERS if stored else WORKERS)
     try:
         for start in range(0, len(candidates), _AT_ONCE):  # a task for each would fill the memory
             some = candidates[start : start + _AT_ONCE]

@@ -20,7 +20,7 @@ from resnet_edge.errors import DataError, PictureError
 _LISTED = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One picture that was found to be whole."""
 

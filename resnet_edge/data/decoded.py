@@ -12,10 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from resnet_edge.data.address import Address
 from resnet_edge.data.checking import OnPicture, decoder
 from resnet_edge.data.dataset import Picture, read_verified
-from resnet_edge.data.places import ObjectPlace
+from resnet_edge.data.places import is_stored
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.array_files import map_array
@@ -98,7 +97,7 @@ def _check_unchanged(pictures: Sequence[Picture], cached: Path) -> None:
     """Hash again what was written after the cache, as ``make`` would."""
     cached_ns = cached.stat().st_mtime_ns
     for picture in pictures:
-        if isinstance(picture.place.archive or picture.place, (Address, ObjectPlace)):
+        if is_stored(picture.place):
             continue  # a store is not asked for each: the pixels are those of the hash
         stamp = picture.place.stamp()
         if stamp is None or stamp.time_ns >= cached_ns:

@@ -10,7 +10,7 @@ from resnet_edge.data.sides import Side
 from resnet_edge.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A file that must be a picture."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from resnet_edge.data.picture_list import (
 )
 from resnet_edge.data.places import FilePlace, ObjectPlace, place_words
 from resnet_edge.data.split import Split
+from resnet_edge.data.workers import STORE_WORKERS
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.json_records import read_record, write_record
@@ -178,8 +180,10 @@ def _gone(pictures: Sequence[Picture]) -> list[str]:
 
     A store is asked for each archive, and for one object of those that lie in no archive.
     """
-    archives = {p.place.archive for p in pictures if p.place.archive is not None}
-    lost = {archive for archive in archives if not stores.exists(archive)}
+    archives = tuple({p.place.archive for p in pictures if p.place.archive is not None})
+    with ThreadPoolExecutor(STORE_WORKERS) as pool:
+        there = tuple(pool.map(stores.exists, archives))
+    lost = {archive for archive, found in zip(archives, there, strict=True) if not found}
     stored = next((p.place for p in pictures if isinstance(p.place, ObjectPlace)), None)
     away = stored is not None and not stores.exists(stored.address)
     return [

@@ -11,7 +11,7 @@ from resnet_edge.data.names import LONGEST_PART
 from resnet_edge.data.places import find_place, place_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedPicture:
     """A picture without its place on this machine."""
 

@@ -132,6 +132,11 @@ class RowPlace:
 Place = FilePlace | ObjectPlace | RangePlace | RowPlace
 
 
+def is_stored(place: Place) -> bool:
+    """Return True if a place is in a store, not on this machine."""
+    return isinstance(place, ObjectPlace) or isinstance(place.archive, Address)
+
+
 def place_key(place: Place) -> str:
     """Return a text that is the place's alone, absolute."""
     match place:

@@ -12,6 +12,9 @@ from resnet_edge.ondevice.pictures import pixel_count
 WORKERS = available_cores()
 """Pillow decodes and resizes outside of Python's lock, so threads use all cores."""
 
+STORE_WORKERS = max(16, WORKERS)
+"""Threads where pictures come from a store, which answers many at once and each of them late."""
+
 _LARGE_PIXELS = 1 << 25
 _LARGE = threading.BoundedSemaphore(4)
 """Pictures above 33 megapixels that are in memory at once. The largest takes 512 MiB."""

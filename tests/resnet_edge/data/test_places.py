@@ -94,7 +94,7 @@ def test_what_cannot_be_read(tmp_path):
     path.write_bytes(bytes(20))
     short = "10 bytes at byte 10; expected 11: the file is cut off, or its store gives no parts of"
     for place, words in (
-        (RangePlace(path, 10, 11), f"x: cannot be read ({short} files); check {path}; delete it or"),
+        (RangePlace(path, 10, 11), f"x: cannot be read ({short} files); check {path}; delete it"),
         (RangePlace(path, 10, 0), "x: 0 bytes; expected a JPEG"),
         (RangePlace(path, 0, 10**10), "x: cannot be read (10,000,000,000 bytes; expected at most "),
         (RangePlace(tmp_path / "b", 0, 1), f"x: {tmp_path}/b is not there; put it back; delete it"),
