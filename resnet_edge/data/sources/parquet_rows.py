@@ -19,7 +19,10 @@ PICTURE_COLUMNS = ("image", "img", "picture", "photo", "image_bytes", "jpg", "pn
 _KEPT_BYTES = 256 << 20
 """Pictures of row groups that are kept in memory; the last group is kept whatever its size."""
 
-_MOST_BYTES = 4 << 30
+_BLOCK_BYTES = 1 << 16
+"""Bytes that are fetched beyond what pyarrow asks of a store: it asks for whole columns."""
+
+_MOST_BYTES = 1 << 31
 """Pictures of a row group that is read."""
 
 _kept: OrderedDict[tuple[Source, int, Stamp | None], Any] = OrderedDict()
@@ -50,10 +53,14 @@ def open_parquet(source: Source) -> Iterator[Any]:
 
     with refusing(refusal):
         if not isinstance(source, Address):
-            with pq.ParquetFile(source) as file:
+            with pq.ParquetFile(source, page_checksum_verification=True) as file:
                 yield file
             return
-        with opened(source) as stream, pq.ParquetFile(stream, pre_buffer=True) as file:
+        stream = opened(source, _BLOCK_BYTES)
+        with (
+            stream as stored,
+            pq.ParquetFile(stored, pre_buffer=True, page_checksum_verification=True) as file,
+        ):
             yield file
 
 

@@ -227,3 +227,13 @@ def test_the_original_library_writes_the_same_layout(tmp_path, picture):
     data = load_dataset(path, tmp_path / "c")
     assert data.labels == ("healthy", "rust")
     assert [p.label for p in data.pictures] == [0, 1, 1, 0]
+
+
+def test_a_page_whose_checksum_differs(tmp_path, picture):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"image": [picture(0), picture(1)], "label": ["healthy", "rusty"]})
+    pq.write_table(table, path, write_page_checksum=True, compression="none")
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"rusty", b"rustx", 1))
+    with pytest.raises(DataError, match=r"t\.parquet: cannot be read as Parquet \(.*CRC"):
+        load_dataset(path, tmp_path / "c")
