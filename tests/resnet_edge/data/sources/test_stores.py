@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 
-from resnet_edge.data import checking, stores
+from resnet_edge.data import stores
 from resnet_edge.data.address import Address, parse_source
 from resnet_edge.data.dataset import load_dataset, read_verified
 from resnet_edge.data.manifest import read_manifest, write_manifest
@@ -93,7 +93,7 @@ def test_an_object_that_vanished(photos, tmp_path):
 
 def test_what_did_not_change_is_not_read_again(photos, tmp_path, monkeypatch):
     first = load_dataset(photos, tmp_path / "c")
-    monkeypatch.setattr(checking, "read_place", lambda place, name: pytest.fail(name))
+    monkeypatch.setattr(stores, "read_object", lambda address: pytest.fail(str(address)))
     assert load_dataset(photos, tmp_path / "c") == first
 
 
@@ -302,7 +302,7 @@ def test_s3(bucket, tmp_path, picture, tar, monkeypatch):
         DataError, match=r"^s3://photos/set/a/2\.png: gone since the data were split"
     ):
         read_verified(data.pictures[1])
-    monkeypatch.setattr(checking, "read_place", lambda place, name: pytest.fail(name))
+    monkeypatch.setattr(stores, "read_object", lambda address: pytest.fail(str(address)))
     assert len(load_dataset(Address("s3://photos/set"), tmp_path / "c").pictures) == 3
 
 

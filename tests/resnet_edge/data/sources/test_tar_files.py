@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.data import checking
+from resnet_edge.data import stores
 from resnet_edge.data.dataset import Dataset, load_dataset, load_unlabelled, read_verified
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.places import RangePlace
@@ -314,7 +314,7 @@ def test_members_are_read_once_while_the_shard_stays(shards, tmp_path, monkeypat
     for path in shards.iterdir():
         os.utime(path, (time.time() - 3600,) * 2)
     first = load_dataset(shards, tmp_path / "c")
-    monkeypatch.setattr(checking, "read_place", lambda place, name: pytest.fail(name))
+    monkeypatch.setattr(stores, "read_range", lambda *place: pytest.fail(str(place)))
     assert load_dataset(shards, tmp_path / "c") == first
 
 
