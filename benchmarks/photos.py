@@ -25,9 +25,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnet_edge.data.checking import WORKERS, look_of
 from resnet_edge.data.dataset import load_dataset
 from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.picture_check import look_of
+from resnet_edge.data.workers import WORKERS
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import check_bytes
 

@@ -103,10 +103,10 @@ def test_help_and_doctor(installed: Path, tmp_path):
 
 def test_embedded_data_are_found_from_another_folder(installed: Path, tmp_path):
     code = (
-        "from pathlib import Path; from resnet_edge import Options;"
+        "from resnet_edge import Options;"
         "from resnet_edge.display import Silent;"
         "from resnet_edge.steps.choose_pictures import load_photos;"
-        "photos = load_photos(Options().data, Path('cache'), Silent());"
+        "photos = load_photos(Options(), Silent());"
         "print(len(photos.dataset.pictures), *photos.dataset.labels)"
     )
     assert run(installed.parent / "python", tmp_path, "-c", code).split() == [

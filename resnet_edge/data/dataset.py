@@ -9,13 +9,14 @@ from pathlib import Path
 
 from resnet_edge.data.address import Source
 from resnet_edge.data.archive import OnEntry
-from resnet_edge.data.checking import OnPicture, check_all
+from resnet_edge.data.checking import Checked, check_all
 from resnet_edge.data.listing import Listing, take_sides
 from resnet_edge.data.names import label_of, natural_key
 from resnet_edge.data.places import FilePlace, Place, place_words, read_place
 from resnet_edge.data.sides import Side
 from resnet_edge.data.sources.listing_of import list_source
 from resnet_edge.errors import DataError, PictureError
+from resnet_edge.scale.running import HERE, Computing, Count
 
 _LISTED = 20
 
@@ -60,10 +61,11 @@ def load_dataset(
     *,
     labels: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
-    progress: OnPicture | None = None,
+    progress: Count | None = None,
     unpacking: OnEntry | None = None,
     exclude: Path | None = None,
     take: tuple[Side, ...] = (),
+    computing: Computing = HERE,
 ) -> Dataset:
     """Find, check and hash the pictures of any source.
 
@@ -84,6 +86,7 @@ def load_dataset(
         unpacking: Called after each entry of a zip with done and total.
         exclude: The build folder of this run, which may lie among the photos.
         take: Of a split, take the first of these sides that has pictures; none takes all sides.
+        computing: Who checks.
 
     Returns:
         All pictures that decode.
@@ -99,7 +102,8 @@ def load_dataset(
     listing = take_sides(listing, take, source)
     names = _labels(listing, source) if known is None else known
     _check_known(listing, names, source)
-    dataset = _load(listing, names, source, unpack_to, skip_unreadable, progress)
+    checks = check_all(listing.candidates, unpack_to, progress, computing)
+    dataset = _load(listing, checks, names, source, skip_unreadable)
     if not dataset.pictures:
         raise DataError(f"{source}: no pictures in its class folders; expected some in each")
     return dataset
@@ -130,7 +134,7 @@ def load_unlabelled(
     *,
     labels: tuple[str, ...],
     skip_unreadable: bool = False,
-    progress: OnPicture | None = None,
+    progress: Count | None = None,
     exclude: Path | None = None,
 ) -> Dataset:
     """Find, check and hash all pictures of a source, for calibration, which needs no classes.
@@ -152,7 +156,8 @@ def load_unlabelled(
     known = tuple(map(label_of, labels))
     listing = list_source(source, memory, known=known, exclude=exclude, classes=False)
     listing = take_sides(listing, (Side.TRAIN, Side.VALIDATION, Side.TEST), source)
-    dataset = _load(listing, known, source, memory, skip_unreadable, progress)
+    checks = check_all(listing.candidates, memory, progress)
+    dataset = _load(listing, checks, known, source, skip_unreadable)
     if not dataset.pictures:
         raise DataError(f"{source}: no pictures below it; expected some to measure ranges on")
     return dataset
@@ -210,15 +215,13 @@ def _check_known(listing: Listing, names: tuple[str, ...], source: Source) -> No
 
 def _load(
     listing: Listing,
+    checks: tuple[Checked, ...],
     names: tuple[str, ...],
     source: Source,
-    memory: Path,
     skip_unreadable: bool,
-    progress: OnPicture | None,
 ) -> Dataset:
     index = {name: number for number, name in enumerate(names)}
-    checks = zip(listing.candidates, check_all(listing.candidates, memory, progress), strict=True)
-    ordered = list(checks)
+    ordered = list(zip(listing.candidates, checks, strict=True))
     if all(candidate.place.archive is None for candidate in listing.candidates):
         ordered.sort(key=lambda c: (index.get(c[0].label, 0), natural_key(c[0].name), c[0].label))
     pictures: list[Picture] = []

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from resnet_edge.data.checking import OnPicture, decoder
 from resnet_edge.data.dataset import Picture, read_verified
+from resnet_edge.data.picture_check import decoder
 from resnet_edge.data.places import is_stored
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
@@ -21,6 +21,7 @@ from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels, decode_bytes
 from resnet_edge.ondevice.reading import refusing
+from resnet_edge.scale.running import Count
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def decode_pictures(
     size: tuple[int, int],
     fit: Fit,
     cache: Path,
-    progress: OnPicture | None = None,
+    progress: Count | None = None,
 ) -> Pixels:
     """Decode pictures, or take the pixels from the cache.
 
@@ -157,7 +158,7 @@ def _decoded(
     pictures: Sequence[Picture],
     size: tuple[int, int],
     fit: Fit,
-    progress: OnPicture | None,
+    progress: Count | None,
 ) -> Iterator[bytes]:
     def decode(picture: Picture) -> bytes:
         return decode_verified(picture, size, fit).tobytes()
@@ -179,7 +180,7 @@ def decode_verified(picture: Picture, size: tuple[int, int], fit: Fit) -> Pixels
 def in_batches(
     pixels_of: Callable[[T], bytes],
     pictures: Sequence[T],
-    progress: OnPicture | None = None,
+    progress: Count | None = None,
 ) -> Iterator[bytes]:
     """Compute the pixels of pictures with all cores, a few pictures in memory at a time.
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_edge.data.checking import OnPicture
 from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.pixel_source import ManyPixels, StreamedPictures
 from resnet_edge.data.pixel_stage import PixelFile, write_in_shards
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.scale.running import HERE, Computing
+from resnet_edge.scale.running import HERE, Computing, Count
 
 MOST_DECODED_BYTES = 4 << 30
 """Pixels beyond this are not stored: ImageNet's at 224 x 224 would be 193 GB."""
@@ -22,7 +21,7 @@ def load_pixels(
     size: tuple[int, int],
     fit: Fit,
     cache: Path,
-    progress: OnPicture | None = None,
+    progress: Count | None = None,
     *,
     computing: Computing = HERE,
     most_bytes: int = MOST_DECODED_BYTES,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.checking import decoder
+from resnet_edge.data.picture_check import decoder
 from resnet_edge.data.pixel_source import PixelSource
 from resnet_edge.scale.arrays import join_rows, rows_of
 from resnet_edge.scale.running import Computing, Count, run_stage

@@ -31,7 +31,6 @@ from resnet_edge.ondevice.formats.kinds import artifact_kind
 from resnet_edge.options import (
     CALIBRATION_COUNT,
     CalibrationOptions,
-    DataOptions,
     Options,
     QuantizationOptions,
 )
@@ -68,17 +67,17 @@ class Photos:
         return self.dataset.skipped + (self.test.skipped if self.test else ())
 
 
-def load_photos(options: DataOptions, cache: Path, display: Display) -> Photos:
+def load_photos(options: Options, display: Display) -> Photos:
     """Read, check and split the pictures of ``--data`` and ``--test``.
 
     Raises:
         DataError: Pictures are unreadable, or too few for the split.
     """
-    dataset = load_pictures(options.data, options, cache, display, "pictures")
+    dataset = load_pictures(options.data.data, options, display, "pictures")
     test = None
-    if options.test is not None:
-        test = load_test(options.test, options, cache, display, dataset.labels)
-    split = split_dataset(dataset, options.split, test)
+    if options.data.test is not None:
+        test = load_test(options.data.test, options, display, dataset.labels)
+    split = split_dataset(dataset, options.data.split, test)
     photos = Photos(dataset, test, split, advice(dataset, split, test))
     if dataset.sides:
         display.say(f"{dataset.root.name}: split {photos.split_reason}")
@@ -89,8 +88,7 @@ def load_photos(options: DataOptions, cache: Path, display: Display) -> Photos:
 
 def load_test(
     source: Source,
-    options: DataOptions,
-    cache: Path,
+    options: Options,
     display: Display,
     labels: tuple[str, ...],
 ) -> Dataset:
@@ -100,13 +98,12 @@ def load_test(
         DataError: Pictures are unreadable, or of classes that are not the model's.
     """
     take = (Side.TEST, Side.VALIDATION)
-    return load_pictures(source, options, cache, display, "test pictures", labels, take)
+    return load_pictures(source, options, display, "test pictures", labels, take)
 
 
 def load_pictures(
     source: Source,
-    options: DataOptions,
-    cache: Path,
+    options: Options,
     display: Display,
     title: str,
     labels: tuple[str, ...] | None = None,
@@ -117,16 +114,18 @@ def load_pictures(
     Raises:
         DataError: Pictures are unreadable, or the folders are of no form that is known.
     """
+    cache, computing = options.layout.cache, Computing(options.scale.for_pictures(), display.warn)
     with display.bar(f"checking {title}") as advance:
         dataset = load_dataset(
             source,
             cache / "unpacked",
             labels=labels,
-            skip_unreadable=options.skip_unreadable,
+            skip_unreadable=options.data.skip_unreadable,
             progress=advance,
             unpacking=lambda done, total: advance(done, total, f"unpacking {source.name}"),
             exclude=cache.parent,
             take=take,
+            computing=computing,
         )
     show_notes(dataset, display)
     return dataset

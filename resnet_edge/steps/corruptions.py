@@ -34,7 +34,7 @@ from resnet_edge.robustness.record import CorruptedParity, CorruptedReference, C
 from resnet_edge.robustness.reference_answers import check_same_questions, differences, read_answers
 from resnet_edge.scale.running import Computing
 from resnet_edge.steps.answer_stage import Question
-from resnet_edge.steps.evaluation import ask_all, load_test
+from resnet_edge.steps.evaluation import ask_all, load_test_pixels
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def compare_under_corruptions(
     todo = [task for task in tasks if task.artifacts]
     asked: list[CorruptedParity] = []
     if todo:
-        clean, _ = load_test(options, reference, artifacts[0], display)
+        clean, _ = load_test_pixels(options, reference, artifacts[0], display)
         for task in todo:
             asked += _ask(task, clean, options, display)
     merged = judge(_merge(before, tasks, asked), options.gates)

@@ -110,7 +110,7 @@ def decode_test(
     return decoded_path(test, size, fit, cache).resolve()
 
 
-def load_test(
+def load_test_pixels(
     options: Options, reference: Reference, artifact: Artifact, display: Display
 ) -> tuple[ManyPixels, str]:
     """Return the test pictures as an array; arguments and errors as ``decode_test``.
@@ -173,7 +173,7 @@ def compare_all(
                 for a in artifacts
             )
         )
-    pictures, key = load_test(options, reference, artifacts[0], display)
+    pictures, key = load_test_pixels(options, reference, artifacts[0], display)
     evaluation = evaluation_set(reference)
     questions: list[Question] = [Question(a, None) for a in artifacts]
     questions += [

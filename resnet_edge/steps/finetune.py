@@ -64,7 +64,7 @@ def finetune(options: Options, display: Display | None = None) -> Finetuned:
     """
     display = display or Silent()
     layout = options.layout
-    photos = load_photos(options.data, layout.cache, display)
+    photos = load_photos(options, display)
     chosen = choose_image_size(options, photos.pictures)
     size = chosen.size
     inputs = _inputs(options, photos, size)

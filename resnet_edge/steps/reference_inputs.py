@@ -94,7 +94,7 @@ def _test_pictures(
             return read_manifest(layout.dataset).split.test
         display.warn("no test pictures: nothing can be checked; pass --test DIR")
         return ()
-    dataset = load_test(options.data.test, options.data, layout.cache, display, info.labels)
+    dataset = load_test(options.data.test, options, display, info.labels)
     if source == layout.model and layout.dataset.exists():
         recorded = read_manifest(layout.dataset).split.test
         if _hashes(recorded) != _hashes(dataset.pictures):

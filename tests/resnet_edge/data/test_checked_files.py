@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_edge.data import checking
+from resnet_edge.data import picture_check
 from resnet_edge.data.checked_files import read_memory
 from resnet_edge.data.dataset import load_dataset
 from resnet_edge.data.places import Place
@@ -41,13 +41,13 @@ def long_ago(path: Path, seconds: float = 3600) -> None:
 def read(monkeypatch) -> list[str]:
     """Names of the files that are read."""
     names: list[str] = []
-    whole = checking.read_place
+    whole = picture_check.read_place
 
     def note(place: Place, name: str) -> bytes:
         names.append(name)
         return whole(place, name)
 
-    monkeypatch.setattr(checking, "read_place", note)
+    monkeypatch.setattr(picture_check, "read_place", note)
     return names
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_edge.data import checking
+from resnet_edge.data import picture_check
 from resnet_edge.data.dataset import load_dataset, read_verified
 from resnet_edge.data.names import natural_key
 from resnet_edge.data.places import FilePlace
@@ -190,7 +190,7 @@ def test_content_is_decoded_once(photos, tmp_path, monkeypatch):
         decoded.append(name)
         return Image.new("RGB", (8, 8))
 
-    monkeypatch.setattr(checking, "check_bytes", check)
+    monkeypatch.setattr(picture_check, "check_bytes", check)
     assert load_dataset(photos, tmp_path / "c") == first
     assert decoded == []
     (photos / "2" / "2.png").write_bytes(png(77))

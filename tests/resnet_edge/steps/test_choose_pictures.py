@@ -16,7 +16,7 @@ from resnet_edge.inspection.model_description import read_labels
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import decode_picture
-from resnet_edge.options import CalibrationOptions, DataOptions
+from resnet_edge.options import CalibrationOptions, DataOptions, Options
 from resnet_edge.steps.choose_pictures import (
     choose_pictures,
     decode_split,
@@ -26,8 +26,12 @@ from resnet_edge.steps.choose_pictures import (
 LABELS = ("blue", "green", "red")
 
 
+def told(folder: Path, data: DataOptions) -> Options:
+    return Options(out=folder / "build", data=data)
+
+
 def test_photos_are_split_and_nothing_is_on_two_sides(edge_photos, tmp_path):
-    photos = load_photos(DataOptions(edge_photos), tmp_path, Silent())
+    photos = load_photos(told(tmp_path, DataOptions(edge_photos)), Silent())
     split = photos.split
     hashes = [{p.sha256 for p in side} for side in (split.train, split.validation, split.test)]
     assert sum(map(len, hashes)) == len(set.union(*hashes)) == 60
@@ -39,7 +43,7 @@ def test_a_separate_test_set(edge_photos, write_photos, tmp_path, recorder):
     test = write_photos(tmp_path / "test", count=4, seed=5)
     (test / "red" / "9.png").write_bytes(b"")
     options = DataOptions(edge_photos, test=test, skip_unreadable=True)
-    photos = load_photos(options, tmp_path / "cache", recorder)
+    photos = load_photos(told(tmp_path, options), recorder)
     assert len(photos.split.test) == 12
     assert len(photos.split.train) + len(photos.split.validation) == 60
     assert len(photos.skipped) == 1
@@ -50,7 +54,7 @@ def test_a_separate_test_set(edge_photos, write_photos, tmp_path, recorder):
 
 
 def test_calibration_pictures_come_from_the_training_split(edge_photos, tmp_path):
-    split = load_photos(DataOptions(edge_photos), tmp_path, Silent()).split
+    split = load_photos(told(tmp_path, DataOptions(edge_photos)), Silent()).split
     layout = Layout(tmp_path)
     chosen = choose_pictures(
         CalibrationOptions(calibration_count=9), split.train, split.test, LABELS, layout
@@ -69,7 +73,7 @@ def test_a_calibration_folder(edge_photos, write_photos, tmp_path):
 
 
 def test_calibration_pictures_that_test_too_are_refused(edge_photos, tmp_path):
-    split = load_photos(DataOptions(edge_photos), tmp_path, Silent()).split
+    split = load_photos(told(tmp_path, DataOptions(edge_photos)), Silent()).split
     (tmp_path / "leak").mkdir()
     shutil.copy(split.test[0].place.path, tmp_path / "leak" / "renamed.png")
     shutil.copy(split.train[0].place.path, tmp_path / "leak" / "fine.png")
@@ -123,7 +127,7 @@ def test_folders_for_the_sides_decide(write_photos, tmp_path, recorder):
     write_photos(root / "train", count=12, seed=1)
     test = write_photos(root / "validation", count=4, seed=2)
     shutil.copy(test / "red" / "0.png", root / "train" / "red" / "leaked.png")
-    photos = load_photos(DataOptions(root), tmp_path / "cache", recorder)
+    photos = load_photos(told(tmp_path, DataOptions(root)), recorder)
     assert {p.place.path for p in photos.split.test} == set(test.rglob("*.png"))
     assert len(photos.split.train) + len(photos.split.validation) == 36
     assert recorder.said == [
@@ -135,7 +139,7 @@ def test_folders_for_the_sides_decide(write_photos, tmp_path, recorder):
         "1 picture on two sides of the split, kept only where they test or validate: "
         "train/red/leaked.png = validation/red/0.png"
     ]
-    apart = load_photos(DataOptions(root / "train", test=root), tmp_path / "cache", recorder)
+    apart = load_photos(told(tmp_path, DataOptions(root / "train", test=root)), recorder)
     assert apart.split.test == apart.test.pictures
     assert {p.place.path for p in apart.split.test} == set(test.rglob("*.png"))
 
@@ -201,6 +205,6 @@ def test_a_split_of_other_shapes_is_what_decode_picture_gives(tmp_path, fit):
     from resnet_edge.data.dataset import load_dataset
 
     pictures = load_dataset(tmp_path / "photos", tmp_path / "cache").pictures
-    decoded = decode_split(pictures, (48, 32), fit, Layout(tmp_path), Silent(), "training")
+    decoded = decode_split(pictures, (48, 32), fit, Options(out=tmp_path), Silent(), "training")
     for picture, row in zip(pictures, decoded, strict=True):
         assert (row == decode_picture(picture.place.path, (48, 32), fit)).all()

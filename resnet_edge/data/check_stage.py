@@ -1,0 +1,68 @@
+"""The check of many pictures as a stage: read, hashed and decoded by many processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_edge.data.listing import Candidate
+from resnet_edge.data.picture_check import Verdict, check_picture, checker
+from resnet_edge.errors import DataError
+from resnet_edge.ondevice.files import digest
+from resnet_edge.ondevice.json_records import from_json, to_json
+from resnet_edge.scale.running import Computing, Count, run_stage
+from resnet_edge.scale.stage import Made, Make, Stage
+
+SHARD = 512
+"""Pictures of a shard."""
+
+
+@dataclass(frozen=True)
+class CheckWork:
+    """Checks pictures."""
+
+    def open(self) -> Make:
+        """Load nothing: Pillow does."""
+        maker = checker()
+
+        def make(candidates: tuple[Candidate, ...]) -> Made:
+            verdicts = [check_picture(candidate, {}) for candidate in candidates]
+            lines = (json.dumps(to_json(verdict)) + "\n" for verdict in verdicts)
+            return Made("".join(lines).encode(), maker)
+
+        return make
+
+
+def check_in_shards(
+    candidates: Sequence[Candidate], folder: Path, computing: Computing, count: Count
+) -> Generator[Verdict, None, None]:
+    """Let processes check pictures.
+
+    Args:
+        candidates: What is to be read.
+        folder: The cache folder.
+        computing: Who computes.
+        count: Shows the number of pictures done.
+
+    Yields:
+        A verdict on each, in order.
+
+    Raises:
+        OutputError: Nothing can be written.
+    """
+    stage = Stage(
+        title="checking pictures",
+        key=digest(checker(), [(str(c.place), c.place.stamp()) for c in candidates]),
+        work=CheckWork(),
+        items=len(candidates),
+        job=lambda start, stop: tuple(candidates[start:stop]),
+        folder=folder / "checks",
+        shard=SHARD,
+    )
+    computed = run_stage(stage, computing, count)
+    for path in computed.files():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield from_json(Verdict, json.loads(line), str(path), DataError)
+    computed.finished.remove()
