@@ -93,8 +93,8 @@ class ScaleOptions:
         check_options(self)
         if self.ray_address and self.engine is not EngineKind.RAY:
             raise UsageError(
-                f"--ray-address: got {self.ray_address} without --engine ray; expected both; add "
-                "--engine ray"
+                f"--ray-address: got {self.ray_address}, and the engine {self.engine}; expected the "
+                "engine ray with it, or no address"
             )
 
     def for_runtimes(self) -> Engine:

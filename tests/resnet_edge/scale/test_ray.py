@@ -202,7 +202,8 @@ def test_an_address_without_ray_is_refused():
     with pytest.raises(UsageError) as caught:
         ScaleOptions(ray_address="127.0.0.1:6379")
     assert str(caught.value) == (
-        "--ray-address: got 127.0.0.1:6379 without --engine ray; expected both; add --engine ray"
+        "--ray-address: got 127.0.0.1:6379, and the engine local; expected the engine ray with it, "
+        "or no address"
     )
     with pytest.raises(UsageError, match=r"^--workers: got 0; expected at least 1$"):
         ScaleOptions(workers=0)
