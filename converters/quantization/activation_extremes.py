@@ -6,17 +6,26 @@ two sets of pictures can be merged, so several machines can each measure a part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from converters.quantization.picture_pass import (
+    Advance,
+    Arrays,
+    Measure,
+    Spread,
+    all_of,
+    ignore,
+    run_here,
+)
 from converters.quantization.tensor_range import Range, not_finite
 from converters.quantization.tensorflow_execution import (
     Weights,
-    batches,
     check_operations,
+    pictures_per_batch,
     run,
 )
 from converters.quantization.tensorflow_operators import Tensor
@@ -57,9 +66,10 @@ def measure_activations(
     network: TfliteNetwork,
     weights: Mapping[int, Weights],
     pictures: np.ndarray,
-    progress: Callable[[int], None] | None = None,
-    order: np.ndarray | None = None,
-) -> Statistics:
+    parts: Sequence[np.ndarray] | None = None,
+    spread: Spread = run_here,
+    progress: Advance = ignore,
+) -> tuple[Statistics, ...]:
     """Measure the extremes of every tensor that has to be represented.
 
     Values that a ReLU discards need no representation. If a sum goes through a ReLU and only the
@@ -72,23 +82,72 @@ def measure_activations(
         network: The graph.
         weights: Its kernels and biases.
         pictures: uint8 ``(count, height, width, 3)``, may be a memory map.
+        parts: Indices of the pictures of each part; None makes all pictures one part.
+        spread: Runs the pass.
         progress: Called with the number of pictures done since the last call.
-        order: Indices of the pictures wanted; None takes all.
+
+    Returns:
+        The extremes of every part.
 
     Raises:
         ModelConversionError: A tensor holds NaN or infinity, and the message names its layer; or an
             operator cannot be simulated.
     """
     check_operations(network)
-    terms = discarding_sums(network)
-    found: dict[int, Extremes] = {}
-    for batch in batches(network, pictures, order):
-        for tensor, seen in _extremes_of(network, weights, batch, terms).items():
-            found[tensor] = found[tensor].merge(seen) if tensor in found else seen
-        if progress is not None:
-            progress(len(batch))
-    found[network.image] = Extremes(np.zeros(3), np.full(3, 255.0))
-    return found
+    wanted = all_of(pictures) if parts is None else parts
+    found = spread(ExtremesPass(network, weights), pictures, wanted, progress)
+    image = {network.image: Extremes(np.zeros(3), np.full(3, 255.0))}
+    return tuple(_unpack(arrays) | image for arrays in found)
+
+
+@dataclass(frozen=True)
+class ExtremesPass:
+    """Extremes of the channels of all tensors.
+
+    The statistics are the tensors, their numbers of channels, and the lower and upper extremes of
+    all channels one after the other.
+    """
+
+    network: TfliteNetwork
+    weights: Mapping[int, Weights]
+    title: str = "extremes"
+
+    @property
+    def batch(self) -> int:
+        """See ``PicturePass``."""
+        return pictures_per_batch(self.network)
+
+    def open(self) -> Measure:
+        """See ``PicturePass``."""
+        terms = discarding_sums(self.network)
+
+        def measure(pictures: np.ndarray) -> Arrays:
+            batch = tf.constant(pictures.astype(np.float32))
+            return _pack(_extremes_of(self.network, self.weights, batch, terms))
+
+        return measure
+
+    def merge(self, first: Arrays, second: Arrays) -> Arrays:
+        """See ``PicturePass``."""
+        tensors, channels, low, high = first
+        return tensors, channels, np.minimum(low, second[2]), np.maximum(high, second[3])
+
+
+def _pack(found: Statistics) -> Arrays:
+    lows, highs = [e.low for e in found.values()], [e.high for e in found.values()]
+    channels = np.array([len(low) for low in lows])
+    # No -0: which of the zeros is the smallest depends on the order.
+    low, high = np.concatenate(lows) + 0.0, np.concatenate(highs) + 0.0
+    return np.array(list(found)), channels, low, high
+
+
+def _unpack(arrays: Arrays) -> dict[int, Extremes]:
+    tensors, channels, low, high = arrays
+    ends = np.cumsum(channels)[:-1]
+    both = zip(np.split(low, ends), np.split(high, ends), strict=True)
+    return {
+        tensor: Extremes(*extremes) for tensor, extremes in zip(tensors.tolist(), both, strict=True)
+    }
 
 
 def discarding_sums(network: TfliteNetwork) -> Mapping[int, tuple[int, int]]:

@@ -13,6 +13,14 @@ from converters.quantization.integer_simulation import (
     rounding,
     with_rounded_constants,
 )
+from converters.quantization.picture_pass import (
+    Arrays,
+    Measure,
+    Spread,
+    all_of,
+    ignore,
+    run_here,
+)
 from converters.quantization.scheme import Scheme
 from converters.quantization.tensorflow_execution import (
     Observe,
@@ -21,6 +29,7 @@ from converters.quantization.tensorflow_execution import (
     by_picture,
     channel_means,
     constant_weights,
+    pictures_per_batch,
     run,
 )
 from converters.quantization.tensorflow_operators import Tensor
@@ -58,6 +67,7 @@ def measure_float_outputs(
     network: TfliteNetwork,
     pictures: np.ndarray,
     parameters: Mapping[int, Parameters] | None = None,
+    spread: Spread = run_here,
 ) -> FloatOutputs:
     """Run the float network on pictures.
 
@@ -65,8 +75,56 @@ def measure_float_outputs(
         network: The graph.
         pictures: uint8 ``(count, height, width, 3)``.
         parameters: Its weights in other channel scales; None for its own.
+        spread: Runs the pass.
     """
-    return _outputs(network, constant_weights(network, parameters), None, pictures)
+    work = OutputsPass(network, constant_weights(network, parameters))
+    (found,) = spread(work, pictures, all_of(pictures), ignore)
+    return work.outputs(found)
+
+
+@dataclass(frozen=True)
+class OutputsPass:
+    """Values of the float network.
+
+    The statistics are the logits, then the means of each operator with a kernel up to them, one row
+    a picture.
+    """
+
+    network: TfliteNetwork
+    weights: Mapping[int, Weights]
+    title: str = "means"
+
+    @property
+    def batch(self) -> int:
+        """See ``PicturePass``."""
+        return pictures_per_batch(self.network)
+
+    @property
+    def operations(self) -> tuple[int, ...]:
+        """The operators that have means, by index."""
+        last = self.network.writers[self.network.logits].index
+        indices = (operation.index for operation in self.network.operations)
+        return tuple(i for i in indices if i in self.weights and i <= last)
+
+    def open(self) -> Measure:
+        """See ``PicturePass``."""
+
+        def measure(pictures: np.ndarray) -> Arrays:
+            means: dict[int, np.ndarray] = {}
+            batch = tf.constant(pictures.astype(np.float32))
+            logits = _weighed(self.network, self.weights, None, batch, means)
+            return (logits, *means.values())
+
+        return measure
+
+    def merge(self, first: Arrays, second: Arrays) -> Arrays:
+        """See ``PicturePass``."""
+        return tuple(np.concatenate(both) for both in zip(first, second, strict=True))
+
+    def outputs(self, found: Arrays) -> FloatOutputs:
+        """Return the statistics as a record."""
+        logits, *means = found
+        return FloatOutputs(dict(zip(self.operations, means, strict=True)), logits)
 
 
 def measure_rounded_outputs(
@@ -76,28 +134,30 @@ def measure_rounded_outputs(
     observe = rounding(network, scheme)
     weights = round_parameters(network, scheme)
     rounded = with_rounded_constants(network, scheme.float_operations)
-    return _outputs(rounded, weights, observe, pictures)
+    means: list[dict[int, np.ndarray]] = []
+    logits = []
+    for batch in batches(rounded, pictures):
+        means.append({})
+        logits.append(_weighed(rounded, weights, observe, batch, means[-1]))
+    joined = {index: np.concatenate([found[index] for found in means]) for index in means[0]}
+    return FloatOutputs(joined, np.concatenate(logits))
 
 
-def _outputs(
+def _weighed(
     network: TfliteNetwork,
     weights: Mapping[int, Weights],
     observe: Observe | None,
-    pictures: np.ndarray,
-) -> FloatOutputs:
-    means: dict[int, list[np.ndarray]] = {}
-    logits = []
+    batch: Tensor,
+    means: dict[int, np.ndarray],
+) -> np.ndarray:
+    """Return the logits of a batch, and fill in the means of every operator with a kernel."""
 
     def weigh(operation: Operation, sums: Tensor) -> Tensor:
-        found = tf.reduce_mean(by_picture(sums, count), 1)
-        means.setdefault(operation.index, []).append(found.numpy())
+        means[operation.index] = tf.reduce_mean(by_picture(sums, len(batch)), 1).numpy()
         return sums
 
-    for batch in batches(network, pictures):
-        count = len(batch)
-        logits.append(run(network, weights, batch, observe, weigh).numpy())
-    joined = {index: np.concatenate(parts) for index, parts in means.items()}
-    return FloatOutputs(joined, np.concatenate(logits))
+    logits: np.ndarray = run(network, weights, batch, observe, weigh).numpy()
+    return logits
 
 
 def correct_biases(

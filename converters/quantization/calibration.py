@@ -25,6 +25,7 @@ from converters.quantization.float_layers import needs_float
 from converters.quantization.head_rounding import round_head
 from converters.quantization.labelled_training import Course, train
 from converters.quantization.layer_rounding import round_layers
+from converters.quantization.picture_pass import Spread, run_here
 from converters.quantization.scheme import Scheme
 from converters.quantization.settings import (
     FEWEST_PICTURES,
@@ -54,6 +55,7 @@ def calibrate(
     *,
     course: Course | None = None,
     threads: int = 1,
+    spread: Spread = run_here,
     progress: Progress = _silent,
 ) -> CalibratedNetwork:
     """Choose weights, ranges and biases of the integer files.
@@ -67,6 +69,8 @@ def calibrate(
         course: Pictures with labels that level ``trained`` needs, and level ``distilled`` learns
             from too, without the labels. None leaves it the calibration pictures.
         threads: Threads of the interpreter that level ``fast`` runs.
+        spread: Runs the passes that ranges, histograms, means and features are taken from. The
+            result has the same bits whoever computes. Learning is not spread.
         progress: See ``Progress``.
 
     Raises:
@@ -85,16 +89,18 @@ def calibrate(
     level, notes = _possible_level(network, method.level)
     match level:
         case Level.FAST:
-            found = calibrate_fast(float32, network, pictures, kept, method, threads, progress)
+            found = calibrate_fast(
+                float32, network, pictures, kept, method, threads, spread, progress
+            )
         case Level.EQUALIZED:
-            found = calibrate_equalized(network, pictures, kept, method.grid, progress)
-            found = round_head(found, pictures)
+            found = calibrate_equalized(network, pictures, kept, method.grid, spread, progress)
+            found = round_head(found, pictures, spread)
         case Level.DISTILLED | Level.TRAINED:
             known = pictures if course is None else course.lessons.pictures
 
             def rounded() -> CalibratedNetwork:
                 more = _more_pictures(pictures, known)
-                start = calibrate_equalized(network, more, kept, method.grid, progress)
+                start = calibrate_equalized(network, more, kept, method.grid, spread, progress)
                 if more is not pictures:
                     start = start.measured_on(pictures)
                 return round_layers(start, known, progress)

@@ -41,6 +41,7 @@ from converters.quantization.float_fallback import (
 )
 from converters.quantization.head_rounding import head_features, is_too_coarse
 from converters.quantization.least_noise import Gains, least_noise_scales, measure_gains
+from converters.quantization.picture_pass import Spread
 from converters.quantization.range_stability import unstable_layers, wider_by_instability
 from converters.quantization.rounding import widened
 from converters.quantization.sampled_ranges import chosen_ranges, least_error_ranges
@@ -68,6 +69,7 @@ def calibrate_equalized(
     pictures: np.ndarray,
     float_operations: frozenset[int],
     grid: WeightGrid,
+    spread: Spread,
     progress: Progress,
 ) -> CalibratedNetwork:
     """Equalize channels, choose ranges and correct biases.
@@ -78,24 +80,26 @@ def calibrate_equalized(
             while the strength is chosen. Then all are used.
         float_operations: Operators that stay in float, the head included.
         grid: Integers for the weights.
+        spread: Runs the passes over the pictures.
         progress: See ``Progress``.
 
     Raises:
         ModelConversionError: An operator is unknown, or activations are not finite.
     """
     check_operations(network)
-    quarters = _measure_quarters(network, pictures, progress)
+    quarters = _measure_quarters(network, pictures, spread, progress)
     first, second = (merge_statistics(*pair) for pair in (quarters[:2], quarters[2:]))
     sample = sample_pictures(network, pictures)
-    float_outputs = measure_float_outputs(network, sample.pictures)
-    logits = measure_float_outputs(network, sample.held_out).logits
+    float_outputs = measure_float_outputs(network, sample.pictures, spread=spread)
+    logits = measure_float_outputs(network, sample.held_out, spread=spread).logits
     exam = Exam(network, sample.held_out, centred_logits(network, logits).numpy())
     head = network.dense_head
-    features = None if head is None else head_features(network, head, pictures)
+    features = None if head is None else head_features(network, head, pictures, spread)
     halves = (first, second)
     gains = measure_gains(network, sample.fitted)
     trial = _Trial(
-        network, float_operations, grid, sample, exam, float_outputs, halves, gains, features
+        *(network, float_operations, grid, sample, exam, float_outputs, halves, gains, features),
+        spread,
     )
     fit = merge_statistics(first, quarters[2])
     chosen = trial.choose(fit, progress)
@@ -131,8 +135,8 @@ def extreme_ranges(network: TfliteNetwork, statistics: Statistics) -> dict[int, 
 
 
 def _measure_quarters(
-    network: TfliteNetwork, pictures: np.ndarray, progress: Progress
-) -> list[Statistics]:
+    network: TfliteNetwork, pictures: np.ndarray, spread: Spread, progress: Progress
+) -> tuple[Statistics, ...]:
     done = 0
 
     def advance(count: int) -> None:
@@ -141,10 +145,8 @@ def _measure_quarters(
         progress("calibrating", min(done, len(pictures)), len(pictures), "")
 
     weights = constant_weights(network)
-    return [
-        measure_activations(network, weights, pictures, advance, order)
-        for order in draw_quarters(len(pictures))
-    ]
+    quarters = draw_quarters(len(pictures))
+    return measure_activations(network, weights, pictures, quarters, spread, advance)
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ class _Trial:
     """None where derivatives are not known."""
     head_features: np.ndarray | None
     """None where there is no dense head."""
+    spread: Spread
 
     def __post_init__(self) -> None:
         self.channels = find_channels(self.network)
@@ -266,7 +269,7 @@ class _Trial:
         ranges = extremes = extreme_ranges(network, equalized.statistics)
         if candidate.strength != 0:  # all but what level fast does
             weights = constant_weights(network, equalized.parameters)
-            found = least_error_ranges(network, weights, extremes, self.sample.fitted)
+            found = least_error_ranges(network, weights, extremes, self.sample.fitted, self.spread)
             ranges = chosen_ranges(network, extremes, found, candidate.least_error, VECTOR_MARGIN)
         if candidate.has_margins:
             ranges = wider_by_instability(network, ranges, *self.halves)

@@ -11,6 +11,7 @@ from converters.quantization.calibrated_network import (
     Progress,
 )
 from converters.quantization.measured_ranges import MeasuredRanges, measure_ranges
+from converters.quantization.picture_pass import Spread
 from converters.quantization.range_stability import unstable_ranges
 from converters.quantization.rounding import widened
 from converters.quantization.scheme import Scheme, share_ranges, wide_ranges
@@ -25,6 +26,7 @@ def calibrate_fast(
     kept: frozenset[int],
     method: QuantizationSettings,
     threads: int,
+    spread: Spread,
     progress: Progress,
 ) -> CalibratedNetwork:
     """Take every tensor's range over the calibration pictures; leave weights and biases alone."""
@@ -37,6 +39,7 @@ def calibrate_fast(
         pictures,
         parts=2,
         threads=threads,
+        spread=spread,
         progress=advance,
     )
     tensors = {name: index for index, name in enumerate(network.names)}

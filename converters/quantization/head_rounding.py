@@ -7,16 +7,23 @@ a poor choice. ``converters.quantization.gptq`` rounds it, if that is better on 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import tensorflow as tf
 
 from converters.quantization.answer_metrics import sqnr_db
 from converters.quantization.calibrated_network import CalibratedNetwork
 from converters.quantization.gptq import round_kernel
+from converters.quantization.picture_pass import Arrays, Measure, Spread, ignore, run_here
 from converters.quantization.rounding import round_weights, weight_scales
 from converters.quantization.settings import WeightGrid
-from converters.quantization.tensorflow_execution import batches, constant_weights, run
+from converters.quantization.tensorflow_execution import (
+    Weights,
+    constant_weights,
+    pictures_per_batch,
+    run,
+)
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import (
     DENSE,
@@ -43,19 +50,23 @@ cancel on pictures like these at best. The integers before it leave 20 to 35 dB.
 48 to 65 dB; a fit to features that hardly vary has less."""
 
 
-def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> CalibratedNetwork:
+def round_head(
+    calibrated: CalibratedNetwork, pictures: np.ndarray, spread: Spread = run_here
+) -> CalibratedNetwork:
     """Return the network with a head of rounded weights, if its logits are better for it.
 
     Args:
         calibrated: A network of level ``equalized``.
         pictures: Its calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory
             map.
+        spread: Runs the pass.
     """
     network, scheme = calibrated.network, calibrated.scheme
     head = network.dense_head
     if head is None or len(pictures) < FEWEST_PICTURES or scheme.has_float_head:
         return calibrated
-    features = _features(network, head, calibrated.float_parameters, pictures, MOST_PICTURES)
+    exact_weights = calibrated.float_parameters
+    features = _features(network, head, exact_weights, pictures, MOST_PICTURES, spread)
     held_out = np.arange(len(features)) % HELD_OUT == HELD_OUT - 1
     stored = calibrated.float_parameters[head.index].kernel
     exact = stored.reshape(-1, stored.shape[-1])  # a convolution that has only one position
@@ -75,15 +86,18 @@ def round_head(calibrated: CalibratedNetwork, pictures: np.ndarray) -> Calibrate
     return replace(calibrated, scheme=scheme)
 
 
-def head_features(network: TfliteNetwork, head: Operation, pictures: np.ndarray) -> np.ndarray:
+def head_features(
+    network: TfliteNetwork, head: Operation, pictures: np.ndarray, spread: Spread = run_here
+) -> np.ndarray:
     """Return what the head of the float network reads, float32 ``(pictures, inputs)``.
 
     Args:
         network: The float graph.
         head: Its ``dense_head``.
         pictures: Calibration pictures, uint8 ``(count, height, width, 3)``, may be a memory map.
+        spread: Runs the pass.
     """
-    return _features(network, head, network.parameters, pictures, FEW_PICTURES)
+    return _features(network, head, network.parameters, pictures, FEW_PICTURES, spread)
 
 
 def is_too_coarse(features: np.ndarray, kernel: np.ndarray, scaled: np.ndarray) -> bool:
@@ -120,18 +134,50 @@ def _features(
     parameters: Mapping[int, Parameters],
     pictures: np.ndarray,
     most: int,
+    spread: Spread,
 ) -> np.ndarray:
     """Return what the dense head reads in the float network, float32 ``(pictures, inputs)``."""
-    found: list[np.ndarray] = []
-    weights = constant_weights(network, parameters)
     writer = network.writers[head.inputs[0]].index
-
-    def observe(operation: Operation, output: Tensor) -> Tensor:
-        if operation.index == writer:
-            found.append(np.asarray(output).reshape(len(output), -1))
-        return output
-
+    work = FeaturesPass(network, constant_weights(network, parameters), writer)
     step = max(1, -(-len(pictures) // most))
-    for batch in batches(network, pictures, np.arange(0, len(pictures), step)):
-        run(network, weights, batch, observe)
-    return np.concatenate(found)
+    ((features,),) = spread(work, pictures, [np.arange(0, len(pictures), step)], ignore)
+    return features
+
+
+@dataclass(frozen=True)
+class FeaturesPass:
+    """Outputs of one operator of the float network.
+
+    The statistics are float32 ``(pictures, outputs)``.
+    """
+
+    network: TfliteNetwork
+    weights: Mapping[int, Weights]
+    writer: int
+    """The operator's index."""
+    title: str = "features"
+
+    @property
+    def batch(self) -> int:
+        """See ``PicturePass``."""
+        return pictures_per_batch(self.network)
+
+    def open(self) -> Measure:
+        """See ``PicturePass``."""
+
+        def measure(pictures: np.ndarray) -> Arrays:
+            found: list[np.ndarray] = []
+
+            def observe(operation: Operation, output: Tensor) -> Tensor:
+                if operation.index == self.writer:
+                    found.append(np.asarray(output).reshape(len(output), -1))
+                return output
+
+            run(self.network, self.weights, tf.constant(pictures.astype(np.float32)), observe)
+            return tuple(found)
+
+        return measure
+
+    def merge(self, first: Arrays, second: Arrays) -> Arrays:
+        """See ``PicturePass``."""
+        return (np.concatenate([first[0], second[0]]),)

@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from converters.atomic_file import write_atomically
 from converters.errors import IntermediateFileError, RequestError
-from converters.learning.memory_maps import forget_pages
+from converters.quantization.picture_pass import Arrays, Measure, Spread, run_here
 from converters.quantization.tensor_range import Range, not_finite
 
 
@@ -59,6 +59,7 @@ def measure_ranges(
     *,
     threads: int,
     parts: int = 1,
+    spread: Spread = run_here,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[MeasuredRanges, ...]:
     """Run calibration pictures through a float32 TFLite file and measure every tensor's range.
@@ -68,6 +69,7 @@ def measure_ranges(
         pictures: Raw RGB, uint8 ``(count, height, width, 3)``, may be a memory map.
         threads: Threads of the interpreter.
         parts: Number of parts that the pictures are dealt out to in turn.
+        spread: Runs the pass.
         progress: Called with the number of pictures done and the number of all pictures.
 
     Returns:
@@ -81,25 +83,61 @@ def measure_ranges(
         raise RequestError(
             "calibration: no pictures; expected at least one; pass --calibration DIR"
         )
-    interpreter = _debug_interpreter(float32, threads)
-    image = interpreter.get_input_details()[0]
-    activations = _activations(interpreter)
-    found: list[dict[str, Range]] = [{} for _ in range(min(parts, len(pictures)))]
-    for done, picture in enumerate(pictures, start=1):
-        interpreter.set_tensor(image["index"], picture[np.newaxis].astype(np.float32))
-        if done % _FORGET_EVERY == 0:
-            forget_pages(pictures)
-        interpreter.invoke()
-        part = found[(done - 1) % len(found)]
-        for name, index in activations:
-            seen = _range_of(name, interpreter.get_tensor(index))
-            part[name] = part[name].union(seen) if name in part else seen
+    count, done = len(pictures), 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
         if progress is not None:
-            progress(done, len(pictures))
-    return tuple(MeasuredRanges(image["name"], extremes) for extremes in found)
+            progress(done, count)
+
+    dealt = [np.arange(start, count, parts) for start in range(min(parts, count))]
+    found = spread(RangesPass(float32, threads), pictures, dealt, advance)
+    return tuple(map(_unpack, found))
 
 
-_FORGET_EVERY = 64  # pictures; 10 MB of them at 224x224
+@dataclass(frozen=True)
+class RangesPass:
+    """Ranges of all tensors of a file.
+
+    The statistics are the input's name, the tensors' names, their smallest and largest values.
+    """
+
+    float32: bytes
+    threads: int
+    title: str = "ranges"
+    batch: int = 1
+
+    def open(self) -> Measure:
+        """See ``PicturePass``."""
+        interpreter = _debug_interpreter(self.float32, self.threads)
+        image = interpreter.get_input_details()[0]
+        activations = _activations(interpreter)
+        names = np.array(list(dict.fromkeys(name for name, _ in activations)))
+
+        def measure(pictures: np.ndarray) -> Arrays:
+            interpreter.set_tensor(image["index"], pictures.astype(np.float32))
+            interpreter.invoke()
+            found: dict[str, Range] = {}
+            for name, index in activations:
+                seen = _range_of(name, interpreter.get_tensor(index))
+                found[name] = found[name].union(seen) if name in found else seen
+            ends = np.array([(span.low, span.high) for span in found.values()])
+            ends += 0.0  # no -0, whose place among zeros depends on the order
+            return np.array(image["name"]), names, ends[:, 0], ends[:, 1]
+
+        return measure
+
+    def merge(self, first: Arrays, second: Arrays) -> Arrays:
+        """See ``PicturePass``."""
+        image, names, low, high = first
+        return image, names, np.minimum(low, second[2]), np.maximum(high, second[3])
+
+
+def _unpack(arrays: Arrays) -> MeasuredRanges:
+    image, names, low, high = (array.tolist() for array in arrays)
+    spans = map(Range, low, high)
+    return MeasuredRanges(image, dict(zip(names, spans, strict=True)))
 
 
 def save_measured(path: Path, measured: MeasuredRanges) -> None:

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
+from converters.quantization.picture_pass import (
+    Arrays,
+    Measure,
+    Spread,
+    all_of,
+    ignore,
+    run_here,
+)
 from converters.quantization.responses import Response, response_of
 from converters.quantization.rounding import widened
 from converters.quantization.tensor_range import Range
-from converters.quantization.tensorflow_execution import Weights, batches, run
+from converters.quantization.tensorflow_execution import Weights, pictures_per_batch, run
 from converters.quantization.tensorflow_operators import Tensor
 from converters.quantization.tflite_network import Operation, TfliteNetwork
 
@@ -31,6 +41,7 @@ def least_error_ranges(
     weights: Mapping[int, Weights],
     extremes: Mapping[int, Range],
     pictures: np.ndarray,
+    spread: Spread = run_here,
 ) -> dict[int, Range]:
     """Return the range of every tensor with the smallest mean squared error of its 8-bit values.
 
@@ -40,23 +51,58 @@ def least_error_ranges(
         extremes: The range of every tensor, beyond which no range goes. Values outside are clipped
             by every choice and do not count.
         pictures: uint8 ``(count, height, width, 3)``.
+        spread: Runs the pass.
     """
-    counts = {tensor: np.zeros(BINS, np.int64) for tensor in extremes}
-
-    def observe(operation: Operation, output: Tensor) -> Tensor:
-        tensor = operation.output
-        if tensor in counts:
-            counts[tensor] += _counts(output.numpy(), extremes[tensor])
-        return output
-
-    for batch in batches(network, pictures):
-        run(network, weights, batch, observe)
+    work = CountsPass(network, weights, extremes)
+    ((rows,),) = spread(work, pictures, all_of(pictures), ignore)
+    counts = dict(zip(extremes, rows, strict=True))
     return {
         tensor: least_error(counts[tensor], span, response_of(network, tensor))
         if counts[tensor].any()
         else span
         for tensor, span in extremes.items()
     }
+
+
+@dataclass(frozen=True)
+class CountsPass:
+    """Histograms of all tensors.
+
+    The statistics are int64 ``(tensors, BINS)``, in the order of ``extremes``.
+    """
+
+    network: TfliteNetwork
+    weights: Mapping[int, Weights]
+    extremes: Mapping[int, Range]
+    """The range of each tensor's bins."""
+    title: str = "histograms"
+
+    @property
+    def batch(self) -> int:
+        """See ``PicturePass``."""
+        return pictures_per_batch(self.network)
+
+    def open(self) -> Measure:
+        """See ``PicturePass``."""
+        rows = {tensor: row for row, tensor in enumerate(self.extremes)}
+
+        def measure(pictures: np.ndarray) -> Arrays:
+            counts = np.zeros((len(rows), BINS), np.int64)
+
+            def observe(operation: Operation, output: Tensor) -> Tensor:
+                tensor = operation.output
+                if tensor in rows:
+                    counts[rows[tensor]] += _counts(output.numpy(), self.extremes[tensor])
+                return output
+
+            run(self.network, self.weights, tf.constant(pictures.astype(np.float32)), observe)
+            return (counts,)
+
+        return measure
+
+    def merge(self, first: Arrays, second: Arrays) -> Arrays:
+        """See ``PicturePass``."""
+        return (first[0] + second[0],)
 
 
 def chosen_ranges(

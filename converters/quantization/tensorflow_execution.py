@@ -133,13 +133,18 @@ def batches(
         order: Indices of the wanted pictures. None takes all in their order.
         pixels: Bound of a batch; None is ``PIXELS_PER_BATCH``.
     """
-    height, width = network.shapes[network.image][1:3]
-    size = max(1, (PIXELS_PER_BATCH if pixels is None else pixels) // (height * width))
+    size = pictures_per_batch(network, pixels)
     order = np.arange(len(pictures)) if order is None else order
     for start in range(0, len(order), size):
         batch = np.asarray(pictures[order[start : start + size]], np.float32)
         forget_pages(pictures)
         yield tf.constant(batch)
+
+
+def pictures_per_batch(network: TfliteNetwork, pixels: int | None = None) -> int:
+    """Return how many pictures a batch has; see ``batches``."""
+    height, width = network.shapes[network.image][1:3]
+    return max(1, (PIXELS_PER_BATCH if pixels is None else pixels) // (height * width))
 
 
 def unknown_operations(network: TfliteNetwork) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -116,6 +116,10 @@ class TfliteNetwork:
     """Tensors that hold no float32, for instance indices. They are never rounded."""
     float32: bytes = field(default=b"", repr=False)
     """The file that it was read from."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Leave out what is derived from the fields, which is as large again."""
+        return TfliteNetwork, tuple(getattr(self, each.name) for each in fields(self))
 
     @cached_property
     def readers(self) -> Mapping[int, tuple[Operation, ...]]:

@@ -20,7 +20,7 @@ from converters.quantization.tensorflow_execution import Weights, batches, const
 
 def measured(made, pictures: np.ndarray | None = None) -> Statistics:
     pictures = made.pictures if pictures is None else pictures
-    return measure_activations(made.network, constant_weights(made.network), pictures)
+    return measure_activations(made.network, constant_weights(made.network), pictures)[0]
 
 
 def assert_same(one: Statistics, other: Statistics) -> None:
@@ -97,7 +97,7 @@ def test_clipping_a_term_changes_no_sum(residual, seed: int) -> None:
         for index, p in network.parameters.items()
     }
     pictures = residual.pictures[seed::5]
-    found = measure_activations(network, weights, pictures)
+    (found,) = measure_activations(network, weights, pictures)
     terms = {term for term, _ in discarding_sums(network).values()}
     assert len(terms) == 2
 
@@ -170,7 +170,7 @@ def test_progress(residual, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     seen: list[int] = []
     weights = constant_weights(residual.network)
-    measure_activations(residual.network, weights, residual.pictures[:10], seen.append)
+    measure_activations(residual.network, weights, residual.pictures[:10], progress=seen.append)
     assert seen == [4, 4, 2]
 
 

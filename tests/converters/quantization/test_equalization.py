@@ -47,7 +47,7 @@ def logits_of(network: TfliteNetwork, parameters: dict[int, Parameters], picture
 @pytest.fixture(scope="module")
 def statistics(networks) -> dict[str, Statistics]:
     return {
-        name: measure_activations(made.network, constant_weights(made.network), made.pictures)
+        name: measure_activations(made.network, constant_weights(made.network), made.pictures)[0]
         for name, made in networks.items()
     }
 
@@ -86,7 +86,7 @@ def test_relu6_passes_a_scale_on(networks) -> None:
 def test_a_scale_never_moves_a_value_into_relu6s_bound(networks) -> None:
     """A channel that reaches 6 keeps its scale; one that uses a part is scaled by that at most."""
     made = networks["mobile"]
-    found = measure_activations(made.network, constant_weights(made.network), made.pictures)
+    (found,) = measure_activations(made.network, constant_weights(made.network), made.pictures)
     result = by_strength(made.network, found, 1.0)
     for operation in made.network.operations:
         if operation.activation == "RELU6":
@@ -164,7 +164,7 @@ def by_strength(network: TfliteNetwork, found: Statistics, strength: float) -> E
 
 def check_exact(made, strength: float) -> None:
     network, pictures = made.network, made.pictures[::4]
-    found = measure_activations(network, constant_weights(network), pictures)
+    (found,) = measure_activations(network, constant_weights(network), pictures)
     result = by_strength(network, found, strength)
     before = logits_of(network, dict(network.parameters), pictures)
     after = logits_of(network, dict(result.parameters), pictures)
@@ -192,7 +192,7 @@ def test_extremes_are_those_of_the_new_weights(residual, statistics) -> None:
     network = residual.network
     result = by_strength(network, statistics["residual"], 0.75)
     weights = {index: Weights(p.kernel, p.bias) for index, p in result.parameters.items()}
-    again = measure_activations(network, weights, residual.pictures)
+    (again,) = measure_activations(network, weights, residual.pictures)
     for tensor, extremes in result.statistics.items():
         scale = np.abs(again[tensor].high).max() + np.abs(again[tensor].low).max()
         np.testing.assert_allclose(extremes.low, again[tensor].low, atol=1e-5 * scale)
@@ -252,7 +252,7 @@ def test_dead_channels_keep_their_scale(residual, statistics) -> None:
     kernel[..., 2], bias[2] = kernel[..., 2] * 1e-9, 0
     dead = replace(network)
     dead.__dict__["parameters"] = {**network.parameters, index: Parameters(kernel, bias)}
-    found = measure_activations(
+    (found,) = measure_activations(
         dead,
         {i: Weights(p.kernel, p.bias) for i, p in dead.parameters.items()},
         residual.pictures,

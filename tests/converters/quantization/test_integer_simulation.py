@@ -189,7 +189,7 @@ def test_constants_of_integer_operators_are_rounded(residual) -> None:
 
 def test_the_aim_of_an_equalised_network_is_the_scaled_one(residual) -> None:
     network = residual.network
-    statistics = measure_activations(network, constant_weights(network), residual.pictures)
+    (statistics,) = measure_activations(network, constant_weights(network), residual.pictures)
     scales = strength_scales(find_channels(network), statistics, 0.5)
     equalized = equalize(network, statistics, scales)
     float_outputs = measure_float_outputs(network, residual.pictures)

@@ -13,7 +13,7 @@ from converters.quantization.tflite_network import DEPTHWISE, SAME_VALUES, Tflit
 
 
 def measured(made) -> Statistics:
-    return measure_activations(made.network, constant_weights(made.network), made.pictures)
+    return measure_activations(made.network, constant_weights(made.network), made.pictures)[0]
 
 
 def scales_of(made, found: Statistics) -> dict[int, np.ndarray]:
