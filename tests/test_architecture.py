@@ -60,7 +60,7 @@ ROOMS = {
     "options": ONDEVICE
     | {"compression", "converters", "data", "errors", "layout", "robustness", "scale", "training"}
     | {"units"},
-    "exporting": BELOW | {"converters", "data", "inspection", "model", "training"},
+    "exporting": BELOW | {"converters", "data", "inspection", "model", "scale", "training"},
     "full_precision": BELOW | {"converters", "model"},
     "inspection": ONDEVICE | {"errors", "units", "model"},
     "diagnosis": ONDEVICE | {"errors", "units", "training"},  # the variable that training sets

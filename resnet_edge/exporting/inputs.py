@@ -16,7 +16,6 @@ from resnet_edge.exporting.job import ExportInputs, IntegerInputs, LessonInputs
 from resnet_edge.exporting.writers import QUANTIZING, tool_versions
 from resnet_edge.inspection.model_description import input_size, square
 from resnet_edge.model.model_file import ModelInfo
-from resnet_edge.ondevice.cores import available_cores
 from resnet_edge.ondevice.files import digest, hash_path
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
@@ -59,7 +58,6 @@ def describe_inputs(
         size=size,
         rewrites=options.rewrites,
         artifacts=options.layout.artifacts.resolve(),
-        threads=available_cores(),
         integer=integer,
     )
 
@@ -98,6 +96,7 @@ def _integer_inputs(
         options=options.quantization,
         quantized=cache / f"quantization-{decided_by[:16]}.npz",
         findings=options.layout.quantization.resolve(),
+        engine=options.scale.for_models(),
         lessons=learned,
     )
 

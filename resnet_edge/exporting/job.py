@@ -10,6 +10,7 @@ from resnet_edge.errors import ArtifactError
 from resnet_edge.ondevice.formats.kinds import ArtifactKind, Format, artifact_kind
 from resnet_edge.ondevice.formats.sidecar import CalibrationRecord
 from resnet_edge.options import QuantizationOptions
+from resnet_edge.scale.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class IntegerInputs:
     """The file for the quantization that all integer artifacts take their weights from."""
     findings: Path
     """``results/quantization.json``."""
+    engine: Engine
+    """Computes the passes over the calibration pictures."""
     lessons: LessonInputs | None = None
     """None where nothing is learned, or where the calibration pictures are all there are."""
 
@@ -60,7 +63,6 @@ class ExportInputs:
     """True if the graph is rewritten for speed, False if only where the formats need it."""
     artifacts: Path
     """The folder that the artifacts are written to."""
-    threads: int
     integer: IntegerInputs | None
     """None where no integer artifact is asked for."""
 

@@ -29,12 +29,14 @@ from converters.quantization.tensorflow_execution import unknown_operations
 from converters.quantization.tflite import quantize_static
 from converters.quantization.unfinished_training import UnfinishedTraining
 from resnet_edge.errors import ArtifactError, ModelError, WorkerError
+from resnet_edge.exporting.calibration_stage import SpreadPasses
 from resnet_edge.exporting.job import ExportJob, IntegerInputs, LessonInputs
 from resnet_edge.exporting.quantization_result import QuantizationResult
 from resnet_edge.ondevice.formats.kinds import Quantization
 from resnet_edge.ondevice.json_records import read_record, write_record
 from resnet_edge.ondevice.workers.serving import Reporter
 from resnet_edge.options import QuantizationOptions
+from resnet_edge.scale.running import Computing
 from resnet_edge.training.augmentation import variation
 from resnet_edge.units import plural
 
@@ -75,7 +77,8 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
         _settings(inputs.options),
         {layer.name for layer in serving._flatten_layers()},
         course=None if inputs.lessons is None else _course(inputs.lessons, _unfinished(inputs)),
-        threads=job.inputs.threads,
+        threads=inputs.engine.threads,
+        spread=_spread(inputs, pictures, reporter),
         progress=show,
     )
     if not inputs.options.budget_minutes:  # nothing changes it any more
@@ -100,6 +103,11 @@ def quantize(job: ExportJob, float32: bytes, serving: keras.Model, reporter: Rep
     quantized = Quantized(float32, calibrated, _findings(calibrated))
     _tell(quantized, reporter)
     return quantized
+
+
+def _spread(inputs: IntegerInputs, pictures: np.ndarray, reporter: Reporter) -> SpreadPasses:
+    cache = inputs.quantized.parent
+    return SpreadPasses(inputs.pictures, pictures, cache, Computing(inputs.engine, reporter.warn))
 
 
 def _unfinished(inputs: IntegerInputs) -> UnfinishedTraining:
