@@ -22,8 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from ray_nodes import Cluster, cluster_of_two, kill
-from scale import STAGES
+from ray_nodes import Cluster, cluster_of_two, kill  # noqa: E402  found by the lines above
+from scale import STAGES  # noqa: E402
 
 
 def main() -> None:

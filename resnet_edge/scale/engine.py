@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.cores import available_cores
@@ -35,6 +35,8 @@ class Engine:
     """Threads of each."""
     address: str = ""
     """Of Ray's head node, ``host:port``; empty starts Ray on this machine alone."""
+    on_gpus: bool = False
+    """Ray: a task takes a GPU as well, where the machines have some."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -93,8 +95,8 @@ class ScaleOptions:
         check_options(self)
         if self.ray_address and self.engine is not EngineKind.RAY:
             raise UsageError(
-                f"--ray-address: got {self.ray_address}, and the engine {self.engine}; expected the "
-                "engine ray with it, or no address"
+                f"--ray-address: got {self.ray_address}, and the engine {self.engine}; expected "
+                "the engine ray with it, or no address"
             )
 
     def for_runtimes(self) -> Engine:
@@ -103,7 +105,7 @@ class ScaleOptions:
 
     def for_models(self) -> Engine:
         """Return processes for what takes seconds to load: one with all cores, if not told."""
-        return self._engine(0, available_cores())
+        return replace(self._engine(0, available_cores()), on_gpus=True)
 
     def for_pictures(self) -> Engine:
         """Return processes for pixels: beyond a few cores, where Python's lock stops threads."""
@@ -134,7 +136,6 @@ def limits(threads: int) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TF_ENABLE_ONEDNN_OPTS": "1",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "NVIDIA_TF32_OVERRIDE": "0",
     }
 
 

@@ -22,6 +22,9 @@ class Start:
     tasks: int
     """Ray: tasks at a time, 0 for all cores."""
     address: str
+    """Ray: of the head; empty starts Ray on this machine alone."""
+    on_gpus: bool
+    """Ray: a task takes a GPU as well, where the machines have some."""
 
 
 @dataclass(frozen=True)

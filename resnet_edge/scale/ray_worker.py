@@ -12,6 +12,7 @@ import importlib
 import json
 import math
 import os
+import secrets
 import socket
 import sys
 import time
@@ -71,15 +72,16 @@ def serve_with_ray(start: Start, reporter: Reporter) -> Served:
 def connect(start: Start) -> Any:  # noqa: ANN401 - Ray's module
     """Return Ray, connected to the head that was named, or started on this machine alone.
 
-    Nothing is reported to anyone, there is no dashboard, and what is started here listens on the
-    loopback.
+    Nothing is reported to anyone, there is no dashboard, and what is started here asks for a token.
 
     Raises:
         RuntimeMissingError: Ray is not installed.
         UsageError: Nothing answers at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # what Ray will do, without its warning
+    if not start.address:  # its servers listen on all addresses: nobody else knows this token
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16))
     try:
         ray = importlib.import_module("ray")
     except ImportError as problem:
@@ -89,17 +91,29 @@ def connect(start: Start) -> Any:  # noqa: ANN401 - Ray's module
         ) from problem
     if start.address:
         _check_address(start.address)
-        ray.init(address=start.address, log_to_driver=False, logging_level="error")
-    else:
-        ray.init(
-            address="local",
-            num_cpus=start.tasks * start.threads or available_cores(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _node_ip_address=_LOOPBACK,
-        )
+    try:
+        ray.init(**_how(start), log_to_driver=False, logging_level="error")
+    except Exception as problem:  # of a dozen kinds
+        lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+        where = f"joined at {start.address}" if start.address else "started"
+        raise WorkerError(
+            f"--engine ray: Ray cannot be {where} ({type(problem).__name__}: {lines[-1]}); "
+            "expected the token and the version of its head; check RAY_AUTH_TOKEN, or leave the "
+            "option out"
+        ) from problem
     return ray
+
+
+def _how(start: Start) -> dict[str, Any]:
+    """Return what Ray is told when it is joined or started."""
+    if start.address:
+        return {"address": start.address}
+    return {
+        "address": "local",  # else it joins what an earlier program left
+        "num_cpus": start.tasks * start.threads or available_cores(),
+        "include_dashboard": False,
+        "_node_ip_address": _LOOPBACK,
+    }
 
 
 def _check_address(address: str) -> None:
@@ -134,8 +148,10 @@ class _Tasks:
 
     def __post_init__(self) -> None:
         self._work = self.ray.put(base64.b64decode(self.start.work))
+        self._gpus = int(self.start.on_gpus and bool(self._resource("GPU")))
         self._remote = self.ray.remote(compute).options(
             num_cpus=self.start.threads,
+            num_gpus=self._gpus,
             max_retries=0,
             runtime_env={"env_vars": self._environment()},
         )
@@ -159,8 +175,10 @@ class _Tasks:
         if time.monotonic() - self.looked < _LOOK_S:
             return
         self.looked = time.monotonic()
-        cores, threads = int(self.ray.cluster_resources().get("CPU", 0)), self.start.threads
+        cores, threads = self._resource("CPU"), self.start.threads
         tasks = min(self.start.tasks or cores, cores // threads)
+        if self._gpus:
+            tasks = min(tasks, self._resource("GPU"))
         if not tasks and not self.pending:
             raise WorkerError(
                 f"--engine ray: its machines have {cores} cores, a task takes {threads}; expected "
@@ -169,6 +187,10 @@ class _Tasks:
         if (more := 2 * tasks - self.places) > 0:
             self.places += more
             self.reporter.ready(places=more)
+
+    def _resource(self, name: str) -> int:
+        """Return how many of a resource all machines have."""
+        return int(self.ray.cluster_resources().get(name, 0))
 
     def submit(self, number: int, job: bytes) -> None:
         """Hand a shard to Ray."""

@@ -201,6 +201,7 @@ class _Listener:
             threads=engine.threads,
             tasks=engine.processes,
             address=engine.address,
+            on_gpus=engine.on_gpus,
         )
 
     def _react(self, process: RunningProcess, event: WorkerEvent) -> None:

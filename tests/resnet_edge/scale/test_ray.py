@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,13 @@ import pytest
 from ray_nodes import Cluster, cluster_of_two, free_port, kill
 from shard_works import Squares, squares, stage_of
 
-from resnet_edge.errors import DataError, RuntimeMissingError, UsageError, WorkerError
+from resnet_edge.errors import (
+    DataError,
+    OutOfMemoryError,
+    RuntimeMissingError,
+    UsageError,
+    WorkerError,
+)
 from resnet_edge.scale import ray_worker
 from resnet_edge.scale.engine import Engine, EngineKind, ScaleOptions
 from resnet_edge.scale.jobs import Start
@@ -120,6 +128,29 @@ def test_a_poisoned_picture_and_the_next_call(tmp_path: Path, two_nodes: Cluster
 
 
 @pytest.mark.ray
+def test_another_token_is_refused(
+    tmp_path: Path, two_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    with pytest.raises(WorkerError) as caught:
+        run(stage_of(tmp_path, Squares()), two_nodes)
+    text = str(caught.value)
+    assert text.startswith(f"--engine ray: Ray cannot be joined at {two_nodes.address} (")
+    assert text.endswith(
+        "; expected the token and the version of its head; check RAY_AUTH_TOKEN, or leave the "
+        "option out"
+    )
+
+
+@pytest.mark.ray
+def test_a_process_out_of_memory(tmp_path: Path, two_nodes: Cluster):
+    """A shard that needs more memory than there is ends the step with words, not the machine."""
+    with pytest.raises((WorkerError, OutOfMemoryError)):
+        run(stage_of(tmp_path, Squares(huge=1 << 45)), two_nodes)
+    assert run(stage_of(tmp_path, Squares()), two_nodes).bytes == squares(300)
+
+
+@pytest.mark.ray
 def test_the_head_goes_away_and_comes_back(tmp_path: Path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'resnet-edge[ray]'")
     stage = stage_of(tmp_path, Squares(seconds=0.5), 2000)
@@ -138,16 +169,23 @@ def test_the_head_goes_away_and_comes_back(tmp_path: Path):
 
 
 @pytest.mark.ray
-def test_ray_of_this_machine_alone_listens_on_the_loopback(
+def test_ray_of_this_machine_alone_has_no_dashboard_and_a_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'resnet-edge[ray]'")
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    open_ports: list[str] = []
+    asked: list[bytes] = []
+    stranger = "import ray; ray.init(address='auto', log_to_driver=False); print('joined')"
 
     def look() -> None:
-        lines = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True).stdout
-        open_ports.extend(line for line in lines.splitlines() if "dashboard" in line)
+        """Join it, as another user of this machine could."""
+        environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 32}
+        command = [sys.executable, "-c", stranger]
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, timeout=20)
+            asked.append(done.stdout)
+        except subprocess.TimeoutExpired as late:
+            asked.append(late.stdout or b"")
 
     told: list[str] = []
     computing = Computing(
@@ -156,11 +194,12 @@ def test_ray_of_this_machine_alone_listens_on_the_loopback(
     act = once_after(64, look)
     done = run_stage(stage_of(tmp_path, Squares(), 300), computing, lambda count, _: act(count))
     assert b"".join(path.read_bytes() for path in done.files()) == squares(300)
-    assert open_ports == []
+    assert len(asked) == 1
+    assert b"joined" not in asked[0]
 
 
 def start_of(address: str) -> Start:
-    return Start(work="", folder=Path("unused"), threads=1, tasks=0, address=address)
+    return Start(work="", folder=Path("unused"), threads=1, tasks=0, address=address, on_gpus=False)
 
 
 def test_nothing_answers_at_the_address(monkeypatch: pytest.MonkeyPatch):
