@@ -245,4 +245,5 @@ class _Listener:
         stage = self.progress.stage
         spans = [stage.span(number) for number in numbers]
         words = ", ".join(f"{start + 1} to {stop}" for start, stop in spans)
-        self.run.tell(f"{why}; {words} of {stage.items} are done again")
+        again = f"{words} of {stage.items} are done again" if words else "another one is started"
+        self.run.tell(f"{why}; {again}")

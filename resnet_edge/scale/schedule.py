@@ -24,6 +24,8 @@ class Progress:
     """Processes that have it open."""
     restarts: dict[int, int] = field(default_factory=dict)
     """How many times a shard was given away anew."""
+    failed_starts: int = 0
+    """Processes that died before they took a shard."""
     problem: ResnetEdgeError | None = None
     items: int = 0
     """Number of items that are done."""
@@ -102,13 +104,16 @@ class Schedule:
         """Give back the shards of a process that died.
 
         Returns:
-            False if one of them was given away too often already.
+            False if one of them was given away too often already, or if too many processes died
+            before they took one.
         """
         with self._lock:
+            progress.failed_starts += not numbers
             for number in numbers:
                 progress.restarts[number] = progress.restarts.get(number, 0) + 1
                 progress.left.appendleft(number)
-            return all(progress.restarts[number] <= most for number in numbers)
+            often = max((progress.restarts[number] for number in numbers), default=0)
+            return max(often, progress.failed_starts) <= most
 
     def fail(self, progress: Progress, problem: ResnetEdgeError) -> None:
         """Give a stage up; what is finished of it stays."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shard_works import Maker, Squares, span_of, squares, stage_of
+from shard_works import Maker, Squares, Unopened, span_of, squares, stage_of
 
 from resnet_edge.errors import DataError, OutputError, ResnetEdgeError, WorkerError
 from resnet_edge.scale.arrays import join_rows
@@ -74,6 +74,12 @@ def test_a_shard_that_ends_every_process_is_at_fault(tmp_path: Path, told: Told)
         "65 to 128 of 300 are done again"
     ]
     assert bytes_of(told.run(stage_of(tmp_path, Squares()), ONE)) == squares(300)
+
+
+def test_a_work_that_ends_every_process_is_at_fault(tmp_path: Path, told: Told):
+    with pytest.raises(WorkerError, match=r"^squares: the process was killed by SIGSEGV; the run"):
+        told.run(stage_of(tmp_path, Unopened()), ONE)
+    assert [line.rpartition("; ")[2] for line in told.lines] == ["another one is started"] * 2
 
 
 @pytest.mark.parametrize("engine", [HERE, ONE], ids=["here", "one"])
