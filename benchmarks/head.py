@@ -27,8 +27,9 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from converters.preprocessing import PREPROCESSINGS  # noqa: E402
-from resnet_edge.data.dataset import Picture, load_dataset  # noqa: E402
+from resnet_edge.data.dataset import load_dataset  # noqa: E402
 from resnet_edge.data.decoded import decode_pictures  # noqa: E402
+from resnet_edge.data.pictures import Picture  # noqa: E402
 from resnet_edge.data.split import SplitShares, split_dataset  # noqa: E402
 from resnet_edge.model.head import replace_head  # noqa: E402
 from resnet_edge.ondevice.fit import Fit  # noqa: E402

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from resnet_edge.data.address import Source
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.picture_list import ListedPicture, find_pictures, list_pictures
+from resnet_edge.data.pictures import Picture, Pictures, number_hashes, pictures_of
 from resnet_edge.errors import DataError, UsageError
 from resnet_edge.ondevice.json_records import read_record, write_record
 
@@ -20,7 +23,7 @@ CALIBRATION_VERSION = 1
 class CalibrationSet:
     """Pictures for calibration and how they were chosen."""
 
-    pictures: tuple[Picture, ...]
+    pictures: Sequence[Picture]
     """By rank within the class, then by class: any first part of it is balanced as well."""
     labels: tuple[str, ...]
     requested: int
@@ -81,21 +84,41 @@ def choose_calibration(
         raise UsageError(f"{count} calibration pictures requested; expected at least 1")
     if not pictures:
         raise DataError(f"no calibration pictures in {source}; expected at least one")
-    originals: dict[str, Picture] = {}
-    for picture in sorted(pictures, key=lambda p: (p.label, p.name)):
-        originals.setdefault(picture.sha256, picture)
-    ranked: dict[int, list[Picture]] = {}
-    for picture in sorted(originals.values(), key=lambda p: _rank(p, seed)):
-        ranked.setdefault(picture.label, []).append(picture)
-    in_turn = sorted(
-        (rank, label) for label, members in ranked.items() for rank in range(len(members))
-    )
-    chosen = tuple(ranked[label][rank] for rank, label in in_turn[:count])
-    return CalibrationSet(chosen, labels, count, seed, source)
+    found = pictures_of(pictures)
+    chosen = _in_turn(found, seed)[:count]
+    return CalibrationSet(found[chosen], labels, count, seed, source)
 
 
-def _rank(picture: Picture, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{picture.sha256}".encode()).hexdigest()
+def _in_turn(pictures: Pictures, seed: int) -> npt.NDArray[np.int64]:
+    """Return the places of the first of each class, then of the second ones: int64 ``(n,)``."""
+    first = _originals(pictures)
+    hashes = pictures[first].hashes
+    ranks = np.empty_like(hashes)
+    for place, hashed in enumerate(hashes):
+        text = f"{seed}:{hashed.tobytes().hex()}"
+        ranks[place] = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+    (rank,) = number_hashes(ranks)
+    labels = pictures.labels[first]
+    order = np.lexsort((rank, labels))
+    ends = np.searchsorted(labels[order], labels[order])  # where each one's class begins
+    turn = np.arange(len(order)) - ends
+    in_turn: npt.NDArray[np.int64] = first[order[np.lexsort((labels[order], turn))]]
+    return in_turn
+
+
+def _originals(pictures: Pictures) -> npt.NDArray[np.int64]:
+    """Return the place of each content, of copies the one that is first by class and name."""
+    (numbers,) = number_hashes(pictures.hashes)
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    first = order[starts]
+    ends = np.append(starts[1:], len(order))
+    for at in np.flatnonzero(ends - starts > 1).tolist():
+        first[at] = min(
+            order[starts[at] : ends[at]].tolist(),
+            key=lambda place: (pictures[place].label, pictures[place].name),
+        )
+    return first
 
 
 def write_calibration(path: Path, calibration: CalibrationSet) -> None:
@@ -126,9 +149,13 @@ def read_calibration(path: Path, root: Source, training: Sequence[Picture] = ())
     record = read_record(_CalibrationFile, path, DataError)
     if not all(0 <= entry.label < len(record.labels) for entry in record.pictures):
         raise DataError(f"{path}: a label without a name; the file is damaged, run finetune again")
-    known = {(p.name, p.label, p.sha256): p for p in training}
-    pictures = tuple(
-        known.get((found.name, found.label, found.sha256), found)
-        for found in find_pictures(record.pictures, root)
-    )
+    listed = find_pictures(record.pictures, root)
+    known = {(p.name, p.label, p.sha256): p for p in _of_content(pictures_of(training), listed)}
+    pictures = tuple(known.get((found.name, found.label, found.sha256), found) for found in listed)
     return CalibrationSet(pictures, record.labels, record.requested, record.seed, record.source)
+
+
+def _of_content(pictures: Pictures, listed: Pictures) -> Pictures:
+    """Return the pictures that have the content of a listed one."""
+    numbers, wanted = number_hashes(pictures.hashes, listed.hashes)
+    return pictures[np.isin(numbers, wanted)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.listing import Candidate
+from resnet_edge.data.listing import Candidate, Candidates
 from resnet_edge.data.picture_check import Verdict, check_picture, checker
 from resnet_edge.errors import DataError
-from resnet_edge.ondevice.files import digest
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.scale.running import Computing, Count, run_stage
 from resnet_edge.scale.stage import Made, Make, Stage
@@ -36,7 +36,7 @@ class CheckWork:
 
 
 def check_in_shards(
-    candidates: Sequence[Candidate], folder: Path, computing: Computing, count: Count
+    candidates: Candidates, folder: Path, computing: Computing, count: Count
 ) -> Generator[Verdict, None, None]:
     """Let processes check pictures.
 
@@ -54,7 +54,7 @@ def check_in_shards(
     """
     stage = Stage(
         title="checking pictures",
-        key=digest(checker(), [(str(c.place), c.place.stamp()) for c in candidates]),
+        key=_key(candidates),
         work=CheckWork(),
         items=len(candidates),
         job=lambda start, stop: tuple(candidates[start:stop]),
@@ -66,3 +66,14 @@ def check_in_shards(
         for line in path.read_text(encoding="utf-8").splitlines():
             yield from_json(Verdict, json.loads(line), str(path), DataError)
     computed.finished.remove()
+
+
+def _key(candidates: Candidates) -> str:
+    """Hash of the places and what tells their versions, one after another."""
+    places = candidates.columns.places
+    found = hashlib.sha256(checker().encode())
+    for row, name in candidates.places():
+        found.update(
+            f"\0{places.key(row, name)}\0{places.stamp(row, name)}".encode(errors="replace")
+        )
+    return found.hexdigest()

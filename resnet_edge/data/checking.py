@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from resnet_edge.data.check_stage import check_in_shards
 from resnet_edge.data.checked_files import (
-    CheckedFile,
+    CheckedFiles,
+    GrowingFiles,
     Memory,
     describe_file,
     read_memory,
     write_memory,
 )
-from resnet_edge.data.listing import Candidate
+from resnet_edge.data.listing import Candidates
 from resnet_edge.data.picture_check import Verdict, check_picture, checker
 from resnet_edge.data.places import is_stored
 from resnet_edge.data.workers import STORE_WORKERS, WORKERS
@@ -25,21 +29,22 @@ _AT_ONCE = 1024
 """Pictures that wait for a thread at once."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A file that was checked: a sound picture, or a defect."""
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """Files that were checked: sound pictures, and defects."""
 
-    file: CheckedFile | None
-    problem: str = ""
-    """The defect, as ``name: reason``; empty for a sound picture."""
+    files: CheckedFiles
+    """A row for each file, in order."""
+    problems: dict[int, str]
+    """Defects by row, as ``name: reason``."""
 
 
 def check_all(
-    candidates: tuple[Candidate, ...],
+    candidates: Candidates,
     folder: Path,
     progress: Count | None,
     computing: Computing = HERE,
-) -> tuple[Checked, ...]:
+) -> Checks:
     """Read, hash and decode every candidate that is new.
 
     Args:
@@ -54,8 +59,8 @@ def check_all(
     """
     path = folder / f"checked-{checker()}.tsv"
     memory = read_memory(path)
-    known = [memory.find(candidate.place) for candidate in candidates]
-    new = [c for c, file in zip(candidates, known, strict=True) if file is None]
+    known = _find(candidates, memory)
+    new = candidates[known < 0]
     shared = computing.engine.starters > 0
     settled = len(candidates) - len(new)
 
@@ -67,31 +72,51 @@ def check_all(
         verdicts = check_in_shards(new, folder, computing, count)
     else:
         verdicts = _check_here(new, memory)
-    found: list[Checked] = []
+    found, problems = GrowingFiles(), dict[int, str]()
     try:
-        for candidate, file in zip(candidates, known, strict=True):
-            found.append(Checked(file) if file else _checked(candidate, next(verdicts)))
+        for row, (place, name) in zip(known.tolist(), candidates.places(), strict=True):
+            if row >= 0:
+                found.append(memory.files.at(row))
+            elif (verdict := next(verdicts)).problem:
+                problems[len(found)] = verdict.problem
+                found.append_defect()
+            else:
+                stamp = candidates.columns.places.stamp(place, name)
+                found.append(describe_file(stamp, verdict.sha256, verdict.look))
             if progress is not None and not shared:
                 progress(len(found), len(candidates))
     finally:
         verdicts.close()
-        write_memory(path, memory, [c.file for c in found if c.file is not None])
-    return tuple(found)
+        files = found.done()
+
+        def sound() -> Iterator[tuple[int, str]]:
+            keys = candidates[: len(files)].place_keys()
+            return ((row, key) for row, key in enumerate(keys) if row not in problems)
+
+        write_memory(path, memory, files, sound)
+    return Checks(files, problems)
 
 
-def _check_here(candidates: Sequence[Candidate], memory: Memory) -> Generator[Verdict, None, None]:
+def _find(candidates: Candidates, memory: Memory) -> npt.NDArray[np.int64]:
+    """Return the row in the memory of each picture that was not changed since, else -1; (n,)."""
+    places = candidates.columns.places
+    found = np.full(len(candidates), -1, np.int64)
+    if not len(memory):
+        return found
+    for at, (place, name) in enumerate(candidates.places()):
+        row = memory.row(places.key(place, name))
+        if row is not None and memory.is_current(row, places.stamp(place, name)):
+            found[at] = row
+    return found
+
+
+def _check_here(candidates: Candidates, memory: Memory) -> Generator[Verdict, None, None]:
     """Check pictures with threads; those of a store wait for the network, so with more."""
     stored = any(is_stored(candidate.place) for candidate in candidates[:1])
     pool = ThreadPoolExecutor(STORE_WORKERS if stored else WORKERS)
     try:
         for start in range(0, len(candidates), _AT_ONCE):  # a task for each would fill the memory
             some = candidates[start : start + _AT_ONCE]
-            yield from pool.map(lambda candidate: check_picture(candidate, memory.looks), some)
+            yield from pool.map(lambda candidate: check_picture(candidate, memory), some)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for thousands of pictures
-
-
-def _checked(candidate: Candidate, verdict: Verdict) -> Checked:
-    if verdict.problem:
-        return Checked(None, verdict.problem)
-    return Checked(describe_file(candidate.place, verdict.sha256, verdict.look))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from resnet_edge.data.listing import Candidate
+from resnet_edge.data.listing import Candidate, Candidates, GrowingCandidates
 from resnet_edge.data.names import is_utf8, shown
 from resnet_edge.data.origins import Origin
 from resnet_edge.data.sides import Side
@@ -28,7 +28,7 @@ class ClassFolder:
 
 def list_class_folders(
     folders: Sequence[ClassFolder], root: PurePath, origin: Origin, words: Mapping[str, str]
-) -> tuple[list[Candidate], list[str]]:
+) -> tuple[Candidates, list[str]]:
     """Return the files that must be pictures, and the problems that names alone show.
 
     Args:
@@ -37,18 +37,20 @@ def list_class_folders(
         origin: What the tree was read from.
         words: Labels in words, by the label that is replaced.
     """
-    found: list[Candidate] = []
+    found = GrowingCandidates()
     problems: list[str] = []
     for entry in folders:
         for folder in entry.folder.walk():
+            inside = folder.path.relative_to(root).as_posix()
+            before = "" if inside == "." else f"{inside}/"
             for name in folder.links:
-                where = (folder.path / name).relative_to(root).as_posix()
+                where = before + name
                 problems.append(
                     f"{shown(where)}: a symbolic link to a folder; expected the folder itself"
                 )
             for name in folder.files:
                 path = folder.path / name
-                where = path.relative_to(root).as_posix()
+                where = before + name
                 label = entry.label
                 if entry.labels_file:
                     if not is_named_like_one(name):  # the file of the labels itself
@@ -61,4 +63,4 @@ def list_class_folders(
                 else:
                     label = words.get(label, label)
                     found.append(Candidate(origin.place(path), where, label, entry.side))
-    return found, problems
+    return found.done(), problems

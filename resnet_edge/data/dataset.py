@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from resnet_edge.data.address import Source
 from resnet_edge.data.archive import OnEntry
-from resnet_edge.data.checking import Checked, check_all
-from resnet_edge.data.listing import Listing, take_sides
+from resnet_edge.data.checking import Checks, check_all
+from resnet_edge.data.listing import Candidates, Listing, take_sides
 from resnet_edge.data.names import label_of, natural_key
-from resnet_edge.data.places import FilePlace, Place, place_words, read_place
+from resnet_edge.data.pictures import HASH_BYTES, Picture, PictureColumns, Pictures
+from resnet_edge.data.places import FilePlace, place_words, read_place
 from resnet_edge.data.sides import Side
 from resnet_edge.data.sources.listing_of import list_source
+from resnet_edge.data.texts import Texts
+from resnet_edge.data.views import all_rows
 from resnet_edge.errors import DataError, PictureError
 from resnet_edge.scale.running import HERE, Computing, Count
 
 _LISTED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture that was found to be whole."""
-
-    place: Place
-    """Where its bytes are."""
-    name: str
-    """Path relative to the data's root with forward slashes, for instance ``cat/1.jpg``."""
-    label: int
-    """Index into the labels."""
-    sha256: str
-    """Hash of the file's bytes, hexadecimal."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +36,14 @@ class Dataset:
     root: Source
     """The folder, or the archive, that names are relative to."""
     labels: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    pictures: Pictures
     """By label, then by name in natural order; of archives in the order that they lie in, so that
     every step reads those from their start to their end."""
     skipped: tuple[str, ...]
     """Unreadable pictures that were left out with --skip-unreadable, as ``name: reason``."""
     sides: tuple[Side, ...] = ()
     """Each picture's side, where folders or a table say it; else empty."""
-    looks: tuple[str, ...] = ()
+    looks: Sequence[str] = ()
     """Each picture's perceptual hash, hexadecimal; empty for a picture of one colour."""
     notes: tuple[str, ...] = ()
     """What was recognised and what was passed over, in sentences."""
@@ -189,10 +183,10 @@ def read_verified(picture: Picture) -> bytes:
 
 def _labels(listing: Listing, source: Source) -> tuple[str, ...]:
     """The labels of the training side, or of all pictures where there are no sides."""
-    trained = {c.label for c in listing.candidates if c.side is Side.TRAIN}
+    trained = listing.candidates.on(Side.TRAIN).labels()
     if not trained:
         return listing.labels
-    others = {c.label for c in listing.candidates} - trained
+    others = listing.candidates.labels() - trained
     if others:
         raise DataError(
             f"{source}: {', '.join(sorted(others, key=natural_key))} are classes of other sides, "
@@ -215,39 +209,57 @@ def _check_known(listing: Listing, names: tuple[str, ...], source: Source) -> No
 
 def _load(
     listing: Listing,
-    checks: tuple[Checked, ...],
+    checks: Checks,
     names: tuple[str, ...],
     source: Source,
     skip_unreadable: bool,
 ) -> Dataset:
+    found, files = listing.candidates, checks.files
     index = {name: number for number, name in enumerate(names)}
-    ordered = list(zip(listing.candidates, checks, strict=True))
-    if all(candidate.place.archive is None for candidate in listing.candidates):
-        ordered.sort(key=lambda c: (index.get(c[0].label, 0), natural_key(c[0].name), c[0].label))
-    pictures: list[Picture] = []
-    sides: list[Side] = []
-    looks: list[str] = []
+    numbers = np.array([index.get(label, 0) for label in found.columns.labels], np.int32)
+    labels = numbers[found.columns.label]
+    ordered = all_rows(len(found))
+    if all(home.kind.is_alone for home in found.columns.places.homes):
+        ordered = _natural_order(found, labels[found.rows])
     problems = list(listing.problems)
-    for candidate, checked in ordered:
-        if checked.file is None:
-            problems.append(checked.problem)
-            continue
-        label, sha256 = index.get(candidate.label, 0), checked.file.sha256
-        pictures.append(Picture(candidate.place, candidate.name, label, sha256))
-        looks.append(checked.file.look)
-        if candidate.side is not None:
-            sides.append(candidate.side)
+    problems += [checks.problems[at] for at in ordered.tolist() if at in checks.problems]
+    sound = ordered[~np.isin(ordered, list(checks.problems))]
     if problems and not skip_unreadable:
-        raise DataError(_list_problems(source, problems, len(pictures)))
+        raise DataError(_list_problems(source, problems, len(sound)))
+    hashes = np.zeros((len(found.columns), HASH_BYTES), np.uint8)
+    hashes[found.rows] = files.hashes
+    columns = PictureColumns(found.columns.names, found.columns.places, labels, hashes)
+    sides = found[sound].sides_of_each()
     return Dataset(
         root=listing.root,
         labels=names,
-        pictures=tuple(pictures),
+        pictures=Pictures(columns, found.rows[sound]),
         skipped=tuple(problems),
-        sides=tuple(sides),
-        looks=tuple(looks),
+        sides=tuple(side for side in sides if side is not None),
+        looks=Texts(files.looks, sound),
         notes=listing.notes,
     )
+
+
+def _natural_order(found: Candidates, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Order candidates by the number of their label, then by name in natural order, then by label.
+
+    Their keys are large, so that there are those of one label at a time, and none of what lies in
+    order already, as it mostly does.
+    """
+    order = np.argsort(numbers, kind="stable")
+    ends = np.flatnonzero(np.diff(numbers[order])) + 1
+    columns = found.columns
+
+    def key(at: int) -> tuple[tuple[list[tuple[bool, int, str]], str], str]:
+        row = int(found.rows[at])
+        return natural_key(columns.names.at(row)), columns.labels[columns.label[row]]
+
+    for start, end in itertools.pairwise([0, *ends.tolist(), len(order)]):
+        group = order[start:end].tolist()
+        if any(one > other for one, other in itertools.pairwise(map(key, group))):
+            order[start:end] = sorted(group, key=key)
+    return order
 
 
 def _list_problems(source: Source, problems: list[str], readable: int) -> str:

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from resnet_edge.data.dataset import Picture, read_verified
+from resnet_edge.data.dataset import read_verified
 from resnet_edge.data.picture_check import decoder
+from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import is_stored
 from resnet_edge.data.workers import WORKERS, room_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
@@ -80,8 +81,7 @@ def decoded_path(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit, c
 
 def _key(pictures: Sequence[Picture], size: tuple[int, int], fit: Fit) -> str:
     digest = hashlib.sha256(f"{_METHOD} {decoder()} {size} {fit.value}".encode())
-    for picture in pictures:
-        digest.update(bytes.fromhex(picture.sha256))
+    digest.update(pictures_of(pictures).hashes.tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -17,7 +17,7 @@ from pathlib import PurePath, PurePosixPath
 from resnet_edge.data.address import Source
 from resnet_edge.data.class_folders import ClassFolder, list_class_folders
 from resnet_edge.data.imagenet import KitFiles, is_synset, is_validation, labels_in_words
-from resnet_edge.data.listing import Candidate, Listing
+from resnet_edge.data.listing import Candidate, Listing, candidates_of
 from resnet_edge.data.names import is_utf8, label_of, natural_key, shown
 from resnet_edge.data.origins import Origin
 from resnet_edge.data.sides import Side, SideName, side_name
@@ -89,7 +89,7 @@ def _listing(
     return Listing(
         root=origin.root(top.path),
         labels=tuple(names.get(label, label) for label in sorted(used, key=natural_key)),
-        candidates=tuple(candidates),
+        candidates=candidates,
         problems=(*outside, *found.problems, *problems),
         notes=(*found.notes, *(f"{shown(str(p))}: hidden, passed over" for p in tree.hidden)),
     )
@@ -332,10 +332,10 @@ def list_any(tree: Folder, source: Source, known: tuple[str, ...], origin: Origi
     except DataError:  # pictures without classes will do
         pass
     else:
-        if any(candidate.side is not None for candidate in listing.candidates):
+        if listing.candidates.sides() - {None}:
             return listing
     candidates, problems = list_class_folders([ClassFolder(tree, "", None)], tree.path, origin, {})
-    labelled = tuple(
+    labelled = candidates_of(
         replace(c, label=next((label_of(p) for p in _folders(c) if label_of(p) in known), ""))
         for c in candidates
     )

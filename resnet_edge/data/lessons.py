@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.calibration import CalibrationSet
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.names import label_of
+from resnet_edge.data.pictures import Picture
 from resnet_edge.errors import UsageError
 
 HELD_OUT = 7
@@ -18,8 +19,8 @@ HELD_OUT = 7
 class Lessons:
     """Training and validation pictures; both hold some."""
 
-    train: tuple[Picture, ...]
-    validation: tuple[Picture, ...]
+    train: Sequence[Picture]
+    validation: Sequence[Picture]
     augment: bool = True
     """True to vary the training pictures at random."""
 

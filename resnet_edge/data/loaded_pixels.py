@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.pixel_source import ManyPixels, StreamedPictures
 from resnet_edge.data.pixel_stage import PixelFile, write_in_shards
 from resnet_edge.ondevice.fit import Fit

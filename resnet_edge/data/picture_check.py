@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import imagehash
@@ -11,6 +10,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from resnet_edge.data.checked_files import KnownLooks
 from resnet_edge.data.listing import Candidate
 from resnet_edge.data.places import read_place
 from resnet_edge.data.workers import room_for
@@ -34,12 +34,12 @@ class Verdict:
     """The defect, as ``name: reason``; empty for a sound picture."""
 
 
-def check_picture(candidate: Candidate, looks: Mapping[str, str]) -> Verdict:
+def check_picture(candidate: Candidate, looks: KnownLooks) -> Verdict:
     """Read a picture and decode it to its end.
 
     Args:
         candidate: Its place and name.
-        looks: Perceptual hashes by the hash of content that is known to be sound.
+        looks: What is known already.
     """
     try:
         data = read_place(candidate.place, candidate.name)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from resnet_edge.data.address import Source
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.names import LONGEST_PART
+from resnet_edge.data.pictures import Picture, Pictures, pictures_of
 from resnet_edge.data.places import find_place, place_text
 
 
@@ -32,7 +32,7 @@ def list_pictures(pictures: Iterable[Picture]) -> tuple[ListedPicture, ...]:
 
 def find_pictures(
     listed: Sequence[ListedPicture], root: Source, places: Sequence[str] = ()
-) -> tuple[Picture, ...]:
+) -> Pictures:
     """Return the pictures of a list.
 
     Args:
@@ -43,11 +43,14 @@ def find_pictures(
 
     Raises:
         UsageError: A place is an address with a password in it.
+        ValueError: A hash is none.
     """
     texts = places or ("",) * len(listed)
-    return tuple(
-        Picture(find_place(text, root, e.name), e.name, e.label, e.sha256)
-        for e, text in zip(listed, texts, strict=True)
+    return pictures_of(
+        tuple(
+            Picture(find_place(text, root, e.name), e.name, e.label, e.sha256)
+            for e, text in zip(listed, texts, strict=True)
+        )
     )
 
 

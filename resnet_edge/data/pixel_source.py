@@ -14,8 +14,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_verified, in_batches
+from resnet_edge.data.pictures import Picture
 from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from resnet_edge.data.pictures import Pictures, number_hashes, pictures_of
 from resnet_edge.data.sides import Side
 from resnet_edge.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from resnet_edge.data.dataset import Dataset, Picture
+    from resnet_edge.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,10 @@ class SplitShares:
 class Split:
     """The three sides. The same content is never on two of them."""
 
-    train: tuple[Picture, ...]
-    validation: tuple[Picture, ...]
-    test: tuple[Picture, ...]
-    dropped: tuple[Picture, ...] = ()
+    train: Pictures
+    validation: Pictures
+    test: Pictures
+    dropped: Pictures = field(default_factory=lambda: pictures_of(()))
     """Left out of training and validation, because another side has them too, or because the test
     set was given apart and theirs is not used."""
 
@@ -103,69 +108,85 @@ def split_dataset(dataset: Dataset, shares: SplitShares, test: Dataset | None = 
     given = _given(dataset)
     if test is not None:
         split = _apart(dataset, given[Side.VALIDATION], test.pictures, shares)
-    elif given[Side.TEST]:
+    elif len(given[Side.TEST]):
         split = _apart(dataset, given[Side.VALIDATION], given[Side.TEST], shares)
-    elif given[Side.VALIDATION]:
-        split = _apart(dataset, (), given[Side.VALIDATION], shares)
+    elif len(given[Side.VALIDATION]):
+        split = _apart(dataset, pictures_of(()), given[Side.VALIDATION], shares)
     else:
         split = _by_hash(dataset.pictures, shares, len(dataset.labels))
     _check_split(dataset, split, shares, test)
     return split
 
 
-def _given(dataset: Dataset) -> dict[Side, tuple[Picture, ...]]:
+def _given(dataset: Dataset) -> dict[Side, Pictures]:
     """The pictures by the side that folders give them; all to train where they give none."""
-    sides = dataset.sides or (Side.TRAIN,) * len(dataset.pictures)
-    return {
-        side: tuple(p for p, of in zip(dataset.pictures, sides, strict=True) if of is side)
-        for side in Side
-    }
+    count = len(dataset.pictures)
+    numbers = {side: number for number, side in enumerate(Side)}
+    sides = dataset.sides or itertools.repeat(Side.TRAIN, count)
+    each = np.fromiter((numbers[side] for side in sides), np.int8, count)
+    return {side: dataset.pictures[each == number] for side, number in numbers.items()}
 
 
-def _apart(
-    dataset: Dataset,
-    validation: tuple[Picture, ...],
-    test: tuple[Picture, ...],
-    shares: SplitShares,
-) -> Split:
+def _apart(dataset: Dataset, validation: Pictures, test: Pictures, shares: SplitShares) -> Split:
     """Split what is left beside a test set, and beside pictures to validate where there are any."""
-    tested = {picture.sha256 for picture in test}
-    validation = tuple(p for p in validation if p.sha256 not in tested)
-    held_out = tested | {picture.sha256 for picture in validation}
-    train = tuple(p for p in _given(dataset)[Side.TRAIN] if p.sha256 not in held_out)
-    if not validation:
+    train = _given(dataset)[Side.TRAIN]
+    validated, trained, tested = number_hashes(validation.hashes, train.hashes, test.hashes)
+    taken = np.isin(validated, tested)
+    validation = validation[~taken]
+    train = train[~np.isin(trained, np.concatenate([tested, validated[~taken]]))]
+    if not len(validation):
         both = shares.train + shares.validation
         ours = SplitShares(shares.train / both, 1 - shares.train / both, 0)
         hashed = _by_hash(train, ours, len(dataset.labels))
         train, validation = hashed.train, hashed.validation
-    used = {picture.place for picture in (*train, *validation, *test)}
-    dropped = tuple(picture for picture in dataset.pictures if picture.place not in used)
+    dropped = _others(dataset.pictures, (train, validation, test))
     return Split(train, validation, test, dropped)
 
 
-def _by_hash(pictures: tuple[Picture, ...], shares: SplitShares, classes: int) -> Split:
-    sides = {picture.sha256: _side(picture, shares) for picture in pictures}
-    hashes: list[set[str]] = [set() for _ in range(classes)]
-    for picture in pictures:
-        hashes[picture.label].add(picture.sha256)
-    for of_class in map(sorted, hashes):
-        found = {sides[sha256] for sha256 in of_class}
-        if len(of_class) > 1 and shares.test and "test" not in found:
-            sides[of_class[0]] = "test"
-        if of_class and "train" not in found:
-            sides[of_class[-1]] = "train"
-    train, validation, test = (
-        tuple(picture for picture in pictures if sides[picture.sha256] == side)
-        for side in ("train", "validation", "test")
-    )
-    return Split(train, validation, test)
+def _others(pictures: Pictures, used: Sequence[Pictures]) -> Pictures:
+    """Return the pictures whose places are not among those of the used ones."""
+    own = [some.rows for some in used if some.columns is pictures.columns]
+    left = pictures[~np.isin(pictures.rows, np.concatenate([*own, np.empty(0, np.int64)]))]
+    keys = set(left.place_keys())
+    taken = {key for some in used for key in some.place_keys() if key in keys} if keys else set()
+    free = (key not in taken for key in left.place_keys())
+    return left[np.fromiter(free, bool, len(left))]
 
 
-def _side(picture: Picture, shares: SplitShares) -> str:
-    number = int(picture.sha256[:16], 16) / 2**64
-    if number < shares.test:
-        return "test"
-    return "validation" if number < shares.test + shares.validation else "train"
+_TEST, _VALIDATION, _TRAIN = range(3)
+
+
+def _by_hash(pictures: Pictures, shares: SplitShares, classes: int) -> Split:
+    (numbers,) = number_hashes(pictures.hashes)
+    side_of = np.empty(len(pictures), np.int8)  # by the number of the hash, of which there are less
+    side_of[numbers] = _sides(pictures.hashes, shares)
+    order = np.argsort(pictures.labels, kind="stable")
+    ends = np.searchsorted(pictures.labels[order], np.arange(classes + 1))
+    for start, end in itertools.pairwise(ends.tolist()):
+        of_class = np.unique(numbers[order[start:end]])  # in ascending order of the hashes
+        found = set(side_of[of_class].tolist())
+        if len(of_class) > 1 and shares.test and _TEST not in found:
+            side_of[of_class[0]] = _TEST
+        if len(of_class) and _TRAIN not in found:
+            side_of[of_class[-1]] = _TRAIN
+    each = side_of[numbers]
+    return Split(*(pictures[each == side] for side in (_TRAIN, _VALIDATION, _TEST)))
+
+
+def _sides(hashes: npt.NDArray[np.uint8], shares: SplitShares) -> npt.NDArray[np.int8]:
+    """Choose sides by the first 64 bits of hashes ``(n, 32)``: int8 ``(n,)``."""
+    heads = np.ascontiguousarray(hashes[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+    number = heads.astype(np.float64) / 2**64
+    chosen = np.full(len(hashes), _TRAIN, np.int8)
+    chosen[number < shares.test + shares.validation] = _VALIDATION
+    chosen[number < shares.test] = _TEST
+    return chosen
+
+
+def count_labels(pictures: Pictures, classes: int) -> list[int]:
+    """Return the number of pictures of each class."""
+    counts: list[int] = np.bincount(pictures.labels, minlength=classes).tolist()
+    return counts
 
 
 def _check_classes(dataset: Dataset) -> None:
@@ -174,7 +195,7 @@ def _check_classes(dataset: Dataset) -> None:
             f"{dataset.root}: {len(dataset.labels)} class ({', '.join(dataset.labels)}); expected "
             "at least two folders; add one with pictures of anything else"
         )
-    counts = Counter(picture.label for picture in dataset.pictures)
+    counts = count_labels(dataset.pictures, len(dataset.labels))
     if empty := [name for label, name in enumerate(dataset.labels) if not counts[label]]:
         raise DataError(
             f"{dataset.root}: no pictures in {', '.join(empty)}; expected some in each class; "
@@ -184,7 +205,7 @@ def _check_classes(dataset: Dataset) -> None:
 
 def _check_split(dataset: Dataset, split: Split, shares: SplitShares, test: Dataset | None) -> None:
     train, validation, tested = (
-        Counter(picture.label for picture in side)
+        count_labels(side, len(dataset.labels))
         for side in (split.train, split.validation, split.test)
     )
     bad = [
@@ -198,7 +219,7 @@ def _check_split(dataset: Dataset, split: Split, shares: SplitShares, test: Data
             f"{dataset.root}: too few pictures for the split in {shown}; expected at least one to "
             f"train and one to test in each class; {_advice(dataset, shares, test)}"
         )
-    if not split.validation:
+    if not len(split.validation):
         raise DataError(
             f"{dataset.root}: {len(split.train)} pictures to train, 0 to validate, "
             f"{len(split.test)} to test; expected at least one to validate; "

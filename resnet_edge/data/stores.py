@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -62,10 +63,10 @@ class Stamp:
     """False where it may change once more and keep this stamp."""
 
 
-def stamp_of(path: Path) -> Stamp | None:
+def stamp_of(path: Path | str) -> Stamp | None:
     """Return the stamp of a file on this machine; None where it is gone."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - of a million texts none becomes a Path
     except OSError:
         return None
     settled = found.st_mtime_ns <= time.time_ns() - _SETTLED_NS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from resnet_edge.data.address import Address, Source, parse_source
-from resnet_edge.data.listing import Candidate, Listing
+from resnet_edge.data.listing import Candidate, Listing, candidates_of
 from resnet_edge.data.names import LONGEST_PART, label_of, natural_key, shown
 from resnet_edge.data.places import FilePlace, ObjectPlace, Place
 from resnet_edge.data.sides import Side, side_name
@@ -96,7 +96,7 @@ def list_table(source: Source) -> Listing:
     return Listing(
         root=source.parent.absolute(),
         labels=tuple(sorted({c.label for c in found.values()}, key=natural_key)),
-        candidates=tuple(found.values()),
+        candidates=candidates_of(found.values()),
         problems=tuple(problems),
         notes=(f"{source.name}: its column of splits is used",) if sides - {None} else (),
     )

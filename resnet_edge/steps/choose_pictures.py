@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from resnet_edge.data.calibration import (
     read_calibration,
     write_calibration,
 )
-from resnet_edge.data.dataset import Dataset, Picture, load_dataset, load_unlabelled
+from resnet_edge.data.dataset import Dataset, load_dataset, load_unlabelled
 from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.data.names import label_of
+from resnet_edge.data.pictures import Picture, Pictures, pictures_of
 from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import Split, split_dataset
@@ -52,7 +54,7 @@ class Photos:
     """What a person should know of the pictures: contradictions, copies and small classes."""
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
+    def pictures(self) -> Pictures:
         """All pictures that were not left out."""
         return self.dataset.pictures + (self.test.pictures if self.test else ())
 
@@ -141,8 +143,8 @@ def show_notes(dataset: Dataset, display: Display) -> None:
 
 def choose_pictures(
     options: CalibrationOptions,
-    train: tuple[Picture, ...],
-    test: tuple[Picture, ...],
+    train: Sequence[Picture],
+    test: Sequence[Picture],
     labels: tuple[str, ...],
     layout: Layout,
     display: Display | None = None,
@@ -164,7 +166,8 @@ def choose_pictures(
         DataError: A picture of ``--calibration`` is in the test split too, so that the measured
             accuracy would be too high.
     """
-    pictures, source = train, TRAINING_SPLIT
+    pictures: Sequence[Picture] = train
+    source = TRAINING_SPLIT
     display = display or Silent()
     if options.calibration is not None:
         with display.bar("checking calibration pictures") as advance:
@@ -263,7 +266,7 @@ def one_class(calibration: CalibrationSet) -> str | None:
     )
 
 
-def check_apart(calibration: CalibrationSet, test: tuple[Picture, ...], option: str) -> None:
+def check_apart(calibration: CalibrationSet, test: Sequence[Picture], option: str) -> None:
     """Refuse calibration pictures that are test pictures too.
 
     Raises:
@@ -279,7 +282,7 @@ def check_apart(calibration: CalibrationSet, test: tuple[Picture, ...], option: 
 
 
 def decode_split(
-    pictures: tuple[Picture, ...],
+    pictures: Sequence[Picture],
     size: tuple[int, int],
     fit: Fit,
     options: Options,
@@ -292,6 +295,6 @@ def decode_split(
         return load_pixels(pictures, size, fit, options.layout.cache, advance, computing=computing)
 
 
-def labels_of(pictures: tuple[Picture, ...]) -> np.ndarray:
+def labels_of(pictures: Sequence[Picture]) -> np.ndarray:
     """Classes of pictures, int64 ``(n,)``."""
-    return np.array([picture.label for picture in pictures], np.int64)
+    return pictures_of(pictures).labels.astype(np.int64)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resnet_edge.data.calibration import CalibrationSet, choose_calibration
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.lessons import HELD_OUT, Lessons, is_labelled, lessons_of
 from resnet_edge.data.manifest import read_manifest
+from resnet_edge.data.pictures import Picture
 from resnet_edge.display import Display
 from resnet_edge.errors import InferenceError, UsageError
 from resnet_edge.layout import Layout
@@ -36,9 +36,9 @@ FEWEST = 20
 class Learning:
     """Pictures to learn from and to choose by."""
 
-    lessons: tuple[Picture, ...]
+    lessons: Sequence[Picture]
     """Balanced in any first part."""
-    validation: tuple[Picture, ...]
+    validation: Sequence[Picture]
     labelled: bool
     augment: bool
     source: str
@@ -113,7 +113,7 @@ def decoded_at(
     fit = Fit(info.fit)
 
     def decode(size: tuple[int, int]) -> Material:
-        def decoded(pictures: tuple[Picture, ...], title: str) -> Pixels:
+        def decoded(pictures: Sequence[Picture], title: str) -> Pixels:
             with display.bar(f"decoding {title} pictures") as advance:
                 return decode_pictures(pictures, size, fit, layout.cache, advance)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -22,14 +21,13 @@ from resnet_edge.compression.limits import Limits
 from resnet_edge.compression.networks import Networks, Size, size_of
 from resnet_edge.compression.trials import MODEL, Stage, Trial, TrialFile, TrialLog
 from resnet_edge.compression.words import size_words
+from resnet_edge.data.manifest import copy_manifest
 from resnet_edge.display import Display, Silent
-from resnet_edge.errors import DataError
 from resnet_edge.exporting.failures import one_error
 from resnet_edge.layout import Layout
 from resnet_edge.model.model_file import ModelInfo, write_model
 from resnet_edge.ondevice.files import hash_path, write_bytes
 from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifacts
-from resnet_edge.ondevice.json_records import read_json
 from resnet_edge.ondevice.latency.bench import bench_artifacts
 from resnet_edge.ondevice.latency.spec import LatencySpec
 from resnet_edge.ondevice.measurements import ArtifactBench, ArtifactParity
@@ -302,7 +300,7 @@ def _export(
 ) -> tuple[Artifact, ...]:
     """Export a network of its own folder, which is a build of its own."""
     layout, own = bench.options.layout, Layout(folder)
-    write_bytes(own.dataset, _at_size(layout.dataset, size))
+    copy_manifest(layout.dataset, own.dataset, size)
     for path, there in ((layout.calibration, own.calibration), (layout.training, own.training)):
         if path.exists():
             write_bytes(there, path.read_bytes())
@@ -321,11 +319,3 @@ def _export(
     for decoded in own.cache.glob("decoded-*.npy"):  # large, and soon made again
         decoded.unlink()
     return made.artifacts
-
-
-def _at_size(path: Path, size: Size) -> bytes:
-    """Return a ``dataset.json`` for pictures of another size."""
-    data = read_json(path, DataError)
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: not a list of pictures; run finetune or reference again")
-    return json.dumps({**data, "size": list(size)}, indent=1, ensure_ascii=False).encode()

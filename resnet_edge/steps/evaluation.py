@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.display import Display
 from resnet_edge.errors import RUNTIME_ERRORS, ArtifactError, ReferenceFileError, ResnetEdgeError
@@ -126,7 +126,7 @@ def load_test_pixels(
     return pictures, decoded_path(test, size, fit, cache).name
 
 
-def _test_split(layout: Layout, reference: Reference) -> tuple[Picture, ...]:
+def _test_split(layout: Layout, reference: Reference) -> Sequence[Picture]:
     test = read_manifest(layout.dataset).split.test
     if tuple(picture.sha256 for picture in test) != reference.info.hashes:
         raise ReferenceFileError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.manifest import write_manifest
+from resnet_edge.data.pictures import Pictures
 from resnet_edge.display import Display, Silent
 from resnet_edge.errors import ModelError, UsageError
 from resnet_edge.full_precision.backend import keras_backend
@@ -130,8 +131,14 @@ def _inputs(options: Options, photos: Photos, size: tuple[int, int]) -> dict[str
     }
 
 
-def _pictures_key(pictures: tuple[Picture, ...]) -> str:
-    return digest([(picture.sha256, picture.label) for picture in pictures])
+def _pictures_key(pictures: Pictures) -> str:
+    """As ``digest`` of a list of pairs, without the list."""
+    pairs = zip(pictures.hashes, pictures.labels.tolist(), strict=True)
+    found = hashlib.sha256(b"[")
+    for place, (hashed, label) in enumerate(pairs):
+        found.update(f"{', ' if place else ''}('{hashed.tobytes().hex()}', {label})".encode())
+    found.update(b"]")
+    return found.hexdigest()
 
 
 def _train(
@@ -156,7 +163,7 @@ def _train(
     scratch = options.model.weights == "none"
     preprocessing = _choose_preprocessing(options, loaded, display)
 
-    def labelled(pictures: tuple[Picture, ...], title: str) -> LabelledPictures:
+    def labelled(pictures: Pictures, title: str) -> LabelledPictures:
         fit = options.data.fit or Fit.CROP
         pixels = decode_split(pictures, size, fit, options, display, title)
         return LabelledPictures(pixels, labels_of(pictures), _pictures_key(pictures))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_edge.data.dataset import Picture
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.places import read_place
 from resnet_edge.ondevice.pictures import longer_side
 from resnet_edge.options import (

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_edge.data.calibration import read_calibration
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decoded_path
 from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest, write_manifest
+from resnet_edge.data.pictures import Picture, Pictures, pictures_of
 from resnet_edge.data.pixel_source import ManyPixels
 from resnet_edge.data.split import Split
 from resnet_edge.display import Display
@@ -37,7 +38,7 @@ class ReferenceInputs:
     info: ModelInfo
     size: tuple[int, int]
     """Height and width of the pictures."""
-    test: tuple[Picture, ...]
+    test: Sequence[Picture]
     questions: Questions
 
     def load(self, options: Options, display: Display) -> ManyPixels:
@@ -86,14 +87,14 @@ def reference_inputs(options: Options, model: StrPath | None, display: Display) 
 
 def _test_pictures(
     options: Options, source: Path, info: ModelInfo, size: tuple[int, int], display: Display
-) -> tuple[Picture, ...]:
+) -> Pictures:
     """Return the build's test split, or all of ``--test``, which then becomes the build's."""
     layout = options.layout
     if options.data.test is None:
         if layout.dataset.exists():
             return read_manifest(layout.dataset).split.test
         display.warn("no test pictures: nothing can be checked; pass --test DIR")
-        return ()
+        return pictures_of(())
     dataset = load_test(options.data.test, options, display, info.labels)
     if source == layout.model and layout.dataset.exists():
         recorded = read_manifest(layout.dataset).split.test
@@ -105,10 +106,10 @@ def _test_pictures(
         return recorded
     if layout.calibration.exists():
         check_apart(read_calibration(layout.calibration, dataset.root), dataset.pictures, "--test")
-    split = Split((), (), dataset.pictures)
+    split = Split(pictures_of(()), pictures_of(()), dataset.pictures)
     write_manifest(layout.dataset, dataset, split, size, Fit(info.fit))
     return dataset.pictures
 
 
-def _hashes(pictures: tuple[Picture, ...]) -> list[str]:
+def _hashes(pictures: Sequence[Picture]) -> list[str]:
     return sorted(picture.sha256 for picture in pictures)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from resnet_edge.data.address import Source
-from resnet_edge.data.listing import Candidate, Listing
+from resnet_edge.data.listing import Candidate, GrowingCandidates, Listing
 from resnet_edge.data.names import is_utf8, label_of, natural_key, shown
 from resnet_edge.data.places import Place
 from resnet_edge.data.sides import Side, side_name
@@ -206,7 +206,7 @@ def list_archives(
         )
     classes = _unique(classes or next(iter(named), ()))
     several = len(archives.files) > 1
-    candidates: list[Candidate] = []
+    growing = GrowingCandidates()
     problems: list[str] = []
     notes = [*archives.notes, *(note for part in parts for note in part.notes)]
     for file, part in zip(archives.files, parts, strict=True):
@@ -223,21 +223,20 @@ def list_archives(
             if not is_utf8(name):
                 problems.append(f"{shown(name)}: not named in UTF-8; rename it")
             elif isinstance(label, str):
-                candidates.append(Candidate(entry.place, name, label, file.side))
+                growing.append(Candidate(entry.place, name, label, file.side))
             elif labelled:
                 problems.append(f"{shown(name)}: {label.reason}")
             else:
-                candidates.append(Candidate(entry.place, name, "", file.side))
-    used = {candidate.label for candidate in candidates}
+                growing.append(Candidate(entry.place, name, "", file.side))
+    candidates = growing.done()
+    used = candidates.labels()
     ordered = [name for name in classes if name in used]
     ordered += sorted(used.difference(ordered), key=natural_key)
     if unused := [name for name in classes if name not in used]:
         more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
         words = ", ".join(unused[:_NAMED]) + more
         notes.append(f"{len(unused)} of {len(classes)} classes have no pictures: {words}")
-    return Listing(
-        archives.root, tuple(ordered), tuple(candidates), tuple(problems), tuple(unique(notes))
-    )
+    return Listing(archives.root, tuple(ordered), candidates, tuple(problems), tuple(unique(notes)))
 
 
 def unique(words: Iterable[str]) -> list[str]:

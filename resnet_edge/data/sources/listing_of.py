@@ -13,7 +13,7 @@ from resnet_edge.data import stores
 from resnet_edge.data.address import Address, Source, is_pattern
 from resnet_edge.data.archive import OnEntry, unpack_zip
 from resnet_edge.data.layouts import list_any, list_folders
-from resnet_edge.data.listing import Listing
+from resnet_edge.data.listing import Listing, candidates_of
 from resnet_edge.data.names import natural_key
 from resnet_edge.data.origins import InArchive, InStore, OnDisk, Origin
 from resnet_edge.data.sources.archives import (
@@ -110,7 +110,7 @@ class _Form:
         for file, found in zip(archives.files, members, strict=True):
             own = self.of_folders(tree_of(found.files), InArchive(file.source, found.files))
             before = f"{file.name}/" if len(archives.files) > 1 else ""
-            candidates = tuple(
+            candidates = candidates_of(
                 replace(c, name=before + c.name, side=file.side or c.side) for c in own.candidates
             )
             problems = tuple(before + p for p in (*found.problems, *own.problems))
@@ -118,7 +118,7 @@ class _Form:
         return Listing(
             root=archives.root,
             labels=tuple(sorted({x for own in listings for x in own.labels}, key=natural_key)),
-            candidates=tuple(c for own in listings for c in own.candidates),
+            candidates=candidates_of(c for own in listings for c in own.candidates),
             problems=tuple(p for own in listings for p in own.problems),
             notes=tuple(unique([*archives.notes, *(n for own in listings for n in own.notes)])),
         )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_edge.data.calibration import choose_calibration, read_calibration, write_calibration
-from resnet_edge.data.dataset import Picture
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.places import FilePlace, RangePlace
 from resnet_edge.errors import DataError, UsageError
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from resnet_edge.data import decoded
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import DataError, OutputError, PictureError
 from resnet_edge.ondevice.fit import Fit
@@ -133,7 +133,7 @@ def test_kill_9_then_the_same_again(pictures, tmp_path):
     program = textwrap.dedent(f"""
         import time
         from pathlib import Path
-        from resnet_edge.data.dataset import Picture
+        from resnet_edge.data.pictures import Picture
         from resnet_edge.data.decoded import decode_pictures
         from resnet_edge.data.places import FilePlace
         from resnet_edge.ondevice.fit import Fit

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from resnet_edge.data.advice import advice
-from resnet_edge.data.dataset import Dataset, Picture, load_dataset
+from resnet_edge.data.dataset import Dataset, load_dataset
+from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import FilePlace
 from resnet_edge.data.sides import Side
 from resnet_edge.data.split import SplitShares, split_dataset
@@ -30,7 +31,7 @@ def given(*rows: tuple[str, int, Side], classes: int = 2) -> Dataset:
         for number, (content, label, side) in enumerate(rows)
     )
     labels = tuple("abcdefgh"[:classes])
-    return Dataset(ROOT, labels, pictures, (), tuple(side for *_, side in rows))
+    return Dataset(ROOT, labels, pictures_of(pictures), (), tuple(side for *_, side in rows))
 
 
 def rows(side: Side, count: int = 12, prefix: str = "") -> list[tuple[str, int, Side]]:
@@ -120,7 +121,7 @@ def plain(contents: list[tuple[str, int]], classes: int) -> Dataset:
         )
         for number, (content, label) in enumerate(contents)
     )
-    return Dataset(ROOT, tuple(f"c{label}" for label in range(classes)), pictures, ())
+    return Dataset(ROOT, tuple(f"c{label}" for label in range(classes)), pictures_of(pictures), ())
 
 
 def test_300_classes_of_four_pictures_each_go_on_with_advice():

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from resnet_edge.data.calibration import CalibrationSet
-from resnet_edge.data.dataset import Picture
 from resnet_edge.data.lessons import lessons_of
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import UsageError
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from resnet_edge.data.dataset import Dataset, Picture
+from resnet_edge.data.dataset import Dataset
 from resnet_edge.data.manifest import read_manifest, write_manifest
 from resnet_edge.data.picture_list import ListedPicture
+from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import FilePlace
 from resnet_edge.data.split import Split
 from resnet_edge.errors import DataError
@@ -23,7 +24,7 @@ def make_dataset(root: Path, *names: str, skipped: tuple[str, ...] = ()) -> Data
         pictures.append(
             Picture(FilePlace(path), name, label, hashlib.sha256(name.encode()).hexdigest())
         )
-    return Dataset(root, ("cat", "dog"), tuple(pictures), skipped)
+    return Dataset(root, ("cat", "dog"), pictures_of(pictures), skipped)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_damaged_file(written):
     path, _, _ = written
     text = path.read_text()
     for change, message in (
-        ({"schema": 7}, r"written by a newer resnet-edge \(schema 7; this one reads 1\); update"),
+        ({"schema": 7}, r"written by a newer resnet-edge \(schema 7; this one reads 2\); update"),
         ({"labels": ["cat"]}, "a label without a name"),
         ({"fit": "squeeze"}, "fit: got 'squeeze'; expected one of crop, stretch, pad"),
         ({"size": [1, 2, 3]}, "size: got"),
@@ -96,7 +97,7 @@ def test_a_name_that_no_system_knows(name: str):
 
 def test_a_folder_that_no_system_knows(tmp_path: Path):
     manifest = tmp_path / "dataset.json"
-    picture = {"name": "cat/1.jpg", "label": 0, "sha256": "ab"}
+    picture = {"name": "cat/1.jpg", "label": 0, "sha256": "ab" * 32}
     listed = {"train": [picture], "validation": [], "test": [], "dropped": []}
     root = "/" + "x" * 300
     about = {"root": root, "test_root": root, "labels": ["cat"], "size": [8, 8], "fit": "crop"}

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_edge.data.dataset import Dataset, Picture
+from resnet_edge.data.dataset import Dataset
+from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import FilePlace
 from resnet_edge.data.split import Split, SplitShares, parse_shares, split_dataset
 from resnet_edge.errors import DataError, UsageError
@@ -29,7 +30,7 @@ def at(share: float, label: int, name: str) -> Picture:
 
 
 def dataset(*pictures: Picture, labels: tuple[str, ...] = ("cat", "dog")) -> Dataset:
-    return Dataset(ROOT, labels, pictures, ())
+    return Dataset(ROOT, labels, pictures_of(pictures), ())
 
 
 def anchors() -> tuple[Picture, ...]:
@@ -81,7 +82,7 @@ def test_stable_when_pictures_are_added_and_copies_stay_together(old, new):
 
 def test_separate_test_set():
     same = at(0.9, 0, "copy")
-    test = Dataset(Path("/test"), ("cat", "dog"), (same, at(0.5, 1, "other")), ())
+    test = Dataset(Path("/test"), ("cat", "dog"), pictures_of((same, at(0.5, 1, "other"))), ())
     split = split_dataset(dataset(*anchors(), at(0.95, 0, "0/more")), SHARES, test)
     assert split.test == test.pictures
     assert [p.name for p in split.dropped] == ["0/0.9"]
@@ -91,7 +92,7 @@ def test_separate_test_set():
 
 
 def test_separate_test_set_of_other_classes():
-    test = Dataset(Path("/test"), ("cat", "cow"), anchors(), ())
+    test = Dataset(Path("/test"), ("cat", "cow"), pictures_of(anchors()), ())
     with pytest.raises(DataError, match="/test: classes cat, cow; expected cat, dog as in /photos"):
         split_dataset(dataset(*anchors()), SHARES, test)
 
@@ -123,7 +124,7 @@ def test_too_few_pictures():
 
 
 def test_too_few_in_the_separate_test_set():
-    test = Dataset(Path("/test"), ("cat", "dog"), (at(0.5, 0, "0/a"),), ())
+    test = Dataset(Path("/test"), ("cat", "dog"), pictures_of((at(0.5, 0, "0/a"),)), ())
     with pytest.raises(DataError, match=r"in dog \(2 train, 1 validation, 0 test\).*, to /test$"):
         split_dataset(dataset(*anchors()), SHARES, test)
 

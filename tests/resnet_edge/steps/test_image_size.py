@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnet_edge.data.dataset import Picture
+from resnet_edge.data.pictures import Picture
 from resnet_edge.data.places import FilePlace
 from resnet_edge.errors import PictureError
 from resnet_edge.options import DataOptions, ModelOptions, Options
