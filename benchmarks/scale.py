@@ -7,7 +7,7 @@ Each run is a process of its own with an empty cache. ``start`` are the seconds 
 shard is finished, ``run`` the others, ``memory`` the most that the process and all that it started
 held at a time (proportional set size), and ``sha256`` is the hash of the result. Engines take
 turns, and ratios are of the whole time to that of ``--against`` in the same turn, as median and
-range.
+range. ``--project N`` also prints how long N pictures would take, from the rate of ``local1``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 STAGES = ("check", "decoding", "features", "reference", "answers", "corruption")
+CORES = (2, 64, 16 * 64)
 ENGINES = ("here", "local1", "local2", "local4", "ray2")
 
 
@@ -37,12 +38,19 @@ class Row:
     start_s: float
     run_s: float
     memory_mb: float
+    items: int
+    """Pictures of ``run_s``."""
     sha256: str
 
     @property
     def total_s(self) -> float:
         """Start and run together."""
         return self.start_s + self.run_s
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second after the start."""
+        return self.items / self.run_s
 
 
 def main() -> None:
@@ -58,6 +66,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "scale-inputs")
     parser.add_argument("--ray-address", default="", help="head of a cluster for the engines rayN")
+    parser.add_argument("--project", type=int, help="pictures of the projection")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.one:
@@ -80,6 +89,11 @@ def main() -> None:
                 rows[engine].append(run_apart(stage, engine, words))
         for engine in engines:
             print_row(stage, engine, rows[engine], rows[against])
+        if words.project and "local1" in rows:
+            rate = statistics.median(row.rate for row in rows["local1"])
+            hours = {cores: words.project / rate / cores / 3600 for cores in CORES}
+            each = ", ".join(f"{cores} cores {h:.3g} h" for cores, h in hours.items())
+            print(f"{'':12} {words.project:,} pictures at {rate:.3g} a second and core: {each}")
 
 
 def print_row(stage: str, engine: str, rows: list[Row], against: list[Row]) -> None:
@@ -106,7 +120,8 @@ def run_apart(stage: str, engine: str, words: argparse.Namespace) -> Row:
     if process.returncode:
         raise SystemExit(f"{stage} with {engine} failed")
     found = json.loads(out.splitlines()[-1])
-    return Row(found["start_s"], found["run_s"], peak() / 1e6, found["sha256"])
+    figures = found["start_s"], found["run_s"], peak() / 1e6
+    return Row(*figures, found["items"], found["sha256"])
 
 
 def watch(pid: int) -> Callable[[], int]:

@@ -20,10 +20,11 @@ from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.display import Silent
 from resnet_edge.ondevice.fit import Fit
+from resnet_edge.ondevice.formats.sidecar import load_artifact
 from resnet_edge.scale.engine import Engine, EngineKind
 from resnet_edge.scale.running import Computing, run_stage
 
-SIZE, FIT = (64, 64), Fit.CROP
+FIT = Fit.CROP
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,14 @@ class Given:
     computing: Computing
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that the network takes."""
+        return size_of(self.work)
+
+    @property
     def pixels(self) -> np.ndarray:
         """The pictures, decoded."""
-        return decode_pictures(self.dataset.pictures, SIZE, FIT, self.work / "pixels")
+        return decode_pictures(self.dataset.pictures, self.size, FIT, self.work / "pixels")
 
     @property
     def model(self) -> Path:
@@ -67,8 +73,13 @@ def prepare(model: Path, preprocessing: str, data: Path, work: Path, count: int)
         )
         resnet_edge.export(options, model)
         shutil.copyfile(model, build / "model.keras")
-    decode_pictures(some(data, work, count).pictures, SIZE, FIT, work / "pixels")
+    decode_pictures(some(data, work, count).pictures, size_of(work), FIT, work / "pixels")
     (work / "data").write_text(str(data.resolve()))
+
+
+def size_of(work: Path) -> tuple[int, int]:
+    """Return height and width of the pictures that the exported file takes."""
+    return load_artifact(work / "build" / "artifacts" / "int8.tflite").sidecar.image_size
 
 
 def some(data: Path, work: Path, count: int) -> Dataset:
@@ -91,11 +102,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.began, self.first = time.perf_counter(), 0.0
+        self.items = self.items_first = 0
 
     def __call__(self, done: int, total: int = 0, words: str = "") -> None:
-        """Note the first shard."""
+        """Note the first shard, and how far the stage is."""
+        self.items = done
         if done and not self.first:
-            self.first = time.perf_counter()
+            self.first, self.items_first = time.perf_counter(), done
 
 
 def measure(stage: str, engine: Engine, work: Path, count: int, name: str) -> dict[str, Any]:
@@ -116,7 +129,12 @@ def measure(stage: str, engine: Engine, work: Path, count: int, name: str) -> di
     content = result.encode() if isinstance(result, str) else np.ascontiguousarray(result).tobytes()
     shutil.rmtree(cache, ignore_errors=True)
     sha256 = hashlib.sha256(content).hexdigest()
-    return {"start_s": first - clock.began, "run_s": ended - first, "sha256": sha256}
+    return {
+        "start_s": first - clock.began,
+        "run_s": ended - first,
+        "items": clock.items - clock.items_first,
+        "sha256": sha256,
+    }
 
 
 def check(given: Given) -> Run:
@@ -132,8 +150,8 @@ def check(given: Given) -> Run:
 
 def decoding(given: Given) -> Run:
     """Decode to the network's size."""
-    pictures, computing = given.dataset.pictures, given.computing
-    return lambda clock: load_pixels(pictures, SIZE, FIT, given.cache, clock, computing=computing)
+    pictures, size, computing = given.dataset.pictures, given.size, given.computing
+    return lambda clock: load_pixels(pictures, size, FIT, given.cache, clock, computing=computing)
 
 
 def features(given: Given) -> Run:
@@ -164,7 +182,7 @@ def reference(given: Given) -> Run:
     info = read_model_info(given.model)
     labels = tuple(map(str, range(16))) if info is None else info.labels
     preprocessing = "unit" if info is None else info.preprocessing
-    questions = Questions("model", preprocessing, labels, (), (), (), {}, size=SIZE)
+    questions = Questions("model", preprocessing, labels, (), (), (), {}, size=given.size)
     answering = Answering(
         lambda: open_network(given.model, questions, Silent()),
         given.model,
@@ -193,7 +211,6 @@ class Ticking(Silent):
 
 def answers(given: Given) -> Run:
     """Answer with int8.tflite."""
-    from resnet_edge.ondevice.formats.sidecar import load_artifact
     from resnet_edge.steps.answer_stage import Question, answer_stage, joined_answers
 
     artifact = load_artifact(given.work / "build" / "artifacts" / "int8.tflite")
