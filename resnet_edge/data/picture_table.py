@@ -175,8 +175,10 @@ def _texts(column: Any) -> TextColumn:  # noqa: ANN401
 def _check_names(names: TextColumn) -> None:
     """Refuse names that no system knows, as ``ListedPicture`` does."""
     data = np.frombuffer(names.blob, np.uint8)
-    slashes = np.flatnonzero(data == ord("/"))
-    starts = np.unique(np.concatenate([names.ends, slashes + 1]))
+    begins = np.zeros(len(data) + 1, bool)
+    begins[1:] = data == ord("/")
+    begins[names.ends] = True
+    starts = np.flatnonzero(begins)
     lengths = np.diff(starts) - (data[starts[1:] - 1] == ord("/"))
     if lengths.max(initial=0) > LONGEST_PART or (data == 0).any():
         raise ValueError("a name that no picture has")
