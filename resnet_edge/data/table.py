@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from resnet_edge.data.address import Address, Source, parse_source
-from resnet_edge.data.listing import Candidate, Listing, candidates_of
+from resnet_edge.data.listing import Candidate, GrowingCandidates, Listing
 from resnet_edge.data.names import LONGEST_PART, label_of, natural_key, shown
-from resnet_edge.data.places import FilePlace, ObjectPlace, Place
+from resnet_edge.data.places import FilePlace, ObjectPlace, Place, place_key
 from resnet_edge.data.sides import Side, side_name
 from resnet_edge.data.stores import read_file
 from resnet_edge.errors import DataError
@@ -64,7 +64,7 @@ def list_table(source: Source) -> Listing:
     """
     rows = _read_rows(source)
     columns = _find_columns(rows, source)
-    found: dict[tuple[Place, str], Candidate] = {}
+    found, seen = GrowingCandidates(), set[tuple[str, str]]()
     problems: list[str] = []
     sides: set[Side | None] = set()
     for number, row in rows[columns.header :]:
@@ -87,16 +87,19 @@ def list_table(source: Source) -> Listing:
         if any(len(part.encode()) > LONGEST_PART for part in name.split("/")):
             problems.append(f"{line}: a name of over {LONGEST_PART} bytes; expected a shorter one")
             continue
-        found.setdefault((place, label), Candidate(place, name, label, side))
+        if (key := (place_key(place), label)) not in seen:
+            seen.add(key)
+            found.append(Candidate(place, name, label, side))
     if None in sides and len(sides) > 1:
         raise DataError(
             f"{source}: some lines have a split and some have none; expected one in each line, or "
             "in none"
         )
+    candidates = found.done()
     return Listing(
         root=source.parent.absolute(),
-        labels=tuple(sorted({c.label for c in found.values()}, key=natural_key)),
-        candidates=candidates_of(found.values()),
+        labels=tuple(sorted(candidates.labels(), key=natural_key)),
+        candidates=candidates,
         problems=tuple(problems),
         notes=(f"{source.name}: its column of splits is used",) if sides - {None} else (),
     )

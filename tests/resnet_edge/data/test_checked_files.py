@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resnet_edge.data import picture_check
-from resnet_edge.data.checked_files import read_memory
+from resnet_edge.data.checked_files import (
+    CheckedFile,
+    GrowingFiles,
+    read_memory,
+    write_memory,
+)
 from resnet_edge.data.dataset import load_dataset
 from resnet_edge.data.places import Place
+from resnet_edge.data.stores import Stamp
 
 
 def noise(seed: int, kind: str = "PNG") -> bytes:
@@ -103,3 +109,38 @@ def test_a_damaged_memory_is_no_error(tmp_path_factory, junk):
     line = "\t".join(("ab" * 32, "", "5", "7", '"/photos/\\u00fc.png"'))
     path.write_bytes(line.encode() + b"\n" + junk.replace(b"\r", b""))
     assert set(read_memory(path).keys) <= {"/photos/ü.png"}
+
+
+def test_the_memory_finds_by_place_and_by_content(tmp_path: Path):
+    path = tmp_path / "checked.tsv"
+    files = (
+        ("/1.png", CheckedFile(5, 7, "ab" * 32, "aa")),
+        ("/2.png", CheckedFile(6, 8, "ab" * 31 + "cd", "bb")),
+        ("/1.png", CheckedFile(9, 7, "ef" * 32, "")),
+    )
+    path.write_text("\n".join(file.line(key) for key, file in files))
+    memory = read_memory(path)
+    assert memory.row("/1.png") == 2  # the last one counts
+    assert memory.row("/2.png") == 1
+    assert memory.row("/3.png") is None
+    assert memory.files.at(1) == files[1][1]
+    assert memory.is_current(2, Stamp(9, 7))
+    assert not memory.is_current(2, Stamp(9, 8))
+    assert not memory.is_current(2, None)
+    assert [memory.get(file.sha256) for _, file in files] == ["aa", "bb", ""]
+    assert memory.get("ab" * 30 + "0000") is None
+
+
+def test_a_memory_without_anything_new_is_not_written(tmp_path: Path):
+    path = tmp_path / "checked.tsv"
+    growing = GrowingFiles()
+    growing.append(CheckedFile(5, 7, "ab" * 32, "aa"))
+    growing.append_defect()
+    files = growing.done()
+    write_memory(path, read_memory(path), files, lambda: iter([(0, "/ü.png")]))
+    assert path.read_text() == "\t".join(("ab" * 32, "aa", "5", "7", '"/\\u00fc.png"'))
+    written = path.stat().st_ino
+    write_memory(path, read_memory(path), files, lambda: iter([(0, "/ü.png")]))
+    assert path.stat().st_ino == written
+    write_memory(path, read_memory(path), files, lambda: iter([(0, "/a.png")]))
+    assert list(read_memory(path).keys) == ["/a.png", "/ü.png"]

@@ -60,7 +60,7 @@ def test_shares_hold_on_average():
     assert len(split.test) == pytest.approx(1500, rel=0.08)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     old=st.lists(st.tuples(st.text(max_size=4), st.integers(0, 1)), max_size=30),
     new=st.lists(st.tuples(st.text(max_size=4), st.integers(0, 1)), max_size=30),
@@ -78,6 +78,36 @@ def test_stable_when_pictures_are_added_and_copies_stay_together(old, new):
     assert not found["validation"] & found["test"]
     everything = after.train + after.validation + after.test
     assert len(everything) == 6 + len(first) + len(second)
+
+
+def plainly(pictures: tuple[Picture, ...], shares: SplitShares) -> dict[str, tuple[Picture, ...]]:
+    """The split by hash, picture by picture."""
+    side_of: dict[str, str] = {}
+    for each in pictures:
+        number = int(each.sha256[:16], 16) / 2**64
+        learns = "validation" if number < shares.test + shares.validation else "train"
+        side_of[each.sha256] = "test" if number < shares.test else learns
+    for label in (0, 1):
+        of_class = sorted({p.sha256 for p in pictures if p.label == label})
+        found = {side_of[sha256] for sha256 in of_class}
+        if len(of_class) > 1 and shares.test and "test" not in found:
+            side_of[of_class[0]] = "test"
+        if of_class and "train" not in found:
+            side_of[of_class[-1]] = "train"
+    return {
+        side: tuple(p for p in pictures if side_of[p.sha256] == side)
+        for side in ("train", "validation", "test")
+    }
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 1)), max_size=20))
+def test_columns_are_split_as_pictures_one_by_one(contents):
+    few = [picture(str(number), label, f"{i}") for i, (number, label) in enumerate(contents)]
+    pictures = (*few, *(picture(f"more {i}", i % 2) for i in range(30)))
+    split = split_dataset(dataset(*pictures), SHARES)
+    for side, expected in plainly(pictures, SHARES).items():
+        assert getattr(split, side) == expected
 
 
 def test_separate_test_set():
