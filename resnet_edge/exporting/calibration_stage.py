@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class PassWork:
                 f"{self.path}: hash {found[:16]}; expected {self.sha256[:16]}, as the export wrote "
                 "it; share one build folder, and let one export run in it at a time"
             )
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # as in the process of the export
         work: PicturePass = pickle.loads(data)
         measure = work.open()
         maker = ", ".join(f"{name} {version_of(name)}" for name in _PACKAGES)
@@ -157,7 +159,7 @@ class SpreadPasses:
         cuts = [(batch.part, batch.places.tolist()) for batch in batches]
         versions = [version_of(name) for name in _PACKAGES]
         stage = Stage(
-            title=f"calibration: {work.title}",
+            title=f"calibration: {work.title}, batches of {work.batch}",
             key=digest(opened.sha256, seen, cuts, versions),
             work=opened,
             items=len(batches),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import numpy as np
 import pytest
 from calibration_passes import Levels, Mishap
 
-from converters.quantization.picture_pass import Arrays, PicturePass, run_here
+from converters.preprocessing import PREPROCESSINGS
+from converters.quantization.calibrated_file import save_calibrated
+from converters.quantization.calibration import calibrate
+from converters.quantization.picture_pass import Advance, Arrays, PicturePass, run_here
+from converters.quantization.settings import Level, QuantizationSettings
+from converters.serving import serving_model
+from converters.tflite.conversion import convert_float32
 from resnet_edge.errors import ModelError, WorkerError
 from resnet_edge.exporting import calibration_stage
 from resnet_edge.exporting.calibration_stage import LEAST_PIXELS, PassWork, SpreadPasses
@@ -84,7 +91,7 @@ def test_a_killed_process_changes_nothing(tmp_path: Path, pictures: Pixels):
     place = int(PARTS[1][14])  # the third batch of the second part
     assert flat(told.run(Mishap(Levels(), tmp_path / "killed", place))) == expected()
     (line,) = told.lines
-    assert line.startswith("calibration: levels: the process was killed by SIGKILL")
+    assert line.startswith("calibration: levels, batches of 7: the process was killed by SIGKILL")
     assert line.endswith("; 13 to 16 of 30 are done again")
 
 
@@ -125,6 +132,38 @@ def test_another_pass_is_refused(tmp_path: Path):
     assert "; expected 0000000000000000, as the export wrote it; share one build" in str(
         caught.value
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
+def test_a_calibration_has_the_same_bytes(tmp_path: Path, plain_model: Path, level: Level):
+    """By processes that load what they need, one of which is killed in the longest pass."""
+    import keras
+
+    model = keras.saving.load_model(plain_model, compile=False)
+    float32 = convert_float32(serving_model(model, PREPROCESSINGS["torch"]))
+    levels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    levels[:, 0, 0, 0] = np.arange(40)
+    np.save(tmp_path / "decoded.npy", levels)
+    pictures: Pixels = np.load(tmp_path / "decoded.npy", mmap_mode="r")
+    told = Told(tmp_path, pictures, TWO)
+
+    def with_mishaps(
+        work: PicturePass, pictures: Pixels, parts: Sequence[np.ndarray], advance: Advance
+    ) -> list[Arrays]:
+        if work.title not in ("ranges", "extremes"):
+            return run_here(work, pictures, parts, advance)
+        killed = Mishap(work, tmp_path / "killed", place=int(parts[-1][0]))
+        return told.spread(killed, pictures, parts, advance)
+
+    files = []
+    for run in (run_here, with_mishaps):
+        found = calibrate(float32, pictures, QuantizationSettings(level), spread=run)
+        save_calibrated(tmp_path / "quantization.npz", float32, found)
+        files.append((tmp_path / "quantization.npz").read_bytes())
+    assert files[0] == files[1]
+    (line,) = told.lines
+    assert "was killed by SIGKILL" in line
 
 
 def test_parts_are_measured_apart(pictures: Pixels):
