@@ -26,6 +26,7 @@ from resnet_edge.ondevice.machine import available_memory_bytes
 from resnet_edge.ondevice.workers.calling import run_worker, told_error
 from resnet_edge.ondevice.workers.events import EventKind, WorkerEvent
 from resnet_edge.ondevice.workers.process import Crew, crew_of, module_command
+from resnet_edge.scale.engine import TENSORFLOW
 
 WORKER = module_command("resnet_edge.exporting.worker")
 """The command that makes the artifacts of one plan."""
@@ -34,13 +35,10 @@ SIDE_BY_SIDE_BYTES = 7 << 30
 """Memory that has to be free for two workers at a time."""
 
 _ENVIRONMENT = {
+    **TENSORFLOW,
     "PYTHONHASHSEED": "0",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
     "KERAS_BACKEND": "tensorflow",
-    "TF_ENABLE_ONEDNN_OPTS": "1",  # off by default on some processors, and 3 times slower then
-    # Where there is a GPU: its memory is shared by the workers, and what is simulated needs all the
-    # bits of float32, which TF32 has not.
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    # What is simulated needs all the bits of float32, which a GPU's TF32 has not.
     "NVIDIA_TF32_OVERRIDE": "0",
 }
 

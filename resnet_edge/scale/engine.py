@@ -124,18 +124,22 @@ _THREADS_SUFFICE = 4
 """Threads that decode pictures do not get faster with more cores than these."""
 
 
-def limits(threads: int) -> dict[str, str]:
-    """Return the variables that keep a process to its share of the cores.
+TENSORFLOW = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # Off by default on some processors, 3 times slower then, and other answers in the last bits.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # where there is a GPU: processes share its memory
+}
+"""What TensorFlow is told in processes that share a machine."""
 
-    TensorFlow's oneDNN is on everywhere: its answers differ in the last bits from those without.
-    """
+
+def limits(threads: int) -> dict[str, str]:
+    """Return the variables that keep a process to its share of the cores."""
     count = str(threads)
     return {
+        **TENSORFLOW,
         **dict.fromkeys(_THREAD_VARIABLES, count),
         "TF_NUM_INTEROP_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "TF_ENABLE_ONEDNN_OPTS": "1",
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
 
 
