@@ -30,7 +30,8 @@ from converters.preprocessing import PREPROCESSINGS  # noqa: E402
 from resnet_edge.data.dataset import load_dataset  # noqa: E402
 from resnet_edge.data.decoded import decode_pictures  # noqa: E402
 from resnet_edge.data.pictures import Picture  # noqa: E402
-from resnet_edge.data.split import SplitShares, split_dataset  # noqa: E402
+from resnet_edge.data.shares import SplitShares  # noqa: E402
+from resnet_edge.data.split import split_dataset  # noqa: E402
 from resnet_edge.model.head import replace_head  # noqa: E402
 from resnet_edge.ondevice.fit import Fit  # noqa: E402
 from resnet_edge.training.labelled_pictures import LabelledPictures  # noqa: E402

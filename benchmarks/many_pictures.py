@@ -27,7 +27,8 @@ from resnet_edge.data.advice import advice
 from resnet_edge.data.calibration import choose_calibration
 from resnet_edge.data.dataset import Dataset, load_dataset
 from resnet_edge.data.manifest import read_manifest, write_manifest
-from resnet_edge.data.split import SplitShares, split_dataset
+from resnet_edge.data.shares import SplitShares
+from resnet_edge.data.split import split_dataset
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.steps.choose_pictures import labels_of
 from resnet_edge.steps.finetune import _pictures_key

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # The table of the public names: type checkers read it, and `
     from resnet_edge.comparison.compare_builds import Comparison as Comparison
     from resnet_edge.comparison.tolerance import Tolerance as Tolerance
     from resnet_edge.compression.limits import CompressionOptions as CompressionOptions
-    from resnet_edge.data.split import SplitShares as SplitShares
+    from resnet_edge.data.shares import SplitShares as SplitShares
     from resnet_edge.display import Display as Display
     from resnet_edge.errors import ResnetEdgeError as ResnetEdgeError
     from resnet_edge.model.resnet50 import conv_block as conv_block

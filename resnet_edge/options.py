@@ -15,7 +15,7 @@ from converters.quantization.settings import FEWEST_PICTURES, Level, Target
 from resnet_edge import units
 from resnet_edge.compression.limits import CompressionOptions
 from resnet_edge.data.address import Source, is_pattern, parse_source
-from resnet_edge.data.split import SplitShares, parse_shares
+from resnet_edge.data.shares import SplitShares, parse_shares
 from resnet_edge.errors import UsageError
 from resnet_edge.layout import Layout
 from resnet_edge.ondevice.files import StrPath as StrPath

@@ -6,6 +6,7 @@ doing again what a lost machine had, and taking more processes are one mechanism
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -92,8 +93,10 @@ class Finished:
             yield shard_path(self._stage.folder, number)
 
     def remove(self) -> None:
-        """Remove all of them."""
+        """Remove all of them, and the folder around them where it has no others."""
         shutil.rmtree(self._stage.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._stage.folder.parent.rmdir()
 
     def _is_whole(self, shard: FinishedShard) -> bool:
         path = shard_path(self._stage.folder, shard.number)

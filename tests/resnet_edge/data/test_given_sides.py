@@ -11,8 +11,9 @@ from resnet_edge.data.advice import advice
 from resnet_edge.data.dataset import Dataset, load_dataset
 from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import FilePlace
+from resnet_edge.data.shares import SplitShares
 from resnet_edge.data.sides import Side
-from resnet_edge.data.split import SplitShares, split_dataset
+from resnet_edge.data.split import split_dataset
 from resnet_edge.errors import DataError
 
 ROOT = Path("/photos")

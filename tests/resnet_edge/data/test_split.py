@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from resnet_edge.data.dataset import Dataset
 from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import FilePlace
-from resnet_edge.data.split import Split, SplitShares, parse_shares, split_dataset
+from resnet_edge.data.shares import SplitShares, parse_shares
+from resnet_edge.data.split import Split, split_dataset
 from resnet_edge.errors import DataError, UsageError
 
 ROOT = Path("/photos")
