@@ -101,6 +101,7 @@ def open_process(
         process = _start(command, log, environment)
         expired = threading.Event()
         alarm = threading.Timer(timeout_s or 0, _expire, (process, expired))
+        alarm.daemon = True  # Ctrl-C while it starts must not wait for it
         if timeout_s is not None:
             alarm.start()
 

@@ -48,7 +48,7 @@ STEPS = {
     "parity": Step(
         ("parity", "--allow-inconclusive"),
         ("results/parity.json", "cache/parity.stamp.json"),
-        worker="resnet_edge.ondevice.parity.answer_worker",
+        worker="resnet_edge.scale.shard_worker",
     ),
     "bench": Step(
         ("bench", "--threads", "1", *LATENCY),
