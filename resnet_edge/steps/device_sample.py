@@ -13,7 +13,7 @@ from resnet_edge.errors import UsageError
 from resnet_edge.ondevice.formats.sidecar import Artifact
 from resnet_edge.ondevice.reference_file import Reference
 from resnet_edge.options import Options
-from resnet_edge.steps.evaluation import decode_test
+from resnet_edge.steps.evaluation import load_test_pixels
 
 
 def sample_places(
@@ -69,6 +69,5 @@ def sample_pixels(
     """Return the sample's pixels, ``(n, height, width, 3)``."""
     if not len(places):
         return np.zeros((0, *artifact.sidecar.image_size, 3), np.uint8)
-    decoded = decode_test(options, reference, artifact, display)
-    pixels: npt.NDArray[np.uint8] = np.load(decoded, mmap_mode="r", allow_pickle=False)[places]
-    return pixels
+    pictures, _ = load_test_pixels(options, reference, artifact, display)
+    return pictures[places]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.decoded import decoded_path
 from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.manifest import read_manifest
 from resnet_edge.data.pictures import Picture
@@ -86,10 +86,10 @@ def check_reference(artifacts: Sequence[Artifact], reference: Reference) -> None
     check_alike(artifacts, reference)
 
 
-def decode_test(
+def load_test_pixels(
     options: Options, reference: Reference, artifact: Artifact, display: Display
-) -> Path:
-    """Decode the test pictures into a file that workers map.
+) -> tuple[ManyPixels, str]:
+    """Return the test pictures as an array, which other processes can take a part of.
 
     Args:
         options: The build.
@@ -98,25 +98,10 @@ def decode_test(
         display: Shows the progress.
 
     Returns:
-        A ``.npy`` file: uint8 ``(n, height, width, 3)``.
+        uint8 ``(n, height, width, 3)``, and the hash of all that the pixels depend on.
 
     Raises:
         ReferenceFileError: The reference is of other pictures.
-    """
-    test = _test_split(options.layout, reference)
-    size, fit, cache = artifact.sidecar.image_size, Fit(artifact.sidecar.fit), options.layout.cache
-    with display.bar("decoding test pictures") as advance:
-        decode_pictures(test, size, fit, cache, advance)
-    return decoded_path(test, size, fit, cache).resolve()
-
-
-def load_test_pixels(
-    options: Options, reference: Reference, artifact: Artifact, display: Display
-) -> tuple[ManyPixels, str]:
-    """Return the test pictures as an array; arguments and errors as ``decode_test``.
-
-    Returns:
-        uint8 ``(n, height, width, 3)``, and the hash of all that the pixels depend on.
     """
     test = _test_split(options.layout, reference)
     size, fit, cache = artifact.sidecar.image_size, Fit(artifact.sidecar.fit), options.layout.cache

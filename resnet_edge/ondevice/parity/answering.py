@@ -11,7 +11,7 @@ import numpy.typing as npt
 from resnet_edge.ondevice.parity.answer_worker import AnswerJob, AnswerJobResult
 from resnet_edge.ondevice.workers.calling import run_worker
 from resnet_edge.ondevice.workers.events import WorkerEvent
-from resnet_edge.ondevice.workers.process import Crew, module_command
+from resnet_edge.ondevice.workers.process import module_command
 
 WORKER = module_command("resnet_edge.ondevice.parity.answer_worker")
 """The command that answers the pictures of one job."""
@@ -27,15 +27,12 @@ class Answers:
     """``(n, classes)``."""
 
 
-def answer_pictures(
-    job: AnswerJob, count: Callable[[int], None], crew: Crew | None = None
-) -> Answers:
+def answer_pictures(job: AnswerJob, count: Callable[[int], None]) -> Answers:
     """Let another process answer all pictures of a job.
 
     Args:
         job: Artifact, pictures, and the file for the answers.
         count: Called with the number of pictures that are answered so far.
-        crew: The workers that it belongs to, where several run at a time.
 
     Raises:
         ResnetEdgeError: The artifact cannot be loaded or run; the message begins with its name.
@@ -45,7 +42,5 @@ def answer_pictures(
         count(event.done)
 
     name = job.artifact.name
-    result = run_worker(
-        WORKER, job, AnswerJobResult, name, show=show, crew=crew, failures_named=True
-    )
+    result = run_worker(WORKER, job, AnswerJobResult, name, show=show, failures_named=True)
     return Answers(result.runtime, np.load(job.answers, allow_pickle=False))
