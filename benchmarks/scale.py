@@ -6,8 +6,9 @@
 Each run is a process of its own with an empty cache. ``start`` are the seconds until the first
 shard is finished, ``run`` the others, ``memory`` the most that the process and all that it started
 held at a time (proportional set size), and ``sha256`` is the hash of the result. Engines take
-turns, and ratios are of the whole time to that of ``--against`` in the same turn, as median and
-range. ``--project N`` also prints how long N pictures would take, from the rate of ``local1``.
+turns; ``per picture`` is the time of a picture after the start, as a ratio to that of ``--against``
+in the same turn: median and range. ``--project N`` also prints how long N pictures would take, from
+the rate of ``local1``. Of fewer pictures than ``--pictures`` each is taken several times.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-STAGES = ("check", "decoding", "features", "reference", "answers", "corruption")
+STAGES = ("check", "decoding", "features", "reference", "answers", "corruption", "calibration")
 CORES = (2, 64, 16 * 64)
 ENGINES = ("here", "local1", "local2", "local4", "ray2")
 
@@ -41,11 +42,6 @@ class Row:
     items: int
     """Pictures of ``run_s``."""
     sha256: str
-
-    @property
-    def total_s(self) -> float:
-        """Start and run together."""
-        return self.start_s + self.run_s
 
     @property
     def rate(self) -> float:
@@ -81,7 +77,10 @@ def main() -> None:
     prepare(words.model, words.preprocessing, words.data, words.work, words.pictures)
     engines = words.engines.split(",")
     against = words.against or engines[0]
-    print(f"{'stage':12} {'engine':8} {'start s':>8} {'run s':>8} {'memory MB':>10}  sha256")
+    print(
+        f"{'stage':12} {'engine':8} {'start s':>8} {'run s':>8} {'a second':>9} {'memory MB':>10}  "
+        "sha256        per picture"
+    )
     for stage in words.stages.split(","):
         rows: dict[str, list[Row]] = {engine: [] for engine in engines}
         for _ in range(words.repeats):
@@ -98,14 +97,14 @@ def main() -> None:
 
 def print_row(stage: str, engine: str, rows: list[Row], against: list[Row]) -> None:
     """Print the medians, and the ratios to another engine turn by turn."""
-    start, run, memory = (
+    start, run, rate, memory = (
         statistics.median(getattr(row, name) for row in rows)
-        for name in ("start_s", "run_s", "memory_mb")
+        for name in ("start_s", "run_s", "rate", "memory_mb")
     )
     hashes = sorted({row.sha256[:12] for row in rows})
-    ratios = [ours.total_s / theirs.total_s for ours, theirs in zip(rows, against, strict=True)]
+    ratios = [theirs.rate / ours.rate for ours, theirs in zip(rows, against, strict=True)]
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    figures = f"{stage:12} {engine:8} {start:8.1f} {run:8.1f} {memory:10.0f}"
+    figures = f"{stage:12} {engine:8} {start:8.1f} {run:8.1f} {rate:9.4g} {memory:10.0f}"
     print(f"{figures}  {','.join(hashes)}  {spread}", flush=True)
 
 

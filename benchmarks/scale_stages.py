@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,15 +16,19 @@ import numpy as np
 
 import resnet_edge
 from resnet_edge.data.dataset import Dataset, load_dataset
-from resnet_edge.data.decoded import decode_pictures
+from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.loaded_pixels import load_pixels
+from resnet_edge.data.pictures import Pictures, pictures_of
+from resnet_edge.data.pixel_stage import PixelFile, write_in_shards
 from resnet_edge.display import Silent
 from resnet_edge.ondevice.fit import Fit
-from resnet_edge.ondevice.formats.sidecar import load_artifact
+from resnet_edge.ondevice.formats.sidecar import Artifact, load_artifact
 from resnet_edge.scale.engine import Engine, EngineKind
 from resnet_edge.scale.running import Computing, run_stage
 
 FIT = Fit.CROP
+HASHED = 1 << 16
+"""Rows that are hashed at once."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,14 @@ class Given:
         """The full-precision model."""
         return self.work / "build" / "model.keras"
 
+    @property
+    def preprocessing(self) -> str:
+        """What the model expects."""
+        return artifact_of(self.work).sidecar.preprocessing
 
-Run = Callable[[Callable[..., None]], Any]
-"""Runs a stage, tells it how far it is, and returns what it made, as an array or text."""
+
+Run = Callable[["Clock"], bytes | np.ndarray]
+"""Runs a stage, tells the clock how far it is, and returns what it made."""
 
 
 def prepare(model: Path, preprocessing: str, data: Path, work: Path, count: int) -> None:
@@ -79,14 +88,20 @@ def prepare(model: Path, preprocessing: str, data: Path, work: Path, count: int)
 
 def size_of(work: Path) -> tuple[int, int]:
     """Return height and width of the pictures that the exported file takes."""
-    return load_artifact(work / "build" / "artifacts" / "int8.tflite").sidecar.image_size
+    return artifact_of(work).sidecar.image_size
+
+
+def artifact_of(work: Path) -> Artifact:
+    """Return the exported file."""
+    return load_artifact(work / "build" / "artifacts" / "int8.tflite")
 
 
 def some(data: Path, work: Path, count: int) -> Dataset:
-    """Load a data set and take some pictures, evenly spread."""
+    """Load a data set and take some pictures, evenly spread; again and again if it has fewer."""
     dataset = load_dataset(data, work / "checks")
-    step = max(1, len(dataset.pictures) // count)
-    return replace(dataset, pictures=dataset.pictures[::step][:count])
+    found = pictures_of(dataset.pictures)
+    rows = np.resize(found.rows[:: max(1, len(found) // count)], count)
+    return replace(dataset, pictures=Pictures(found.columns, rows))
 
 
 def engine_of(name: str, address: str = "") -> Engine:
@@ -98,17 +113,36 @@ def engine_of(name: str, address: str = "") -> Engine:
 
 
 class Clock:
-    """The time of the start and of the first finished shard."""
+    """The time until the first shard of a stage, and from there to its end."""
 
     def __init__(self) -> None:
-        self.began, self.first = time.perf_counter(), 0.0
-        self.items = self.items_first = 0
+        self.start_s = self.run_s = 0.0
+        self.items = 0
+        """Pictures of ``run_s``."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a stage; what went before is not counted."""
+        self._began, self._first, self._done, self._done_first = time.perf_counter(), 0.0, 0, 0
 
     def __call__(self, done: int, total: int = 0, words: str = "") -> None:
         """Note the first shard, and how far the stage is."""
-        self.items = done
-        if done and not self.first:
-            self.first, self.items_first = time.perf_counter(), done
+        self._done = done
+        if done and not self._first:
+            self._first, self._done_first = time.perf_counter(), done
+
+    def add(self, more: int) -> None:
+        """Note that so many more are done."""
+        self(self._done + more)
+
+    def end(self) -> None:
+        """Count the stage."""
+        ended = time.perf_counter()
+        first = self._first or ended
+        self.start_s += first - self._began
+        self.run_s += ended - first
+        self.items += self._done - self._done_first
+        self.begin()
 
 
 def measure(stage: str, engine: Engine, work: Path, count: int, name: str) -> dict[str, Any]:
@@ -124,26 +158,30 @@ def measure(stage: str, engine: Engine, work: Path, count: int, name: str) -> di
     run = RUNS[stage](Given(dataset, work, cache, computing))
     clock = Clock()
     result = run(clock)
-    ended = time.perf_counter()
-    first = clock.first or ended
-    content = result.encode() if isinstance(result, str) else np.ascontiguousarray(result).tobytes()
+    clock.end()
+    sha256 = hash_of(result)
     shutil.rmtree(cache, ignore_errors=True)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return {
-        "start_s": first - clock.began,
-        "run_s": ended - first,
-        "items": clock.items - clock.items_first,
-        "sha256": sha256,
-    }
+    figures = {"start_s": clock.start_s, "run_s": clock.run_s, "items": clock.items}
+    return {**figures, "sha256": sha256}
+
+
+def hash_of(result: bytes | np.ndarray) -> str:
+    """Hash a result, which may be a memory map of gigabytes."""
+    found = hashlib.sha256()
+    for start in range(0, len(result), HASHED):
+        block = result[start : start + HASHED]
+        found.update(block if isinstance(block, bytes) else np.ascontiguousarray(block).data)
+    return found.hexdigest()
 
 
 def check(given: Given) -> Run:
     """Read, hash and decode every file."""
     source = given.dataset.root
 
-    def run(clock: Callable[..., None]) -> str:
+    def run(clock: Clock) -> bytes:
         found = load_dataset(source, given.cache, progress=clock, computing=given.computing)
-        return "\n".join(f"{picture.name} {picture.sha256}" for picture in found.pictures)
+        clock.end()
+        return "\n".join(f"{picture.name} {picture.sha256}" for picture in found.pictures).encode()
 
     return run
 
@@ -166,23 +204,20 @@ def features(given: Given) -> Run:
     backbone = keras.Model(model.inputs, model.layers[-2].output)
     labels = np.array([picture.label for picture in given.dataset.pictures], np.int64)
     split = LabelledPictures(given.pixels, labels, "benchmark")
-    key, plain = weights_key(backbone), PREPROCESSINGS["caffe"]
+    key, plain = weights_key(backbone), PREPROCESSINGS[given.preprocessing]
     extractor = Extractor(backbone, key, plain, 0, given.cache, given.computing)
-    return lambda clock: compute_features(extractor, split, 1, clock)
+    return lambda clock: compute_features(extractor, split, 1, clock.add)
 
 
 def reference(given: Given) -> Run:
     """Answer with the full-precision model."""
     from resnet_edge.full_precision.backend import set_environment
     from resnet_edge.full_precision.compute import Questions, open_network
-    from resnet_edge.model.model_file import read_model_info
     from resnet_edge.steps.reference_stage import Answering
 
     set_environment()
-    info = read_model_info(given.model)
-    labels = tuple(map(str, range(16))) if info is None else info.labels
-    preprocessing = "unit" if info is None else info.preprocessing
-    questions = Questions("model", preprocessing, labels, (), (), (), {}, size=given.size)
+    labels = artifact_of(given.work).sidecar.labels
+    questions = Questions("model", given.preprocessing, labels, (), (), (), {}, size=given.size)
     answering = Answering(
         lambda: open_network(given.model, questions, Silent()),
         given.model,
@@ -192,7 +227,7 @@ def reference(given: Given) -> Run:
         Ticking(),
     )
 
-    def run(clock: Callable[..., None]) -> np.ndarray:
+    def run(clock: Clock) -> np.ndarray:
         answering.display.clock = clock
         return answering.answer(given.pixels, "benchmark", "reference answers")
 
@@ -202,7 +237,7 @@ def reference(given: Given) -> Run:
 class Ticking(Silent):
     """A display whose bar is a clock."""
 
-    clock: Callable[..., None]
+    clock: Clock
 
     def bar(self, title: str) -> AbstractContextManager[Callable[..., None]]:
         """Show nothing, and tell the clock."""
@@ -213,30 +248,74 @@ def answers(given: Given) -> Run:
     """Answer with int8.tflite."""
     from resnet_edge.steps.answer_stage import Question, answer_stage, joined_answers
 
-    artifact = load_artifact(given.work / "build" / "artifacts" / "int8.tflite")
-    question = Question(artifact, None)
+    question = Question(artifact_of(given.work), None)
     stage = answer_stage(question, given.pixels, "benchmark", given.cache)
 
-    def run(clock: Callable[..., None]) -> np.ndarray:
+    def run(clock: Clock) -> np.ndarray:
         computed = run_stage(stage, given.computing, clock)
-        return np.array(joined_answers(question, computed).probabilities)
+        return joined_answers(question, computed).probabilities
 
     return run
 
 
 def corruption(given: Given) -> Run:
     """Compress pictures as JPEG of low quality."""
+    from resnet_edge.robustness.corrupted_source import CorruptedStream
     from resnet_edge.robustness.corruptions import Corruption
-    from resnet_edge.robustness.pixel_file import corrupted_pixels
 
     pixels, hashes = given.pixels, [picture.sha256 for picture in given.dataset.pictures]
+    source = CorruptedStream(pixels, hashes, Corruption.JPEG).source
+    path = given.cache / "corrupted.npy"
     given.cache.mkdir(parents=True)
+    file = PixelFile(path, pixels.shape, "benchmark", "pictures under jpeg")
 
-    def run(clock: Callable[..., None]) -> np.ndarray:
-        corrupted = corrupted_pixels(pixels, hashes, Corruption.JPEG, given.cache, given.computing)
-        with corrupted as found:
-            clock(1)
-            return np.array(found)
+    def run(clock: Clock) -> np.ndarray:
+        write_in_shards(file, source, given.computing, clock)
+        return np.load(path, mmap_mode="r")
+
+    return run
+
+
+def calibration(given: Given) -> Run:
+    """Pass over the pictures for ranges, biases and features of an integer file."""
+    import keras
+
+    from converters.preprocessing import PREPROCESSINGS
+    from converters.quantization.calibrated_file import save_calibrated
+    from converters.quantization.calibration import calibrate
+    from converters.quantization.picture_pass import Advance, Arrays, PicturePass
+    from converters.quantization.settings import QuantizationSettings
+    from converters.serving import serving_model
+    from converters.tflite.conversion import convert_float32
+    from resnet_edge.exporting.calibration_stage import SpreadPasses
+
+    model = keras.saving.load_model(given.model, compile=False)
+    float32 = convert_float32(serving_model(model, PREPROCESSINGS[given.preprocessing]))
+    pixels, file = given.pixels, given.work / "pixels"
+    path = decoded_path(given.dataset.pictures, given.size, FIT, file)
+    spread = SpreadPasses(path, pixels, given.cache, given.computing)
+
+    def run(clock: Clock) -> bytes:
+        def timed(
+            work: PicturePass,
+            pictures: np.ndarray,
+            parts: Sequence[np.ndarray],
+            advance: Advance,
+        ) -> list[Arrays]:
+            def count(more: int) -> None:
+                clock.add(more)
+                advance(more)
+
+            clock.begin()
+            found = spread(work, pictures, parts, count)
+            clock.end()
+            return found
+
+        calibrated = calibrate(float32, pixels, QuantizationSettings(), spread=timed)
+        clock.begin()
+        given.cache.mkdir(parents=True, exist_ok=True)
+        save_calibrated(given.cache / "calibrated.npz", float32, calibrated)
+        return (given.cache / "calibrated.npz").read_bytes()
 
     return run
 
@@ -248,4 +327,5 @@ RUNS = {
     "reference": reference,
     "answers": answers,
     "corruption": corruption,
+    "calibration": calibration,
 }
