@@ -68,22 +68,28 @@ Run = Callable[["Clock"], bytes | np.ndarray]
 
 def prepare(model: Path, preprocessing: str, data: Path, work: Path, count: int) -> None:
     """Export int8.tflite and decode the pictures, unless that was done before."""
-    build = work / "build"
-    if not (build / "artifacts" / "int8.tflite.json").exists():
-        work.mkdir(parents=True, exist_ok=True)
-        labels = model.with_name("labels.txt")
-        options = resnet_edge.Options(
-            out=build,
-            formats=("int8.tflite",),
-            calibration=resnet_edge.CalibrationOptions(calibration=data),
-            model=resnet_edge.ModelOptions(
-                labels=labels if labels.exists() else None, preprocessing=preprocessing
-            ),
-        )
-        resnet_edge.export(options, model)
-        shutil.copyfile(model, build / "model.keras")
+    export_int8(model, preprocessing, data, work)
     decode_pictures(some(data, work, count).pictures, size_of(work), FIT, work / "pixels")
     (work / "data").write_text(str(data.resolve()))
+
+
+def export_int8(model: Path, preprocessing: str, calibration: Path, work: Path) -> None:
+    """Export int8.tflite, unless that was done before."""
+    build = work / "build"
+    if (build / "artifacts" / "int8.tflite.json").exists():
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    labels = model.with_name("labels.txt")
+    options = resnet_edge.Options(
+        out=build,
+        formats=("int8.tflite",),
+        calibration=resnet_edge.CalibrationOptions(calibration=calibration),
+        model=resnet_edge.ModelOptions(
+            labels=labels if labels.exists() else None, preprocessing=preprocessing
+        ),
+    )
+    resnet_edge.export(options, model)
+    shutil.copyfile(model, build / "model.keras")
 
 
 def size_of(work: Path) -> tuple[int, int]:

@@ -49,10 +49,12 @@ class Cluster:
     store_bytes: int = 100 << 20
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
+    """Of the nodes and of who joins them; given are those besides the usual ones."""
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.environment = {**_QUIET, "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        token = {"RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        self.environment = {**_QUIET, **token, **self.environment}
 
     @property
     def address(self) -> str:
@@ -113,10 +115,10 @@ def kill(node: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def cluster_of_two(store_bytes: int = 100 << 20) -> Iterator[Cluster]:
+def cluster_of_two(more: dict[str, str] | None = None) -> Iterator[Cluster]:
     """Start a head and one node of one core each; everything is gone in the end."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    cluster = Cluster(folder, store_bytes)
+    cluster = Cluster(folder, environment=more or {})
     try:
         cluster.start_head()
         cluster.start_node()

@@ -30,6 +30,8 @@ class Squares:
     maker: str = "squares 1"
     huge: int = 0
     """Bytes that a shard takes in memory on the way."""
+    repeat: int = 1
+    """Times that a shard's numbers are in its result."""
 
     def open(self) -> Make:
         def make(span: tuple[int, int]) -> Made:
@@ -43,7 +45,9 @@ class Squares:
                 raise DataError(f"item {self.poisoned}: a poisoned picture; remove it")
             ballast = np.ones(self.huge, np.uint8)
             numbers = np.arange(start, stop, dtype="<i8") ** 2
-            return Made(numbers.tobytes(), f"{self.maker}{'' if ballast.all() else '?'}")
+            return Made(
+                numbers.tobytes() * self.repeat, f"{self.maker}{'' if ballast.all() else '?'}"
+            )
 
         return make
 

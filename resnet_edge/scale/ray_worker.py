@@ -54,10 +54,21 @@ def serve_with_ray(start: Start, reporter: Reporter) -> Served:
     Raises:
         RuntimeMissingError: Ray is not installed.
         UsageError: Nothing answers at the address.
-        WorkerError: Processes or machines died too often, or have another resnet-edge.
+        WorkerError: Processes or machines died too often, have another resnet-edge, or have no
+            space for what they pass on.
         ResnetEdgeError: The work's own error.
     """
-    tasks = _Tasks(start, reporter, connect(start))
+    ray = connect(start)
+    try:
+        return _serve(start, reporter, ray)
+    except ray.exceptions.RayError as problem:  # of Ray itself, not of one task
+        raise WorkerError(
+            f"--engine ray: {_words(problem)}; what is finished is kept: run it again"
+        ) from problem
+
+
+def _serve(start: Start, reporter: Reporter, ray: Any) -> Served:  # noqa: ANN401 - Ray's module
+    tasks = _Tasks(start, reporter, ray)
     while True:
         tasks.ask_for_more()
         while (
@@ -240,7 +251,7 @@ def _words(problem: Exception) -> str:
         "OutOfMemoryError": "a machine's memory ran out",
         "NodeDiedError": "a machine died",
         "WorkerCrashedError": "its process died",
-        "OutOfDiskError": "a machine's disk is full",
+        "OutOfDiskError": "a machine's disk is full, where Ray has its temporary folder",
         "ObjectStoreFullError": "Ray's object store is full",
     }
     for kind in type(problem).__mro__:

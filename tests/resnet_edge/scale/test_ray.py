@@ -151,6 +151,32 @@ def test_a_process_out_of_memory(tmp_path: Path, two_nodes: Cluster):
 
 
 @pytest.mark.ray
+def test_results_larger_than_the_object_store(tmp_path: Path, two_nodes: Cluster):
+    """Ray writes to disk what does not fit."""
+    repeat = 2 * two_nodes.store_bytes // (64 * 8)
+    told = run(stage_of(tmp_path, Squares(repeat=repeat), 128), two_nodes)
+    sizes = [path.stat().st_size for path in told.computed.files()]
+    assert sizes == [repeat * 64 * 8] * 2
+    first = next(told.computed.files())
+    assert first.read_bytes() == squares(64) * repeat
+    assert told.lines == []
+
+
+@pytest.mark.ray
+def test_the_object_store_and_the_disk_are_full(tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'resnet-edge[ray]'")
+    full = {"RAY_local_fs_capacity_threshold": "0.0001"}  # the disk counts as full
+    with cluster_of_two(more=full) as two, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**two.environment, "PYTHONPATH": str(TESTS)}.items():
+            patch.setenv(name, value)
+        large = Squares(repeat=2 * two.store_bytes // (64 * 8))
+        with pytest.raises(WorkerError) as caught:
+            run(stage_of(tmp_path, large, 128), two)
+        assert "a machine's disk is full" in str(caught.value)
+        assert run(stage_of(tmp_path, Squares()), two).bytes == squares(300)
+
+
+@pytest.mark.ray
 def test_the_head_goes_away_and_comes_back(tmp_path: Path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'resnet-edge[ray]'")
     stage = stage_of(tmp_path, Squares(seconds=0.5), 2000)
