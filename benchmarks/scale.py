@@ -90,8 +90,8 @@ def main() -> None:
             print_row(stage, engine, rows[engine], rows[against])
         if words.project and "local1" in rows:
             rate = statistics.median(row.rate for row in rows["local1"])
-            hours = {cores: words.project / rate / cores / 3600 for cores in CORES}
-            each = ", ".join(f"{cores} cores {h:.3g} h" for cores, h in hours.items())
+            times = {cores: words.project / rate / cores for cores in CORES}
+            each = ", ".join(f"{cores} cores {duration(time)}" for cores, time in times.items())
             print(f"{'':12} {words.project:,} pictures at {rate:.3g} a second and core: {each}")
 
 
@@ -106,6 +106,14 @@ def print_row(stage: str, engine: str, rows: list[Row], against: list[Row]) -> N
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     figures = f"{stage:12} {engine:8} {start:8.1f} {run:8.1f} {rate:9.4g} {memory:10.0f}"
     print(f"{figures}  {','.join(hashes)}  {spread}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def run_apart(stage: str, engine: str, words: argparse.Namespace) -> Row:

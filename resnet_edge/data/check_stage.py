@@ -10,6 +10,7 @@ from pathlib import Path
 
 from resnet_edge.data.listing import Candidate, Candidates
 from resnet_edge.data.picture_check import Verdict, check_picture, checker
+from resnet_edge.data.workers import in_order, threads_for
 from resnet_edge.errors import DataError
 from resnet_edge.ondevice.json_records import from_json, to_json
 from resnet_edge.scale.running import Computing, Count, run_stage
@@ -28,7 +29,8 @@ class CheckWork:
         maker = checker()
 
         def make(candidates: tuple[Candidate, ...]) -> Made:
-            verdicts = [check_picture(candidate, {}) for candidate in candidates]
+            threads = threads_for(candidates[0].place, on_disk=1)
+            verdicts = in_order(lambda one: check_picture(one, {}), candidates, threads)
             lines = (json.dumps(to_json(verdict)) + "\n" for verdict in verdicts)
             return Made("".join(lines).encode(), maker)
 

@@ -21,8 +21,7 @@ from resnet_edge.data.checked_files import (
 )
 from resnet_edge.data.listing import Candidates
 from resnet_edge.data.picture_check import Verdict, check_picture, checker
-from resnet_edge.data.places import is_stored
-from resnet_edge.data.workers import STORE_WORKERS, WORKERS
+from resnet_edge.data.workers import threads_for
 from resnet_edge.scale.running import HERE, Computing, Count
 
 _AT_ONCE = 1024
@@ -61,7 +60,7 @@ def check_all(
     memory = read_memory(path)
     known = _find(candidates, memory)
     new = candidates[known < 0]
-    shared = computing.engine.starters > 0
+    shared = computing.engine.starters_for(len(new)) > 0
     settled = len(candidates) - len(new)
 
     def count(done: int, _: int) -> None:
@@ -112,8 +111,9 @@ def _find(candidates: Candidates, memory: Memory) -> npt.NDArray[np.int64]:
 
 def _check_here(candidates: Candidates, memory: Memory) -> Generator[Verdict, None, None]:
     """Check pictures with threads; those of a store wait for the network, so with more."""
-    stored = any(is_stored(candidate.place) for candidate in candidates[:1])
-    pool = ThreadPoolExecutor(STORE_WORKERS if stored else WORKERS)
+    if not len(candidates):
+        return
+    pool = ThreadPoolExecutor(threads_for(candidates[0].place))
     try:
         for start in range(0, len(candidates), _AT_ONCE):  # a task for each would fill the memory
             some = candidates[start : start + _AT_ONCE]

@@ -16,7 +16,7 @@ from resnet_edge.data.dataset import read_verified
 from resnet_edge.data.picture_check import decoder
 from resnet_edge.data.pictures import Picture, pictures_of
 from resnet_edge.data.places import is_stored
-from resnet_edge.data.workers import WORKERS, room_for
+from resnet_edge.data.workers import WORKERS, room_for, threads_for
 from resnet_edge.errors import FREE_SPACE, DataError, OutputError
 from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
@@ -163,7 +163,7 @@ def _decoded(
     def decode(picture: Picture) -> bytes:
         return decode_verified(picture, size, fit).tobytes()
 
-    yield from in_batches(decode, pictures, progress)
+    yield from in_batches(decode, pictures, progress, threads_for(pictures[0].place))
 
 
 def decode_verified(picture: Picture, size: tuple[int, int], fit: Fit) -> Pixels:
@@ -181,16 +181,18 @@ def in_batches(
     pixels_of: Callable[[T], bytes],
     pictures: Sequence[T],
     progress: Count | None = None,
+    threads: int = WORKERS,
 ) -> Iterator[bytes]:
-    """Compute the pixels of pictures with all cores, a few pictures in memory at a time.
+    """Compute the pixels of pictures with threads, a few pictures in memory at a time.
 
     Args:
         pixels_of: Computes the pixels of one picture.
         pictures: In order.
         progress: Called after each picture with done and total.
+        threads: How many; by default one a core.
     """
     done = 0
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(pictures), _BATCH):
             for pixels in pool.map(pixels_of, pictures[start : start + _BATCH]):
                 yield pixels

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from resnet_edge.data.decoded import decode_verified, in_batches
 from resnet_edge.data.pictures import Picture
+from resnet_edge.data.workers import in_order, threads_for
 from resnet_edge.ondevice.array_files import map_array
 from resnet_edge.ondevice.fit import Fit
 from resnet_edge.ondevice.pictures import Pixels
@@ -60,8 +61,13 @@ class DecodedPixels:
     def pixels(self) -> Pixels:
         """Return the pictures; see ``PixelSource``."""
         found = np.empty((len(self.pictures), *self.size, 3), np.uint8)
-        for place, picture in enumerate(self.pictures):
-            found[place] = decode_verified(picture, self.size, self.fit)
+
+        def decode(picture: Picture) -> Pixels:
+            return decode_verified(picture, self.size, self.fit)
+
+        threads = threads_for(self.pictures[0].place, on_disk=1)
+        for place, pixels in enumerate(in_order(decode, self.pictures, threads)):
+            found[place] = pixels
         return found
 
 
@@ -116,7 +122,8 @@ class StreamedPictures:
         def decode(picture: Picture) -> bytes:
             return decode_verified(picture, self.size, self.fit).tobytes()
 
-        for place, pixels in enumerate(in_batches(decode, pictures)):
+        threads = threads_for(pictures[0].place) if pictures else 1
+        for place, pixels in enumerate(in_batches(decode, pictures, threads=threads)):
             found[place] = np.frombuffer(pixels, np.uint8).reshape(found.shape[1:])
         return found
 

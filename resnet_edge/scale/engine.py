@@ -37,6 +37,8 @@ class Engine:
     """Of Ray's head node, ``host:port``; empty starts Ray on this machine alone."""
     on_gpus: bool = False
     """Ray: a task takes a GPU as well, where the machines have some."""
+    fewest: int = 0
+    """Fewer items than these are not worth the start of processes."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -47,6 +49,10 @@ class Engine:
     def starters(self) -> int:
         """Number of processes that this one starts: Ray has one for all machines."""
         return 1 if self.kind is EngineKind.RAY else self.processes
+
+    def starters_for(self, items: int) -> int:
+        """Return ``starters`` for so many items: 0 for few, which this process computes."""
+        return self.starters if items >= self.fewest else 0
 
     @property
     def restarts(self) -> int:
@@ -107,7 +113,17 @@ class ScaleOptions:
         """Return processes for what takes seconds to load: one with all cores, if not told."""
         return replace(self._engine(0, available_cores()), on_gpus=True)
 
-    def for_pictures(self) -> Engine:
+    def for_checks(self) -> Engine:
+        """Return processes that check pictures, which takes more of Python than of its libraries.
+
+        What is told is done; by default few pictures are checked by threads of this process.
+        """
+        cores = available_cores()
+        told = self.workers is not None or self.engine is EngineKind.RAY
+        engine = self._engine(cores if cores > 1 else 0, 1)
+        return engine if told else replace(engine, fewest=MANY_CHECKS)
+
+    def for_pixels(self) -> Engine:
         """Return processes for pixels: beyond a few cores, where Python's lock stops threads."""
         cores = available_cores()
         return self._engine(cores if cores > _THREADS_SUFFICE else 0, 1)
@@ -120,8 +136,13 @@ class ScaleOptions:
         return Engine(EngineKind.LOCAL, self.workers or processes, threads)
 
 
+MANY_CHECKS = 2000
+"""Pictures from which processes are faster. They start in a second. Two threads check fewer small
+pictures a second than one, since they wait for Python's lock."""
+
 _THREADS_SUFFICE = 4
-"""Threads that decode pictures do not get faster with more cores than these."""
+"""Threads that decode pictures do not get faster with more cores than these. Up to here they are
+faster than processes, which write their shards first."""
 
 
 TENSORFLOW = {

@@ -116,7 +116,7 @@ def load_pictures(
     Raises:
         DataError: Pictures are unreadable, or the folders are of no form that is known.
     """
-    cache, computing = options.layout.cache, Computing(options.scale.for_pictures(), display.warn)
+    cache, computing = options.layout.cache, Computing(options.scale.for_checks(), display.warn)
     with display.bar(f"checking {title}") as advance:
         dataset = load_dataset(
             source,
@@ -291,7 +291,7 @@ def decode_split(
 ) -> ManyPixels:
     """Decode pictures once into the cache and map them, or stream them where they are many."""
     with display.bar(f"decoding {title} pictures") as advance:
-        computing = Computing(options.scale.for_pictures(), display.warn)
+        computing = Computing(options.scale.for_pixels(), display.warn)
         return load_pixels(pictures, size, fit, options.layout.cache, advance, computing=computing)
 
 

@@ -86,7 +86,7 @@ def _answers(
 ) -> Iterator[tuple[Corruption, CorruptedAnswers]]:
     questions, cache = inputs.questions, options.layout.cache
     clean, network = inputs.load(options, answering.display), answering.network()
-    computing = Computing(options.scale.for_pictures(), answering.display.warn)
+    computing = Computing(options.scale.for_pixels(), answering.display.warn)
     for corruption in corruptions:
         title = f"reference answers under {corruption.value}"
         with corrupted_pixels(clean, questions.hashes, corruption, cache, computing) as pixels:

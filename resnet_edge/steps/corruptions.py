@@ -189,7 +189,7 @@ def _ask(
         )
 
     name, hashes, cache = task.corruption.value, task.evaluation.hashes, options.layout.cache
-    computing = Computing(options.scale.for_pictures(), display.warn)
+    computing = Computing(options.scale.for_pixels(), display.warn)
     with corrupted_pixels(clean, hashes, task.corruption, cache, computing) as pixels:
         if hash_pixels(pixels) != task.pixels_sha256:
             raise ReferenceFileError(_other_pixels(task.path, task.corruption))

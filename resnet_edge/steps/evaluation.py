@@ -106,7 +106,7 @@ def load_test_pixels(
     test = _test_split(options.layout, reference)
     size, fit, cache = artifact.sidecar.image_size, Fit(artifact.sidecar.fit), options.layout.cache
     with display.bar("decoding test pictures") as advance:
-        computing = Computing(options.scale.for_pictures(), display.warn)
+        computing = Computing(options.scale.for_pixels(), display.warn)
         pictures = load_pixels(test, size, fit, cache, advance, computing=computing)
     return pictures, decoded_path(test, size, fit, cache).name
 

@@ -43,7 +43,7 @@ class ReferenceInputs:
 
     def load(self, options: Options, display: Display) -> ManyPixels:
         """Return the test pictures' pixels: uint8 ``(n, height, width, 3)``."""
-        computing = Computing(options.scale.for_pictures(), display.warn)
+        computing = Computing(options.scale.for_pixels(), display.warn)
         fit, cache = Fit(self.info.fit), options.layout.cache
         with display.bar("decoding test pictures") as advance:
             return load_pixels(self.test, self.size, fit, cache, advance, computing=computing)
