@@ -2,10 +2,10 @@
 
     python benchmarks/many_answers.py [--pictures 100000,1000000] [--engine local2] [--folder DIR]
 
-Makes pictures of 16x16 pixels in 1,000 classes in tar shards, as ``many_pictures.py``, and a small
-network of random weights with 1,000 answers. Each stage is a process of its own with an empty
-cache, as in ``scale.py``, where the columns are explained. Of a million pictures the answers are
-4 GB, and as much again until their shards are put together.
+Takes a file of random pixels, 16x16, as it is after decoding (``many_pictures.py`` measures what
+goes before), and a small network of random weights with 1,000 answers. Each stage is a process of
+its own with an empty cache, as in ``scale.py``, where the columns are explained. Of a million
+pictures the answers are 4 GB, and as much again until their shards are put together.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from many_pictures import CLASSES, SIDE, write_shards
+import numpy as np
+from many_pictures import CLASSES, SIDE, write_files
 from scale import run_apart
-from scale_stages import export_int8, prepare
+from scale_stages import export_int8
 
 STAGES = ("features", "reference", "answers", "corruption")
 CALIBRATION = 2000
+BLOCK = 1 << 16
+"""Pictures made at once."""
 
 
 def main() -> None:
@@ -40,14 +43,13 @@ def main() -> None:
 
 def measure(folder: Path, count: int, words: argparse.Namespace) -> None:
     """Make the inputs, then run every stage."""
-    model, work, data = folder / "model.keras", folder / "work", folder / "photos"
+    model, work = folder / "model.keras", folder / "work"
     make_model(model)
-    write_shards(folder / "calibration", CALIBRATION)
-    write_shards(data, count)
+    write_files(folder / "calibration", CALIBRATION)
     export_int8(model, "unit", folder / "calibration", work)
-    prepare(model, "unit", data, work, count)
+    make_pixels(work / "pixels.npy", count)
     given = argparse.Namespace(
-        model=model, data=data, work=work, pictures=count, ray_address=words.ray_address
+        model=model, data=folder, work=work, pictures=count, ray_address=words.ray_address
     )
     for stage in words.stages.split(","):
         row = run_apart(stage, words.engine, given)
@@ -56,6 +58,16 @@ def measure(folder: Path, count: int, words: argparse.Namespace) -> None:
             f"{row.memory_mb:,.0f} MB | {row.sha256[:12]} |",
             flush=True,
         )
+
+
+def make_pixels(path: Path, count: int) -> None:
+    """Write random pixels as decoded pictures."""
+    rng = np.random.default_rng(0)
+    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIDE, SIDE, 3))
+    for start in range(0, count, BLOCK):
+        block = pixels[start : start + BLOCK]
+        block[:] = rng.integers(0, 256, block.shape, np.uint8)
+    pixels.flush()
 
 
 def make_model(path: Path) -> None:

@@ -35,8 +35,9 @@ HASHED = 1 << 16
 class Given:
     """What a stage works on."""
 
-    dataset: Dataset
     work: Path
+    count: int
+    """Pictures."""
     cache: Path
     """Empty."""
     computing: Computing
@@ -47,8 +48,15 @@ class Given:
         return size_of(self.work)
 
     @property
+    def dataset(self) -> Dataset:
+        """The pictures."""
+        return some(Path((self.work / "data").read_text()), self.work, self.count)
+
+    @property
     def pixels(self) -> np.ndarray:
-        """The pictures, decoded."""
+        """The pictures, decoded; made-up ones where there is a file of them."""
+        if (made_up := self.work / "pixels.npy").exists():
+            return np.load(made_up, mmap_mode="r")
         return decode_pictures(self.dataset.pictures, self.size, FIT, self.work / "pixels")
 
     @property
@@ -159,9 +167,8 @@ def measure(stage: str, engine: Engine, work: Path, count: int, name: str) -> di
     """
     cache = work / f"cache-{stage}-{name}"
     shutil.rmtree(cache, ignore_errors=True)
-    dataset = some(Path((work / "data").read_text()), work, count)
     computing = Computing(engine, lambda text: print(text, file=sys.stderr))
-    run = RUNS[stage](Given(dataset, work, cache, computing))
+    run = RUNS[stage](Given(work, count, cache, computing))
     clock = Clock()
     result = run(clock)
     clock.end()
@@ -208,8 +215,8 @@ def features(given: Given) -> Run:
 
     model = keras.saving.load_model(given.model, compile=False)
     backbone = keras.Model(model.inputs, model.layers[-2].output)
-    labels = np.array([picture.label for picture in given.dataset.pictures], np.int64)
-    split = LabelledPictures(given.pixels, labels, "benchmark")
+    pixels = given.pixels
+    split = LabelledPictures(pixels, np.zeros(len(pixels), np.int64), "benchmark")
     key, plain = weights_key(backbone), PREPROCESSINGS[given.preprocessing]
     extractor = Extractor(backbone, key, plain, 0, given.cache, given.computing)
     return lambda clock: compute_features(extractor, split, 1, clock.add)
@@ -269,7 +276,8 @@ def corruption(given: Given) -> Run:
     from resnet_edge.robustness.corrupted_source import CorruptedStream
     from resnet_edge.robustness.corruptions import Corruption
 
-    pixels, hashes = given.pixels, [picture.sha256 for picture in given.dataset.pictures]
+    pixels = given.pixels
+    hashes = [f"{number:064x}" for number in range(len(pixels))]
     source = CorruptedStream(pixels, hashes, Corruption.JPEG).source
     path = given.cache / "corrupted.npy"
     given.cache.mkdir(parents=True)
