@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import resnet_edge
+from converters.learning.memory_maps import forget_pages
 from resnet_edge.data.dataset import Dataset, load_dataset
 from resnet_edge.data.decoded import decode_pictures, decoded_path
 from resnet_edge.data.loaded_pixels import load_pixels
@@ -27,7 +28,7 @@ from resnet_edge.scale.engine import Engine, EngineKind
 from resnet_edge.scale.running import Computing, run_stage
 
 FIT = Fit.CROP
-HASHED = 1 << 16
+HASHED = 1 << 12
 """Rows that are hashed at once."""
 
 
@@ -184,6 +185,8 @@ def hash_of(result: bytes | np.ndarray) -> str:
     for start in range(0, len(result), HASHED):
         block = result[start : start + HASHED]
         found.update(block if isinstance(block, bytes) else np.ascontiguousarray(block).data)
+        if isinstance(result, np.ndarray):
+            forget_pages(result)
     return found.hexdigest()
 
 

@@ -21,6 +21,9 @@ from resnet_edge.scale.stage import Made, Stage
 
 _LIST = "shards.jsonl"
 
+_IN_A_FOLDER = 500
+"""Shards of one folder: each time that one is written its folder is listed."""
+
 
 @dataclass(frozen=True)
 class FinishedShard:
@@ -37,7 +40,7 @@ class FinishedShard:
 
 def shard_path(folder: Path, number: int) -> Path:
     """Return the file of a shard."""
-    return folder / f"{number:06d}.part"
+    return folder / f"{number // _IN_A_FOLDER:04d}" / f"{number:06d}.part"
 
 
 def write_shard(folder: Path, number: int, made: Made, machine: str) -> FinishedShard:

@@ -116,7 +116,7 @@ def test_shards_of_other_inputs_are_removed(tmp_path: Path, told: Told):
     told.run(stage_of(tmp_path, Squares(), items=1000, key="old"), HERE)
     computed = told.run(stage_of(tmp_path, Squares(), key="new"), HERE)
     assert computed.found == 0
-    assert len(list(computed.stage.folder.glob("*.part"))) == 5
+    assert len(list(computed.stage.folder.rglob("*.part"))) == 5
     computed.finished.remove()
     assert not computed.stage.folder.exists()
 
