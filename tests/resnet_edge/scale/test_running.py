@@ -121,6 +121,11 @@ def test_shards_of_other_inputs_are_removed(tmp_path: Path, told: Told):
     assert not computed.stage.folder.exists()
 
 
+def test_no_folder_has_very_many_shards(tmp_path: Path):
+    folders = [shard_path(tmp_path, number).parent for number in range(2000)]
+    assert max(map(folders.count, set(folders))) == 500
+
+
 def test_different_versions_do_not_mix(tmp_path: Path, told: Told):
     with pytest.raises(WorkerError) as caught:
         told.run(stage_of(tmp_path, Maker()), HERE)
