@@ -250,6 +250,7 @@ def _words(problem: Exception) -> str:
     known: dict[str, str] = {
         "OutOfMemoryError": "a machine's memory ran out",
         "NodeDiedError": "a machine died",
+        "ObjectLostError": "its result was lost with a machine",
         "WorkerCrashedError": "its process died",
         "OutOfDiskError": "a machine's disk is full, where Ray has its temporary folder",
         "ObjectStoreFullError": "Ray's object store is full",

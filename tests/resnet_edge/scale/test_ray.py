@@ -272,3 +272,11 @@ def test_an_address_without_ray_is_refused():
     )
     with pytest.raises(UsageError, match=r"^--workers: got 0; expected at least 1$"):
         ScaleOptions(workers=0)
+
+
+def test_what_was_lost_is_said_in_words():
+    kinds = {name: type(name, (Exception,), {}) for name in ("ObjectLostError", "NodeDiedError")}
+    rebuilt = type("ObjectReconstructionFailedError", (kinds["ObjectLostError"],), {})
+    assert ray_worker._words(rebuilt("e082c90ab")) == "its result was lost with a machine"
+    assert ray_worker._words(kinds["NodeDiedError"]("")) == "a machine died"
+    assert ray_worker._words(ValueError("\n one line\nmore")) == "ValueError: one line"
