@@ -102,7 +102,7 @@ def test_frozen_layers_learn_and_stay_frozen(make, pictures) -> None:
         assert not changed[place]
 
 
-@pytest.mark.parametrize("kind", ["unlabelled", "labelled"])
+@pytest.mark.parametrize("kind", [pytest.param("unlabelled", marks=pytest.mark.slow), "labelled"])
 def test_a_training_that_was_cut_off_goes_on(make, pictures, tmp_path: Path, kind: str) -> None:
     model = make("residual")
 

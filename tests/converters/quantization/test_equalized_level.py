@@ -64,7 +64,9 @@ def test_few_pictures(residual, classify, level: Level, count: int) -> None:
 
 
 @pytest.mark.parametrize("level", [Level.FAST, Level.EQUALIZED])
-@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize(
+    "value", [0, *(pytest.param(v, marks=pytest.mark.slow) for v in (128, 255))]
+)
 def test_constant_pictures(each, classify, level: Level, value: int) -> None:
     pictures = np.full_like(each.pictures, value)
     found = quantized(each, level, pictures)

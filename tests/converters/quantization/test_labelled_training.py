@@ -139,7 +139,7 @@ class CutOffError(Exception):
     """The machine is switched off."""
 
 
-@pytest.mark.parametrize("at", [2, 6])
+@pytest.mark.parametrize("at", [pytest.param(2, marks=pytest.mark.slow), 6])
 def test_a_training_that_was_cut_off_goes_on(residual, start, tmp_path, at: int) -> None:
     def cut(stage: str, done: int, total: int, words: str) -> None:
         if (stage, done) == ("training", at):

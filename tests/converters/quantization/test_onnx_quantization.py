@@ -18,14 +18,18 @@ from converters.quantization.settings import Level, QuantizationSettings, Target
 from converters.quantization.tflite import quantize_static
 from converters.tflite.flatbuffer import read_flatbuffer
 
-SAFE = QuantizationSettings(grid=WeightGrid.PAIR_SAFE, few_pictures=True)
+SAFE = QuantizationSettings(Level.FAST, grid=WeightGrid.PAIR_SAFE, few_pictures=True)
 
 
-@pytest.fixture(scope="module")
-def calibrated(tiny):
+@pytest.fixture(
+    scope="module", params=[Level.FAST, pytest.param(Level.EQUALIZED, marks=pytest.mark.slow)]
+)
+def calibrated(tiny, request):
     """By weight grid."""
     return {
-        grid: calibrate(tiny.tflite_float32, tiny.pictures, replace(SAFE, grid=grid))
+        grid: calibrate(
+            tiny.tflite_float32, tiny.pictures, replace(SAFE, level=request.param, grid=grid)
+        )
         for grid in WeightGrid
     }
 

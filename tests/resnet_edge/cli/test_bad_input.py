@@ -362,7 +362,9 @@ def test_a_disk_that_is_really_full(cli, edge_photos, edge_model, tmp_path):
         assert leftovers(disk) == []
 
 
-@pytest.mark.parametrize("formats", ["fp32.onnx", "saved_model"])
+@pytest.mark.parametrize(
+    "formats", [pytest.param("fp32.onnx", marks=pytest.mark.slow), "saved_model"]
+)
 def test_no_room_for_artifacts(cli, build, formats):
     artifacts = build / "artifacts"
     shutil.rmtree(artifacts)

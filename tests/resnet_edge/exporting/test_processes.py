@@ -96,7 +96,7 @@ sys.exit(serve(ExportPlan, work))
 """
 
 
-@pytest.mark.parametrize("at_a_time", [1, 2])
+@pytest.mark.parametrize("at_a_time", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("deed", "error", "message"),
     [

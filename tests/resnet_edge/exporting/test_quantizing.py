@@ -81,6 +81,7 @@ def test_trained_learns_from_the_training_split(options: Options):
     assert export(trained).rebuilt == ()
 
 
+@pytest.mark.slow
 def test_processors_with_the_same_weights_share_a_quantization(options: Options, recorder):
     names = "int8.tflite,int8.onnx"
     export(with_quantization(options, names))

@@ -83,6 +83,7 @@ def copied(searched: Searched, tmp_path: Path) -> Options:
     return replace(searched.options, out=tmp_path / "copied")
 
 
+@pytest.mark.slow
 def test_a_file_within_a_size_is_found_proven_and_runs(options: Options, recorder) -> None:
     full = size_of_model(options)
     wanted = replace(asked(options, max_bytes=full - 3000), formats=("fp32.onnx",))
@@ -192,6 +193,7 @@ def test_ctrl_c_leaves_rows_and_nothing_half_written(
     assert not (options.layout.compressed / "trials.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_what_nothing_holds_is_said_with_what_comes_nearest(options: Options, recorder) -> None:
     wanted = replace(asked(options, max_bytes=100), formats=("fp32.onnx",))
     found = compress(wanted, None, recorder)
@@ -217,6 +219,7 @@ def test_no_minutes_are_a_search_that_is_not_over(copied: Options, recorder) -> 
     assert {trial.name for trial in found.trials} == {MODEL}
 
 
+@pytest.mark.slow
 def test_another_model_of_the_user(
     edge_photos: Path, plain_model: Path, write_photos: Callable[..., Path], tmp_path, recorder
 ) -> None:
@@ -272,6 +275,7 @@ def test_no_pictures_to_fit_with(
         compress(asked(options, max_loss=0.5), plain_model, recorder)
 
 
+@pytest.mark.slow
 def test_a_network_without_a_channel_that_may_go(
     edge_photos: Path, write_photos: Callable[..., Path], tmp_path: Path, recorder
 ) -> None:
@@ -290,6 +294,7 @@ def test_a_network_without_a_channel_that_may_go(
         compress(asked(options, max_loss=0.5), tmp_path / "linear.keras", recorder)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_slimmed_before_is_told(
     searched: Searched, options: Options, recorder
 ) -> None:

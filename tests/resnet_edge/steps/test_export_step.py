@@ -208,6 +208,7 @@ def staged_model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_with_rewrites_and_without(staged_model: Path, tmp_path, write_photos):
     options = plain_options(tmp_path, "fp32.tflite,int8.onnx", preprocessing="unit")
     calibration = CalibrationOptions(write_photos(tmp_path / "some", count=12))

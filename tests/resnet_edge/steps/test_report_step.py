@@ -161,6 +161,7 @@ def test_very_many_classes_have_no_confusion_matrix(options: Options, monkeypatc
     assert "fp32.tflite" in report(options).html.read_text()
 
 
+@pytest.mark.slow
 def test_a_users_model_without_test_pictures(plain_model, tmp_path, options: Options, recorder):
     """Everything still runs, and the report says what was not checked."""
     own = replace(

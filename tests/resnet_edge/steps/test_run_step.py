@@ -59,6 +59,7 @@ def test_an_accuracy_gate_is_judged_again_without_a_new_measurement(options: Opt
     assert run(changed, recorder).rebuilt == ("bundle",)  # parity is judged from what was saved
 
 
+@pytest.mark.slow
 def test_a_latency_gate_is_judged_again_without_a_new_measurement(options: Options, recorder):
     strict = replace(options, gates=Gates(max_p90_ms=1e-9, max_latency_ratio=1e-9))
     result = run(strict, recorder)
