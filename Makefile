@@ -156,7 +156,7 @@ format: $(TOOLS) ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check ## Checks and tests: offline, no GPU, about 10 minutes on 2 cores
+test: check ## Checks and tests: offline, no GPU, about 13 minutes on 2 cores
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: check ## All tests, also the slow ones at real size and in real runtimes

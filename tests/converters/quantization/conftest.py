@@ -170,7 +170,13 @@ def residual(networks: dict[str, Small]) -> Small:
     return networks["residual"]
 
 
-@pytest.fixture(params=list(NETWORKS))
+_SLOW = ("attention", "branching")
+"""Those that take longest. Some tests ask for them by name, and `make test-all` runs all."""
+
+
+@pytest.fixture(
+    params=[pytest.param(n, marks=pytest.mark.slow) if n in _SLOW else n for n in NETWORKS]
+)
 def each(request: pytest.FixtureRequest, networks: dict[str, Small]) -> Small:
     """Every small network in turn."""
     return networks[request.param]
