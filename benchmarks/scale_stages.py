@@ -17,7 +17,7 @@ import numpy as np
 import resnet_edge
 from converters.learning.memory_maps import forget_pages
 from resnet_edge.data.dataset import Dataset, load_dataset
-from resnet_edge.data.decoded import decode_pictures, decoded_path
+from resnet_edge.data.decoded import decode_pictures
 from resnet_edge.data.loaded_pixels import load_pixels
 from resnet_edge.data.pictures import Pictures, pictures_of
 from resnet_edge.data.pixel_stage import PixelFile, write_in_shards
@@ -49,12 +49,17 @@ class Given:
         return size_of(self.work)
 
     @property
-    def dataset(self) -> Dataset:
-        """The pictures."""
-        return some(Path((self.work / "data").read_text()), self.work, self.count)
+    def data(self) -> Path:
+        """The folder of the pictures."""
+        return Path((self.work / "data").read_text())
 
     @property
-    def pixels(self) -> np.ndarray:
+    def dataset(self) -> Dataset:
+        """The pictures."""
+        return some(self.data, self.work, self.count)
+
+    @property
+    def pixels(self) -> np.memmap:
         """The pictures, decoded; made-up ones where there is a file of them."""
         if (made_up := self.work / "pixels.npy").exists():
             return np.load(made_up, mmap_mode="r")
@@ -192,10 +197,9 @@ def hash_of(result: bytes | np.ndarray) -> str:
 
 def check(given: Given) -> Run:
     """Read, hash and decode every file."""
-    source = given.dataset.root
 
     def run(clock: Clock) -> bytes:
-        found = load_dataset(source, given.cache, progress=clock, computing=given.computing)
+        found = load_dataset(given.data, given.cache, progress=clock, computing=given.computing)
         clock.end()
         return "\n".join(f"{picture.name} {picture.sha256}" for picture in found.pictures).encode()
 
@@ -243,9 +247,11 @@ def reference(given: Given) -> Run:
         Ticking(),
     )
 
+    pixels = given.pixels
+
     def run(clock: Clock) -> np.ndarray:
         answering.display.clock = clock
-        return answering.answer(given.pixels, "benchmark", "reference answers")
+        return answering.answer(pixels, "benchmark", "reference answers")
 
     return run
 
@@ -308,9 +314,8 @@ def calibration(given: Given) -> Run:
 
     model = keras.saving.load_model(given.model, compile=False)
     float32 = convert_float32(serving_model(model, PREPROCESSINGS[given.preprocessing]))
-    pixels, file = given.pixels, given.work / "pixels"
-    path = decoded_path(given.dataset.pictures, given.size, FIT, file)
-    spread = SpreadPasses(path, pixels, given.cache, given.computing)
+    pixels = given.pixels
+    spread = SpreadPasses(Path(pixels.filename), pixels, given.cache, given.computing)
 
     def run(clock: Clock) -> bytes:
         def timed(
